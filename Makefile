@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+# rnkit: one Makefile for everything. `make help` lists the targets, `make deps` installs what is missing.
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+# ---- what can be set on the command line ---------------------------------------------------------------------
+CC ?= cc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+OPT ?= -O2 -g
+WERROR ?= 0
+SAN ?=
+COVERAGE ?= 0
+ONEDNN ?= auto
+CUDA ?= auto
+PREFIX ?= /usr/local
+RNKIT_DATA ?= ../shared/data
+JOBS ?= $(shell nproc)
+export RNKIT_DATA
+
+# ---- packages -----------------------------------------------------------------------------------------------
+DEPS_BUILD := gcc make pkg-config libarchive-dev libjpeg62-turbo-dev|libjpeg-turbo8-dev liblmdb-dev libssl-dev \
+  libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libcmocka-dev
+DEPS_RUN := gnuplot-nox dataset-fashion-mnist
+DEPS_LINT := clang clang-tidy clang-format cppcheck shellcheck
+DEPS_COVERAGE := gcovr
+
+REQUIRED := libarchive lmdb libcrypto matio libprotobuf-c jansson libpng libjpeg
+
+# ---- configuration found on this machine ----------------------------------------------------------------------
+NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage format clean reproduce bench
+ifneq ($(filter-out $(NOCONFIG_GOALS),$(or $(MAKECMDGOALS),all)),)
+MISSING := $(strip $(foreach p,$(REQUIRED),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p))) $(shell command -v protoc-c >/dev/null 2>&1 || echo protoc-c))
+ifneq ($(MISSING),)
+$(error not found: $(MISSING). Run `make deps` to install what the build needs)
+endif
+endif
+
+PKG_CFLAGS := $(shell pkg-config --cflags $(REQUIRED) 2>/dev/null)
+PKG_LIBS := $(shell pkg-config --libs $(REQUIRED) 2>/dev/null)
+
+HAVE_ONEDNN := $(shell printf '\043include <dnnl.h>\nint main(void){return 0;}' | $(CC) -x c - -fsyntax-only 2>/dev/null && echo 1 || echo 0)
+ifeq ($(ONEDNN),auto)
+USE_ONEDNN := $(HAVE_ONEDNN)
+else
+USE_ONEDNN := $(ONEDNN)
+ifeq ($(ONEDNN)$(HAVE_ONEDNN),10)
+$(error ONEDNN=1 but dnnl.h is not there: install libdnnl-dev, or build with ONEDNN=0)
+endif
+endif
+
+# ---- flags ------------------------------------------------------------------------------------------------
+WARN := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+ifeq ($(WERROR),1)
+WARN += -Werror
+endif
+# Exact arithmetic everywhere but in kernels/: no contraction, so that coefficients and references do not depend on the CPU.
+BASE_CFLAGS := -std=c11 -D_GNU_SOURCE -pthread -fno-math-errno -Ilibcore -I. $(WARN) $(OPT)
+ifneq ($(SAN),)
+BASE_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+endif
+ifeq ($(COVERAGE),1)
+BASE_CFLAGS += --coverage -O1
+endif
+LIBS := $(PKG_LIBS) -lm -pthread
+ifeq ($(USE_ONEDNN),1)
+LIBS += -ldnnl
+BASE_CFLAGS += -DRN_WITH_ONEDNN=1
+endif
+HASH := $(shell (echo '$(CC) $(BASE_CFLAGS) $(LIBS) $(USE_ONEDNN)'; $(CC) --version | head -1) 2>/dev/null | md5sum | cut -c1-10)
+B := build/$(HASH)
+ALL_CFLAGS = $(BASE_CFLAGS) $(PKG_CFLAGS) -I$(B)/gen $(CFLAGS)
+
+# ---- sources ----------------------------------------------------------------------------------------------
+PROTO := $(wildcard libcore/data/*.proto)
+GEN_C := $(PROTO:libcore/data/%.proto=$(B)/gen/%.pb-c.c)
+GEN_H := $(GEN_C:.c=.h)
+LIB_SRC := $(sort $(wildcard libcore/*/*.c))
+KERNEL_SRC := $(sort $(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
+ifeq ($(USE_ONEDNN),1)
+KERNEL_SRC += $(sort $(wildcard kernels/onednn/*.c))
+endif
+TOOL_SRC := $(sort $(wildcard tools/*.c))
+BENCH_SRC := $(sort $(wildcard bench/*.c))
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c tests/grad/test_*.c tests/golden/test_*.c))
+CHECK_SRC := $(sort $(wildcard tests/kernels/*.c))
+
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(GEN_C:.c=.o)
+KERNEL_OBJ := $(KERNEL_SRC:%.c=$(B)/%.o)
+TOOL_BIN := $(TOOL_SRC:tools/%.c=$(B)/bin/%)
+BENCH_BIN := $(if $(BENCH_SRC),$(B)/bin/rn-bench)
+UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
+CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
+C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC)
+
+# ---- build ------------------------------------------------------------------------------------------------
+.PHONY: all deps deps-lint demo reproduce check check-run check-long check-cuda bench install help clean format lint lint-run coverage tests demo-run reproduce-run
+
+all: $(TOOL_BIN) $(BENCH_BIN) bin ## build the tools into bin/
+
+.PHONY: bin
+bin: $(TOOL_BIN) $(BENCH_BIN)
+	@mkdir -p $(B)/bin && ln -sfn $(B)/bin bin
+
+tests: all $(UNIT_BIN) $(CHECK_BIN) ## build the tests
+
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: libcore/data/%.proto
+	@mkdir -p $(B)/gen
+	protoc-c --proto_path=libcore/data --c_out=$(B)/gen $<
+
+# Instruction sets by file name: the rest of the file's room decides at run time whether to call in.
+%_avx2.o: ISA := -mavx2 -mfma -mf16c
+%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
+%_amx.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mamx-tile -mamx-bf16
+
+$(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3
+$(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
+$(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
+$(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
+$(B)/kernels/onednn/%.o: ROOM_CFLAGS := -ffp-contract=off
+
+$(B)/gen/%.o: $(B)/gen/%.c
+	$(CC) $(filter-out $(WARN),$(ALL_CFLAGS)) -c -o $@ $<
+
+$(B)/%.o: %.c | $(GEN_H)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(ROOM_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+
+$(B)/librnkit.a: $(LIB_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/librnkernels.a: $(KERNEL_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+# Kernels come first: libcore includes nothing of them.
+LINK = @mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) $(LIBS)
+
+$(B)/bin/rn-bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
+	$(LINK)
+
+$(TOOL_BIN): $(B)/bin/%: $(B)/tools/%.o $(B)/librnkernels.a $(B)/librnkit.a
+	$(LINK)
+
+$(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) -lcmocka $(LIBS)
+
+$(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
+	$(LINK)
+
+-include $(C_SRC:%.c=$(B)/%.d)
+
+# ---- packages: install what is missing, or say how -----------------------------------------------------------
+# A word a|b means either package will do (Debian|Ubuntu).
+define INSTALL
+	@tests/deps.sh $(1)
+endef
+
+deps: ## install with apt what the build, the demo and the tests need (or print the command)
+	$(call INSTALL,$(DEPS_BUILD) $(DEPS_RUN))
+
+deps-lint: ## install what `make lint` and `make coverage` need
+	$(call INSTALL,$(DEPS_LINT) $(DEPS_COVERAGE))
+
+# ---- tests ------------------------------------------------------------------------------------------------
+check: deps ## install, build, run all CPU tests (at most 10 minutes on 2 cores)
+	@$(MAKE) -j$(JOBS) tests
+	@$(MAKE) check-run
+
+# TESTS='glob ...' selects programs by name, e.g. make check TESTS='test_opt *extract*'
+check-run: tests
+	@tests/run.sh $(B) $(TESTS)
+
+# ---- housekeeping -------------------------------------------------------------------------------------------
+install: all ## install the tools and man pages under PREFIX (default /usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(TOOL_BIN) $(BENCH_BIN) $(DESTDIR)$(PREFIX)/bin
+
+format: ## rewrite the C files with clang-format
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
+clean: ## remove build/ and bin
+	rm -rf build bin
+
+help: ## this list
+	@echo "rnkit: from the ILSVRC2012 tarballs to a trained, evaluated and benchmarked ResNet, in C."
+	@echo; echo "Targets:"
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
+	@echo; echo "Variables:  CC=gcc|clang  WERROR=0|1  SAN=address,undefined|thread  COVERAGE=0|1  ONEDNN=auto|0|1  PREFIX=DIR  RNKIT_DATA=DIR"

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ILSVRC2012's archives as streams: an outer tar (plain or gzip), and inside it, for the train set,
+ * one inner tar per class, read in one pass without a second copy on disk. Sits on libarchive; a digest
+ * of the archive's bytes can be computed on the same pass.
+ *
+ * Names are checked where they enter: an entry whose name is absolute, holds "..", or is not a
+ * regular file (link, device, fifo) is RN_E_FORMAT; directories are passed over.
+ */
+#ifndef RN_ARCHIVE_H
+#define RN_ARCHIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/rn_digest.h"
+
+typedef struct rn_archive rn_archive;
+
+typedef struct rn_archive_opts {
+    int digest;             /* -1: none; else enum rn_digest_kind: digest of every byte of the file */
+    bool raw_names;         /* do not refuse bad names (ilsvrc-verify lists them instead) */
+    uint64_t start;         /* byte offset of a tar header to start at (resume; plain tars without digest only) */
+} rn_archive_opts;
+
+/* One regular file of the archive. Texts and data are valid until the next call on the archive. */
+typedef struct rn_archive_entry {
+    const char *name;       /* as stored, leading "./" removed */
+    uint64_t size;          /* bytes */
+    uint64_t offset;        /* of its tar header in the (uncompressed) archive; for resume */
+} rn_archive_entry;
+
+/* Opens `path`. A file that is no tar is RN_E_FORMAT: "x.tar: not a tar archive (it begins with ...)". */
+int rn_archive_open(const char *path, const rn_archive_opts *opts, rn_archive **out);
+
+/* Next regular file: 1 = entry filled, 0 = clean end, RN_E_FORMAT on truncation or damage (the message names
+ * archive and entry). An archive without its end-of-archive blocks counts as truncated. */
+int rn_archive_next(rn_archive *a, rn_archive_entry *e);
+
+/* Reads the current entry's whole data into buf (capacity >= size). */
+int rn_archive_read(rn_archive *a, void *buf, size_t size);
+/* Reads up to n bytes of the current entry; returns the count, 0 at its end, RN_E_*. Unread data is skipped by next. */
+int64_t rn_archive_read_some(rn_archive *a, void *buf, size_t n);
+
+/* Bytes of the file consumed so far (for progress). */
+uint64_t rn_archive_consumed(const rn_archive *a);
+
+/* After the clean end: digest of the whole file (the rest is read if needed). */
+int rn_archive_digest(rn_archive *a, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes);
+
+void rn_archive_close(rn_archive *a); /* accepts NULL */
+
+/* An inner tar held in memory (one class of the train set, ~150 MB at most): same iteration. `data` is
+ * borrowed and must outlive the handle; `name` is for messages. */
+int rn_archive_open_memory(const char *name, const void *data, size_t n, const rn_archive_opts *opts, rn_archive **out);
+
+/* Checks a member path: relative, no "..", no empty or "." component, no NUL, at most 1,024 bytes. */
+bool rn_archive_name_ok(const char *name);
+
+#endif

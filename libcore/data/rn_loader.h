@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Batches of uint8 NHWC images and labels out of a store: order (sampler) apart from storage apart from decode
+ * and augmentation. Workers fill slots of a ring that the step consumes in order; the batches and their order depend on
+ * (seed, epoch, options) alone, never on the number of workers.
+ */
+#ifndef RN_LOADER_H
+#define RN_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "data/rn_store.h"
+
+enum rn_train_crop {
+    RN_CROP_RESIZED = 0, /* torchvision's RandomResizedCrop + horizontal flip */
+    RN_CROP_PAD = 1      /* pad by `pad` zeros (mean colour after normalisation: fill), random crop + flip: CIFAR */
+};
+
+typedef struct rn_loader_opts {
+    bool train;             /* false: evaluation transform, key order, every image once */
+    int batch, width, height, channels; /* output size; channels 3 (1: gray) */
+    uint64_t seed;
+    int workers;            /* >= 1 decode threads */
+    int depth;              /* batches in the ring; 0: 4 */
+    /* training transform */
+    enum rn_train_crop crop;
+    double scale_lo, scale_hi, ratio_lo, ratio_hi; /* RN_CROP_RESIZED; 0: .08 1 3/4 4/3 */
+    int pad;                /* RN_CROP_PAD */
+    bool flip;              /* horizontal, p = 1/2 */
+    bool drop_last;         /* training: leave an incomplete last batch out */
+    /* evaluation transform: Resize(resize_short) then CenterCrop, bit-identical to torchvision on PIL images.
+     * 0: no resize (images are already of the output size, or are centre-cropped). */
+    int resize_short;
+    bool exact;             /* never use DCT-scaled decoding */
+} rn_loader_opts;
+
+typedef struct rn_batch {
+    const uint8_t *images;  /* (batch, height, width, channels); rows n.. are zero */
+    const int32_t *labels;  /* (batch); rows n.. are 0 */
+    const uint32_t *index;  /* (batch) record numbers in the store */
+    int n;                  /* images in this batch: batch, or less at the end of an evaluation or epoch */
+    uint32_t epoch;
+    uint64_t number;        /* of the batch inside the epoch, from 0 */
+    double waited_s;        /* how long rn_loader_next had to wait */
+} rn_batch;
+
+typedef struct rn_loader rn_loader;
+
+/* The store must outlive the loader. */
+int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out);
+
+/* Batches in one epoch. */
+uint64_t rn_loader_batches(const rn_loader *l);
+
+/* Goes to batch `number` of `epoch` (resume: the same batches come as in an undisturbed run). */
+int rn_loader_seek(rn_loader *l, uint32_t epoch, uint64_t number);
+
+/* The next batch; crosses into the next epoch by itself (workers do not stall there). In evaluation returns 0 after
+ * the last batch, 1 otherwise; in training always 1. RN_E_* on a record that cannot be decoded (named).
+ * The batch is valid until rn_loader_release. One thread consumes. */
+int rn_loader_next(rn_loader *l, rn_batch *out);
+void rn_loader_release(rn_loader *l, const rn_batch *b);
+
+void rn_loader_close(rn_loader *l); /* stops the workers; accepts NULL */
+
+#endif

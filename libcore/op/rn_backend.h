@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A backend: one device with its memory, its streams, one table of ops and one list of convolution
+ * algorithms. libcore knows backends only through this header; a tool's main hands them over in a
+ * table of rn_backend_entry.
+ *
+ * Threads: one thread drives a backend at a time. Streams may be NULL, the default stream; a CPU
+ * backend runs everything synchronously and ignores them.
+ */
+#ifndef RN_BACKEND_H
+#define RN_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "op/rn_conv.h"
+#include "op/rn_op.h"
+
+typedef struct rn_backend rn_backend;
+typedef void *rn_stream;
+typedef void *rn_event;
+
+enum rn_copy_kind { RN_COPY_H2D = 0, RN_COPY_D2H = 1, RN_COPY_D2D = 2 };
+
+typedef struct rn_backend_opts {
+    int threads;      /* compute threads; 0: one per core this process may run on */
+    const char *isa;  /* cap for CPU kernels: "portable", "avx2", "avx512", NULL: best of this CPU */
+    size_t workspace_limit; /* most bytes of workspace an algorithm may ask for; 0: no limit */
+} rn_backend_opts;
+
+struct rn_backend {
+    const char *device;   /* "cpu", "cuda" */
+    char describe[256];   /* device model, instruction set used, library versions: one line */
+    int threads;
+
+    /* Memory; 64-byte aligned at least. alloc and free are never called inside a training step. */
+    int (*alloc)(rn_backend *be, size_t bytes, void **out);
+    void (*free)(rn_backend *be, void *p); /* accepts NULL */
+    int (*copy)(rn_backend *be, void *dst, const void *src, size_t bytes, enum rn_copy_kind kind, rn_stream s);
+    int (*memset)(rn_backend *be, void *dst, int byte, size_t bytes, rn_stream s);
+
+    /* Streams and events. NULL slots: the backend is synchronous; rn_now() times it. */
+    int (*stream_open)(rn_backend *be, rn_stream *out);
+    void (*stream_close)(rn_backend *be, rn_stream s);
+    int (*sync)(rn_backend *be, rn_stream s);
+    int (*event_open)(rn_backend *be, rn_event *out);
+    int (*event_record)(rn_backend *be, rn_event e, rn_stream s);
+    int (*event_ms)(rn_backend *be, rn_event from, rn_event to, double *ms);
+    void (*event_close)(rn_backend *be, rn_event e);
+
+    const rn_ops *ops;                          /* every slot of it that is not documented optional is set */
+    const rn_conv_algo *const *conv_algos;      /* NULL-terminated, best first, reference last */
+
+    void (*close)(rn_backend *be);
+    void *priv;
+};
+
+typedef struct rn_backend_entry {
+    const char *device; /* what --device names */
+    /* RN_E_ABSENT (exit 77) when there is no such device or driver on this machine. */
+    int (*open)(const rn_backend_opts *opts, rn_backend **out);
+} rn_backend_entry;
+
+/* Opens the entry named `device` of a table ended by {NULL, NULL}. */
+int rn_backend_open(const rn_backend_entry *table, const char *device, const rn_backend_opts *opts, rn_backend **out);
+void rn_backend_close(rn_backend *be); /* accepts NULL */
+
+#endif

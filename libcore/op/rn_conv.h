@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolution: the descriptor, and what an algorithm is.
+ *
+ * Shapes (oneDNN's letters): src (mb, ih, iw, ic), wei (oc, kh, kw, ic), dst (mb, oh, ow, oc), with
+ * oh = (ih + 2 ph - kh) / sh + 1 and ow alike, rounded down. Cross-correlation, zero padding, no bias
+ * (batch normalisation follows), one group.
+ *   fwd    dst = conv(src, wei)            (+ dst when beta is 1)
+ *   bwd_d  src = d loss / d src, from dst (the gradient of the output) and wei
+ *   bwd_w  wei = d loss / d wei, from src and dst (the gradient of the output)
+ * beta is 0 or 1. With 0 the destination is never read: it may hold NaN.
+ */
+#ifndef RN_CONV_H
+#define RN_CONV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "op/rn_tensor.h"
+
+struct rn_backend;
+
+typedef enum rn_conv_dir { RN_FWD = 0, RN_BWD_D = 1, RN_BWD_W = 2 } rn_conv_dir;
+const char *rn_conv_dir_name(rn_conv_dir d); /* "fwd", "bwd_d", "bwd_w" */
+
+/* Work fused into a convolution, asked for in the descriptor. */
+enum rn_conv_fuse {
+    RN_PRO_BN = 1,    /* fwd, bwd_w: src is read as src * scale[ic] + shift[ic] (padding stays 0) */
+    RN_PRO_RELU = 2,  /* ... then max(., 0) */
+    RN_PRO_ADD = 4,   /* ... with `residual` (shape of src) added before the ReLU */
+    RN_EPI_STATS = 8  /* fwd: sum[oc] and sumsq[oc] of dst are written */
+};
+
+typedef struct rn_conv_desc {
+    int mb, ic, ih, iw, oc, oh, ow, kh, kw, sh, sw, ph, pw;
+    rn_dtype dtype; /* of src, wei and dst; bwd_w writes f32 */
+    unsigned fuse;  /* enum rn_conv_fuse */
+} rn_conv_desc;
+
+/* Fills oh and ow; RN_E_RANGE when the shape is impossible or a product overflows. */
+int rn_conv_desc_finish(rn_conv_desc *d);
+/* "mb32ic64ih56iw56oc64oh56ow56kh3kw3sh1sw1ph1pw1" (square pairs shortened: "mb32ic64ih56oc64oh56kh3sh1ph1").
+ * Returns buf. */
+const char *rn_conv_desc_text(const rn_conv_desc *d, char *buf, size_t cap);
+/* benchdnn's syntax: defaults g1 mb2 sh1 ph0, square promotion, oh deduced, '_' ignored, `nNAME` at the end
+ * ignored. dtype becomes f32, fuse 0. */
+int rn_conv_desc_parse(const char *text, rn_conv_desc *d);
+/* 2 mb oc oh ow ic kh kw; with `inbounds` taps that fall in the padding are not counted (benchdnn). */
+double rn_conv_flops(const rn_conv_desc *d, bool inbounds);
+double rn_conv_bytes(const rn_conv_desc *d); /* each tensor once */
+
+enum rn_conv_flags {
+    RN_ALGO_DETERMINISTIC = 1, /* same bits for same inputs and thread count */
+    RN_ALGO_LOWPREC = 2,       /* computes with less than the descriptor's dtype (TF32, bf16 sums) */
+    RN_ALGO_REFERENCE = 4      /* plain loops, for checking only: chosen by name or when nothing else fits */
+};
+
+typedef struct rn_conv_args {
+    void *src, *wei, *dst;       /* one of them, by direction, is the destination */
+    const float *scale, *shift;  /* prologue: per ic */
+    const void *residual;        /* prologue: shape and dtype of src */
+    float *sum, *sumsq;          /* epilogue: per oc */
+} rn_conv_args;
+
+typedef struct rn_conv_plan rn_conv_plan;
+
+/*
+ * One algorithm: one row of a backend's list. All functions are reentrant over different plans.
+ */
+typedef struct rn_conv_algo {
+    const char *name; /* "ref", "cpu:im2col", "onednn:auto", ... */
+    unsigned flags;
+    /* True when it does this case on this backend; otherwise *why is a static text saying why not. */
+    bool (*supports)(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why);
+    /* Bytes of scratch that run() needs; 0 is fine. */
+    size_t (*workspace)(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir);
+    /* State of a plan (packed weights, primitives); NULL slot: none. *priv is handed to the others. */
+    int (*open)(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void **priv);
+    void (*close)(struct rn_backend *be, void *priv);
+    /* Repacks weights into the plan; called before the first run and after every change of `wei`
+     * (each optimizer step). NULL slot: nothing to prepare. Not called for bwd_w. */
+    int (*prepare)(rn_conv_plan *plan, const void *wei, void *stream);
+    /* workspace: at least workspace() bytes, 64-byte aligned, contents undefined before and after. */
+    int (*run)(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *workspace, void *stream);
+} rn_conv_algo;
+
+/* A case bound to an algorithm. Made by rn_select.h, freed by rn_conv_plan_close. */
+struct rn_conv_plan {
+    struct rn_backend *be;
+    const rn_conv_algo *algo;
+    rn_conv_desc desc;
+    rn_conv_dir dir;
+    size_t workspace_bytes;
+    void *priv;
+};
+
+int rn_conv_plan_open(struct rn_backend *be, const rn_conv_algo *algo, const rn_conv_desc *d, rn_conv_dir dir,
+                      rn_conv_plan **out);
+void rn_conv_plan_close(rn_conv_plan *plan); /* accepts NULL */
+int rn_conv_prepare(rn_conv_plan *plan, const void *wei, void *stream);
+int rn_conv_run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *workspace, void *stream);
+
+#endif

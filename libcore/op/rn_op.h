@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every op but convolution: one table per backend. Shapes are NHWC; `rows` is mb*h*w; all vectors
+ * per channel (scale, statistics, gradients of them) and all losses are f32; activations have the
+ * dtype of the argument block. Where a destination may be the same memory as a source, the comment says so;
+ * otherwise they must not overlap. Each op returns 0 or RN_E_*; a CPU backend's ops cannot fail on
+ * valid arguments. All ops are deterministic for a given thread count.
+ */
+#ifndef RN_OP_H
+#define RN_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "op/rn_tensor.h"
+
+struct rn_backend;
+
+/* dst = (src / 255 - mean[c]) * inv_std[c]; src u8 NHWC, computed as src * mul[c] + add[c] in f32 with
+ * mul = 1 / (255 std), add = -mean / std. */
+typedef struct rn_op_normalize {
+    rn_dtype dtype;
+    int64_t rows;
+    int c;
+    const uint8_t *src; /* (rows, c) */
+    void *dst;          /* (rows, c) */
+    const float *mul, *add;
+} rn_op_normalize;
+
+/*
+ * Batch normalisation over rows (Ioffe & Szegedy 2015), with residual add and ReLU fused:
+ *   train: mean, var (biased) over rows; xhat = (x - mean) * inv_std, inv_std = 1/sqrt(var + eps)
+ *   y = gamma * xhat + beta [+ res] [then max(., 0)]
+ *   running_mean += momentum * (mean - running_mean); running_var likewise with the unbiased variance
+ *   (var * rows / (rows - 1)), as PyTorch does.
+ * mean and inv_std are outputs in training, kept for backward. In inference the running statistics are
+ * used and mean, inv_std may be NULL.
+ */
+typedef struct rn_op_bn_fwd {
+    rn_dtype dtype;
+    bool train, relu;
+    int64_t rows;
+    int c;
+    float eps, momentum;
+    const void *x;       /* (rows, c) */
+    const void *res;     /* (rows, c) or NULL; may equal y */
+    void *y;             /* (rows, c); may equal x when !train */
+    const float *gamma, *beta;
+    float *running_mean, *running_var; /* written in training, read in inference */
+    float *mean, *inv_std;
+} rn_op_bn_fwd;
+
+/*
+ * Backward of the above in training. With g = dy where (!relu || y > 0) else 0:
+ *   dbeta = sum g; dgamma = sum g * xhat; dx = gamma * inv_std * (g - dbeta/rows - xhat * dgamma/rows)
+ *   dres = g
+ * dgamma and dbeta are overwritten. dx is overwritten (dx_beta 0) or added to (1); dres likewise with dres_beta.
+ */
+typedef struct rn_op_bn_bwd {
+    rn_dtype dtype;
+    bool relu;
+    int64_t rows;
+    int c;
+    const void *x, *y, *dy; /* (rows, c); y only read when relu */
+    const float *gamma, *mean, *inv_std;
+    void *dx;               /* (rows, c); may equal dy when dres is NULL */
+    void *dres;             /* (rows, c) or NULL; may equal dy */
+    int dx_beta, dres_beta;
+    float *dgamma, *dbeta;  /* (c) */
+} rn_op_bn_bwd;
+
+/* y = max(x, 0); may be in place. Backward: dx = y > 0 ? dy : 0; may be in place. */
+typedef struct rn_op_relu { rn_dtype dtype; int64_t n; const void *x; void *y; } rn_op_relu;
+typedef struct rn_op_relu_bwd { rn_dtype dtype; int64_t n; const void *y, *dy; void *dx; } rn_op_relu_bwd;
+
+/* y = a + b; y may equal a or b. */
+typedef struct rn_op_add { rn_dtype dtype; int64_t n; const void *a, *b; void *y; } rn_op_add;
+
+/*
+ * Max and average pooling. Windows are clipped at the border (padding never wins a maximum and, with
+ * count_include_pad false, is not counted in an average). oh, ow are given by the caller (floor or ceil mode).
+ * max: argmax (mb, oh, ow, c) holds the winning tap kh_i * kw + kw_i as u8 (kh * kw <= 255), the first on ties;
+ * NULL in inference.
+ */
+typedef struct rn_op_pool {
+    rn_dtype dtype;
+    int mb, c, ih, iw, oh, ow, kh, kw, sh, sw, ph, pw;
+    bool count_include_pad;
+    const void *src; /* fwd: input; bwd: gradient of the output */
+    void *dst;       /* fwd: output; bwd: gradient of the input, overwritten */
+    uint8_t *argmax;
+} rn_op_pool;
+
+/* Mean over h*w: src (mb, hw, c) -> dst (mb, c); backward spreads dy / hw: src (mb, c) -> dst (mb, hw, c). */
+typedef struct rn_op_gap { rn_dtype dtype; int mb, hw, c; const void *src; void *dst; } rn_op_gap;
+
+/* y = x w^T + b. x (mb, ic), w (oc, ic), b (oc) or NULL, y (mb, oc).
+ * bwd_d: x = dy w (x overwritten). bwd_w: w = dy^T x, b = column sums of dy (both f32, overwritten; b may be NULL). */
+typedef struct rn_op_linear {
+    rn_dtype dtype; /* of x, w, y in fwd and bwd_d */
+    int mb, ic, oc;
+    void *x, *w, *y;
+    float *b;
+} rn_op_linear;
+
+/*
+ * Softmax cross-entropy over rows of logits, with label smoothing (q = 1-eps+eps/k on the label, eps/k elsewhere,
+ * as PyTorch's). The log-sum-exp subtracts the row's maximum. For i < n:
+ *   loss[i]; dlogits[i] = (softmax - q) * grad_scale; rank[i] = number of classes ranked before the label (a tie
+ *   counts as before when its index is lower; NaN anywhere in the row makes rank k and loss NaN).
+ * Rows n..mb-1 (padding of the last batch) give dlogits 0, loss 0, rank -1. dlogits NULL: evaluation.
+ */
+typedef struct rn_op_xent {
+    rn_dtype dtype; /* of logits and dlogits */
+    int mb, n, k;
+    const void *logits;     /* (mb, k) */
+    const int32_t *labels;  /* (mb), each 0..k-1 for i < n */
+    float smoothing, grad_scale;
+    void *dlogits;          /* (mb, k), may equal logits, or NULL */
+    float *loss;            /* (mb) */
+    int32_t *rank;          /* (mb) */
+} rn_op_xent;
+
+/*
+ * SGD with momentum over one parameter, f32 master weights, PyTorch's order:
+ *   d = g * grad_scale + wd * w; v = mu * v + d (first step: v = d, which v = 0 gives); u = nesterov ? d + mu * v : v;
+ *   w -= lr * u.
+ */
+typedef struct rn_op_sgd {
+    int64_t n;
+    float *w, *v;
+    const float *g;
+    float lr, mu, wd, grad_scale;
+    bool nesterov;
+} rn_op_sgd;
+
+typedef struct rn_ops {
+    int (*normalize)(struct rn_backend *, const rn_op_normalize *, void *stream);
+    int (*bn_fwd)(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
+    int (*bn_bwd)(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
+    int (*relu_fwd)(struct rn_backend *, const rn_op_relu *, void *stream);
+    int (*relu_bwd)(struct rn_backend *, const rn_op_relu_bwd *, void *stream);
+    int (*add)(struct rn_backend *, const rn_op_add *, void *stream);
+    int (*maxpool_fwd)(struct rn_backend *, const rn_op_pool *, void *stream);
+    int (*maxpool_bwd)(struct rn_backend *, const rn_op_pool *, void *stream);
+    int (*avgpool_fwd)(struct rn_backend *, const rn_op_pool *, void *stream);
+    int (*avgpool_bwd)(struct rn_backend *, const rn_op_pool *, void *stream);
+    int (*gap_fwd)(struct rn_backend *, const rn_op_gap *, void *stream);
+    int (*gap_bwd)(struct rn_backend *, const rn_op_gap *, void *stream);
+    int (*linear_fwd)(struct rn_backend *, const rn_op_linear *, void *stream);
+    int (*linear_bwd_d)(struct rn_backend *, const rn_op_linear *, void *stream);
+    int (*linear_bwd_w)(struct rn_backend *, const rn_op_linear *, void *stream);
+    int (*xent)(struct rn_backend *, const rn_op_xent *, void *stream);
+    int (*sgd)(struct rn_backend *, const rn_op_sgd *, void *stream);
+} rn_ops;
+
+#endif

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# run.sh BUILD_DIR [GLOB...]: runs every test program (or those whose name matches a glob) and adds up their TAP.
+# A program must print a plan ("1..N") and N results; one that stops short, crashes or prints none counts as failed.
+# Closing line: "N passed, N failed, N skipped". Exit 1 on a failure, 3 when nothing passed.
+set -u
+
+build=$(realpath "$1")
+shift
+here=$(dirname "$(realpath "$0")")
+export RNKIT_BIN=$build/bin RNKIT_TESTS=$here RNKIT_BUILD=$build
+export CMOCKA_MESSAGE_OUTPUT=TAP
+work=$(mktemp -d "${TMPDIR:-/tmp}/rnkit-check.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+programs=()
+while IFS= read -r p; do programs+=("$p"); done < <(
+    find "$build/tests" -type f \( -name 'test_*' -o -name check-kernels \) -perm -u+x 2>/dev/null | sort
+    find "$here/cli" "$here/e2e" -type f -name 'test_*.sh' 2>/dev/null | sort
+)
+
+passed=0 failed=0 skipped=0 failures=()
+for p in "${programs[@]}"; do
+    name=$(basename "$p" .sh)
+    if [ $# -gt 0 ]; then
+        want=0
+        # shellcheck disable=SC2254
+        for g in "$@"; do case $name in $g) want=1 ;; esac; done
+        [ $want = 1 ] || continue
+    fi
+    # A program whose source is gone must not be run from an old build.
+    case $p in
+    "$build"/tests/check-kernels) ;;
+    "$build"/*) [ -f "$here/${p#"$build"/tests/}.c" ] || continue ;;
+    esac
+    mkdir -p "$work/$name"
+    start=$(date +%s.%N)
+    (cd "$work/$name" && TMPDIR=$work/$name "$p") >"$work/$name.out" 2>"$work/$name.err" </dev/null
+    rc=$?
+    took=$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN{printf "%.1f", b-a}')
+    read -r ok bad skip plan < <(awk '
+        /^ok .*# *[Ss][Kk][Ii][Pp]/ {skip++; next}
+        /^ok( |$)/ {ok++; next}
+        /^not ok( |$)/ {bad++; next}
+        /^1\.\.[0-9]+/ {sub(/^1\.\./, ""); plan += $1; seen = 1}
+        END {print ok+0, bad+0, skip+0, seen ? plan : -1}' "$work/$name.out")
+    why=""
+    if [ "$plan" -lt 0 ]; then why="printed no plan"
+    elif [ "$plan" -eq 0 ]; then why="planned no test"
+    elif [ $((ok + bad + skip)) -ne "$plan" ]; then why="planned $plan tests, reported $((ok + bad + skip))"
+    elif [ $rc -ne 0 ] && [ "$bad" -eq 0 ]; then why="exit status $rc without a failed test"
+    fi
+    if [ -n "$why" ]; then bad=$((bad + 1)); fi
+    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+    printf '%-34s %5d passed %4d failed %4d skipped %8ss%s\n' "$name" "$ok" "$bad" "$skip" "$took" "${why:+   <- $why}"
+    grep -h '^ok .*# *[Ss][Kk][Ii][Pp]' "$work/$name.out" | sed 's/^ok [0-9 -]*/    skipped: /' | sort | uniq -c | sort -rn | head -5 | sed 's/^ *1 / /'
+    if [ "$bad" -gt 0 ]; then
+        failures+=("$name")
+        { grep -h -A12 '^not ok' "$work/$name.out" | head -60; tail -n 25 "$work/$name.err"; } | sed 's/^/    | /'
+    fi
+    rm -rf "${work:?}/$name"
+done
+
+[ $failed = 0 ] || echo "failed: ${failures[*]}"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ] || exit 1
+[ $passed -gt 0 ] || exit 3
