@@ -8,7 +8,8 @@ set -u
 build=$(realpath "$1")
 shift
 here=$(dirname "$(realpath "$0")")
-export RNKIT_BIN=$build/bin RNKIT_TESTS=$here RNKIT_BUILD=$build
+RNKIT_DATA=$(realpath -m "${RNKIT_DATA:-$here/../../shared/data}")
+export RNKIT_DATA RNKIT_BIN=$build/bin RNKIT_TESTS=$here RNKIT_BUILD=$build
 export CMOCKA_MESSAGE_OUTPUT=TAP
 work=$(mktemp -d "${TMPDIR:-/tmp}/rnkit-check.XXXXXX")
 trap 'rm -rf "$work"' EXIT

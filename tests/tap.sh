@@ -17,7 +17,6 @@ exits() {
 says() { if grep -qF -- "$2" err.txt; then ok "$1"; else not_ok "$1 (no '$2' on stderr)"; cat err.txt >&2; fi; }
 # data NAME FILE: succeeds when FILE is there below RNKIT_DATA; otherwise a visible skip
 data() {
-    RNKIT_DATA=${RNKIT_DATA:-../shared/data}
     [ -e "$RNKIT_DATA/$2" ] && return 0
     skip "$1" "RNKIT_DATA has no $2"; return 1
 }
