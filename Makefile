@@ -193,3 +193,13 @@ help: ## this list
 	@echo; echo "Targets:"
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
 	@echo; echo "Variables:  CC=gcc|clang  WERROR=0|1  SAN=address,undefined|thread  COVERAGE=0|1  ONEDNN=auto|0|1  PREFIX=DIR  RNKIT_DATA=DIR"
+
+# ---- the two ways through everything ----------------------------------------------------------------------------
+demo: deps ## Fashion-MNIST from archives to a trained ResNet and a report, about 5 minutes [OUT=out/demo]
+	@$(MAKE) -j$(JOBS) all
+	@datasets/pipeline.sh demo $(or $(OUT),out/demo)
+
+reproduce: deps ## DATASET=name RAW=dir [OUT=dir]: verify, pack, train, evaluate, report; resumes [RECIPE=recipes/x.recipe]
+	@[ -n "$(DATASET)" ] && [ -n "$(RAW)" ] || { echo "usage: make reproduce DATASET=name RAW=folder-with-the-archives [OUT=folder]" >&2; exit 2; }
+	@$(MAKE) -j$(JOBS) all
+	@RECIPE="$(RECIPE)" datasets/pipeline.sh reproduce "$(DATASET)" "$(RAW)" "$(or $(OUT),out/$(DATASET))"

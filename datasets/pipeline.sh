@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# pipeline.sh demo OUT                       archives of Fashion-MNIST made, verified, extracted, packed, trained on, reported
+# pipeline.sh reproduce DATASET RAW OUT      verify -> pack straight from the archives -> train -> evaluate -> report
+#
+# Every stage can be killed and goes on where it was; a stage that is whole is not done again. The tools do most of
+# that themselves; this script only remembers, by a stamp of names, sizes and times, which archives were verified.
+set -euo pipefail
+
+here=$(dirname "$(realpath "$0")")
+BIN=${RNKIT_BIN:-$here/../bin}
+export PATH=$BIN:$PATH
+
+die() { echo "pipeline: $*" >&2; exit 2; }
+
+# stage NAME COMMAND...: runs one stage, its duration into $OUT/stages.tsv (what a killed try took is not counted)
+stage_n=0
+stage() {
+    local name=$1 t0 t1 rc=0
+    shift
+    stage_n=$((stage_n + 1))
+    printf '\n[%d/%d] %s\n' "$stage_n" "$stages" "$name" >&2
+    t0=$(date +%s.%N)
+    "$@" || rc=$?
+    t1=$(date +%s.%N)
+    if [ $rc != 0 ]; then
+        echo "pipeline: '$name' ended with status $rc; the same command goes on from here" >&2
+        exit $rc
+    fi
+    awk -v n="$name" -v a="$t0" -v b="$t1" 'BEGIN{printf "%s\t%.1f\n", n, b-a}' >>"$OUT/stages.tsv"
+}
+
+# publish FILE COMMAND...: stdout of a successful command becomes FILE, whole or not at all
+publish() {
+    local file=$1
+    shift
+    "$@" >"$file.tmp" && mv "$file.tmp" "$file"
+}
+
+stamp_of() { (cd "$1" && find . -maxdepth 1 -type f -printf '%f %s %T@\n' | LC_ALL=C sort); }
+
+verify() {
+    local raw=$1
+    if [ -s "$OUT/verify.json" ] && [ "$(stamp_of "$raw")" = "$(cat "$OUT/verify.stamp" 2>/dev/null)" ]; then
+        echo "already verified: $raw" >&2
+        return 0
+    fi
+    local stamp
+    stamp=$(stamp_of "$raw")
+    publish "$OUT/verify.json" ilsvrc-verify "$raw" --json
+    printf '%s\n' "$stamp" >"$OUT/verify.stamp"
+}
+
+# setting FILE KEY: the value of `KEY = value` in a dataset's settings
+setting() { sed -n "s/^$2[[:space:]]*=[[:space:]]*//p" "$1" | tail -n 1; }
+
+# pack SPLIT SRC OPTIONS...
+pack() {
+    local split=$1
+    shift
+    publish "$OUT/pack-$split.json" pack-lmdb "$@" "$OUT/$split.lmdb" --json
+}
+
+train() { rn-train --recipe "$1" --train-db "$OUT/train.lmdb" --val-db "$OUT/val.lmdb" --out "$OUT/run"; }
+
+evaluate() {
+    local weights=$OUT/run/weights.safetensors
+    if [ -s "$OUT/eval.json" ] && [ "$OUT/eval.json" -nt "$weights" ]; then
+        echo "already evaluated: $OUT/eval.json" >&2
+        return 0
+    fi
+    publish "$OUT/eval.json" rn-train --eval-only --weights "$weights" --val-db "$OUT/val.lmdb" --json
+}
+
+bench() {
+    if [ -s "$OUT/bench.json" ]; then
+        echo "already measured: $OUT/bench.json" >&2
+        return 0
+    fi
+    publish "$OUT/bench.json" rn-bench conv "$@" --json
+}
+
+report() {
+    local extra=()
+    for f in verify pack-train pack-val eval bench; do
+        [ -s "$OUT/$f.json" ] && extra+=(--report-extra "$OUT/$f.json")
+    done
+    rn-train --report "$OUT/run" "${extra[@]}"
+    cp "$OUT/run/report.html" "$OUT/report.html.tmp" && mv "$OUT/report.html.tmp" "$OUT/report.html"
+}
+
+# json KEY FILE: one number of a flat JSON object
+json() { tr ',{}' '\n' <"$2" | sed -n "s/^[[:space:]]*\"$1\"[[:space:]]*:[[:space:]]*//p" | head -n 1; }
+
+screen() {
+    local title=$1 rule='----------------------------------------------------------------------'
+    echo "$rule"
+    echo "$title"
+    awk -F'\t' '{t[$1] += $2; if (!($1 in seen)) {seen[$1] = 1; o[++n] = $1}; all += $2}
+        END {for (i = 1; i <= n; i++) printf "  %-52s %8.1f s\n", o[i], t[o[i]]; printf "  %-52s %8.1f s\n", "all stages", all}' \
+        "$OUT/stages.tsv"
+    printf 'accuracy  top-1 %.2f %% +- %.2f, top-5 %.2f %%, on all %d validation images\n' \
+        "$(json top1 "$OUT/eval.json")" "$(json se_top1 "$OUT/eval.json")" "$(json top5 "$OUT/eval.json")" "$(json n "$OUT/eval.json")"
+    echo "report    $OUT/report.html"
+    echo "$rule"
+}
+
+demo() {
+    local idx=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
+    [ -d "$idx" ] || die "no Fashion-MNIST at $idx: install Debian's package dataset-fashion-mnist, or set FASHION_MNIST to its idx files"
+    stages=9
+    stage "make archives in ILSVRC2012's form" mkilsvrc --idx "$idx" "$OUT/raw"
+    stage "verify the archives" verify "$OUT/raw"
+    stage "extract train and val" ilsvrc-extract "$OUT/raw" "$OUT/tree" --splits train,val --verify
+    stage "pack train" pack train "$OUT/tree/train" --shuffle 2012
+    stage "pack val" pack val "$OUT/tree/val"
+    stage "train" train "$here/fashion-mnist/recipes/demo.recipe"
+    stage "evaluate" evaluate
+    stage "benchmark convolutions" bench --net resnet18-cifar --mb 16 --rounds 3
+    stage "report" report
+    screen "rnkit demo: Fashion-MNIST, from archives to a trained ResNet"
+}
+
+reproduce() {
+    local name=$1 raw=$2 set=$here/$1 conf=$here/$1/dataset.conf
+    [ -f "$conf" ] || die "unknown DATASET '$name'; there are: $(cd "$here" && echo */dataset.conf | sed 's,/dataset.conf,,g')"
+    [ -d "$raw" ] || die "RAW=$raw is not a folder"
+    stages=6
+    local train_opts val_opts
+    read -r -a train_opts <<<"$(setting "$conf" pack-train)"
+    read -r -a val_opts <<<"$(setting "$conf" pack-val)"
+    stage "verify the archives" verify "$raw"
+    stage "pack train straight from the archives" pack train "$raw" --split train "${train_opts[@]}"
+    stage "pack val straight from the archives" pack val "$raw" --split val "${val_opts[@]}"
+    stage "train" train "$set/${RECIPE:-$(setting "$conf" recipe)}"
+    stage "evaluate" evaluate
+    stage "report" report
+    screen "rnkit reproduce: $name"
+}
+
+case ${1:-} in
+demo) [ $# = 2 ] || die "usage: pipeline.sh demo OUT" ;;
+reproduce) [ $# = 4 ] || die "usage: pipeline.sh reproduce DATASET RAW OUT (make reproduce DATASET=name RAW=folder [OUT=folder])" ;;
+*) die "usage: pipeline.sh demo OUT | reproduce DATASET RAW OUT" ;;
+esac
+OUT=${!#}
+mkdir -p "$OUT"
+OUT=$(realpath "$OUT")
+case $1 in
+demo) demo ;;
+reproduce) reproduce "$2" "$(realpath "$3")" ;;
+esac
