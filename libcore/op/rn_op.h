@@ -33,7 +33,7 @@ typedef struct rn_op_normalize {
  *   train: mean, var (biased) over rows; xhat = (x - mean) * inv_std, inv_std = 1/sqrt(var + eps)
  *   y = gamma * xhat + beta [+ res] [then max(., 0)]
  *   running_mean += momentum * (mean - running_mean); running_var likewise with the unbiased variance
- *   (var * rows / (rows - 1)), as PyTorch does.
+ *   (var * rows / (rows - 1)), as PyTorch does; with one row, where that is 0/0 and PyTorch refuses, the factor is 1.
  * mean and inv_std are outputs in training, kept for backward. In inference the running statistics are
  * used and mean, inv_std may be NULL.
  */
@@ -70,7 +70,7 @@ typedef struct rn_op_bn_bwd {
     float *dgamma, *dbeta;  /* (c) */
 } rn_op_bn_bwd;
 
-/* y = max(x, 0); may be in place. Backward: dx = y > 0 ? dy : 0; may be in place. */
+/* y = max(x, 0), a NaN stays NaN; may be in place. Backward: dx = y > 0 ? dy : 0; may be in place. */
 typedef struct rn_op_relu { rn_dtype dtype; int64_t n; const void *x; void *y; } rn_op_relu;
 typedef struct rn_op_relu_bwd { rn_dtype dtype; int64_t n; const void *y, *dy; void *dx; } rn_op_relu_bwd;
 
@@ -79,9 +79,10 @@ typedef struct rn_op_add { rn_dtype dtype; int64_t n; const void *a, *b; void *y
 
 /*
  * Max and average pooling. Windows are clipped at the border (padding never wins a maximum and, with
- * count_include_pad false, is not counted in an average). oh, ow are given by the caller (floor or ceil mode).
- * max: argmax (mb, oh, ow, c) holds the winning tap kh_i * kw + kw_i as u8 (kh * kw <= 255), the first on ties;
- * NULL in inference.
+ * count_include_pad false, is not counted in an average; with it, padding is, but not what ceil mode reaches beyond
+ * it). oh, ow are given by the caller (floor or ceil mode); every window must hold a pixel, otherwise RN_E_RANGE.
+ * max: argmax (mb, oh, ow, c) holds the winning tap kh_i * kw + kw_i as u8 (kh * kw <= 255), the first on ties
+ * (a NaN wins over numbers); NULL in inference.
  */
 typedef struct rn_op_pool {
     rn_dtype dtype;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reference ops: what every other backend is checked against. Plain loops, sums in double, one rounding to f32
+ * at the end, never fast. Host memory, f32, one thread; the backend and the stream are not looked at (NULL is fine).
+ */
+#ifndef REF_OPS_H
+#define REF_OPS_H
+
+#include "op/rn_op.h"
+
+extern const rn_ops rn_ref_ops; /* every slot is set */
+
+/* The table's rows, by file. */
+int ref_normalize(struct rn_backend *, const rn_op_normalize *, void *stream);
+int ref_bn_fwd(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
+int ref_bn_bwd(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
+int ref_relu_fwd(struct rn_backend *, const rn_op_relu *, void *stream);
+int ref_relu_bwd(struct rn_backend *, const rn_op_relu_bwd *, void *stream);
+int ref_add(struct rn_backend *, const rn_op_add *, void *stream);
+int ref_sgd(struct rn_backend *, const rn_op_sgd *, void *stream);
+int ref_maxpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);
+int ref_maxpool_bwd(struct rn_backend *, const rn_op_pool *, void *stream);
+int ref_avgpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);
+int ref_avgpool_bwd(struct rn_backend *, const rn_op_pool *, void *stream);
+int ref_gap_fwd(struct rn_backend *, const rn_op_gap *, void *stream);
+int ref_gap_bwd(struct rn_backend *, const rn_op_gap *, void *stream);
+int ref_linear_fwd(struct rn_backend *, const rn_op_linear *, void *stream);
+int ref_linear_bwd_d(struct rn_backend *, const rn_op_linear *, void *stream);
+int ref_linear_bwd_w(struct rn_backend *, const rn_op_linear *, void *stream);
+int ref_xent(struct rn_backend *, const rn_op_xent *, void *stream);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* The classifier's end: the linear layer, and softmax cross-entropy. */
+#include <math.h>
+
+#include "base/rn_error.h"
+#include "kernels/ref/ref_ops.h"
+#include "op/rn_op_check.h"
+
+int ref_linear_fwd(struct rn_backend *be, const rn_op_linear *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_linear(a));
+    const float *x = a->x, *w = a->w;
+    float *y = a->y;
+    for (int m = 0; m < a->mb; m++)
+        for (int o = 0; o < a->oc; o++) {
+            double sum = a->b ? a->b[o] : 0;
+            for (int i = 0; i < a->ic; i++)
+                sum += (double)x[(int64_t)m * a->ic + i] * w[(int64_t)o * a->ic + i];
+            y[(int64_t)m * a->oc + o] = (float)sum;
+        }
+    return RN_OK;
+}
+
+int ref_linear_bwd_d(struct rn_backend *be, const rn_op_linear *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_linear(a));
+    const float *dy = a->y, *w = a->w;
+    float *dx = a->x;
+    for (int m = 0; m < a->mb; m++)
+        for (int i = 0; i < a->ic; i++) {
+            double sum = 0;
+            for (int o = 0; o < a->oc; o++)
+                sum += (double)dy[(int64_t)m * a->oc + o] * w[(int64_t)o * a->ic + i];
+            dx[(int64_t)m * a->ic + i] = (float)sum;
+        }
+    return RN_OK;
+}
+
+int ref_linear_bwd_w(struct rn_backend *be, const rn_op_linear *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_linear(a));
+    const float *dy = a->y, *x = a->x;
+    float *dw = a->w;
+    for (int o = 0; o < a->oc; o++) {
+        for (int i = 0; i < a->ic; i++) {
+            double sum = 0;
+            for (int m = 0; m < a->mb; m++)
+                sum += (double)dy[(int64_t)m * a->oc + o] * x[(int64_t)m * a->ic + i];
+            dw[(int64_t)o * a->ic + i] = (float)sum;
+        }
+        double sum = 0;
+        for (int m = 0; m < a->mb; m++)
+            sum += dy[(int64_t)m * a->oc + o];
+        if (a->b)
+            a->b[o] = (float)sum;
+    }
+    return RN_OK;
+}
+
+static int rank_of(const float *z, int k, int label)
+{
+    int before = 0;
+    for (int j = 0; j < k; j++) {
+        if (isnan(z[j]))
+            return k;
+        before += z[j] > z[label] || (z[j] == z[label] && j < label);
+    }
+    return before;
+}
+
+/* loss = sum_j q_j (lse - z_j), with z and lse taken relative to the row's maximum. */
+static void xent_row(const rn_op_xent *a, int row)
+{
+    const int k = a->k, label = a->labels[row];
+    const float *z = (const float *)a->logits + (int64_t)row * k;
+    const double rest = (double)a->smoothing / k, on_label = 1 - (double)a->smoothing + rest;
+    double max = z[0], sum = 0, loss = 0;
+    for (int j = 1; j < k; j++)
+        max = z[j] > max || isnan(z[j]) ? z[j] : max;
+    for (int j = 0; j < k; j++)
+        sum += exp(z[j] - max);
+    const double lse = log(sum);
+    for (int j = 0; j < k; j++) {
+        const double q = j == label ? on_label : rest;
+        if (q > 0) /* 0 times an infinite term is nothing */
+            loss += q * (lse - (z[j] - max));
+    }
+    const int rank = rank_of(z, k, label);
+    a->rank[row] = rank;
+    a->loss[row] = rank == k ? NAN : (float)loss;
+    if (!a->dlogits)
+        return;
+    float *d = (float *)a->dlogits + (int64_t)row * k;
+    for (int j = 0; j < k; j++)
+        d[j] = (float)((exp(z[j] - max) / sum - (j == label ? on_label : rest)) * a->grad_scale);
+}
+
+int ref_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_xent(a));
+    RN_TRY(rn_op_check_labels(a));
+    for (int row = 0; row < a->n; row++)
+        xent_row(a, row);
+    for (int row = a->n; row < a->mb; row++) {
+        a->loss[row] = 0;
+        a->rank[row] = -1;
+        for (int j = 0; a->dlogits && j < a->k; j++)
+            ((float *)a->dlogits)[(int64_t)row * a->k + j] = 0;
+    }
+    return RN_OK;
+}

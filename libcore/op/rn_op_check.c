@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include "op/rn_op_check.h"
+
+#include "base/rn_error.h"
+
+static int need_f32(const char *op, rn_dtype t)
+{
+    if (t == RN_F32)
+        return RN_OK;
+    return rn_fail(RN_E_UNSUPPORTED, "%s: %s activations are not implemented by this backend; use f32", op,
+                   rn_dtype_name(t));
+}
+
+static int need(bool ok, const char *op, const char *what)
+{
+    return ok ? RN_OK : rn_fail(RN_E_RANGE, "%s: %s", op, what);
+}
+
+static int need_rows(const char *op, int64_t rows, int c)
+{
+    if (rows >= 1 && c >= 1 && rows <= INT64_MAX / 8 / c)
+        return RN_OK;
+    return rn_fail(RN_E_RANGE, "%s: %lld rows of %d channels is not a shape; both must be at least 1", op,
+                   (long long)rows, c);
+}
+
+static int need_count(const char *op, int64_t n)
+{
+    return n >= 0 ? RN_OK : rn_fail(RN_E_RANGE, "%s: n is %lld; it must be at least 0", op, (long long)n);
+}
+
+int rn_op_check_normalize(const rn_op_normalize *a)
+{
+    RN_TRY(need_f32("normalize", a->dtype));
+    RN_TRY(need_rows("normalize", a->rows, a->c));
+    return need(a->src && a->dst && a->mul && a->add, "normalize", "src, dst, mul and add must be given");
+}
+
+int rn_op_check_bn_fwd(const rn_op_bn_fwd *a)
+{
+    RN_TRY(need_f32("bn_fwd", a->dtype));
+    RN_TRY(need_rows("bn_fwd", a->rows, a->c));
+    RN_TRY(need(a->x && a->y && a->gamma && a->beta && a->running_mean && a->running_var, "bn_fwd",
+                "x, y, gamma, beta, running_mean and running_var must be given"));
+    if (!a->train)
+        return RN_OK;
+    RN_TRY(need(a->mean && a->inv_std, "bn_fwd", "training writes mean and inv_std; give both"));
+    return need(a->x != a->y, "bn_fwd", "training cannot write y over x: the backward pass reads x");
+}
+
+int rn_op_check_bn_bwd(const rn_op_bn_bwd *a)
+{
+    RN_TRY(need_f32("bn_bwd", a->dtype));
+    RN_TRY(need_rows("bn_bwd", a->rows, a->c));
+    RN_TRY(need(a->x && a->dy && a->gamma && a->mean && a->inv_std && a->dx && a->dgamma && a->dbeta, "bn_bwd",
+                "x, dy, gamma, mean, inv_std, dx, dgamma and dbeta must be given"));
+    RN_TRY(need(!a->relu || a->y, "bn_bwd", "with relu, y must be given"));
+    RN_TRY(need(!(a->dx_beta & ~1) && !(a->dres_beta & ~1), "bn_bwd", "dx_beta and dres_beta are 0 or 1"));
+    return need(!a->dres || (a->dx != a->dy && a->dx != a->dres), "bn_bwd",
+                "with dres, dx cannot share memory with dy or dres");
+}
+
+int rn_op_check_relu(const rn_op_relu *a)
+{
+    RN_TRY(need_f32("relu_fwd", a->dtype));
+    return need_count("relu_fwd", a->n);
+}
+
+int rn_op_check_relu_bwd(const rn_op_relu_bwd *a)
+{
+    RN_TRY(need_f32("relu_bwd", a->dtype));
+    return need_count("relu_bwd", a->n);
+}
+
+int rn_op_check_add(const rn_op_add *a)
+{
+    RN_TRY(need_f32("add", a->dtype));
+    return need_count("add", a->n);
+}
+
+/* Every window overlaps the input: the first must reach over the padding and the last begin before the end. */
+static bool windows_fit(int in, int out, int k, int s, int p)
+{
+    return in >= 1 && out >= 1 && k >= 1 && s >= 1 && p >= 0 && p < k && (int64_t)(out - 1) * s - p < in;
+}
+
+int rn_op_check_pool(const rn_op_pool *a, bool max, bool bwd)
+{
+    const char *op = max ? (bwd ? "maxpool_bwd" : "maxpool_fwd") : (bwd ? "avgpool_bwd" : "avgpool_fwd");
+    RN_TRY(need_f32(op, a->dtype));
+    if (a->mb < 1 || a->c < 1 || !windows_fit(a->ih, a->oh, a->kh, a->sh, a->ph) ||
+        !windows_fit(a->iw, a->ow, a->kw, a->sw, a->pw))
+        return rn_fail(
+            RN_E_RANGE,
+            "%s: mb%dc%dih%diw%doh%dow%dkh%dkw%dsh%dsw%dph%dpw%d is not a shape; each window must hold a pixel", op,
+            a->mb, a->c, a->ih, a->iw, a->oh, a->ow, a->kh, a->kw, a->sh, a->sw, a->ph, a->pw);
+    if (!max)
+        return RN_OK;
+    RN_TRY(need((int64_t)a->kh * a->kw <= 255, op, "kh * kw is over 255, which argmax cannot number"));
+    return need(!bwd || a->argmax, op, "the argmax of the forward pass must be given");
+}
+
+int rn_op_check_gap(const rn_op_gap *a)
+{
+    RN_TRY(need_f32("gap", a->dtype));
+    return need(a->mb >= 1 && a->hw >= 1 && a->c >= 1, "gap", "mb, hw and c must be at least 1");
+}
+
+int rn_op_check_linear(const rn_op_linear *a)
+{
+    RN_TRY(need_f32("linear", a->dtype));
+    return need(a->mb >= 1 && a->ic >= 1 && a->oc >= 1, "linear", "mb, ic and oc must be at least 1");
+}
+
+int rn_op_check_xent(const rn_op_xent *a)
+{
+    RN_TRY(need_f32("xent", a->dtype));
+    RN_TRY(need(a->mb >= 1 && a->k >= 1 && a->n >= 0 && a->n <= a->mb, "xent",
+                "mb and k must be at least 1, and n in 0..mb"));
+    return need(a->smoothing >= 0 && a->smoothing <= 1, "xent", "smoothing must be in 0..1");
+}
+
+int rn_op_check_labels(const rn_op_xent *a)
+{
+    for (int i = 0; i < a->n; i++)
+        if (a->labels[i] < 0 || a->labels[i] >= a->k)
+            return rn_fail(RN_E_RANGE,
+                           "xent: label %d of row %d is not in 0..%d; does the data set have the model's classes?",
+                           (int)a->labels[i], i, a->k - 1);
+    return RN_OK;
+}
+
+int rn_op_check_sgd(const rn_op_sgd *a)
+{
+    return need_count("sgd", a->n);
+}

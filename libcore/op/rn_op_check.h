@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a backend may take for granted about an argument block of rn_op.h: every CPU op calls the checker
+ * of its block first. Shapes must be at least 1 (n of relu, add and sgd may be 0), windows of a pool must
+ * each hold a pixel, what a mode needs must not be NULL, and activations must be f32: other dtypes are
+ * RN_E_UNSUPPORTED, everything else RN_E_RANGE. Pointers into device memory are never followed, but for the
+ * labels of rn_op_check_labels, which only a backend in host memory calls.
+ */
+#ifndef RN_OP_CHECK_H
+#define RN_OP_CHECK_H
+
+#include "op/rn_op.h"
+
+int rn_op_check_normalize(const rn_op_normalize *a);
+int rn_op_check_bn_fwd(const rn_op_bn_fwd *a);
+int rn_op_check_bn_bwd(const rn_op_bn_bwd *a);
+int rn_op_check_relu(const rn_op_relu *a);
+int rn_op_check_relu_bwd(const rn_op_relu_bwd *a);
+int rn_op_check_add(const rn_op_add *a);
+/* max: the argmax must fit a byte. bwd: needs an argmax where max is set. */
+int rn_op_check_pool(const rn_op_pool *a, bool max, bool bwd);
+int rn_op_check_gap(const rn_op_gap *a);
+int rn_op_check_linear(const rn_op_linear *a);
+int rn_op_check_xent(const rn_op_xent *a);
+int rn_op_check_labels(const rn_op_xent *a); /* labels[0..n-1] in 0..k-1 */
+int rn_op_check_sgd(const rn_op_sgd *a);
+
+#endif
