@@ -32,6 +32,7 @@ struct rn_backend {
     const char *device;   /* "cpu", "cuda" */
     char describe[256];   /* device model, instruction set used, library versions: one line */
     int threads;
+    size_t workspace_limit; /* as opened; rn_conv_plan_open refuses algorithms that ask for more. 0: no limit */
 
     /* Memory; 64-byte aligned at least. alloc and free are never called inside a training step. */
     int (*alloc)(rn_backend *be, size_t bytes, void **out);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/cpu/cpu_backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_opt.h"
+#include "kernels/ref/ref_conv.h"
+#include "kernels/ref/ref_ops.h"
+
+typedef struct cpu_backend {
+    rn_backend be;
+    rn_cpu_isa isa;
+    bool capped;
+} cpu_backend;
+
+static const rn_conv_algo *const algos[] = {
+    &rn_ref_conv,
+    NULL,
+};
+
+static const char *const isa_names[] = {"portable", "avx2", "avx512"};
+
+const char *rn_cpu_isa_name(rn_cpu_isa isa)
+{
+    return isa_names[isa];
+}
+
+rn_cpu_isa rn_cpu_isa_best(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return RN_ISA_AVX512;
+    if (avx2)
+        return RN_ISA_AVX2;
+#endif
+    return RN_ISA_PORTABLE;
+}
+
+rn_cpu_isa rn_cpu_backend_isa(const rn_backend *be)
+{
+    return ((const cpu_backend *)be->priv)->isa;
+}
+
+bool rn_cpu_backend_capped(const rn_backend *be)
+{
+    return ((const cpu_backend *)be->priv)->capped;
+}
+
+/* ---- memory: everything is synchronous, streams are ignored ------------------------------------------------------ */
+
+static int cpu_alloc(rn_backend *be, size_t bytes, void **out)
+{
+    (void)be;
+    *out = aligned_alloc(64, (bytes ? bytes + 63 : 64) & ~(size_t)63);
+    return *out ? 0 : rn_fail(RN_E_NOMEM, "cpu: %zu bytes: out of memory", bytes);
+}
+
+static void cpu_free(rn_backend *be, void *p)
+{
+    (void)be;
+    free(p);
+}
+
+static int cpu_copy(rn_backend *be, void *dst, const void *src, size_t bytes, enum rn_copy_kind kind, rn_stream s)
+{
+    (void)be;
+    (void)kind;
+    (void)s;
+    memcpy(dst, src, bytes);
+    return 0;
+}
+
+static int cpu_memset(rn_backend *be, void *dst, int byte, size_t bytes, rn_stream s)
+{
+    (void)be;
+    (void)s;
+    memset(dst, byte, bytes);
+    return 0;
+}
+
+static void cpu_close(rn_backend *be)
+{
+    free(be->priv);
+}
+
+/* ---- open --------------------------------------------------------------------------------------------------------- */
+
+static void cpu_model(char *out, size_t cap)
+{
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[256];
+
+    snprintf(out, cap, "CPU");
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon && colon[1] == ' ') {
+            colon[strcspn(colon, "\n")] = 0;
+            snprintf(out, cap, "%s", colon + 2);
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+}
+
+static int pick_isa(const char *cap, rn_cpu_isa *isa, bool *capped)
+{
+    rn_cpu_isa best = rn_cpu_isa_best(), want = best;
+
+    if (cap) {
+        int i = 0;
+        while (i <= RN_ISA_AVX512 && strcmp(cap, isa_names[i]) != 0)
+            i++;
+        if (i > RN_ISA_AVX512)
+            return rn_fail(RN_E_USAGE, "instruction set '%s': unknown; accepted: portable, avx2, avx512", cap);
+        want = (rn_cpu_isa)i;
+    }
+    if (want > best)
+        return rn_fail(RN_E_ABSENT, "instruction set %s: this CPU has only %s", cap, isa_names[best]);
+    *isa = want;
+    *capped = want < best;
+    return 0;
+}
+
+int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
+{
+    char model[128];
+    rn_cpu_isa isa;
+    bool capped;
+
+    *out = NULL;
+    RN_TRY(pick_isa(opts->isa, &isa, &capped));
+    cpu_backend *c = calloc(1, sizeof *c);
+    if (!c)
+        return rn_fail(RN_E_NOMEM, "cpu: out of memory");
+    c->isa = isa;
+    c->capped = capped;
+    c->be = (rn_backend){.device = "cpu",
+                         .threads = rn_jobs(opts->threads),
+                         .workspace_limit = opts->workspace_limit,
+                         .alloc = cpu_alloc,
+                         .free = cpu_free,
+                         .copy = cpu_copy,
+                         .memset = cpu_memset,
+                         .ops = &rn_ref_ops,
+                         .conv_algos = algos,
+                         .close = cpu_close,
+                         .priv = c};
+    cpu_model(model, sizeof model);
+    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s", model, isa_names[isa]);
+    *out = &c->be;
+    return 0;
+}

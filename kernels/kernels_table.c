@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/rn_kernels.h"
+
+const rn_backend_entry rn_backends[] = {
+    {"cpu", rn_cpu_open},
+    {NULL, NULL},
+};
