@@ -49,19 +49,19 @@ const char *rn_status_name(int code);
 int rn_exit_code(int status);
 
 /* Evaluates `expr`; on failure returns its status from the calling function. */
-#define RN_TRY(expr)                   \
-    do {                               \
-        int rn_try_ = (expr);          \
-        if (rn_try_ < 0)               \
-            return rn_try_;            \
+#define RN_TRY(expr)                                                                                                   \
+    do {                                                                                                               \
+        int rn_try_ = (expr);                                                                                          \
+        if (rn_try_ < 0)                                                                                               \
+            return rn_try_;                                                                                            \
     } while (0)
 
 /* The same for functions with a cleanup label: needs `int rc` and `out:` in scope. */
-#define RN_GO(expr)           \
-    do {                      \
-        rc = (expr);          \
-        if (rc < 0)           \
-            goto out;         \
+#define RN_GO(expr)                                                                                                    \
+    do {                                                                                                               \
+        rc = (expr);                                                                                                   \
+        if (rc < 0)                                                                                                    \
+            goto out;                                                                                                  \
     } while (0)
 
 #endif

@@ -18,16 +18,19 @@ int rn_write_file_atomic(const char *path, const void *data, size_t n);
 /* Writes all n bytes, over short writes and EINTR; `name` is for the message. */
 int rn_write_all(int fd, const void *data, size_t n, const char *name);
 
-int rn_mkdir_p(const char *path);                         /* mode 0777 less umask; fine if there */
+int rn_mkdir_p(const char *path);                                      /* mode 0777 less umask; fine if there */
 int rn_path_join(char *out, size_t cap, const char *a, const char *b); /* RN_E_RANGE if too long */
 bool rn_is_dir(const char *path);
 bool rn_is_file(const char *path);
-int64_t rn_file_size(const char *path);                   /* -1 if it cannot be told */
+int64_t rn_file_size(const char *path); /* -1 if it cannot be told */
 
 double rn_now(void); /* seconds, CLOCK_MONOTONIC */
 
 /* A growing byte buffer; zero-initialise; b.data is NULL or malloc'ed. */
-typedef struct rn_buf { uint8_t *data; size_t n, cap; } rn_buf;
+typedef struct rn_buf {
+    uint8_t *data;
+    size_t n, cap;
+} rn_buf;
 int rn_buf_reserve(rn_buf *b, size_t cap);
 int rn_buf_append(rn_buf *b, const void *data, size_t n);
 int rn_buf_printf(rn_buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* keeps a NUL after n */

@@ -17,39 +17,39 @@
 #include <stdio.h>
 
 enum rn_opt_type {
-    RN_OPT_FLAG,  /* bool *: --name sets true; in a recipe file `name = true|false` */
-    RN_OPT_INT,   /* int64_t *, lo..hi */
-    RN_OPT_UINT,  /* uint64_t * (seeds), full range */
-    RN_OPT_REAL,  /* double *, lo..hi, finite */
-    RN_OPT_TEXT,  /* const char **; the text is owned by the parser (rn_opt_free) */
-    RN_OPT_ENUM,  /* int *: index into words[] */
-    RN_OPT_LIST,  /* const char **: comma list whose every element is one of words[] (NULL: any) */
-    RN_OPT_GROUP  /* a heading in the help text; name is the heading */
+    RN_OPT_FLAG, /* bool *: --name sets true, --name=true|false; in a recipe file `name = true|false` */
+    RN_OPT_INT,  /* int64_t *, lo..hi */
+    RN_OPT_UINT, /* uint64_t * (seeds), full range */
+    RN_OPT_REAL, /* double *, lo..hi, finite; an initial NaN means "no default" in --help */
+    RN_OPT_TEXT, /* const char **; the text is owned by the parser (rn_opt_free) */
+    RN_OPT_ENUM, /* int *: index into words[]; an initial -1 means "no default" in --help */
+    RN_OPT_LIST, /* const char **: comma list whose every element is one of words[] (NULL: any) */
+    RN_OPT_GROUP /* a heading in the help text; name is the heading */
 };
 
 typedef struct rn_opt {
     enum rn_opt_type type;
-    const char *name;          /* without the leading dashes */
-    const char *arg;           /* what the value is called in the help text, e.g. "N" */
-    void *dst;                 /* see the type; the initial value is the default shown by --help */
-    const char *help;          /* one or more sentences; wrapped by the printer */
-    const char *const *words;  /* ENUM, LIST: NULL-terminated accepted words */
-    double lo, hi;             /* INT, REAL: inclusive range; both 0 means any */
+    const char *name;         /* without the leading dashes */
+    const char *arg;          /* what the value is called in the help text, e.g. "N" */
+    void *dst;                /* see the type; the initial value is the default shown by --help */
+    const char *help;         /* one or more sentences; wrapped by the printer */
+    const char *const *words; /* ENUM, LIST: NULL-terminated accepted words */
+    double lo, hi;            /* INT, REAL: inclusive range; both 0 means any */
 } rn_opt;
 
 /* What every tool accepts: --help --version --json --jobs N --quiet --verbose --progress ... */
 typedef struct rn_common_opts {
     bool help, version, json, quiet, verbose;
-    int64_t jobs;    /* 0: one per online core */
-    int progress;    /* enum rn_progress_when */
+    int64_t jobs; /* 0..1024; 0: one per core this process may run on (rn_jobs) */
+    int progress; /* enum rn_progress_when */
 } rn_common_opts;
 
 typedef struct rn_opt_spec {
-    const char *tool;          /* program name */
-    const char *synopsis;      /* operands, e.g. "RAW_DIR | ARCHIVE..."; lines split by '\n' */
-    const char *summary;       /* one sentence */
-    const char *epilog;        /* examples and exit codes, printed last; may be NULL */
-    const rn_opt *opts;        /* the tool's own table */
+    const char *tool;     /* program name */
+    const char *synopsis; /* operands, e.g. "RAW_DIR | ARCHIVE..."; lines split by '\n' */
+    const char *summary;  /* one sentence */
+    const char *epilog;   /* examples and exit codes, printed last; may be NULL */
+    const rn_opt *opts;   /* the tool's own table */
     int nopts;
     int min_operands, max_operands; /* max -1: any number */
 } rn_opt_spec;
@@ -57,22 +57,26 @@ typedef struct rn_opt_spec {
 typedef struct rn_opt_result {
     rn_common_opts common;
     int noperands;
-    const char **operands;     /* into argv */
-    uint64_t seen[4];          /* bit i: row i of opts was given (command line or file) */
-    char **owned;              /* texts owned by the result */
+    const char **operands; /* into argv */
+    uint64_t seen[4];      /* bit i: row i of opts was given (command line or file) */
+    char **owned;          /* texts owned by the result */
     int nowned;
 } rn_opt_result;
 
 /*
  * Parses argv into the table's destinations and `res`. Handles --help and --version itself:
  * then returns 1 and main should return 0. 0 on success, RN_E_USAGE on misuse (message set).
- * At most 256 rows. Initialises the log (rn_log_init) from --quiet / --verbose.
+ * At most 256 rows. On failure the result is freed: texts it stored in the table must not be used.
+ * Sets three process-wide things: the log (rn_log_init) from --quiet / --verbose, the progress policy
+ * from --progress (--quiet alone means never), and SIGXFSZ to ignored, so that a file-size limit
+ * is an error of write() like a full disk. Call it once, first thing in main.
  */
 int rn_opt_parse(const rn_opt_spec *spec, int argc, char **argv, rn_opt_result *res);
 
 /*
- * Reads `key = value` lines (# starts a comment) from `path` with the same table. Rows already
- * in res->seen are left alone: the command line wins. Errors carry file:line.
+ * Reads `key = value` lines from `path` with the same table; # starts a comment at the start of a
+ * line or after a blank. Rows already in res->seen are checked but left alone: the command line wins.
+ * A key may stand once in a file. Errors carry file:line and leave `res` for rn_opt_free.
  */
 int rn_opt_parse_file(const rn_opt_spec *spec, const char *path, rn_opt_result *res);
 

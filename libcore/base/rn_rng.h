@@ -15,8 +15,15 @@ typedef struct rn_rng {
     int have; /* unread words in buf */
 } rn_rng;
 
-enum rn_stream { RN_STREAM_INIT = 1, RN_STREAM_SHUFFLE = 2, RN_STREAM_AUGMENT = 3, RN_STREAM_PACK = 4, RN_STREAM_TEST = 5,
-                 RN_STREAM_MIXUP = 6, RN_STREAM_DROPOUT = 7 };
+enum rn_stream {
+    RN_STREAM_INIT = 1,
+    RN_STREAM_SHUFFLE = 2,
+    RN_STREAM_AUGMENT = 3,
+    RN_STREAM_PACK = 4,
+    RN_STREAM_TEST = 5,
+    RN_STREAM_MIXUP = 6,
+    RN_STREAM_DROPOUT = 7
+};
 
 /* Key = seed; counter's upper half = (stream, a, b) mixed. Two different (stream, a, b) with
  * b < 2^32, a < 2^24 never share a counter block. */
@@ -24,10 +31,10 @@ void rn_rng_seed(rn_rng *r, uint64_t seed, enum rn_stream stream, uint32_t a, ui
 
 uint32_t rn_rng_u32(rn_rng *r);
 uint64_t rn_rng_u64(rn_rng *r);
-double rn_rng_unit(rn_rng *r);                          /* [0,1), 53 bits */
-double rn_rng_range(rn_rng *r, double lo, double hi);   /* [lo,hi) */
-uint32_t rn_rng_below(rn_rng *r, uint32_t n);           /* unbiased 0..n-1; n >= 1 */
-double rn_rng_normal(rn_rng *r);                        /* Box-Muller, no cached half */
+double rn_rng_unit(rn_rng *r);                               /* [0,1), 53 bits */
+double rn_rng_range(rn_rng *r, double lo, double hi);        /* [lo,hi) */
+uint32_t rn_rng_below(rn_rng *r, uint32_t n);                /* unbiased 0..n-1; n >= 1 */
+double rn_rng_normal(rn_rng *r);                             /* Box-Muller, no cached half */
 void rn_rng_shuffle_u32(rn_rng *r, uint32_t *v, uint32_t n); /* Fisher-Yates */
 
 #endif
