@@ -20,7 +20,7 @@ typedef struct rn_archive rn_archive;
 
 typedef struct rn_archive_opts {
     int digest;             /* -1: none; else enum rn_digest_kind: digest of every byte of the file */
-    bool raw_names;         /* do not refuse bad names (ilsvrc-verify lists them instead) */
+    bool raw_names;         /* hand over entries that would be refused, with entry.why set (ilsvrc-verify lists them) */
     uint64_t start;         /* byte offset of a tar header to start at (resume; plain tars without digest only) */
 } rn_archive_opts;
 
@@ -29,6 +29,7 @@ typedef struct rn_archive_entry {
     const char *name;       /* as stored, leading "./" removed */
     uint64_t size;          /* bytes */
     uint64_t offset;        /* of its tar header in the (uncompressed) archive; for resume */
+    const char *why;        /* NULL, or with raw_names why the entry would have been refused ("a link") */
 } rn_archive_entry;
 
 /* Opens `path`. A file that is no tar is RN_E_FORMAT: "x.tar: not a tar archive (it begins with ...)". */
@@ -46,13 +47,13 @@ int64_t rn_archive_read_some(rn_archive *a, void *buf, size_t n);
 /* Bytes of the file consumed so far (for progress). */
 uint64_t rn_archive_consumed(const rn_archive *a);
 
-/* After the clean end: digest of the whole file (the rest is read if needed). */
+/* Digest of the whole file, once; what has not been read yet is read first, so it can be had of a damaged archive too. */
 int rn_archive_digest(rn_archive *a, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes);
 
 void rn_archive_close(rn_archive *a); /* accepts NULL */
 
 /* An inner tar held in memory (one class of the train set, ~150 MB at most): same iteration. `data` is
- * borrowed and must outlive the handle; `name` is for messages. */
+ * borrowed and must outlive the handle; `name` is for messages; opts->digest is not looked at. */
 int rn_archive_open_memory(const char *name, const void *data, size_t n, const rn_archive_opts *opts, rn_archive **out);
 
 /* Checks a member path: relative, no "..", no empty or "." component, no NUL, at most 1,024 bytes. */

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/rn_archive.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+#include "data/rn_stream.h"
+
+enum { TAR_BLOCK = 512, NAME_MAX_BYTES = 1024 };
+
+struct rn_archive {
+    char *path;
+    struct archive *ar;
+    rn_stream *stream; /* NULL for an archive in memory */
+    bool raw_names;
+    bool ended;             /* clean end or failure: next gives `last` again */
+    int last;
+    int stream_rc;          /* failure of the stream below libarchive */
+    uint64_t start, consumed;
+    uint64_t left;          /* of the current entry's data */
+    uint64_t data_end;      /* where the next header must begin, counted from `start` */
+    char name[NAME_MAX_BYTES + 1];
+};
+
+/* ---- what a tar looks like --------------------------------------------------------------------------------- */
+
+static bool is_gzip(const uint8_t *b, size_t n)
+{
+    return n >= 2 && b[0] == 0x1f && b[1] == 0x8b;
+}
+
+/* A header block: its checksum is the sum of its bytes with the checksum field read as blanks; or end-of-archive. */
+static bool is_tar_block(const uint8_t *b, size_t n)
+{
+    unsigned sum = 0, zero = 1;
+    char field[9] = "";
+    if (n < TAR_BLOCK)
+        return false;
+    for (int i = 0; i < TAR_BLOCK; i++) {
+        sum += i >= 148 && i < 156 ? ' ' : b[i];
+        zero &= b[i] == 0;
+    }
+    if (zero)
+        return true;
+    memcpy(field, b + 148, 8);
+    char *end;
+    unsigned long want = strtoul(field, &end, 8);
+    return end != field && want == sum;
+}
+
+static void describe(const uint8_t *b, size_t n, char *out, size_t cap)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < n && i < 24 && k + 5 < cap; i++) {
+        if (isprint(b[i]))
+            out[k++] = (char)b[i];
+        else
+            k += (size_t)snprintf(out + k, cap - k, "\\x%02x", b[i]);
+    }
+    out[k] = 0;
+}
+
+static int check_start(const char *name, const uint8_t *b, size_t n)
+{
+    char text[160];
+    if (n == 0)
+        return rn_fail(RN_E_FORMAT, "%s: empty; download it again", name);
+    if (is_gzip(b, n) || is_tar_block(b, n))
+        return RN_OK;
+    describe(b, n, text, sizeof text);
+    return rn_fail(RN_E_FORMAT, "%s: not a tar archive (it begins with \"%s\"); download it again", name, text);
+}
+
+static int check_file_start(const char *path, uint64_t start)
+{
+    uint8_t b[TAR_BLOCK];
+    size_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return rn_fail_errno(errno, "%s: opening it", path);
+    while (n < sizeof b) {
+        ssize_t k = pread(fd, b + n, sizeof b - n, (off_t)(start + n));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0) {
+            int rc = rn_fail_errno(errno, "%s: reading it", path);
+            close(fd);
+            return rc;
+        }
+        if (k == 0)
+            break;
+        n += (size_t)k;
+    }
+    close(fd);
+    return check_start(path, b, n);
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------- */
+
+static la_ssize_t feed(struct archive *ar, void *client, const void **block)
+{
+    rn_archive *a = client;
+    int64_t n = rn_stream_next(a->stream, block);
+    if (n < 0) {
+        a->stream_rc = (int)n;
+        archive_set_error(ar, EIO, "%s", rn_error_text());
+        return -1;
+    }
+    a->consumed += (uint64_t)n;
+    return (la_ssize_t)n;
+}
+
+static int new_archive(const char *name, const rn_archive_opts *opts, rn_archive **out)
+{
+    rn_archive *a = calloc(1, sizeof *a);
+    *out = a;
+    if (!a)
+        return rn_fail(RN_E_NOMEM, "%s: out of memory", name);
+    a->path = strdup(name);
+    a->ar = archive_read_new();
+    if (!a->path || !a->ar)
+        return rn_fail(RN_E_NOMEM, "%s: out of memory", name);
+    if (opts) {
+        a->raw_names = opts->raw_names;
+        a->start = opts->start;
+    }
+    archive_read_support_filter_gzip(a->ar);
+    archive_read_support_format_tar(a->ar);
+    return RN_OK;
+}
+
+int rn_archive_open(const char *path, const rn_archive_opts *opts, rn_archive **out)
+{
+    int rc;
+    rn_archive *a = NULL;
+    *out = NULL;
+    RN_GO(new_archive(path, opts, &a));
+    RN_GO(rn_stream_open(path, opts ? opts->digest : -1, a->start, &a->stream));
+    RN_GO(check_file_start(path, a->start));
+    if (archive_read_open(a->ar, a, NULL, feed, NULL) != ARCHIVE_OK)
+        RN_GO(a->stream_rc ? a->stream_rc : rn_fail(RN_E_FORMAT, "%s: %s", path, archive_error_string(a->ar)));
+    *out = a;
+    return RN_OK;
+out:
+    rn_archive_close(a);
+    return rc;
+}
+
+int rn_archive_open_memory(const char *name, const void *data, size_t n, const rn_archive_opts *opts, rn_archive **out)
+{
+    int rc;
+    rn_archive *a = NULL;
+    *out = NULL;
+    RN_GO(new_archive(name, opts, &a));
+    if (a->start > n)
+        RN_GO(rn_fail(RN_E_RANGE, "%s: a start beyond its %zu bytes", name, n));
+    RN_GO(check_start(name, (const uint8_t *)data + a->start, n - a->start));
+    if (archive_read_open_memory(a->ar, (const char *)data + a->start, n - a->start) != ARCHIVE_OK)
+        RN_GO(rn_fail(RN_E_FORMAT, "%s: %s", name, archive_error_string(a->ar)));
+    a->consumed = n;
+    *out = a;
+    return RN_OK;
+out:
+    rn_archive_close(a);
+    return rc;
+}
+
+/* ---- iterating --------------------------------------------------------------------------------------------- */
+
+bool rn_archive_name_ok(const char *name)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n > NAME_MAX_BYTES)
+        return false;
+    for (const char *p = name;; p++) {
+        size_t part = strcspn(p, "/");
+        if (part == 0 || (part == 1 && p[0] == '.') || (part == 2 && p[0] == '.' && p[1] == '.'))
+            return false;
+        p += part;
+        if (*p == 0)
+            return true;
+    }
+}
+
+/* Why an entry may not be used, or NULL. */
+static const char *refusal(struct archive_entry *entry, const char *name)
+{
+    if (!rn_archive_name_ok(name))
+        return "a name that could leave the folder (absolute, \"..\", empty part or over 1,024 bytes)";
+    if (archive_entry_hardlink(entry) || archive_entry_filetype(entry) == AE_IFLNK)
+        return "a link";
+    if (archive_entry_filetype(entry) != AE_IFREG)
+        return "a device, pipe or other special file";
+    if (archive_entry_sparse_count(entry) > 0)
+        return "a sparse file";
+    return NULL;
+}
+
+static int end_with(rn_archive *a, int rc)
+{
+    a->ended = true;
+    a->last = rc;
+    return rc;
+}
+
+static int damaged(rn_archive *a, const char *doing)
+{
+    const char *text = archive_error_string(a->ar);
+    if (a->stream_rc)
+        return end_with(a, rn_fail(a->stream_rc, "%s", text ? text : a->path));
+    return end_with(a, rn_fail(RN_E_FORMAT, "%s: damaged or truncated %s '%s' (%s); download it again", a->path, doing,
+                               a->name, text ? text : "no detail"));
+}
+
+/* libarchive takes a file that stops between two entries for whole; tar ends an archive with two blocks of zeros. */
+static int check_end(rn_archive *a)
+{
+    uint64_t seen = (uint64_t)archive_filter_bytes(a->ar, 0);
+    if (seen >= a->data_end + 2 * TAR_BLOCK)
+        return end_with(a, 0);
+    return end_with(a, rn_fail(RN_E_FORMAT, "%s: truncated after '%s': no end-of-archive mark; download it again",
+                               a->path, a->name));
+}
+
+static int keep_name(rn_archive *a, struct archive_entry *entry)
+{
+    const char *name = archive_entry_pathname(entry);
+    if (!name)
+        return end_with(a, rn_fail(RN_E_FORMAT, "%s: the entry after '%s' has a name that cannot be read", a->path,
+                                   a->name));
+    while (name[0] == '.' && name[1] == '/') {
+        name += 2;
+        while (*name == '/')
+            name++;
+    }
+    /* One byte more than is allowed is enough to refuse it. */
+    snprintf(a->name, sizeof a->name, "%s", name);
+    if (strlen(name) > NAME_MAX_BYTES)
+        return end_with(a, rn_fail(RN_E_FORMAT, "%s: an entry's name is over 1,024 bytes ('%.60s...')", a->path, name));
+    return RN_OK;
+}
+
+int rn_archive_next(rn_archive *a, rn_archive_entry *e)
+{
+    struct archive_entry *entry;
+    if (a->ended && a->last < 0)
+        return rn_fail(a->last, "%s: read on after a failure", a->path);
+    if (a->ended)
+        return 0;
+    for (;;) {
+        int r = archive_read_next_header(a->ar, &entry);
+        if (r == ARCHIVE_EOF)
+            return check_end(a);
+        if (r != ARCHIVE_OK && r != ARCHIVE_WARN)
+            return damaged(a, "at or after");
+        RN_TRY(keep_name(a, entry));
+        a->left = (uint64_t)archive_entry_size(entry);
+        a->data_end = (uint64_t)archive_filter_bytes(a->ar, 0) + (a->left + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+        bool folder = archive_entry_filetype(entry) == AE_IFDIR;
+        size_t n = strlen(a->name);
+        while (folder && n > 0 && a->name[n - 1] == '/')
+            a->name[--n] = 0;
+        if (folder && (n == 0 || strcmp(a->name, ".") == 0 || rn_archive_name_ok(a->name)))
+            continue;
+        const char *why = refusal(entry, a->name);
+        if (why && !a->raw_names)
+            return end_with(a, rn_fail(RN_E_FORMAT, "%s: entry '%s' is refused: %s", a->path, a->name, why));
+        *e = (rn_archive_entry){.name = a->name,
+                                .size = a->left,
+                                .offset = a->start + (uint64_t)archive_read_header_position(a->ar),
+                                .why = why};
+        return 1;
+    }
+}
+
+int64_t rn_archive_read_some(rn_archive *a, void *buf, size_t n)
+{
+    if (a->ended || a->left == 0 || n == 0)
+        return 0;
+    if (n > a->left)
+        n = (size_t)a->left;
+    la_ssize_t k = archive_read_data(a->ar, buf, n);
+    if (k <= 0)
+        return damaged(a, "inside");
+    a->left -= (uint64_t)k;
+    return k;
+}
+
+int rn_archive_read(rn_archive *a, void *buf, size_t size)
+{
+    size_t done = 0;
+    if (size < a->left)
+        return rn_fail(RN_E_RANGE, "%s: '%s' has %llu bytes, the buffer %zu", a->path, a->name,
+                       (unsigned long long)a->left, size);
+    while (a->left > 0) {
+        int64_t k = rn_archive_read_some(a, (char *)buf + done, size - done);
+        if (k < 0)
+            return (int)k;
+        done += (size_t)k;
+    }
+    return RN_OK;
+}
+
+uint64_t rn_archive_consumed(const rn_archive *a)
+{
+    return a->consumed;
+}
+
+int rn_archive_digest(rn_archive *a, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)
+{
+    if (!a->stream)
+        return rn_fail(RN_E_USAGE, "%s: an archive in memory has no digest", a->path);
+    return rn_stream_digest(a->stream, hex, bytes);
+}
+
+void rn_archive_close(rn_archive *a)
+{
+    if (!a)
+        return;
+    if (a->ar)
+        archive_read_free(a->ar);
+    rn_stream_close(a->stream);
+    free(a->path);
+    free(a);
+}

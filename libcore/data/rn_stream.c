@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/rn_stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+
+enum { BLOCK = 1 << 20, RING = 8 };
+
+/* Block i lives in ring slot i % RING from the moment it is read until it is both hashed and given up by the caller. */
+struct rn_stream {
+    char *path;
+    int fd;
+    uint8_t *ring;
+    size_t size[RING];
+    uint64_t nread, nhashed, ntaken, nreleased; /* blocks; under `lock` */
+    uint64_t bytes;
+    bool eof, stop, threads, lock_ready;
+    int err;      /* errno of a failed read */
+    int hash_err; /* RN_E_* of a failed update */
+    rn_digest *digest;
+    pthread_t reader, hasher;
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+};
+
+/* Fills a whole block unless the file ends. Returns 0 or errno. */
+static int read_block(rn_stream *s, uint8_t *to, size_t *n)
+{
+    *n = 0;
+    while (*n < BLOCK) {
+        ssize_t k = read(s->fd, to + *n, BLOCK - *n);
+        if (k == 0)
+            break;
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return errno;
+        *n += (size_t)k;
+    }
+    return 0;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void *reader_main(void *arg)
+{
+    rn_stream *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (!s->eof && !s->err && !s->stop) {
+        if (s->nread - min_u64(s->nhashed, s->nreleased) == RING) {
+            pthread_cond_wait(&s->change, &s->lock);
+            continue;
+        }
+        size_t slot = s->nread % RING, n;
+        pthread_mutex_unlock(&s->lock);
+        int err = read_block(s, s->ring + slot * BLOCK, &n);
+        pthread_mutex_lock(&s->lock);
+        s->err = err;
+        if (err == 0 && n > 0) {
+            s->size[slot] = n;
+            s->bytes += n;
+            s->nread++;
+        }
+        if (n < BLOCK)
+            s->eof = true;
+        pthread_cond_broadcast(&s->change);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static void *hasher_main(void *arg)
+{
+    rn_stream *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop) {
+        if (s->nhashed == s->nread) {
+            if (s->eof || s->err)
+                break;
+            pthread_cond_wait(&s->change, &s->lock);
+            continue;
+        }
+        size_t slot = s->nhashed % RING, n = s->size[slot];
+        pthread_mutex_unlock(&s->lock);
+        int rc = rn_digest_update(s->digest, s->ring + slot * BLOCK, n);
+        pthread_mutex_lock(&s->lock);
+        if (rc < 0)
+            s->hash_err = rc;
+        s->nhashed++;
+        pthread_cond_broadcast(&s->change);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static int start_threads(rn_stream *s)
+{
+    int err = pthread_mutex_init(&s->lock, NULL);
+    if (err)
+        return rn_fail_errno(err, "%s: starting its reader", s->path);
+    pthread_cond_init(&s->change, NULL);
+    s->lock_ready = true;
+    err = pthread_create(&s->reader, NULL, reader_main, s);
+    if (err)
+        return rn_fail_errno(err, "%s: starting its reader", s->path);
+    err = pthread_create(&s->hasher, NULL, hasher_main, s);
+    if (err) {
+        pthread_mutex_lock(&s->lock);
+        s->stop = true;
+        pthread_cond_broadcast(&s->change);
+        pthread_mutex_unlock(&s->lock);
+        pthread_join(s->reader, NULL);
+        return rn_fail_errno(err, "%s: starting its digest", s->path);
+    }
+    s->threads = true;
+    return RN_OK;
+}
+
+int rn_stream_open(const char *path, int digest, uint64_t start, rn_stream **out)
+{
+    int rc;
+    struct stat st;
+    *out = NULL;
+    if (digest >= 0 && start > 0)
+        return rn_fail(RN_E_USAGE, "%s: a digest needs the whole file, not one from byte %llu on", path,
+                       (unsigned long long)start);
+    rn_stream *s = calloc(1, sizeof *s);
+    if (!s)
+        return rn_fail(RN_E_NOMEM, "%s: out of memory", path);
+    s->fd = -1;
+    s->path = strdup(path);
+    s->ring = malloc((size_t)BLOCK * (digest >= 0 ? RING : 1));
+    rc = RN_E_NOMEM;
+    if (!s->path || !s->ring) {
+        rn_fail(rc, "%s: out of memory", path);
+        goto fail;
+    }
+    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (s->fd < 0 || fstat(s->fd, &st) < 0) {
+        rc = rn_fail_errno(errno, "%s: opening it", path);
+        goto fail;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        rc = rn_fail(RN_E_FORMAT, "%s: a folder, not a file", path);
+        goto fail;
+    }
+    posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    if (start > 0 && lseek(s->fd, (off_t)start, SEEK_SET) < 0) {
+        rc = rn_fail_errno(errno, "%s: seeking to byte %llu", path, (unsigned long long)start);
+        goto fail;
+    }
+    if (digest >= 0) {
+        rc = rn_digest_open((enum rn_digest_kind)digest, &s->digest);
+        if (rc == RN_OK)
+            rc = start_threads(s);
+        if (rc < 0)
+            goto fail;
+    }
+    *out = s;
+    return RN_OK;
+fail:
+    rn_stream_close(s);
+    return rc;
+}
+
+static int64_t read_failed(const rn_stream *s)
+{
+    return rn_fail_errno(s->err, "%s: reading it", s->path);
+}
+
+static int64_t next_threaded(rn_stream *s, const void **block)
+{
+    int64_t rc;
+    pthread_mutex_lock(&s->lock);
+    s->nreleased = s->ntaken;
+    pthread_cond_broadcast(&s->change);
+    while (s->ntaken == s->nread && !s->eof && !s->err)
+        pthread_cond_wait(&s->change, &s->lock);
+    if (s->ntaken < s->nread) {
+        size_t slot = s->ntaken++ % RING;
+        *block = s->ring + slot * BLOCK;
+        rc = (int64_t)s->size[slot];
+    } else {
+        rc = s->err ? read_failed(s) : 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+int64_t rn_stream_next(rn_stream *s, const void **block)
+{
+    if (s->threads)
+        return next_threaded(s, block);
+    size_t n;
+    s->err = read_block(s, s->ring, &n);
+    if (s->err)
+        return read_failed(s);
+    s->bytes += n;
+    *block = s->ring;
+    return (int64_t)n;
+}
+
+int rn_stream_digest(rn_stream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)
+{
+    const void *block;
+    int64_t n;
+    if (!s->digest)
+        return rn_fail(RN_E_USAGE, "%s: opened without a digest", s->path);
+    while ((n = rn_stream_next(s, &block)) > 0)
+        ;
+    if (n < 0)
+        return (int)n;
+    pthread_mutex_lock(&s->lock);
+    while (s->nhashed < s->nread)
+        pthread_cond_wait(&s->change, &s->lock);
+    int rc = s->hash_err;
+    pthread_mutex_unlock(&s->lock);
+    if (rc < 0)
+        return rn_fail(rc, "%s: computing its digest failed", s->path);
+    if (bytes)
+        *bytes = s->bytes;
+    return rn_digest_final(s->digest, hex);
+}
+
+void rn_stream_close(rn_stream *s)
+{
+    if (!s)
+        return;
+    if (s->threads) {
+        pthread_mutex_lock(&s->lock);
+        s->stop = true;
+        pthread_cond_broadcast(&s->change);
+        pthread_mutex_unlock(&s->lock);
+        pthread_join(s->reader, NULL);
+        pthread_join(s->hasher, NULL);
+    }
+    if (s->lock_ready) {
+        pthread_cond_destroy(&s->change);
+        pthread_mutex_destroy(&s->lock);
+    }
+    rn_digest_close(s->digest);
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->ring);
+    free(s->path);
+    free(s);
+}
