@@ -21,12 +21,12 @@ struct rn_archive {
     struct archive *ar;
     rn_stream *stream; /* NULL for an archive in memory */
     bool raw_names;
-    bool ended;             /* clean end or failure: next gives `last` again */
+    bool ended; /* clean end or failure: next gives `last` again */
     int last;
-    int stream_rc;          /* failure of the stream below libarchive */
+    int stream_rc; /* failure of the stream below libarchive */
     uint64_t start, consumed;
-    uint64_t left;          /* of the current entry's data */
-    uint64_t data_end;      /* where the next header must begin, counted from `start` */
+    uint64_t left;     /* of the current entry's data */
+    uint64_t data_end; /* where the next header must begin, counted from `start` */
     char name[NAME_MAX_BYTES + 1];
 };
 
@@ -146,7 +146,9 @@ int rn_archive_open(const char *path, const rn_archive_opts *opts, rn_archive **
     RN_GO(rn_stream_open(path, opts ? opts->digest : -1, a->start, &a->stream));
     RN_GO(check_file_start(path, a->start));
     if (archive_read_open(a->ar, a, NULL, feed, NULL) != ARCHIVE_OK)
-        RN_GO(a->stream_rc ? a->stream_rc : rn_fail(RN_E_FORMAT, "%s: %s", path, archive_error_string(a->ar)));
+        RN_GO(a->stream_rc
+                  ? a->stream_rc
+                  : rn_fail(RN_E_FORMAT, "%s: damaged (%s); download it again", path, archive_error_string(a->ar)));
     *out = a;
     return RN_OK;
 out:
@@ -234,8 +236,8 @@ static int keep_name(rn_archive *a, struct archive_entry *entry)
 {
     const char *name = archive_entry_pathname(entry);
     if (!name)
-        return end_with(a, rn_fail(RN_E_FORMAT, "%s: the entry after '%s' has a name that cannot be read", a->path,
-                                   a->name));
+        return end_with(
+            a, rn_fail(RN_E_FORMAT, "%s: the entry after '%s' has a name that cannot be read", a->path, a->name));
     while (name[0] == '.' && name[1] == '/') {
         name += 2;
         while (*name == '/')

@@ -12,7 +12,7 @@
 #include "data/rn_archive.h"
 #include "data/rn_mat.h"
 
-#define META "data/meta.mat"
+#define META  "data/meta.mat"
 #define TRUTH "data/ILSVRC2012_validation_ground_truth.txt"
 
 enum { MEMBER_MAX = 64 << 20 };
