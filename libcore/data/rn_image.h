@@ -27,7 +27,7 @@ typedef struct rn_image_info {
     bool cmyk;                /* 4-component JPEG */
 } rn_image_info;
 
-/* Size and components from the header alone. */
+/* Size and components from the header alone; sizes beyond the limits below are RN_E_RANGE. */
 int rn_image_peek(const void *data, size_t n, rn_image_info *info);
 
 enum rn_image_limits { RN_IMAGE_MAX_SIDE = 32768, RN_IMAGE_MAX_PIXELS = 178956970 /* Pillow's 2x bomb limit */ };
@@ -36,16 +36,40 @@ typedef struct rn_decode_opts {
     bool gray;            /* 1 channel wanted (grayscale sets); default RGB */
     int scale_min_side;   /* >0: may decode with DCT scaling to n/8 as long as the short side stays >= this (not exact) */
     bool strict;          /* libjpeg warnings fail (RN_E_FORMAT) */
+    int denom;            /* rn_decoder_read only: JPEG scaled in the DCT domain by 1/denom: 0, 1, 2, 4 or 8 (not exact) */
 } rn_decode_opts;
 
 /*
  * Decodes to RGB the pixels Pillow's Image.open(f).convert("RGB") gives: libjpeg-turbo's defaults (ISLOW, fancy upsampling);
- * grayscale replicated; CMYK/YCCK with Pillow's inversion and MULDIV255; PNG's alpha dropped, palette and 16 bit expanded.
+ * grayscale replicated; CMYK/YCCK with Pillow's inversion and MULDIV255; PNG's alpha dropped, palette expanded, of 16 bits
+ * the upper 8 (Pillow clips 16-bit *gray* at 255 instead, which turns most of such an image white).
+ * With opts->gray the pixels of convert("L"): (19595 R + 38470 G + 7471 B + 32768) >> 16.
  * EXIF orientation ignored. A truncated file is RN_E_FORMAT (as in Pillow), huge declared sizes RN_E_RANGE before allocation.
- * `name` is for messages. Thread-safe.
+ * `opts` may be NULL. `name` is for messages. `out` is zeroed or was filled before. Thread-safe.
  */
 int rn_image_decode(const void *data, size_t n, const char *name, const rn_decode_opts *opts, rn_image *out,
                     rn_image_info *info /* may be NULL */);
+
+/*
+ * The same in two steps with state that is kept from image to image: the size is known before the pixels are, so that a
+ * training crop decodes only what it needs. One thread at a time. After a failure the decoder is good for the next begin.
+ */
+typedef struct rn_decoder rn_decoder;
+typedef struct rn_rect { int x, y, w, h; } rn_rect;
+
+int rn_decoder_open(rn_decoder **out);
+void rn_decoder_close(rn_decoder *d); /* accepts NULL */
+
+/* Reads the header. `data` and `name` must stay until the read. info may be NULL. */
+int rn_decoder_begin(rn_decoder *d, const void *data, size_t n, const char *name, rn_image_info *info);
+
+/*
+ * Decodes `region` (NULL: all of it) of what begin opened; at most once a begin. The pixels are those a full decode has there,
+ * bit for bit; rows below the region are not read, so damage there goes unseen. RN_E_RANGE when it does not lie inside.
+ * With opts->denom = s > 1 the region is in pixels of the scaled image: ceil(w / s) x ceil(h / s) for a JPEG, and a PNG is
+ * RN_E_UNSUPPORTED. opts may be NULL; opts->scale_min_side is ignored here. info (may be NULL) gets the warnings too.
+ */
+int rn_decoder_read(rn_decoder *d, const rn_decode_opts *opts, const rn_rect *region, rn_image *out, rn_image_info *info);
 
 /* Baseline JPEG, 4:2:0 (gray for c == 1), libjpeg-turbo's defaults, optimised Huffman off; quality 1..100. *data is malloc'ed or
  * reused with *cap, as libjpeg's memory destination; *n is the length. */
