@@ -157,7 +157,7 @@ static int write_one(const char *dir, const char *name, rn_buf *b, json_t *diges
 }
 
 static int write_files(const char *dir, rn_net *net, rn_backend *be, const rn_run_state *s, const rn_run_texts *texts,
-                       const rn_weights_meta *meta, int nmeta)
+                       const rn_weightfile_meta *meta, int nmeta)
 {
     int rc;
     rn_buf b = {0};
@@ -165,15 +165,15 @@ static int write_files(const char *dir, rn_net *net, rn_backend *be, const rn_ru
     json_t *digests = json_object();
     if (!state || !digests)
         RN_GO(rn_fail(RN_E_NOMEM, "no memory for a checkpoint"));
-    const rn_weights_meta state_meta[] = {{"rnkit.state", state},
-                                          {"rnkit.recipe", texts->recipe},
-                                          {"rnkit.train-seal", texts->train_seal},
-                                          {"rnkit.val-seal", texts->val_seal}};
-    RN_GO(rn_weights_build(net, be, RN_WEIGHTS_VALUES, s->step, meta, nmeta, &b));
+    const rn_weightfile_meta state_meta[] = {{"rnkit.state", state},
+                                             {"rnkit.recipe", texts->recipe},
+                                             {"rnkit.train-seal", texts->train_seal},
+                                             {"rnkit.val-seal", texts->val_seal}};
+    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_VALUES, s->step, meta, nmeta, &b));
     RN_GO(write_one(dir, weights_name, &b, digests));
     rn_buf_free(&b);
     b = (rn_buf){0};
-    RN_GO(rn_weights_build(net, be, RN_WEIGHTS_MOMENTUM, s->step, state_meta, 4, &b));
+    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_MOMENTUM, s->step, state_meta, 4, &b));
     RN_GO(write_one(dir, state_name, &b, digests));
     text = json_dumps(digests, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     if (!text)
@@ -189,7 +189,7 @@ out:
 }
 
 int rn_ckpt_write(const char *run_dir, rn_net *net, rn_backend *be, const rn_run_state *s, const rn_run_texts *texts,
-                  const rn_weights_meta *meta, int nmeta)
+                  const rn_weightfile_meta *meta, int nmeta)
 {
     char parent[PATH_MAX], tmp[PATH_MAX], to[PATH_MAX], name[RN_CKPT_NAME_MAX], tmp_name[RN_CKPT_NAME_MAX + 8];
     rn_ckpt_name(s, name);
@@ -348,8 +348,8 @@ void rn_ckpt_close(rn_ckpt *c)
 
 int rn_ckpt_restore(const rn_ckpt *c, rn_net *net, rn_backend *be)
 {
-    RN_TRY(rn_weights_load(net, be, RN_WEIGHTS_VALUES, c->weights));
-    return rn_weights_load(net, be, RN_WEIGHTS_MOMENTUM, c->momentum);
+    RN_TRY(rn_weightfile_load(net, be, RN_WEIGHTFILE_VALUES, c->weights));
+    return rn_weightfile_load(net, be, RN_WEIGHTFILE_MOMENTUM, c->momentum);
 }
 
 int rn_ckpt_publish(const char *from, const char *to)

@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "nn/rn_net.h"
-#include "run/rn_weights.h"
+#include "run/rn_weightfile.h"
 
 /* Running sums over images. Doubles are saved so that they read back to the bit. */
 typedef struct rn_sums {
@@ -54,7 +54,7 @@ void rn_ckpt_name(const rn_run_state *s, char out[RN_CKPT_NAME_MAX]);
 /* Writes a checkpoint of net and state below run_dir. `meta` goes into the weights file. Refuses values that are not finite
  * (RN_E_MISMATCH). */
 int rn_ckpt_write(const char *run_dir, rn_net *net, rn_backend *be, const rn_run_state *s, const rn_run_texts *texts,
-                  const rn_weights_meta *meta, int nmeta);
+                  const rn_weightfile_meta *meta, int nmeta);
 
 /* Removes all but the newest `keep` checkpoints and the one named `best` (NULL: none), and leftovers of killed writes. */
 int rn_ckpt_prune(const char *run_dir, int keep, const char *best);

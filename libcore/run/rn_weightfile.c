@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "run/rn_weights.h"
+#include "run/rn_weightfile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,9 +22,9 @@ static bool is_buffer(const rn_param *p)
 }
 
 /* The part of a parameter that `what` names; NULL if it has none. */
-static float *part(const rn_param *p, enum rn_weights_what what)
+static float *part(const rn_param *p, enum rn_weightfile_what what)
 {
-    return what == RN_WEIGHTS_VALUES ? p->value : is_buffer(p) ? NULL : p->momentum;
+    return what == RN_WEIGHTFILE_VALUES ? p->value : is_buffer(p) ? NULL : p->momentum;
 }
 
 /* A convolution's sizes in the file: OIHW. */
@@ -87,8 +87,8 @@ static int fetch(rn_backend *be, const rn_param *p, const float *dev, float **ou
     return RN_OK;
 }
 
-int rn_weights_build(rn_net *net, rn_backend *be, enum rn_weights_what what, int64_t steps, const rn_weights_meta *meta,
-                     int nmeta, rn_buf *out)
+int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what what, int64_t steps,
+                        const rn_weightfile_meta *meta, int nmeta, rn_buf *out)
 {
     int n = rn_net_nparams(net), rc;
     rn_st_writer *w = NULL;
@@ -105,7 +105,7 @@ int rn_weights_build(rn_net *net, rn_backend *be, enum rn_weights_what what, int
             continue;
         RN_GO(fetch(be, p, part(p, what), &host[i]));
         RN_GO(rn_st_add(w, p->name, RN_ST_F32, file_dims(p, dim), dim, host[i]));
-        if (what == RN_WEIGHTS_VALUES && p->kind == RN_PARAM_RUNNING_VAR && ends_with(p->name, running_var)) {
+        if (what == RN_WEIGHTFILE_VALUES && p->kind == RN_PARAM_RUNNING_VAR && ends_with(p->name, running_var)) {
             char name[128];
             snprintf(name, sizeof name, "%.*s%s", (int)(strlen(p->name) - strlen(running_var)), p->name, tracked);
             RN_GO(rn_st_add(w, name, RN_ST_I64, 0, NULL, &steps));
@@ -167,7 +167,7 @@ static int check_extra(rn_net *net, const rn_st_file *f)
     return RN_OK;
 }
 
-static int check_names(rn_net *net, enum rn_weights_what what, const rn_st_file *f)
+static int check_names(rn_net *net, enum rn_weightfile_what what, const rn_st_file *f)
 {
     char names[400] = "";
     int missing = 0;
@@ -208,7 +208,7 @@ static int store(rn_backend *be, const rn_param *p, float *dev, const rn_st_tens
     return rc;
 }
 
-int rn_weights_load(rn_net *net, rn_backend *be, enum rn_weights_what what, const rn_st_file *f)
+int rn_weightfile_load(rn_net *net, rn_backend *be, enum rn_weightfile_what what, const rn_st_file *f)
 {
     RN_TRY(check_names(net, what, f));
     for (int i = 0; i < rn_net_nparams(net); i++) {
@@ -221,5 +221,5 @@ int rn_weights_load(rn_net *net, rn_backend *be, enum rn_weights_what what, cons
         if (part(p, what))
             RN_TRY(store(be, p, part(p, what), rn_st_find(f, p->name), rn_st_path(f)));
     }
-    return what == RN_WEIGHTS_VALUES ? rn_net_params_changed(net) : RN_OK;
+    return what == RN_WEIGHTFILE_VALUES ? rn_net_params_changed(net) : RN_OK;
 }
