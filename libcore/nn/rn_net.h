@@ -54,7 +54,15 @@ typedef struct rn_net_opts {
 /* Names of the architectures, NULL-terminated. */
 const char *const *rn_model_names(void);
 
+/* RN_E_USAGE: unknown architecture; RN_E_RANGE: a number out of range; RN_E_UNSUPPORTED: dtype, or no algorithm fits;
+ * RN_E_NOMEM. Nothing of `model` and `opts` needs to outlive the call. The weights are zero until rn_net_init or a
+ * load; whoever writes values calls rn_net_params_changed. */
 int rn_net_open(rn_backend *be, const rn_model_spec *model, const rn_net_opts *opts, rn_net **out);
+
+/* An evaluation net on the weights of `owner`: no copy, its own activations and convolution plans (which follow the
+ * weights by themselves). height 0: the owner's input size; width_px 0: as height. The weights are freed
+ * with the last of the nets that share them. */
+int rn_net_open_shared(rn_net *owner, int batch, int height, int width_px, rn_net **out);
 void rn_net_close(rn_net *net); /* accepts NULL */
 
 /* Kaiming normal fan_out for convolutions, BN 1 and 0, linear U(+-1/sqrt(ic)): torchvision's initialisation, from
@@ -69,19 +77,26 @@ int64_t rn_net_weights(const rn_net *net);           /* number of trained values
 /* Result of one batch. */
 typedef struct rn_net_result { int n; double loss_sum; int top1, top5; } rn_net_result;
 
-/* images: host u8 NHWC (batch, h, w, c), labels host; rows n.. are padding. Train: forward in training mode (batch statistics, running
- * ones updated), loss, backward: gradients of the mean loss over n. */
+/* images: host u8 NHWC (batch, h, w, c), labels host, each 0..classes-1; rows n.. are padding and not read. Train:
+ * forward in training mode (batch statistics, running ones updated), loss, backward: gradients of the mean loss over n.
+ * Padding would enter the batch statistics: n must be the net's batch, otherwise RN_E_RANGE. */
 int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out);
-/* Forward with running statistics. */
+/* Forward with running statistics, 1 <= n <= batch; the loss is without label smoothing. Also on a training net, whose
+ * gradients stay. */
 int rn_net_eval_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out);
 /* The same two on f32 input that is already normalised (NHWC, host): for checks against PyTorch. */
 int rn_net_train_batch_f32(rn_net *net, const float *input, const int32_t *labels, int n, rn_net_result *out);
 int rn_net_eval_batch_f32(rn_net *net, const float *input, const int32_t *labels, int n, rn_net_result *out);
-/* Copies the logits (batch, classes) and per-image losses of the last batch to the host; either may be NULL. */
+/* Copies the logits (batch, classes) and per-image losses (batch) of the last batch to the host; either may be NULL.
+ * Rows n.. mean nothing. */
 int rn_net_outputs(rn_net *net, float *logits, float *losses);
 
-/* One SGD step over all parameters from the gradients of the last train batch, then convolutions' weights are prepared anew. */
-typedef struct rn_sgd_opts { float lr, momentum, weight_decay; bool nesterov; bool decay_norm_bias; /* torchvision V1: true */ } rn_sgd_opts;
+/* One SGD step over all parameters from the gradients of the last train batch; then the convolutions' plans take over the
+ * new weights. decay_norm_bias: weight decay on batch norm's gamma and beta and on biases too (torchvision V1: true). */
+typedef struct rn_sgd_opts {
+    float lr, momentum, weight_decay;
+    bool nesterov, decay_norm_bias;
+} rn_sgd_opts;
 int rn_net_sgd_step(rn_net *net, const rn_sgd_opts *o);
 
 /* Call after values were changed from outside (weights loaded). */
@@ -91,8 +106,11 @@ int rn_net_params_changed(rn_net *net);
 typedef struct rn_net_choice { const char *layer; rn_conv_desc desc; rn_conv_dir dir; rn_select_choice choice; } rn_net_choice;
 int rn_net_nchoices(const rn_net *net);
 const rn_net_choice *rn_net_choice_at(const rn_net *net, int i);
-/* Bytes: parameters and optimizer state, activations and gradients after planning, the same without sharing, workspace. */
-typedef struct rn_net_memory { size_t params, activations, unshared, workspace; } rn_net_memory;
+/* Bytes: parameters with gradients and momentum (shared ones count in each net), activations and their gradients after
+ * planning, the same without sharing, workspace of the convolutions. */
+typedef struct rn_net_memory {
+    size_t params, activations, unshared, workspace;
+} rn_net_memory;
 void rn_net_memory_use(const rn_net *net, rn_net_memory *out);
 
 #endif
