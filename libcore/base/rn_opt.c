@@ -235,6 +235,17 @@ static token take(const row_set *set, int argc, char **argv, int *i)
     return t;
 }
 
+/* The list that was there before, a comma, and the one just stored. */
+static int join_lists(const rn_opt *row, const char *before, rn_opt_result *res)
+{
+    rn_buf b = {0};
+    int rc = rn_buf_printf(&b, "%s,%s", before, *(const char **)row->dst);
+    if (rc == RN_OK)
+        rc = keep_text(res, (const char *)b.data, row->dst);
+    rn_buf_free(&b);
+    return rc;
+}
+
 static int apply(const row_set *set, const token *t, rn_opt_result *res)
 {
     if (!t->row) {
@@ -245,7 +256,10 @@ static int apply(const row_set *set, const token *t, rn_opt_result *res)
     if (!t->value)
         return rn_fail(RN_E_USAGE, "--%s needs a value: --%s %s", t->row->name, t->row->name,
                        t->row->arg ? t->row->arg : "VALUE");
+    const char *before = t->row->type == RN_OPT_LIST && is_seen(res, t->index) ? *(const char **)t->row->dst : NULL;
     int rc = set_value(t->row, t->value, res);
+    if (rc == RN_OK && before)
+        rc = join_lists(t->row, before, res);
     if (rc < 0)
         return rn_fail_prefix(rc, "--%s", t->row->name);
     mark_seen(res, t->index);
@@ -407,26 +421,35 @@ static int apply_line(const row_set *set, char *line, uint64_t given[4], uint64_
     return RN_OK;
 }
 
-int rn_opt_parse_file(const rn_opt_spec *spec, const char *path, rn_opt_result *res)
+int rn_opt_parse_text(const rn_opt_spec *spec, const char *name, const char *text, rn_opt_result *res)
 {
-    char *data;
-    size_t n;
-    RN_TRY(rn_read_file(path, FILE_MAX_BYTES, &data, &n));
+    char *copy = strdup(text);
+    if (!copy)
+        return rn_fail(RN_E_NOMEM, "out of memory");
     row_set set = {.spec = spec};
     uint64_t given[4] = {0}, inherited[4];
     memcpy(inherited, res->seen, sizeof(inherited));
     int rc = RN_OK, lineno = 0;
-    if (memchr(data, 0, n))
-        rc = rn_fail(RN_E_FORMAT, "%s is not a text file", path);
-    for (char *line = data; rc == RN_OK && line; lineno++) {
+    for (char *line = copy; rc == RN_OK && line; lineno++) {
         char *end = strchr(line, '\n');
         if (end)
             *end = 0;
         rc = apply_line(&set, line, given, inherited, res);
         if (rc < 0)
-            rc = rn_fail_prefix(rc, "%s:%d", path, lineno + 1);
+            rc = rn_fail_prefix(rc, "%s:%d", name, lineno + 1);
         line = end ? end + 1 : NULL;
     }
+    free(copy);
+    return rc;
+}
+
+int rn_opt_parse_file(const rn_opt_spec *spec, const char *path, rn_opt_result *res)
+{
+    char *data;
+    size_t n;
+    RN_TRY(rn_read_file(path, FILE_MAX_BYTES, &data, &n));
+    int rc = memchr(data, 0, n) ? rn_fail(RN_E_FORMAT, "%s is not a text file", path)
+                                : rn_opt_parse_text(spec, path, data, res);
     free(data);
     return rc;
 }

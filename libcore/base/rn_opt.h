@@ -23,7 +23,8 @@ enum rn_opt_type {
     RN_OPT_REAL, /* double *, lo..hi, finite; an initial NaN means "no default" in --help */
     RN_OPT_TEXT, /* const char **; the text is owned by the parser (rn_opt_free) */
     RN_OPT_ENUM, /* int *: index into words[]; an initial -1 means "no default" in --help */
-    RN_OPT_LIST, /* const char **: comma list whose every element is one of words[] (NULL: any) */
+    RN_OPT_LIST, /* const char **: comma list whose every element is one of words[] (NULL: any); given again
+                   * on the command line it adds up */
     RN_OPT_GROUP /* a heading in the help text; name is the heading */
 };
 
@@ -79,6 +80,8 @@ int rn_opt_parse(const rn_opt_spec *spec, int argc, char **argv, rn_opt_result *
  * A key may stand once in a file. Errors carry file:line and leave `res` for rn_opt_free.
  */
 int rn_opt_parse_file(const rn_opt_spec *spec, const char *path, rn_opt_result *res);
+/* The same from memory; `name` stands for the file in errors. */
+int rn_opt_parse_text(const rn_opt_spec *spec, const char *name, const char *text, rn_opt_result *res);
 
 /* True when row `name` was given on the command line or in a file. */
 bool rn_opt_seen(const rn_opt_spec *spec, const rn_opt_result *res, const char *name);
