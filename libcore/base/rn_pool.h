@@ -14,8 +14,10 @@ typedef int (*rn_task_fn)(void *arg, int worker);
 /* nthreads >= 1; queue: tasks that may wait besides those running (>= 1). */
 int rn_pool_open(int nthreads, int queue, rn_pool **out);
 
-/* Blocks while the queue is full. After a task has failed, further tasks are not run: submit
- * returns that first failure's status (message carried over to the caller). */
+/* Blocks while the queue is full. After a task has failed, further tasks are not run, those already
+ * in the queue included: submit returns that first failure's status (message carried over to the
+ * caller). `arg` stays the caller's, run or not. Any thread may submit, but not a task of the same
+ * pool: with the queue full it would wait for itself. */
 int rn_pool_submit(rn_pool *pool, rn_task_fn fn, void *arg);
 
 /* Waits until all submitted tasks have ended; returns 0 or the first failure (message carried

@@ -25,8 +25,8 @@ enum rn_stream {
     RN_STREAM_DROPOUT = 7
 };
 
-/* Key = seed; counter's upper half = (stream, a, b) mixed. Two different (stream, a, b) with
- * b < 2^32, a < 2^24 never share a counter block. */
+/* Key = seed; the counter holds (stream, a, b) above the block number. Two different (stream, a, b)
+ * never share a counter block, unless one of them draws 2^56 blocks. */
 void rn_rng_seed(rn_rng *r, uint64_t seed, enum rn_stream stream, uint32_t a, uint32_t b);
 
 uint32_t rn_rng_u32(rn_rng *r);
