@@ -108,6 +108,7 @@ bin: $(TOOL_BIN) $(BENCH_BIN)
 
 tests: all $(UNIT_BIN) $(CHECK_BIN) ## build the tests
 
+.SECONDARY: $(GEN_C) $(GEN_H)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: libcore/data/%.proto
 	@mkdir -p $(B)/gen
 	protoc-c --proto_path=libcore/data --c_out=$(B)/gen $<

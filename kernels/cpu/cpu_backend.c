@@ -131,8 +131,8 @@ static int pick_isa(const char *cap, rn_cpu_isa *isa, bool *capped)
 int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
 {
     char model[128];
-    rn_cpu_isa isa;
-    bool capped;
+    rn_cpu_isa isa = RN_ISA_PORTABLE;
+    bool capped = false;
 
     *out = NULL;
     RN_TRY(pick_isa(opts->isa, &isa, &capped));
