@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/rn_packdb.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <lmdb.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "data/rn_seal.h"
+
+#define BATCH_INPUTS 1024u
+#define BATCH_BYTES  (128u << 20)
+#define MAP_FIRST    (256ull << 20)
+#define MAP_SLACK    (32ull << 20) /* the tree's own pages, rounding to pages, and pages freed but not yet reused */
+
+struct rn_packdb {
+    char *dir;
+    int journal; /* descriptor, positioned at its end, locked */
+    MDB_env *env;
+    MDB_dbi dbi;
+    MDB_txn *txn;         /* of the open batch; NULL before its first record */
+    rn_packdb_state done; /* committed */
+    rn_packdb_state now;  /* with the open batch */
+    uint64_t batch_bytes; /* of values in the open batch */
+    rn_buf lines;         /* the open batch's "skip" lines */
+};
+
+/* ---- errors ------------------------------------------------------------------------------------------------- */
+
+/* LMDB turns a short write into EIO, and a full disk (or file size limit) shows as a short write first. */
+static bool disk_is_full(const rn_packdb *db)
+{
+    struct statvfs fs;
+    if (statvfs(db->dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < db->batch_bytes + MAP_SLACK)
+        return true;
+    struct rlimit lim;
+    char path[4096];
+    if (getrlimit(RLIMIT_FSIZE, &lim) != 0 || lim.rlim_cur == RLIM_INFINITY)
+        return false;
+    if (rn_path_join(path, sizeof path, db->dir, "data.mdb") < 0)
+        return false;
+    int64_t size = rn_file_size(path);
+    return size < 0 || (uint64_t)size + db->batch_bytes + MAP_SLACK > lim.rlim_cur;
+}
+
+static int fail_mdb(const rn_packdb *db, int err, const char *what)
+{
+    if (err == EIO && disk_is_full(db))
+        err = ENOSPC;
+    if (err == ENOSPC || err == EFBIG || err == EDQUOT)
+        return rn_fail_errno(err,
+                             "%s: %s after %" PRIu64 " records (they are kept: make room, then run the same command)",
+                             db->dir, what, db->done.records);
+    if (err > 0)
+        return rn_fail_errno(err, "%s: %s", db->dir, what);
+    return rn_fail(RN_E_IO, "%s: %s: %s", db->dir, what, mdb_strerror(err));
+}
+
+/* ---- the folder --------------------------------------------------------------------------------------------- */
+
+static int folder_is_empty(const char *dir, bool *empty)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return rn_fail_errno(errno, "%s", dir);
+    *empty = true;
+    for (const struct dirent *e = readdir(d); e; e = readdir(d))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            *empty = false;
+    closedir(d);
+    return RN_OK;
+}
+
+/* Makes the folder and its journal if there is neither; an empty folder will do. */
+static int prepare_folder(const char *dir, const char *journal, const char *what)
+{
+    struct stat st;
+    if (rn_is_file(journal))
+        return RN_OK;
+    if (stat(dir, &st) == 0) {
+        bool empty = false;
+        if (!S_ISDIR(st.st_mode))
+            return rn_fail(RN_E_USAGE, "%s: exists and is not a folder; name another one", dir);
+        RN_TRY(folder_is_empty(dir, &empty));
+        if (!empty)
+            return rn_fail(RN_E_USAGE, "%s: the folder holds something else and will not be touched; name another one",
+                           dir);
+    } else {
+        RN_TRY(rn_mkdir_p(dir));
+    }
+    char chain[RN_DIGEST_HEX_MAX];
+    rn_buf b = {0};
+    int rc;
+    rn_chain_start(chain);
+    RN_GO(rn_buf_printf(&b, "%s\nat 0 0 0 0 %s\n", what, chain));
+    RN_GO(rn_write_file_atomic(journal, b.data, b.n));
+out:
+    rn_buf_free(&b);
+    return rc;
+}
+
+/* ---- the journal -------------------------------------------------------------------------------------------- */
+
+static bool parse_at(const char *line, rn_packdb_state *s)
+{
+    int end = 0;
+    return sscanf(line, "at %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %64[0-9a-f]%n", &s->at, &s->records,
+                  &s->skipped, &s->data_bytes, s->chain, &end) == 5 &&
+           line[end] == '\0' && strlen(s->chain) == 64 && s->at == s->records + s->skipped;
+}
+
+/* Finds the last whole "at" line with `records`, returns where it ends in *keep. What follows it was announced but
+ * never committed. */
+static int scan_journal(char *text, const char *what, uint64_t records, const char *dir, rn_packdb_state *s,
+                        size_t *keep)
+{
+    bool found = false, first = true;
+    for (char *line = text, *nl; (nl = strchr(line, '\n')) != NULL; line = nl + 1) {
+        rn_packdb_state at;
+        *nl = '\0';
+        if (first && strcmp(line, what) != 0)
+            return rn_fail(RN_E_USAGE,
+                           "%s: begun with other options or another source; give the same, or delete the folder\n"
+                           "  begun: %s\n  now:   %s",
+                           dir, line, what);
+        if (!first && parse_at(line, &at) && at.records == records) {
+            *s = at;
+            *keep = (size_t)(nl + 1 - text);
+            found = true;
+        }
+        first = false;
+    }
+    if (!found)
+        return rn_fail(RN_E_MISMATCH,
+                       "%s: %" PRIu64 " records in data.mdb, which pack.state does not know; delete the folder", dir,
+                       records);
+    return RN_OK;
+}
+
+static int read_journal(rn_packdb *db, const char *path, const char *what, uint64_t records)
+{
+    char *text = NULL;
+    size_t n = 0, keep = 0;
+    int rc;
+    RN_GO(rn_read_file(path, 0, &text, &n));
+    RN_GO(scan_journal(text, what, records, db->dir, &db->done, &keep));
+    if (ftruncate(db->journal, (off_t)keep) != 0 || lseek(db->journal, 0, SEEK_END) < 0)
+        rc = rn_fail_errno(errno, "%s", path);
+    db->now = db->done;
+out:
+    free(text);
+    return rc;
+}
+
+static int lock_journal(rn_packdb *db, const char *path)
+{
+    db->journal = open(path, O_RDWR | O_CLOEXEC);
+    if (db->journal < 0)
+        return rn_fail_errno(errno, "%s", path);
+    if (flock(db->journal, LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK)
+            return rn_fail(RN_E_IO, "%s: another pack-lmdb is writing there; wait for it or stop it", db->dir);
+        return rn_fail_errno(errno, "%s", path);
+    }
+    return RN_OK;
+}
+
+/* ---- the environment ---------------------------------------------------------------------------------------- */
+
+static int open_env(rn_packdb *db, uint64_t *records)
+{
+    char data[4096];
+    MDB_txn *txn = NULL;
+    MDB_stat stat = {0};
+    RN_TRY(rn_path_join(data, sizeof data, db->dir, "data.mdb"));
+    int err = mdb_env_create(&db->env);
+    /* An existing environment brings its own size, so that a resumed pack has the one it had. */
+    if (!err && rn_file_size(data) <= 0)
+        err = mdb_env_set_mapsize(db->env, MAP_FIRST);
+    if (!err)
+        err = mdb_env_open(db->env, db->dir, 0, 0664);
+    if (!err)
+        err = mdb_txn_begin(db->env, NULL, 0, &txn);
+    if (!err)
+        err = mdb_dbi_open(txn, NULL, 0, &db->dbi);
+    if (!err)
+        err = mdb_stat(txn, db->dbi, &stat);
+    if (txn)
+        mdb_txn_abort(txn); /* the unnamed database's handle outlives it */
+    *records = stat.ms_entries;
+    return err ? fail_mdb(db, err, "cannot open LMDB for writing") : RN_OK;
+}
+
+/* Before a batch: room for all of it, so that MDB_MAP_FULL cannot come in the middle. Doubling an address range that
+ * no disk space backs costs nothing. */
+static int grow_map(rn_packdb *db, size_t first_value)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    int err = mdb_env_info(db->env, &info);
+    if (!err)
+        err = mdb_env_stat(db->env, &stat);
+    if (err)
+        return fail_mdb(db, err, "cannot read the environment");
+    uint64_t used = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+    uint64_t need = used + BATCH_BYTES + first_value + MAP_SLACK, size = info.me_mapsize;
+    while (size < need)
+        size *= 2;
+    if (size != info.me_mapsize && (err = mdb_env_set_mapsize(db->env, size)) != 0)
+        return fail_mdb(db, err, "cannot grow the map (is the address space limited?)");
+    return RN_OK;
+}
+
+int rn_packdb_open(const char *dir, const char *what, rn_packdb **out)
+{
+    char journal[4096];
+    uint64_t records = 0;
+    *out = NULL;
+    RN_TRY(rn_path_join(journal, sizeof journal, dir, RN_PACK_STATE));
+    RN_TRY(prepare_folder(dir, journal, what));
+    rn_packdb *db = calloc(1, sizeof *db);
+    if (!db || !(db->dir = strdup(dir))) {
+        free(db);
+        return rn_fail(RN_E_NOMEM, "%s: out of memory", dir);
+    }
+    db->journal = -1;
+    int rc;
+    RN_GO(lock_journal(db, journal));
+    RN_GO(open_env(db, &records));
+    RN_GO(read_journal(db, journal, what, records));
+    *out = db;
+    return RN_OK;
+out:
+    rn_packdb_close(db);
+    return rc;
+}
+
+const rn_packdb_state *rn_packdb_at(const rn_packdb *db)
+{
+    return &db->now;
+}
+
+/* ---- batches ------------------------------------------------------------------------------------------------ */
+
+/* The journal's line is on disk before LMDB commits, so whatever LMDB holds, its line is there. */
+static int commit(rn_packdb *db)
+{
+    if (db->now.at == db->done.at)
+        return RN_OK;
+    RN_TRY(rn_buf_printf(&db->lines, "at %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n", db->now.at,
+                         db->now.records, db->now.skipped, db->now.data_bytes, db->now.chain));
+    RN_TRY(rn_write_all(db->journal, db->lines.data, db->lines.n, RN_PACK_STATE));
+    if (fdatasync(db->journal) != 0)
+        return rn_fail_errno(errno, "%s/%s", db->dir, RN_PACK_STATE);
+    if (db->txn) {
+        int err = mdb_txn_commit(db->txn);
+        db->txn = NULL;
+        if (err)
+            return fail_mdb(db, err, "cannot write");
+    }
+    db->done = db->now;
+    db->batch_bytes = 0;
+    db->lines.n = 0;
+    return RN_OK;
+}
+
+static int end_full_batch(rn_packdb *db)
+{
+    return db->now.at - db->done.at >= BATCH_INPUTS ? commit(db) : RN_OK;
+}
+
+int rn_packdb_put(rn_packdb *db, const char *key, const void *value, size_t n, const char *record_hex, uint64_t data_n)
+{
+    int err;
+    if (db->txn && db->batch_bytes + n > BATCH_BYTES)
+        RN_TRY(commit(db));
+    if (!db->txn) {
+        RN_TRY(grow_map(db, n));
+        err = mdb_txn_begin(db->env, NULL, 0, &db->txn);
+        if (err)
+            return fail_mdb(db, err, "cannot begin writing");
+    }
+    MDB_val k = {.mv_size = strlen(key), .mv_data = (void *)(uintptr_t)key};
+    MDB_val v = {.mv_size = n, .mv_data = (void *)(uintptr_t)value};
+    db->batch_bytes += n;
+    err = mdb_put(db->txn, db->dbi, &k, &v, MDB_APPEND);
+    if (err == MDB_KEYEXIST)
+        return rn_fail(RN_E_MISMATCH, "%s: key %s does not follow the keys there; delete the folder", db->dir, key);
+    if (err)
+        return fail_mdb(db, err, "cannot write");
+    RN_TRY(rn_chain_add(db->now.chain, record_hex));
+    db->now.at++;
+    db->now.records++;
+    db->now.data_bytes += data_n;
+    return end_full_batch(db);
+}
+
+int rn_packdb_skip(rn_packdb *db, uint64_t input, const char *reason)
+{
+    size_t from = db->lines.n;
+    RN_TRY(rn_buf_printf(&db->lines, "skip %" PRIu64 " %s", input, reason));
+    for (size_t i = from; i < db->lines.n; i++)
+        if (db->lines.data[i] == '\n' || db->lines.data[i] == '\0')
+            db->lines.data[i] = ' ';
+    RN_TRY(rn_buf_append(&db->lines, "\n", 1));
+    db->now.at++;
+    db->now.skipped++;
+    return end_full_batch(db);
+}
+
+int rn_packdb_flush(rn_packdb *db)
+{
+    return commit(db);
+}
+
+int rn_packdb_skipped(rn_packdb *db, rn_packdb_skip_fn fn, void *arg)
+{
+    char path[4096], *text = NULL;
+    size_t n = 0;
+    int rc;
+    RN_TRY(rn_path_join(path, sizeof path, db->dir, RN_PACK_STATE));
+    RN_TRY(rn_read_file(path, 0, &text, &n));
+    rc = RN_OK;
+    for (char *line = text, *nl; rc >= 0 && (nl = strchr(line, '\n')) != NULL; line = nl + 1) {
+        uint64_t input;
+        int at = 0;
+        *nl = '\0';
+        if (line != text && sscanf(line, "skip %" SCNu64 " %n", &input, &at) == 1 && at > 0)
+            rc = fn(arg, input, line + at);
+    }
+    free(text);
+    return rc;
+}
+
+uint64_t rn_packdb_bytes(const rn_packdb *db)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    if (mdb_env_info(db->env, &info) != 0 || mdb_env_stat(db->env, &stat) != 0)
+        return 0;
+    return ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+void rn_packdb_close(rn_packdb *db)
+{
+    if (!db)
+        return;
+    if (db->txn)
+        mdb_txn_abort(db->txn);
+    if (db->env)
+        mdb_env_close(db->env);
+    if (db->journal >= 0)
+        close(db->journal);
+    rn_buf_free(&db->lines);
+    free(db->dir);
+    free(db);
+}
