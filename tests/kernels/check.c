@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "op/rn_select.h"
+
+#define GUARD          256 /* bytes of canary on either side */
+#define CANARY         0xa5
+#define POISON         0xff /* 0xffff.. is a NaN in f32, bf16 and f16 */
+#define MAX_COMPLAINTS 3    /* lines printed of one failed check */
+
+const char *const check_isa_names[CHECK_ISAS] = {"portable", "avx2", "avx512"};
+
+struct check_buffer {
+    struct check_buffer *next;
+    uint8_t *base;
+    size_t bytes;
+};
+
+/* ---- identity ----------------------------------------------------------------------------------------------------- */
+
+static bool selected(const check_run *r, const check_id *id)
+{
+    return rn_select_match(r->group, id->group) && rn_select_match(r->cas, id->cas) &&
+           rn_select_match(r->dir, id->dir) && rn_select_match(r->algo, id->algo) && rn_select_match(r->isa, id->isa);
+}
+
+static uint32_t hash_text(uint32_t h, const char *s)
+{
+    for (; *s; s++)
+        h = (h ^ (uint8_t)*s) * 16777619u; /* FNV-1a */
+    return h;
+}
+
+bool check_begin(check_run *r, const check_id *id)
+{
+    if (!selected(r, id))
+        return false;
+    if (r->list) {
+        printf("--group %s --case '%s' --dir '%s' --algo '%s' --isa '%s'\n", id->group, id->cas, id->dir, id->algo,
+               id->isa);
+        r->listed++;
+        return false;
+    }
+    /* Neither algorithm nor instruction set: all of them see the same data. */
+    uint32_t h = hash_text(hash_text(hash_text(2166136261u, id->group), id->cas), id->dir);
+    rn_rng_seed(&r->rng, r->seed, RN_STREAM_TEST, 0, h);
+    r->id = *id;
+    r->failed = false;
+    r->complaints = 0;
+    r->count++;
+    return true;
+}
+
+static void print_id(const check_run *r)
+{
+    const char *words[] = {r->id.group, r->id.cas, r->id.dir, r->id.algo, r->id.isa};
+
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (*words[i])
+            printf("%s%s", i ? " " : "", words[i]);
+    }
+}
+
+void check_fail(check_run *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    r->failed = true;
+    if (r->complaints++ >= MAX_COMPLAINTS)
+        return;
+    printf("# ");
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    printf("\n");
+}
+
+static void check_guard(check_run *r, const struct check_buffer *b, size_t at, const char *where)
+{
+    for (size_t i = 0; i < GUARD; i++) {
+        if (b->base[at + i] != CANARY) {
+            check_fail(r, "wrote %s a buffer of %zu bytes", where, b->bytes);
+            return;
+        }
+    }
+}
+
+static void free_buffers(check_run *r)
+{
+    while (r->buffers) {
+        struct check_buffer *b = r->buffers;
+        check_guard(r, b, 0, "before");
+        check_guard(r, b, GUARD + b->bytes, "after");
+        r->buffers = b->next;
+        free(b->base);
+        free(b);
+    }
+}
+
+void check_end(check_run *r)
+{
+    free_buffers(r);
+    printf("%s %d - ", r->failed ? "not ok" : "ok", r->count);
+    print_id(r);
+    printf("\n");
+    if (r->failed) {
+        printf("# repro: check-kernels --group %s --case '%s' --dir '%s' --algo '%s' --isa '%s' --seed %llu\n",
+               r->id.group, r->id.cas, r->id.dir, r->id.algo, r->id.isa, (unsigned long long)r->seed);
+        r->bad++;
+    } else {
+        r->ok++;
+    }
+    fflush(stdout);
+}
+
+void check_skip(check_run *r, const char *reason)
+{
+    free_buffers(r);
+    printf("ok %d - ", r->count);
+    print_id(r);
+    printf(" # SKIP %s\n", reason);
+    r->skipped++;
+}
+
+/* ---- buffers ------------------------------------------------------------------------------------------------------ */
+
+void *check_bytes(check_run *r, size_t bytes)
+{
+    struct check_buffer *b = malloc(sizeof *b);
+    size_t total = (bytes + 2 * GUARD + 63) & ~(size_t)63;
+    uint8_t *base = b ? aligned_alloc(64, total) : NULL;
+
+    if (!base) {
+        fprintf(stderr, "check-kernels: %zu bytes: out of memory\n", total);
+        abort();
+    }
+    memset(base, CANARY, total);
+    memset(base + GUARD, POISON, bytes);
+    *b = (struct check_buffer){r->buffers, base, bytes};
+    r->buffers = b;
+    return base + GUARD;
+}
+
+float *check_f32(check_run *r, size_t n)
+{
+    return check_bytes(r, n * sizeof(float));
+}
+
+void check_fill_int(check_run *r, float *p, size_t n, int max)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (float)((int)rn_rng_below(&r->rng, 2 * (uint32_t)max + 1) - max);
+}
+
+void check_fill_real(check_run *r, float *p, size_t n, float max)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = ((float)(rn_rng_u32(&r->rng) >> 8) * 0x1p-23f - 1.0f) * max;
+}
+
+void check_poison(void *p, size_t bytes)
+{
+    memset(p, POISON, bytes);
+}
+
+/* ---- comparison --------------------------------------------------------------------------------------------------- */
+
+bool check_equal(check_run *r, const char *what, const float *got, const float *want, size_t n)
+{
+    size_t bad = 0, first = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!(got[i] == want[i]) && bad++ == 0)
+            first = i;
+    }
+    if (bad)
+        check_fail(r, "%s: %zu of %zu differ; first at %zu: got %.9g, want %.9g", what, bad, n, first,
+                   (double)got[first], (double)want[first]);
+    return bad == 0;
+}
+
+bool check_close(check_run *r, const char *what, const float *got, const double *want, const double *mag, size_t n,
+                 double tol)
+{
+    size_t bad = 0, first = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        double scale = mag ? mag[i] : fmax(1.0, fabs(want[i]));
+        if (!(fabs((double)got[i] - want[i]) <= tol * scale) && bad++ == 0)
+            first = i;
+    }
+    if (bad)
+        check_fail(r, "%s: %zu of %zu beyond %.3g relative; first at %zu: got %.9g, want %.9g", what, bad, n, tol,
+                   first, (double)got[first], want[first]);
+    return bad == 0;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* check-kernels: every kernel against its reference, in one program that prints TAP. */
+#include <stdio.h>
+
+#include "base/rn_error.h"
+#include "base/rn_log.h"
+#include "base/rn_opt.h"
+#include "check.h"
+#include "kernels/rn_kernels.h"
+
+/* One row per file of checks. */
+static const check_group *const groups[] = {
+    &check_conv_group,
+    NULL,
+};
+
+static int open_backends(check_run *r)
+{
+    for (int i = 0; i < CHECK_ISAS; i++) {
+        rn_backend_opts opts = {.threads = 2, .isa = check_isa_names[i]};
+        int rc = rn_backend_open(rn_backends, "cpu", &opts, &r->be[i]);
+        if (rc == RN_E_ABSENT) {
+            printf("# %s\n", rn_error_text());
+            continue;
+        }
+        RN_TRY(rc);
+        r->best = i;
+        printf("# %s: %s\n", check_isa_names[i], r->be[i]->describe);
+    }
+    return 0;
+}
+
+static int run(check_run *r)
+{
+    RN_TRY(open_backends(r));
+    for (const check_group *const *g = groups; *g; g++)
+        (*g)->run(r);
+    for (int i = 0; i < CHECK_ISAS; i++)
+        rn_backend_close(r->be[i]);
+    if (r->count + r->listed == 0)
+        return rn_fail(RN_E_NOTHING, "nothing selected; --list shows what there is");
+    if (r->list)
+        return 0;
+    printf("1..%d\n# %d passed, %d failed, %d skipped\n", r->count, r->ok, r->bad, r->skipped);
+    if (r->bad)
+        return rn_fail(RN_E_MISMATCH, "%d of %d checks failed", r->bad, r->count);
+    return r->ok ? 0 : rn_fail(RN_E_NOTHING, "every selected check was skipped");
+}
+
+int main(int argc, char **argv)
+{
+    check_run r = {.seed = 1};
+    const rn_opt opts[] = {
+        {RN_OPT_GROUP, "Selection (comma-separated patterns with * and ?)", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_TEXT, "group", "PATTERN", &r.group, "Groups of checks, e.g. conv.", NULL, 0, 0},
+        {RN_OPT_TEXT, "case", "PATTERN", &r.cas,
+         "Cases; a convolution descriptor that is not in the list is checked as well.", NULL, 0, 0},
+        {RN_OPT_TEXT, "dir", "PATTERN", &r.dir, "Directions: fwd, bwd_d, bwd_w, or the op's name.", NULL, 0, 0},
+        {RN_OPT_TEXT, "algo", "PATTERN", &r.algo, "Algorithms by name, e.g. 'cpu:*'.", NULL, 0, 0},
+        {RN_OPT_TEXT, "isa", "PATTERN", &r.isa, "Instruction sets: portable, avx2, avx512.", NULL, 0, 0},
+        {RN_OPT_UINT, "seed", "N", &r.seed, "Seed of all data.", NULL, 0, 0},
+        {RN_OPT_FLAG, "list", NULL, &r.list, "Only print what would be checked.", NULL, 0, 0},
+        {RN_OPT_FLAG, "time", NULL, &r.time, "Time each case after it was verified.", NULL, 0, 0},
+    };
+    const rn_opt_spec spec = {
+        .tool = "check-kernels",
+        .synopsis = "",
+        .summary = "Checks every kernel on this machine against a plain reference and prints TAP.",
+        .epilog = "Exit: 0 all passed, 1 a check failed, 2 usage, 3 nothing was checked.",
+        .opts = opts,
+        .nopts = sizeof opts / sizeof *opts,
+    };
+    rn_opt_result res = {0};
+    int rc = rn_opt_parse(&spec, argc, argv, &res);
+
+    if (rc == 0)
+        rc = run(&r);
+    if (rc < 0)
+        rn_error("%s", rn_error_text());
+    rn_opt_free(&res);
+    return rn_exit_code(rc < 0 ? rc : 0);
+}
