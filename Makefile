@@ -118,7 +118,8 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: libcore/data/%.proto
 %_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
 %_amx.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mamx-tile -mamx-bf16
 
-$(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3
+# gcc contracts a * b + c only when told to in -std=c11.
+$(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast
 $(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
