@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "base/rn_io.h"
+
 /* One element of the struct array `synsets`. Texts are malloc'ed UTF-8. */
 typedef struct rn_mat_synset {
     double id, num_children, num_train; /* num_train: -1 when the field is absent */
@@ -15,10 +17,10 @@ typedef struct rn_mat_synset {
 int rn_mat_read_synsets(const void *data, size_t n, const char *name, rn_mat_synset **rows, int *nrows);
 void rn_mat_free_synsets(rn_mat_synset *rows, int nrows); /* accepts NULL */
 
-/* Writes rows as the real devkit has them: N x 1, its eight fields, doubles and chars, elements compressed. children[i]
- * lists ids (nchildren[i] of them); heights[i] is wordnet_height. `path` is created. The header text is fixed, so that the
- * same rows give the same bytes. */
-int rn_mat_write_synsets(const char *path, const rn_mat_synset *rows, int nrows, const int *const *children,
-                         const double *heights);
+/* Appends to `out` a MAT file with rows as the real devkit has them: N x 1, its eight fields, doubles and chars, elements
+ * compressed. children[i] holds rows[i].num_children ids, heights[i] is wordnet_height. Header text and bytes are fixed
+ * by the rows. */
+int rn_mat_write_synsets(const rn_mat_synset *rows, int nrows, const double *const *children, const double *heights,
+                         rn_buf *out);
 
 #endif

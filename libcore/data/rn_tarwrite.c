@@ -45,7 +45,8 @@ static int failed(rn_tarwrite *w, const char *name)
     const char *text = archive_error_string(w->ar);
     if (w->rc < 0)
         return rn_fail(w->rc, "%s", text ? text : name);
-    return rn_fail(RN_E_IO, "%s: writing '%s': %s", w->path ? w->path : "tar in memory", name, text ? text : "no detail");
+    return rn_fail(RN_E_IO, "%s: writing '%s': %s", w->path ? w->path : "tar in memory", name,
+                   text ? text : "no detail");
 }
 
 static int begin(rn_tarwrite *w, bool gzip)
