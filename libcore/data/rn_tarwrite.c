@@ -59,6 +59,7 @@ static int begin(rn_tarwrite *w, bool gzip)
     if (gzip) {
         archive_write_add_filter_gzip(w->ar);
         archive_write_set_options(w->ar, "gzip:!timestamp,gzip:compression-level=9");
+        archive_write_set_bytes_in_last_block(w->ar, 1); /* pads what comes out of gzip otherwise, not the tar */
     }
     return archive_write_open(w->ar, w, NULL, sink, NULL) == ARCHIVE_OK ? RN_OK : failed(w, "its start");
 }
