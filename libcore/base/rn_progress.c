@@ -39,27 +39,6 @@ void rn_progress_policy(enum rn_progress_when when)
     policy = when;
 }
 
-rn_progress *rn_progress_start(const char *what, const char *noun, enum rn_progress_unit unit, uint64_t total)
-{
-    bool tty = rn_term_is_tty();
-    if (policy == RN_PROGRESS_NEVER || (policy == RN_PROGRESS_AUTO && !tty))
-        return NULL;
-    rn_progress *p = calloc(1, sizeof(*p));
-    if (!p)
-        return NULL;
-    if (pthread_mutex_init(&p->lock, NULL) != 0) {
-        free(p);
-        return NULL;
-    }
-    snprintf(p->what, sizeof(p->what), "%s", what);
-    snprintf(p->noun, sizeof(p->noun), "%s", noun ? noun : "");
-    p->unit = unit;
-    p->tty = tty;
-    p->total = total;
-    p->started = p->rate_at = rn_now();
-    return p;
-}
-
 /* ---- one line of text ---- */
 
 /* "1.23 GB", "12.5 MB", "512 B"; "1281", "1.28 M": three digits and decimal prefixes, but whole
@@ -130,7 +109,9 @@ static void compose(rn_progress *p, double now, rn_buf *b)
     (void)rn_buf_printf(b, "%s", p->what);
     if (p->total)
         bar_into(b, all < p->total ? (double)all / (double)p->total : 1);
-    (void)rn_buf_printf(b, "  %s%s%s%s%s  %s/s", n, p->total ? " / " : "", p->total ? of : "", space, p->noun, per);
+    (void)rn_buf_printf(b, "  %s%s%s%s%s", n, p->total ? " / " : "", p->total ? of : "", space, p->noun);
+    if (rate > 0)
+        (void)rn_buf_printf(b, "  %s/s", per);
     if (p->total && all < p->total) {
         clock_text(rate > 0 ? (double)(p->total - all) / rate : INFINITY, left);
         (void)rn_buf_printf(b, "  %s left", left);
@@ -179,6 +160,28 @@ static void tick(rn_progress *p)
         return;
     draw(p, now);
     pthread_mutex_unlock(&p->lock);
+}
+
+rn_progress *rn_progress_start(const char *what, const char *noun, enum rn_progress_unit unit, uint64_t total)
+{
+    bool tty = rn_term_is_tty();
+    if (policy == RN_PROGRESS_NEVER || (policy == RN_PROGRESS_AUTO && !tty))
+        return NULL;
+    rn_progress *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    if (pthread_mutex_init(&p->lock, NULL) != 0) {
+        free(p);
+        return NULL;
+    }
+    snprintf(p->what, sizeof(p->what), "%s", what);
+    snprintf(p->noun, sizeof(p->noun), "%s", noun ? noun : "");
+    p->unit = unit;
+    p->tty = tty;
+    p->total = total;
+    p->started = p->rate_at = rn_now();
+    tick(p);
+    return p;
 }
 
 void rn_progress_add(rn_progress *p, uint64_t n)
