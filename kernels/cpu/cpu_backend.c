@@ -7,6 +7,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
+#include "kernels/cpu/cpu_conv.h"
 #include "kernels/ref/ref_conv.h"
 #include "kernels/ref/ref_ops.h"
 
@@ -17,6 +18,7 @@ typedef struct cpu_backend {
 } cpu_backend;
 
 static const rn_conv_algo *const algos[] = {
+    &rn_cpu_im2col,
     &rn_ref_conv,
     NULL,
 };

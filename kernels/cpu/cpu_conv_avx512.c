@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* 14 x 32 tiles: 28 of the 32 registers accumulate. */
+#include <immintrin.h>
+
+#define VL    16
+#define MR    14
+#define TABLE rn_conv_isa_avx512
+
+typedef __m512 vec;
+#define v_zero()           _mm512_setzero_ps()
+#define v_load(p)          _mm512_loadu_ps(p)
+#define v_store(p, v)      _mm512_storeu_ps(p, v)
+#define v_set1(x)          _mm512_set1_ps(x)
+#define v_fma(a, b, c)     _mm512_fmadd_ps(a, b, c)
+#define v_add(a, b)        _mm512_add_ps(a, b)
+#define v_mask(n)          ((__mmask16)((1u << (n)) - 1))
+#define v_load_n(p, n)     _mm512_maskz_loadu_ps(v_mask(n), p)
+#define v_store_n(p, v, n) _mm512_mask_storeu_ps(p, v_mask(n), v)
+
+#include "kernels/cpu/cpu_conv_tile.h"

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* 4 x 8 tiles of the compiler's own vectors: any machine with 16 registers of 4 floats. */
+#include <string.h>
+
+#define VL    4
+#define MR    4
+#define TABLE rn_conv_isa_portable
+
+typedef float vec __attribute__((vector_size(16)));
+
+static inline vec load_n(const float *p, int n)
+{
+    vec v = {0, 0, 0, 0};
+    memcpy(&v, p, (size_t)n * sizeof *p);
+    return v;
+}
+
+static inline void store_n(float *p, vec v, int n)
+{
+    memcpy(p, &v, (size_t)n * sizeof *p);
+}
+
+#define v_zero()           ((vec){0, 0, 0, 0})
+#define v_load(p)          load_n(p, VL)
+#define v_store(p, v)      store_n(p, v, VL)
+#define v_set1(x)          ((vec){x, x, x, x})
+#define v_fma(a, b, c)     ((a) * (b) + (c))
+#define v_add(a, b)        ((a) + (b))
+#define v_load_n(p, n)     load_n(p, n)
+#define v_store_n(p, v, n) store_n(p, v, n)
+
+#include "kernels/cpu/cpu_conv_tile.h"

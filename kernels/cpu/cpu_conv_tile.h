@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The part of cpu:im2col that is compiled once for each instruction set. The including file defines
+ *   VL              floats in a vector `vec`
+ *   MR              rows of the register tile: MR * 2 accumulators, 2 vectors of B and 1 of A must fit the registers
+ *   v_zero() v_load(p) v_set1(x) v_fma(a, b, c) v_add(a, b) v_store(p, v)
+ *   v_load_n(p, n) v_store_n(p, v, n)   the first n of VL floats, without touching the others
+ *   TABLE           name of the rn_conv_isa
+ * and includes this file once.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu_conv.h"
+
+#define NR     (2 * VL)
+#define INLINE static inline __attribute__((always_inline))
+
+_Static_assert(MR <= RN_CONV_MR_MAX && NR <= RN_CONV_NR_MAX, "tile beyond what the driver allots");
+
+/* ---- register tiles ------------------------------------------------------------------------------------------------ */
+
+/* m, nv (vectors of a row: 1 or 2) and cols are constants in every instance, so that the accumulators are registers. */
+INLINE void tile(const int m, const int nv, const bool cols, int kc, const float *a, const float *b, float *const *c,
+                 int n, bool acc)
+{
+    vec s[MR][2];
+
+#pragma GCC unroll 14
+    for (int i = 0; i < m; i++)
+        s[i][0] = s[i][1] = v_zero();
+    for (int k = 0; k < kc; k++) {
+        vec b0 = v_load(b), b1 = nv == 2 ? v_load(b + VL) : b0;
+#pragma GCC unroll 14
+        for (int i = 0; i < m; i++) {
+            vec x = v_set1(cols ? a[i] : a[i * RN_CONV_LDA]);
+            s[i][0] = v_fma(x, b0, s[i][0]);
+            if (nv == 2)
+                s[i][1] = v_fma(x, b1, s[i][1]);
+        }
+        a += cols ? m : 1;
+        b += nv * VL;
+    }
+#pragma GCC unroll 14
+    for (int i = 0; i < m; i++) {
+        float *p = c[i];
+        int rest = n;
+        if (nv == 2) {
+            v_store(p, acc ? v_add(s[i][0], v_load(p)) : s[i][0]);
+            p += VL;
+            rest -= VL;
+        }
+        vec last = s[i][nv - 1];
+        if (rest == VL)
+            v_store(p, acc ? v_add(last, v_load(p)) : last);
+        else
+            v_store_n(p, acc ? v_add(last, v_load_n(p, rest)) : last, rest);
+    }
+}
+
+#define TILE(m, cols)                                                                                                  \
+    case m:                                                                                                            \
+        if (n > VL)                                                                                                    \
+            tile(m, 2, cols, kc, a, b, c, n, acc);                                                                     \
+        else                                                                                                           \
+            tile(m, 1, cols, kc, a, b, c, n, acc);                                                                     \
+        break;
+#if MR == 14
+#define TILES(cols)                                                                                                    \
+    TILE(14, cols)                                                                                                     \
+    TILE(13, cols)                                                                                                     \
+    TILE(12, cols)                                                                                                     \
+    TILE(11, cols) TILE(10, cols) TILE(9, cols) TILE(8, cols) TILE(7, cols) TILE(6, cols) TILE(5, cols) TILES4(cols)
+#elif MR == 6
+#define TILES(cols) TILE(6, cols) TILE(5, cols) TILES4(cols)
+#elif MR == 4
+#define TILES(cols) TILES4(cols)
+#endif
+#define TILES4(cols) TILE(4, cols) TILE(3, cols) TILE(2, cols) TILE(1, cols)
+
+static void tile_rows(int m, int kc, const float *a, const float *b, float *const *c, int n, bool acc)
+{
+    switch (m) {
+        TILES(false)
+    default:
+        abort(); /* the driver never asks for more rows than MR */
+    }
+}
+
+static void tile_cols(int m, int kc, const float *a, const float *b, float *const *c, int n, bool acc)
+{
+    switch (m) {
+        TILES(true)
+    default:
+        abort();
+    }
+}
+
+/* ---- gathering ------------------------------------------------------------------------------------------------------ */
+
+INLINE void copy_run(float *to, const float *from, int n)
+{
+    int i = 0;
+
+    for (; i + VL <= n; i += VL)
+        v_store(to + i, v_load(from + i));
+    if (i < n)
+        v_store_n(to + i, v_load_n(from + i, n - i), n - i);
+}
+
+INLINE void zero_run(float *to, int n)
+{
+    int i = 0;
+
+    for (; i + VL <= n; i += VL)
+        v_store(to + i, v_zero());
+    if (i < n)
+        v_store_n(to + i, v_zero(), n - i);
+}
+
+INLINE int clamp(int64_t x, int lo, int hi)
+{
+    return x < lo ? lo : x > hi ? hi : (int)x;
+}
+
+/* Columns q0..q1-1 of the window row starting at (iy, ix) of image n: a contiguous run of the tensor between zeros. */
+INLINE void gather_run(const rn_conv_view *v, int n, int64_t iy, int64_t ix, int q0, int q1, float *to)
+{
+    if (iy < 0 || iy >= v->h) {
+        zero_run(to, q1 - q0);
+        return;
+    }
+    int lo = clamp(-ix * v->c, q0, q1), hi = clamp((v->w - ix) * v->c, lo, q1);
+    if (lo > q0)
+        zero_run(to, lo - q0);
+    if (hi > lo) {
+        ptrdiff_t row = ((ptrdiff_t)n * v->h + iy) * v->w;
+        copy_run(to + (lo - q0), v->base + (row + ix) * v->c + lo, hi - lo);
+    }
+    if (q1 > hi)
+        zero_run(to + (hi - q0), q1 - hi);
+}
+
+static void gather_rows(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, int k1, float *a)
+{
+    const int run = v->ks * v->c, r0 = k0 / run, q0 = k0 % run;
+
+    for (int i = 0; i < m; i++, a += RN_CONV_LDA) {
+        int64_t iy = (int64_t)p.y * v->sy + v->y0 + r0, ix = (int64_t)p.x * v->sx + v->x0;
+        int q = q0;
+        for (int k = k0; k < k1; iy++) {
+            int end = k1 - k < run - q ? q + k1 - k : run;
+            gather_run(v, p.n, iy, ix, q, end, a + (k - k0));
+            k += end - q;
+            q = 0;
+        }
+        rn_conv_pixel_next(v, &p);
+    }
+}
+
+static void gather_panels(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, float *b)
+{
+    const int run = v->ks * v->c, r0 = k0 / run, q0 = k0 % run;
+    /* A last panel of at most VL columns is VL wide. */
+    const int last = k1 - 1 - (k1 - 1 - k0) % NR, last_width = k1 - last > VL ? NR : VL;
+
+    for (int i = 0; i < n; i++) {
+        int64_t iy = (int64_t)p.y * v->sy + v->y0 + r0, ix = (int64_t)p.x * v->sx + v->x0;
+        float *panel = b;
+        int q = q0, k = k0;
+        while (k < k1) {
+            int width = k >= last ? last_width : NR;
+            float *to = panel + i * width;
+            int stop = k + width < k1 ? k + width : k1;
+            for (int at = k; at < stop;) {
+                int end = stop - at < run - q ? q + stop - at : run;
+                gather_run(v, p.n, iy, ix, q, end, to + (at - k));
+                at += end - q;
+                q = end;
+                if (q == run) {
+                    q = 0;
+                    iy++;
+                }
+            }
+            if (stop - k < width)
+                zero_run(to + (stop - k), width - (stop - k));
+            k = stop;
+            panel += (size_t)n * NR;
+        }
+        rn_conv_pixel_next(v, &p);
+    }
+}
+
+static void pack_cols(const float *src, size_t ld, int n, int m, float *a)
+{
+    for (int i = 0; i < n; i++)
+        copy_run(a + (size_t)i * m, src + (size_t)i * ld, m);
+}
+
+const rn_conv_isa TABLE = {
+    .mr = MR,
+    .nr = NR,
+    .tile_rows = tile_rows,
+    .tile_cols = tile_cols,
+    .gather_rows = gather_rows,
+    .gather_panels = gather_panels,
+    .pack_cols = pack_cols,
+};
