@@ -8,13 +8,15 @@
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
 #include "kernels/cpu/cpu_conv.h"
+#include "kernels/cpu/cpu_ops.h"
 #include "kernels/ref/ref_conv.h"
-#include "kernels/ref/ref_ops.h"
 
 typedef struct cpu_backend {
     rn_backend be;
     rn_cpu_isa isa;
     bool capped;
+    void *scratch;
+    size_t scratch_bytes;
 } cpu_backend;
 
 static const rn_conv_algo *const algos[] = {
@@ -86,9 +88,24 @@ static int cpu_memset(rn_backend *be, void *dst, int byte, size_t bytes, rn_stre
     return 0;
 }
 
+void *rn_cpu_backend_scratch(rn_backend *be, size_t bytes)
+{
+    cpu_backend *c = be->priv;
+    if (c->scratch_bytes < bytes) {
+        free(c->scratch); /* its contents are nobody's */
+        c->scratch_bytes = (bytes + 4095) & ~(size_t)4095;
+        c->scratch = aligned_alloc(64, c->scratch_bytes);
+        if (!c->scratch)
+            c->scratch_bytes = 0;
+    }
+    return c->scratch;
+}
+
 static void cpu_close(rn_backend *be)
 {
-    free(be->priv);
+    cpu_backend *c = be->priv;
+    free(c->scratch);
+    free(c);
 }
 
 /* ---- open --------------------------------------------------------------------------------------------------------- */
@@ -150,7 +167,7 @@ int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
                          .free = cpu_free,
                          .copy = cpu_copy,
                          .memset = cpu_memset,
-                         .ops = &rn_ref_ops,
+                         .ops = &rn_cpu_ops,
                          .conv_algos = algos,
                          .close = cpu_close,
                          .priv = c};

@@ -22,6 +22,10 @@ bool rn_cpu_backend_capped(const rn_backend *be);
 const char *rn_cpu_isa_name(rn_cpu_isa isa); /* "portable", "avx2", "avx512" */
 rn_cpu_isa rn_cpu_isa_best(void);            /* of the CPU this runs on */
 
+/* Memory that the next call may overwrite, 64-byte aligned, at least `bytes`; kept until close and grown only when a
+ * larger call comes, so that a training step allocates nothing after its first run. NULL without memory. */
+void *rn_cpu_backend_scratch(rn_backend *be, size_t bytes);
+
 int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out);
 
 #endif

@@ -5,12 +5,12 @@
 #include "base/rn_error.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
-#include "check.h"
+#include "check_ops.h"
 #include "kernels/rn_kernels.h"
 
 /* One row per file of checks. */
 static const check_group *const groups[] = {
-    &check_conv_group,
+    &check_conv_group, &check_bn_group,
     NULL,
 };
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The CPU's ops: f32, host memory, threads of OpenMP, instruction set by the backend (cpu_backend.h). Work is cut
+ * into blocks that depend on the shape alone and their sums are joined in the blocks' order: results are the same
+ * bits at any number of threads. Small tensors stay on the calling thread.
+ */
+#ifndef CPU_OPS_H
+#define CPU_OPS_H
+
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_ops_kern.h"
+#include "op/rn_op.h"
+
+extern const rn_ops rn_cpu_ops; /* every slot is set */
+
+/* The inner loops for this backend's instruction set. */
+const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be);
+
+/* Fewer values than this are not worth waking threads for. */
+enum { CPU_OPS_SMALL = 32768, CPU_OPS_FOLD_BELOW = 128 };
+
+static inline int cpu_ops_threads(const struct rn_backend *be, int64_t values)
+{
+    return values <= CPU_OPS_SMALL ? 1 : be->threads;
+}
+
+/*
+ * How many rows of c channels are taken as one, so that a row is at least 128 values and whole vectors: with few
+ * channels, the loop over a row would be all start and end. Vectors per channel are then repeated that many times.
+ */
+static inline int cpu_ops_fold(int c)
+{
+    if (c >= CPU_OPS_FOLD_BELOW)
+        return 1;
+    const int power = c & -c, whole = power >= 16 ? 1 : 16 / power; /* rows until a multiple of 16 values */
+    return (CPU_OPS_FOLD_BELOW + whole * c - 1) / (whole * c) * whole;
+}
+
+/* The table's rows, by file. */
+int cpu_normalize(struct rn_backend *, const rn_op_normalize *, void *stream);
+int cpu_relu_fwd(struct rn_backend *, const rn_op_relu *, void *stream);
+int cpu_relu_bwd(struct rn_backend *, const rn_op_relu_bwd *, void *stream);
+int cpu_add(struct rn_backend *, const rn_op_add *, void *stream);
+int cpu_sgd(struct rn_backend *, const rn_op_sgd *, void *stream);
+int cpu_bn_fwd(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
+int cpu_bn_bwd(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
+int cpu_maxpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);
+int cpu_maxpool_bwd(struct rn_backend *, const rn_op_pool *, void *stream);
+int cpu_avgpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);
+int cpu_avgpool_bwd(struct rn_backend *, const rn_op_pool *, void *stream);
+int cpu_gap_fwd(struct rn_backend *, const rn_op_gap *, void *stream);
+int cpu_gap_bwd(struct rn_backend *, const rn_op_gap *, void *stream);
+int cpu_linear_fwd(struct rn_backend *, const rn_op_linear *, void *stream);
+int cpu_linear_bwd_d(struct rn_backend *, const rn_op_linear *, void *stream);
+int cpu_linear_bwd_w(struct rn_backend *, const rn_op_linear *, void *stream);
+int cpu_xent(struct rn_backend *, const rn_op_xent *, void *stream);
+
+#endif

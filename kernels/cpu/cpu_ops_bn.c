@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Batch normalisation: sums over blocks of rows, then the blocks joined per channel, then one pass that writes. All in
+ * one parallel region: a thread writes the blocks it has read, the last one first, while they are still in its cache.
+ */
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "op/rn_op_check.h"
+
+/*
+ * How a (rows, c) tensor is cut: `wide` rows of `width` values in blocks, then fewer than `fold` narrow rows of c.
+ * By the shape alone, never by the number of threads.
+ */
+typedef struct bn_cut {
+    int64_t rows, wide, per_block;
+    int c, fold, width, blocks;
+    int parts; /* blocks, and the narrow rows if there are any */
+} bn_cut;
+
+enum { MAX_BLOCKS = 512, ROWS_MULTIPLE = 64, JOIN = 64 };
+
+static bn_cut cut_rows(int64_t rows, int c)
+{
+    bn_cut s = {.rows = rows, .c = c, .fold = cpu_ops_fold(c)};
+    s.width = s.c * s.fold;
+    s.wide = rows / s.fold;
+    const int64_t spread = (s.wide + MAX_BLOCKS - 1) / MAX_BLOCKS, floor = CPU_OPS_SMALL / s.width;
+    s.per_block = spread > floor ? spread : floor;
+    s.per_block = (s.per_block / ROWS_MULTIPLE + 1) * ROWS_MULTIPLE;
+    s.blocks = (int)((s.wide + s.per_block - 1) / s.per_block);
+    s.parts = s.blocks + (rows % s.fold > 0);
+    return s;
+}
+
+/* Part b: how many rows of what width, and where. Part s->blocks is the narrow rest. */
+typedef struct bn_part {
+    int64_t rows, offset;
+    int width;
+} bn_part;
+
+static bn_part part_of(const bn_cut *s, int b)
+{
+    if (b == s->blocks)
+        return (bn_part){s->rows % s->fold, s->wide * s->width, s->c};
+    const int64_t first = (int64_t)b * s->per_block, left = s->wide - first;
+    return (bn_part){left < s->per_block ? left : s->per_block, first * s->width, s->width};
+}
+
+/* Parts lo..hi-1 are this thread's. */
+typedef struct bn_share {
+    int lo, hi;
+} bn_share;
+
+static bn_share share_of(const bn_cut *s)
+{
+    const int64_t t = omp_get_thread_num(), n = omp_get_num_threads();
+    return (bn_share){(int)(s->parts * t / n), (int)(s->parts * (t + 1) / n)};
+}
+
+/* Scratch: two double sums per part and value of a row, and four repeated per-channel vectors. */
+typedef struct bn_room {
+    double *p, *q; /* (parts, width) */
+    float *vec[4]; /* (width) */
+} bn_room;
+
+static int room_for(struct rn_backend *be, const bn_cut *s, bn_room *out)
+{
+    const size_t sums = (size_t)s->parts * (size_t)s->width;
+    double *mem = rn_cpu_backend_scratch(be, 2 * sums * sizeof(double) + 4 * (size_t)s->width * sizeof(float));
+    if (!mem)
+        return rn_fail(RN_E_NOMEM, "batch normalisation: no memory for the sums of %d channels", s->c);
+    out->p = mem;
+    out->q = mem + sums;
+    for (int i = 0; i < 4; i++)
+        out->vec[i] = (float *)(mem + 2 * sums) + (size_t)i * (size_t)s->width;
+    return RN_OK;
+}
+
+/* Repeats channels from..to-1 of a vector over the folded row. */
+static void spread(const bn_cut *s, float *vec, int from, int to)
+{
+    for (int j = 1; j < s->fold; j++)
+        memcpy(vec + (size_t)j * s->c + from, vec + from, sizeof(float) * (size_t)(to - from));
+}
+
+/* Mean and sum of squares of channels from..to-1 over all parts (Chan, Golub & LeVeque 1979), in the parts' order. */
+static void join_moments(const bn_cut *s, const bn_room *room, int from, int to, double *mean, double *m2)
+{
+    double n = 0;
+    memset(mean, 0, sizeof(double) * JOIN);
+    memset(m2, 0, sizeof(double) * JOIN);
+    for (int b = 0; b < s->parts; b++) {
+        const bn_part part = part_of(s, b);
+        const double m = (double)part.rows;
+        for (int j = 0; j < part.width; j += s->c) {
+            const double *pm = room->p + (int64_t)b * s->width + j + from,
+                         *pq = room->q + (int64_t)b * s->width + j + from;
+            const double share = m / (n + m), both = n * share;
+            for (int i = 0; i < to - from; i++) {
+                const double delta = pm[i] - mean[i];
+                mean[i] += delta * share;
+                m2[i] += pq[i] + delta * delta * both;
+            }
+            n += m;
+        }
+    }
+}
+
+/* From the moments of channels from..to-1: what the backward pass keeps, the running ones, the affine vectors. */
+static void finish_fwd(const rn_op_bn_fwd *a, const bn_cut *s, const bn_room *room, int from, int to)
+{
+    double mean[JOIN], m2[JOIN];
+    join_moments(s, room, from, to, mean, m2);
+    for (int ch = from; ch < to; ch++) {
+        const double n = (double)a->rows, mu = mean[ch - from], sq = m2[ch - from] < 0 ? 0 : m2[ch - from];
+        const double var = sq / n, unbiased = a->rows > 1 ? sq / (n - 1) : 0, inv_std = 1 / sqrt(var + a->eps);
+        a->mean[ch] = (float)mu;
+        a->inv_std[ch] = (float)inv_std;
+        a->running_mean[ch] = (float)(a->running_mean[ch] + a->momentum * (mu - a->running_mean[ch]));
+        a->running_var[ch] = (float)(a->running_var[ch] + a->momentum * (unbiased - a->running_var[ch]));
+        const double scale = a->gamma[ch] * inv_std;
+        room->vec[0][ch] = (float)mu;
+        room->vec[1][ch] = (float)scale;
+        room->vec[2][ch] = (float)(a->beta[ch] - (mu - (float)mu) * scale); /* what rounding took from the mean */
+    }
+    for (int v = 0; v < 3; v++)
+        spread(s, room->vec[v], from, to);
+}
+
+static void affine_inference(const rn_op_bn_fwd *a, const bn_cut *s, const bn_room *room)
+{
+    for (int ch = 0; ch < a->c; ch++) {
+        room->vec[0][ch] = a->running_mean[ch];
+        room->vec[1][ch] = (float)(a->gamma[ch] / sqrt((double)a->running_var[ch] + a->eps));
+        room->vec[2][ch] = a->beta[ch];
+    }
+    for (int v = 0; v < 3; v++)
+        spread(s, room->vec[v], 0, a->c);
+}
+
+static void apply_part(const rn_op_bn_fwd *a, const cpu_ops_kern *k, const bn_room *room, bn_part part)
+{
+    const cpu_bn_affine p = {room->vec[0], room->vec[1], room->vec[2]};
+    const float *res = a->res ? (const float *)a->res + part.offset : NULL;
+    k->bn_apply(part.rows, part.width, (const float *)a->x + part.offset, res, (float *)a->y + part.offset, &p,
+                a->relu);
+}
+
+int cpu_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_bn_fwd(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const bn_cut s = cut_rows(a->rows, a->c);
+    bn_room room;
+    RN_TRY(room_for(be, &s, &room));
+    if (!a->train)
+        affine_inference(a, &s, &room);
+    const int nt = cpu_ops_threads(be, a->rows * a->c);
+#pragma omp parallel num_threads(nt) if (nt > 1)
+    {
+        const bn_share mine = share_of(&s);
+        if (a->train) {
+            for (int b = mine.lo; b < mine.hi; b++) {
+                const bn_part part = part_of(&s, b);
+                const int64_t o = (int64_t)b * s.width;
+                k->bn_moments(part.rows, part.width, (const float *)a->x + part.offset, room.p + o, room.q + o);
+            }
+#pragma omp barrier
+#pragma omp for schedule(static)
+            for (int ch = 0; ch < a->c; ch += JOIN)
+                finish_fwd(a, &s, &room, ch, ch + JOIN < a->c ? ch + JOIN : a->c);
+        }
+        for (int b = mine.hi - 1; b >= mine.lo; b--)
+            apply_part(a, k, &room, part_of(&s, b));
+    }
+    return RN_OK;
+}
+
+/* From the parts' sums of channels from..to-1: dgamma, dbeta and the vectors of the writing pass. */
+static void finish_bwd(const rn_op_bn_bwd *a, const bn_cut *s, const bn_room *room, int from, int to)
+{
+    double g[JOIN] = {0}, gx[JOIN] = {0};
+    for (int b = 0; b < s->parts; b++)
+        for (int j = 0; j < part_of(s, b).width; j += s->c) {
+            const int64_t o = (int64_t)b * s->width + j + from;
+            for (int i = 0; i < to - from; i++) {
+                g[i] += room->p[o + i];
+                gx[i] += room->q[o + i];
+            }
+        }
+    for (int ch = from; ch < to; ch++) {
+        const double dbeta = g[ch - from], inv_std = a->inv_std[ch], dgamma = gx[ch - from] * inv_std;
+        const double scale = a->gamma[ch] * inv_std, n = (double)a->rows;
+        a->dbeta[ch] = (float)dbeta;
+        a->dgamma[ch] = (float)dgamma;
+        room->vec[1][ch] = (float)scale;
+        room->vec[2][ch] = (float)(scale * inv_std * dgamma / n);
+        room->vec[3][ch] = (float)(scale * dbeta / n);
+    }
+    for (int v = 1; v < 4; v++) /* vec[0], the mean, is there already */
+        spread(s, room->vec[v], from, to);
+}
+
+static void grad_part(const rn_op_bn_bwd *a, const cpu_ops_kern *k, const bn_room *room, bn_part part)
+{
+    const cpu_bn_grad p = {.mean = room->vec[0],
+                           .a = room->vec[1],
+                           .k = room->vec[2],
+                           .b = room->vec[3],
+                           .relu = a->relu,
+                           .dx_add = a->dx_beta,
+                           .dres_add = a->dres_beta};
+    const int64_t o = part.offset;
+    k->bn_grad_apply(part.rows, part.width, (const float *)a->x + o, a->relu ? (const float *)a->y + o : NULL,
+                     (const float *)a->dy + o, (float *)a->dx + o, a->dres ? (float *)a->dres + o : NULL, &p);
+}
+
+int cpu_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_bn_bwd(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const bn_cut s = cut_rows(a->rows, a->c);
+    bn_room room;
+    RN_TRY(room_for(be, &s, &room));
+    memcpy(room.vec[0], a->mean, sizeof(float) * (size_t)a->c);
+    spread(&s, room.vec[0], 0, a->c);
+    const int nt = cpu_ops_threads(be, a->rows * a->c);
+#pragma omp parallel num_threads(nt) if (nt > 1)
+    {
+        const bn_share mine = share_of(&s);
+        for (int b = mine.lo; b < mine.hi; b++) {
+            const bn_part part = part_of(&s, b);
+            const int64_t o = (int64_t)b * s.width, at = part.offset;
+            k->bn_grad_sums(part.rows, part.width, (const float *)a->x + at, a->relu ? (const float *)a->y + at : NULL,
+                            (const float *)a->dy + at, room.vec[0], room.p + o, room.q + o);
+        }
+#pragma omp barrier
+#pragma omp for schedule(static)
+        for (int ch = 0; ch < a->c; ch += JOIN)
+            finish_bwd(a, &s, &room, ch, ch + JOIN < a->c ? ch + JOIN : a->c);
+        for (int b = mine.hi - 1; b >= mine.lo; b--)
+            grad_part(a, k, &room, part_of(&s, b));
+    }
+    return RN_OK;
+}

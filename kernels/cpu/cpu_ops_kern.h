@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inner loops of the CPU ops: single-threaded pieces of work on packed f32, one set an instruction set.
+ * Written once in cpu_ops_*_impl.h and compiled three times (cpu_ops_kern_portable.c, _avx2.c, _avx512.c). The
+ * op files (cpu_ops_bn.c, ...) check arguments, cut the work into fixed blocks and hand them to threads.
+ *
+ * Sources and destinations may be the same memory exactly where rn_op.h allows it; nothing is aligned.
+ */
+#ifndef CPU_OPS_KERN_H
+#define CPU_OPS_KERN_H
+
+#include "op/rn_op.h"
+
+/* Per-channel vectors of y = (x - mean) * scale + shift [+ res] [relu]. */
+typedef struct cpu_bn_affine {
+    const float *mean, *scale, *shift;
+} cpu_bn_affine;
+
+/* dx [+]= a * g - (b + k * (x - mean)), dres [+]= g, g = dy where !relu || y > 0 else 0. */
+typedef struct cpu_bn_grad {
+    const float *mean, *a, *k, *b;
+    bool relu, dx_add, dres_add;
+} cpu_bn_grad;
+
+/* C (rows, cols), row-contiguous: C[i][j] = sum_k A(k, i) * B[k][j], A(k, i) = a[k * a_k + i * a_i]. */
+typedef struct cpu_gemm_small {
+    int rows, cols, depth;
+    const float *a;
+    int64_t a_k, a_i;
+    const float *b;
+    int64_t ldb;
+    float *c;
+    int64_t ldc;
+} cpu_gemm_small;
+
+typedef struct cpu_ops_kern {
+    void (*relu_fwd)(int64_t n, const float *x, float *y);
+    void (*relu_bwd)(int64_t n, const float *y, const float *dy, float *dx);
+    void (*add)(int64_t n, const float *a, const float *b, float *y);
+    void (*sgd)(const rn_op_sgd *a, int64_t from, int64_t to);
+    void (*normalize)(int64_t rows, int c, const uint8_t *src, float *dst, const float *mul, const float *add);
+
+    /* Mean and sum of squares around it, per channel, of these rows. */
+    void (*bn_moments)(int64_t rows, int c, const float *x, double *mean, double *m2);
+    void (*bn_apply)(int64_t rows, int c, const float *x, const float *res, float *y, const cpu_bn_affine *p,
+                     bool relu);
+    /* sum g and sum g * (x - mean), per channel; y NULL: g = dy. */
+    void (*bn_grad_sums)(int64_t rows, int c, const float *x, const float *y, const float *dy, const float *mean,
+                         double *sum_g, double *sum_gx);
+    void (*bn_grad_apply)(int64_t rows, int c, const float *x, const float *y, const float *dy, float *dx, float *dres,
+                          const cpu_bn_grad *p);
+
+    /* Rows from..to-1 of the destination: (image, line) pairs, image-major. */
+    void (*maxpool_fwd)(const rn_op_pool *a, int64_t from, int64_t to);
+    void (*maxpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to);
+    void (*avgpool_fwd)(const rn_op_pool *a, int64_t from, int64_t to);
+    void (*avgpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to);
+    void (*gap_fwd)(int hw, int c, const float *x, float *y);   /* one image */
+    void (*gap_bwd)(int hw, int c, const float *dy, float *dx); /* one image */
+
+    /* y[i][j] = b[j] + sum x[i][k] w[j][k]; b may be NULL. */
+    void (*linear_fwd)(int mb, int oc, int ic, const float *x, const float *w, const float *b, float *y, int64_t ldy);
+    void (*gemm_small)(const cpu_gemm_small *g);
+} cpu_ops_kern;
+
+extern const cpu_ops_kern cpu_ops_kern_portable;
+#if defined(__x86_64__)
+extern const cpu_ops_kern cpu_ops_kern_avx2, cpu_ops_kern_avx512;
+#endif
+
+#endif

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+#define CPU_OPS_KERN  cpu_ops_kern_portable
+#define CPU_VEC_BYTES 16
+#include "kernels/cpu/cpu_ops_kern_impl.h"

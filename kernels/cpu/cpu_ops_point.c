@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Element by element: blocks of CPU_OPS_SMALL values, handed out in order. */
+#include "base/rn_error.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "op/rn_op_check.h"
+
+static int64_t blocks_of(int64_t n)
+{
+    return (n + CPU_OPS_SMALL - 1) / CPU_OPS_SMALL;
+}
+
+static int64_t block_len(int64_t n, int64_t b)
+{
+    const int64_t left = n - b * CPU_OPS_SMALL;
+    return left < CPU_OPS_SMALL ? left : CPU_OPS_SMALL;
+}
+
+int cpu_relu_fwd(struct rn_backend *be, const rn_op_relu *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_relu(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const float *x = a->x;
+    float *y = a->y;
+    const int nt = cpu_ops_threads(be, a->n);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < blocks_of(a->n); b++)
+        k->relu_fwd(block_len(a->n, b), x + b * CPU_OPS_SMALL, y + b * CPU_OPS_SMALL);
+    return RN_OK;
+}
+
+int cpu_relu_bwd(struct rn_backend *be, const rn_op_relu_bwd *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_relu_bwd(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const float *y = a->y, *dy = a->dy;
+    float *dx = a->dx;
+    const int nt = cpu_ops_threads(be, a->n);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < blocks_of(a->n); b++) {
+        const int64_t o = b * CPU_OPS_SMALL;
+        k->relu_bwd(block_len(a->n, b), y + o, dy + o, dx + o);
+    }
+    return RN_OK;
+}
+
+int cpu_add(struct rn_backend *be, const rn_op_add *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_add(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const float *p = a->a, *q = a->b;
+    float *y = a->y;
+    const int nt = cpu_ops_threads(be, a->n);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < blocks_of(a->n); b++) {
+        const int64_t o = b * CPU_OPS_SMALL;
+        k->add(block_len(a->n, b), p + o, q + o, y + o);
+    }
+    return RN_OK;
+}
+
+int cpu_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_sgd(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const int nt = cpu_ops_threads(be, a->n);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < blocks_of(a->n); b++) {
+        const int64_t o = b * CPU_OPS_SMALL;
+        k->sgd(a, o, o + block_len(a->n, b));
+    }
+    return RN_OK;
+}
+
+/* Three channels make a poor vector: rows are taken many at a time, with the constants repeated. */
+int cpu_normalize(struct rn_backend *be, const rn_op_normalize *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_normalize(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const int fold = cpu_ops_fold(a->c), width = a->c * fold;
+    float wide_mul[16 * CPU_OPS_FOLD_BELOW], wide_add[16 * CPU_OPS_FOLD_BELOW];
+    const float *mul = a->mul, *add = a->add;
+    if (fold > 1) {
+        for (int i = 0; i < width; i++) {
+            wide_mul[i] = a->mul[i % a->c];
+            wide_add[i] = a->add[i % a->c];
+        }
+        mul = wide_mul, add = wide_add;
+    }
+    const int64_t rows = a->rows / fold, per = CPU_OPS_SMALL / width + 1, blocks = (rows + per - 1) / per;
+    float *dst = a->dst;
+    const int nt = cpu_ops_threads(be, a->rows * a->c);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < blocks; b++) {
+        const int64_t n = rows - b * per < per ? rows - b * per : per, o = b * per * width;
+        k->normalize(n, width, a->src + o, dst + o, mul, add);
+    }
+    k->normalize(a->rows % fold, a->c, a->src + rows * width, dst + rows * width, mul, add);
+    return RN_OK;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* What the checks of the ops share, beside check.h. */
+#ifndef CHECK_OPS_H
+#define CHECK_OPS_H
+
+#include "check.h"
+
+extern const check_group check_point_group, check_bn_group, check_pool_group, check_dense_group;
+
+/* Runs `body` once an instruction set, for the op named `dir` and the case named `cas`. */
+typedef void (*check_ops_body)(check_run *r, rn_backend *be, const void *what);
+void check_ops_each(check_run *r, const char *group, const char *cas, const char *dir, check_ops_body body,
+                    const void *what);
+
+float *check_copy(check_run *r, const float *p, size_t n); /* in a buffer of its own */
+/* Fails unless the call returned 0. */
+void check_ran(check_run *r, const char *what, int rc);
+/* As check_close, against the reference's f32 result. */
+bool check_near(check_run *r, const char *what, const float *got, const float *want, const double *mag, size_t n,
+                double tol);
+/* Same bits, NaN included. */
+bool check_bits(check_run *r, const char *what, const void *got, const void *want, size_t bytes);
+
+#endif
