@@ -74,7 +74,7 @@ static int step(rn_trainer *t)
 
 static int evaluate(rn_trainer *t)
 {
-    rn_eval_opts o = {.stop = t->job->stop};
+    rn_eval_opts o = {.stop = t->job->stop, .progress = true};
     rn_eval_result res;
     double from = rn_now();
     RN_TRY(rn_evaluate(&t->s, &o, &res));
@@ -120,8 +120,22 @@ static int interrupted(rn_trainer *t)
                    (long long)t->state.step, (long long)t->total_steps, t->last_good);
 }
 
+static void start_bar(rn_trainer *t)
+{
+    int64_t batch = t->job->recipe->batch;
+    t->bar = rn_progress_start("train", "images", RN_UNIT_ITEMS, (uint64_t)(t->total_steps * batch));
+    rn_progress_skip(t->bar, (uint64_t)(t->state.step * batch));
+}
+
+static void end_bar(rn_trainer *t)
+{
+    rn_progress_done(t->bar);
+    t->bar = NULL;
+}
+
 static int train_epoch(rn_trainer *t)
 {
+    start_bar(t);
     while (t->state.batch < t->steps_per_epoch) {
         RN_TRY(step(t));
         bool last = t->state.batch == t->steps_per_epoch;
@@ -130,6 +144,7 @@ static int train_epoch(rn_trainer *t)
         if (!last && checkpoint_due(t))
             RN_TRY(rn_rundir_checkpoint(t));
     }
+    end_bar(t); /* the evaluation has its own */
     t->state.epoch++;
     t->state.batch = 0;
     t->state.eval_pending = 1;
@@ -173,9 +188,6 @@ static int train(rn_trainer *t, rn_train_result *out)
         RN_TRY(rn_loader_seek(t->s.train, (uint32_t)t->state.epoch, (uint64_t)t->state.batch));
         RN_TRY(rn_trainlog_open(t));
         t->last_checkpoint = rn_now();
-        t->bar =
-            rn_progress_start("train", "images", RN_UNIT_ITEMS, (uint64_t)(t->total_steps * t->job->recipe->batch));
-        rn_progress_skip(t->bar, (uint64_t)(t->state.step * t->job->recipe->batch));
         RN_TRY(run(t));
     }
     RN_TRY(rn_rundir_finish(t));
@@ -190,7 +202,7 @@ int rn_train(const rn_train_job *job, rn_train_result *out)
     rn_trainer t = {.job = job, .lock = -1};
     *out = (rn_train_result){0};
     int rc = train(&t, out);
-    rn_progress_done(t.bar);
+    end_bar(&t);
     rn_runlog_close(t.log);
     rn_session_close(&t.s);
     if (t.lock >= 0)

@@ -207,9 +207,7 @@ int rn_trainlog_epoch(rn_trainer *t, bool evaluated)
         json_object_update(o, eval);
         json_decref(eval);
     }
-    if (t->job->results) {
-        rn_progress_note(t->bar, "");
+    if (t->job->results)
         print_epoch(t, evaluated);
-    }
     return rn_runlog_line(t->log, o);
 }
