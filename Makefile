@@ -20,6 +20,8 @@ CUDA ?= auto
 PREFIX ?= /usr/local
 RNKIT_DATA ?= ../shared/data
 JOBS ?= $(shell nproc)
+V ?= 0
+Q := $(if $(filter 0,$(V)),@)
 export RNKIT_DATA
 
 # ---- packages -----------------------------------------------------------------------------------------------
@@ -97,6 +99,9 @@ UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
 CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
 C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC)
 
+# One short line a step; V=1 shows the commands.
+SAY = @printf '  %-6s %s\n' $(1) $(2)
+
 # ---- build ------------------------------------------------------------------------------------------------
 .PHONY: all deps deps-lint demo reproduce check check-run check-long check-cuda bench install help clean format lint lint-run coverage tests demo-run reproduce-run
 
@@ -111,7 +116,8 @@ tests: all $(UNIT_BIN) $(CHECK_BIN) ## build the tests
 .SECONDARY: $(GEN_C) $(GEN_H)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: libcore/data/%.proto
 	@mkdir -p $(B)/gen
-	protoc-c --proto_path=libcore/data --c_out=$(B)/gen $<
+	$(call SAY,PROTOC,$<)
+	$(Q)protoc-c --proto_path=libcore/data --c_out=$(B)/gen $<
 
 # Instruction sets by file name: the rest of the file's room decides at run time whether to call in.
 %_avx2.o: ISA := -mavx2 -mfma -mf16c
@@ -126,22 +132,26 @@ $(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/kernels/onednn/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 
 $(B)/gen/%.o: $(B)/gen/%.c
-	$(CC) $(filter-out $(WARN),$(ALL_CFLAGS)) -c -o $@ $<
+	$(call SAY,CC,$@)
+	$(Q)$(CC) $(filter-out $(WARN),$(ALL_CFLAGS)) -c -o $@ $<
 
 $(B)/%.o: %.c | $(GEN_H)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(ROOM_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+	$(call SAY,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ROOM_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
 
 $(B)/librnkit.a: $(LIB_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call SAY,AR,$@)
+	$(Q)ar rcs $@ $^
 
 $(B)/librnkernels.a: $(KERNEL_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call SAY,AR,$@)
+	$(Q)ar rcs $@ $^
 
 # Kernels come first: libcore includes nothing of them.
-LINK = @mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) $(LIBS)
+LINK = $(call SAY,LD,$@); mkdir -p $(@D); $(if $(Q),,set -x;) $(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) $(LIBS)
 
 $(B)/bin/rn-bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
@@ -151,7 +161,8 @@ $(TOOL_BIN): $(B)/bin/%: $(B)/tools/%.o $(B)/librnkernels.a $(B)/librnkit.a
 
 $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) -lcmocka $(LIBS)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) -lcmocka $(LIBS)
 
 $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
@@ -194,7 +205,7 @@ help: ## this list
 	@echo "rnkit: from the ILSVRC2012 tarballs to a trained, evaluated and benchmarked ResNet, in C."
 	@echo; echo "Targets:"
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
-	@echo; echo "Variables:  CC=gcc|clang  WERROR=0|1  SAN=address,undefined|thread  COVERAGE=0|1  ONEDNN=auto|0|1  PREFIX=DIR  RNKIT_DATA=DIR"
+	@echo; echo "Variables:  CC=gcc|clang  WERROR=0|1  SAN=address,undefined|thread  COVERAGE=0|1  ONEDNN=auto|0|1  PREFIX=DIR  RNKIT_DATA=DIR  V=0|1"
 
 # ---- the two ways through everything ----------------------------------------------------------------------------
 demo: deps ## Fashion-MNIST from archives to a trained ResNet and a report, about 5 minutes [OUT=out/demo]
