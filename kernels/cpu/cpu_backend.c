@@ -10,6 +10,9 @@
 #include "kernels/cpu/cpu_conv.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/ref/ref_conv.h"
+#ifdef RN_WITH_ONEDNN
+#include "kernels/onednn/onednn_conv.h"
+#endif
 
 typedef struct cpu_backend {
     rn_backend be;
@@ -21,6 +24,9 @@ typedef struct cpu_backend {
 
 static const rn_conv_algo *const algos[] = {
     &rn_cpu_im2col,
+#ifdef RN_WITH_ONEDNN
+    &rn_onednn_auto,
+#endif
     &rn_ref_conv,
     NULL,
 };
@@ -149,7 +155,7 @@ static int pick_isa(const char *cap, rn_cpu_isa *isa, bool *capped)
 
 int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
 {
-    char model[128];
+    char model[128], dnnl[32] = "";
     rn_cpu_isa isa = RN_ISA_PORTABLE;
     bool capped = false;
 
@@ -171,8 +177,12 @@ int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
                          .conv_algos = algos,
                          .close = cpu_close,
                          .priv = c};
+#ifdef RN_WITH_ONEDNN
+    rn_onednn_version(dnnl, sizeof dnnl);
+#endif
     cpu_model(model, sizeof model);
-    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s", model, isa_names[isa]);
+    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s%s%s", model, isa_names[isa], *dnnl ? ", oneDNN " : "",
+             dnnl);
     *out = &c->be;
     return 0;
 }

@@ -214,29 +214,52 @@ int rn_ckpt_write(const char *run_dir, rn_net *net, rn_backend *be, const rn_run
     return sync_dir(parent);
 }
 
-int rn_ckpt_prune(const char *run_dir, int keep, const char *best)
+/* Which checkpoints go. */
+typedef struct prune {
+    int keep;
+    const char *best, *newest; /* NULL: no such rule */
+} prune;
+
+static bool goes(const prune *p, const char *name, int from_newest)
 {
-    char parent[PATH_MAX], path[PATH_MAX];
+    if (p->newest)
+        return strcmp(name, p->newest) > 0;
+    return from_newest >= p->keep && !(p->best && strcmp(name, p->best) == 0);
+}
+
+static int remove_those(const char *parent, int (*pick)(const struct dirent *), const prune *p)
+{
+    char path[PATH_MAX];
     struct dirent **list;
-    RN_TRY(ckpt_dir(run_dir, parent, sizeof parent));
-    int n = scandir(parent, &list, only_ckpts, by_name), rc = RN_OK;
+    int n = scandir(parent, &list, pick, by_name), rc = RN_OK;
+    if (n < 0)
+        return errno == ENOENT ? RN_OK : rn_fail_errno(errno, "cannot read folder %s", parent);
     for (int i = 0; i < n; i++) {
-        if (i < n - keep && !(best && strcmp(list[i]->d_name, best) == 0) && rc == RN_OK)
+        if (rc == RN_OK && goes(p, list[i]->d_name, n - 1 - i))
             if ((rc = rn_path_join(path, sizeof path, parent, list[i]->d_name)) == RN_OK)
                 rc = remove_dir(path);
         free(list[i]);
     }
-    if (n >= 0)
-        free(list);
-    n = scandir(parent, &list, only_leftovers, by_name);
-    for (int i = 0; i < n; i++) {
-        if (rc == RN_OK && (rc = rn_path_join(path, sizeof path, parent, list[i]->d_name)) == RN_OK)
-            rc = remove_dir(path);
-        free(list[i]);
-    }
-    if (n >= 0)
-        free(list);
+    free(list);
     return rc;
+}
+
+int rn_ckpt_prune(const char *run_dir, int keep, const char *best)
+{
+    char parent[PATH_MAX];
+    const prune old = {.keep = keep, .best = best}, all = {0};
+    RN_TRY(ckpt_dir(run_dir, parent, sizeof parent));
+    RN_TRY(remove_those(parent, only_ckpts, &old));
+    return remove_those(parent, only_leftovers, &all);
+}
+
+int rn_ckpt_drop_newer(const char *run_dir, const rn_run_state *s)
+{
+    char parent[PATH_MAX], name[RN_CKPT_NAME_MAX];
+    rn_ckpt_name(s, name);
+    const prune newer = {.newest = name};
+    RN_TRY(ckpt_dir(run_dir, parent, sizeof parent));
+    return remove_those(parent, only_ckpts, &newer);
 }
 
 /* ---- reading ---- */

@@ -59,6 +59,9 @@ int rn_ckpt_write(const char *run_dir, rn_net *net, rn_backend *be, const rn_run
 /* Removes all but the newest `keep` checkpoints and the one named `best` (NULL: none), and leftovers of killed writes. */
 int rn_ckpt_prune(const char *run_dir, int keep, const char *best);
 
+/* Removes the checkpoints that come after the one of state `s`. */
+int rn_ckpt_drop_newer(const char *run_dir, const rn_run_state *s);
+
 /* Newest checkpoint whose digests hold: its folder in path; 1 found, 0 none there, RN_E_MISMATCH when there are some but all are damaged. */
 int rn_ckpt_latest(const char *run_dir, char *path, size_t cap);
 

@@ -11,7 +11,6 @@
 
 static const char *const stems[] = {"imagenet", "cifar", NULL};
 static const char *const crops[] = {"resized", "pad", NULL};
-static const char *const schedules[] = {"constant", "step", "multistep", "cosine", NULL};
 static const char *const precisions[] = {"f32", "bf16", "f16", NULL};
 static const char *const tunes[] = {"off", "quick", NULL};
 
@@ -31,7 +30,7 @@ void rn_recipe_defaults(rn_recipe *r)
                      .lr = 0.1,
                      .momentum = 0.9,
                      .weight_decay = 1e-4,
-                     .schedule = RN_LR_STEP,
+                     .schedule = RN_SCHED_STEP,
                      .step_epochs = 30,
                      .gamma = 0.1,
                      .seed = 1,
@@ -50,9 +49,9 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_INT, "channels", "N", &r->channels, "Channels of the input: 3, or 1 for gray.", NULL, 1, 3},
         {RN_OPT_INT, "image-size", "N", &r->image_size, "Side of the square input, pixels.", NULL, 8, 1024},
         {RN_OPT_FLAG, "zero-gamma", NULL, &r->zero_gamma, "Start each block's last batch norm at 0.", NULL, 0, 0},
-        {RN_OPT_TEXT, "mean", "LIST", &r->mean, "Mean per channel of pixels in 0..1 (default ImageNet's; gray 0.5).",
+        {RN_OPT_TEXT, "mean", "LIST", &r->mean, "Mean per channel of pixels in 0..1 (default ImageNet's; gray 0.449).",
          NULL, 0, 0},
-        {RN_OPT_TEXT, "std", "LIST", &r->std, "Deviation per channel (default ImageNet's; gray 0.25).", NULL, 0, 0},
+        {RN_OPT_TEXT, "std", "LIST", &r->std, "Deviation per channel (default ImageNet's; gray 0.226).", NULL, 0, 0},
         {RN_OPT_TEXT, "weights", "FILE", &r->weights,
          "Start from these weights (safetensors, torchvision's names); with --eval-only, what is evaluated.", NULL, 0,
          0},
@@ -81,8 +80,8 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_REAL, "weight-decay", "X", &r->weight_decay, "Weight decay.", NULL, 0, 1},
         {RN_OPT_FLAG, "no-norm-decay", NULL, &r->no_norm_decay, "No decay on biases and batch norms.", NULL, 0, 0},
         {RN_OPT_REAL, "label-smoothing", "X", &r->label_smoothing, "Label smoothing.", NULL, 0, 0.99},
-        {RN_OPT_ENUM, "schedule", "KIND", &r->schedule, "Learning rate over the epochs.", schedules, 0, 0},
-        {RN_OPT_INT, "warmup-epochs", "N", &r->warmup_epochs, "Epochs of linear warm-up.", NULL, 0, 100000},
+        {RN_OPT_ENUM, "schedule", "KIND", &r->schedule, "Learning rate over the epochs.", rn_sched_names, 0, 0},
+        {RN_OPT_REAL, "warmup-epochs", "X", &r->warmup_epochs, "Epochs of linear warm-up.", NULL, 0, 100000},
         {RN_OPT_INT, "step-epochs", "N", &r->step_epochs, "--schedule step: multiply by gamma every N epochs.", NULL, 1,
          100000},
         {RN_OPT_TEXT, "milestones", "LIST", &r->milestones, "--schedule multistep: multiply by gamma at these epochs.",
@@ -114,39 +113,26 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
 
 /* ---- lists ---- */
 
-/* Calls parse-and-store for each element of a comma list; the count, or RN_E_USAGE. */
-static int split_reals(const char *what, const char *list, double lo, double hi, int max, double *out)
-{
-    int n = 0;
-    for (const char *p = list;; p++) {
-        char word[64];
-        size_t len = strcspn(p, ",");
-        while (len && *p == ' ')
-            p++, len--;
-        if (len >= sizeof word || n == max)
-            return rn_fail(RN_E_USAGE, "--%s %s: at most %d numbers, separated by commas", what, list, max);
-        memcpy(word, p, len);
-        word[len] = 0;
-        if (rn_parse_real(word, lo, hi, &out[n]) < 0)
-            return rn_fail(RN_E_USAGE, "--%s %s: '%s' is not a number between %g and %g", what, list, word, lo, hi);
-        n++;
-        p += len;
-        if (!*p)
-            return n;
-    }
-}
-
 int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out)
 {
-    double v[RN_RECIPE_MAX_LIST];
-    int got = split_reals(what, list, lo, hi, RN_RECIPE_MAX_LIST, v);
-    if (got < 0)
-        return got;
-    if (got != n)
-        return rn_fail(RN_E_USAGE, "--%s %s: %d numbers for %d channels", what, list, got, n);
-    for (int i = 0; i < n; i++)
-        out[i] = (float)v[i];
-    return RN_OK;
+    const char *p = list;
+    for (int i = 0; i < n; i++, p += *p == ',') {
+        char word[64];
+        double v;
+        size_t len = strcspn(p, ",");
+        if (len >= sizeof word)
+            return rn_fail(RN_E_USAGE, "--%s %s: not a list of numbers", what, list);
+        memcpy(word, p, len);
+        word[len] = 0;
+        if (rn_parse_real(word, lo, hi, &v) < 0)
+            return rn_fail(RN_E_USAGE, "--%s %s: '%s' is not a number between %g and %g (%d wanted, one a channel)",
+                           what, list, word, lo, hi, n);
+        out[i] = (float)v;
+        p += len;
+    }
+    return *p || (n && p > list && p[-1] == ',')
+               ? rn_fail(RN_E_USAGE, "--%s %s: more numbers than the %d channels", what, list, n)
+               : RN_OK;
 }
 
 int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3])
@@ -154,8 +140,8 @@ int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3])
     static const float m3[] = {0.485f, 0.456f, 0.406f}, s3[] = {0.229f, 0.224f, 0.225f};
     int n = (int)r->channels;
     for (int i = 0; i < 3; i++) {
-        mean[i] = n == 3 ? m3[i] : 0.5f;
-        std[i] = n == 3 ? s3[i] : 0.25f;
+        mean[i] = n == 3 ? m3[i] : 0.449f;
+        std[i] = n == 3 ? s3[i] : 0.226f;
     }
     if (r->mean)
         RN_TRY(rn_recipe_reals("mean", r->mean, 0, 1, n, mean));
@@ -164,19 +150,19 @@ int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3])
     return RN_OK;
 }
 
-int rn_recipe_milestones(const rn_recipe *r, int out[RN_RECIPE_MAX_LIST])
+int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out)
 {
-    double v[RN_RECIPE_MAX_LIST];
-    if (!r->milestones)
-        return 0;
-    int n = split_reals("milestones", r->milestones, 1, 1e5, RN_RECIPE_MAX_LIST, v);
-    for (int i = 0; i < n; i++) {
-        out[i] = (int)v[i];
-        if (v[i] != out[i] || (i && out[i] <= out[i - 1]))
-            return rn_fail(RN_E_USAGE, "--milestones %s: whole epochs in ascending order, e.g. 30,60,80",
-                           r->milestones);
-    }
-    return n;
+    *out = (rn_sched){.kind = (enum rn_sched_kind)r->schedule,
+                      .lr = r->lr,
+                      .end = r->lr_min,
+                      .gamma = r->gamma,
+                      .step_epochs = (int)r->step_epochs,
+                      .warmup_epochs = r->warmup_epochs,
+                      .steps_per_epoch = steps_per_epoch,
+                      .epochs = (int)r->epochs};
+    if (r->milestones)
+        RN_TRY(rn_sched_parse_milestones(r->milestones, out));
+    return rn_sched_check(out);
 }
 
 /* ---- checks ---- */
@@ -184,28 +170,28 @@ int rn_recipe_milestones(const rn_recipe *r, int out[RN_RECIPE_MAX_LIST])
 int rn_recipe_check(const rn_recipe *r)
 {
     float mean[3], std[3];
-    int at[RN_RECIPE_MAX_LIST];
     if (r->channels == 2)
         return rn_fail(RN_E_USAGE, "--channels 2: images have 3 channels, or 1 (gray)");
     if (!(r->lr > 0))
         return rn_fail(RN_E_USAGE, "--lr 0: nothing would be learnt; give a rate above 0");
     if (r->nesterov && r->momentum == 0)
         return rn_fail(RN_E_USAGE, "--nesterov needs --momentum above 0");
-    if (r->warmup_epochs && r->warmup_epochs >= r->epochs)
-        return rn_fail(RN_E_USAGE, "--warmup-epochs %lld leaves none of --epochs %lld to train at the full rate",
-                       (long long)r->warmup_epochs, (long long)r->epochs);
+    if (r->warmup_epochs > 0 && r->warmup_epochs >= (double)r->epochs)
+        return rn_fail(RN_E_USAGE, "--warmup-epochs %g leaves none of --epochs %lld to train at the full rate",
+                       r->warmup_epochs, (long long)r->epochs);
     if (r->lr_min > r->lr)
         return rn_fail(RN_E_USAGE, "--lr-min %g is above --lr %g", r->lr_min, r->lr);
     if (r->val_resize && r->val_resize < r->image_size)
         return rn_fail(RN_E_USAGE, "--val-resize %lld is smaller than --image-size %lld: give 0 or at least %lld",
                        (long long)r->val_resize, (long long)r->image_size, (long long)r->image_size);
-    if (r->schedule == RN_LR_MULTISTEP && !r->milestones)
+    if (r->schedule == RN_SCHED_MULTISTEP && !r->milestones)
         return rn_fail(RN_E_USAGE, "--schedule multistep needs --milestones, e.g. 30,60,80");
-    if (r->milestones && r->schedule != RN_LR_MULTISTEP)
+    if (r->milestones && r->schedule != RN_SCHED_MULTISTEP)
         return rn_fail(RN_E_USAGE, "--milestones belongs to --schedule multistep");
-    int n = rn_recipe_milestones(r, at);
-    if (n < 0)
-        return n;
+    rn_sched sched;
+    int rc = rn_recipe_sched(r, 1, &sched);
+    if (rc < 0)
+        return rn_fail(RN_E_USAGE, "%s", rn_error_text());
     return rn_recipe_pixels(r, mean, std);
 }
 

@@ -12,8 +12,8 @@
 
 #include "base/rn_io.h"
 #include "base/rn_opt.h"
+#include "nn/rn_sched.h"
 
-enum rn_recipe_schedule { RN_LR_CONSTANT = 0, RN_LR_STEP, RN_LR_MULTISTEP, RN_LR_COSINE };
 enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK };
 
 typedef struct rn_recipe {
@@ -31,10 +31,11 @@ typedef struct rn_recipe {
     double scale_min, ratio;
     bool no_flip, exact_decode;
     /* optimization */
-    int64_t epochs, batch, warmup_epochs, step_epochs;
+    int64_t epochs, batch, step_epochs;
+    double warmup_epochs;
     const char *milestones; /* comma list of epochs */
     double lr, lr_min, momentum, weight_decay, gamma, label_smoothing;
-    int schedule;
+    int schedule; /* enum rn_sched_kind */
     bool nesterov, no_norm_decay;
     uint64_t seed;
     /* evaluation */
@@ -45,7 +46,7 @@ typedef struct rn_recipe {
     int64_t threads;
 } rn_recipe;
 
-enum { RN_RECIPE_MAX_ROWS = 64, RN_RECIPE_MAX_LIST = 64 };
+enum { RN_RECIPE_MAX_ROWS = 64 };
 
 /* The values that hold when nothing is said. */
 void rn_recipe_defaults(rn_recipe *r);
@@ -58,10 +59,10 @@ int rn_recipe_check(const rn_recipe *r);
 
 /* A comma list of exactly n reals (what = the option's name, for the message). */
 int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out);
-/* mean and std of the recipe's channels; the ImageNet values for 3 channels and 0.5, 0.25 for 1 when not set. */
+/* mean and std of the recipe's channels; ImageNet's for 3 channels, their means for 1, when not set. */
 int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3]);
-/* The milestones, ascending; their number, or RN_E_USAGE. */
-int rn_recipe_milestones(const rn_recipe *r, int out[RN_RECIPE_MAX_LIST]);
+/* The learning-rate schedule for that many steps an epoch; checked. */
+int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out);
 
 /* "key = value" lines of all rows, in their order; rows whose text is not set are left out. */
 int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out);

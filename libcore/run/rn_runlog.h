@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RUN_DIR/log.jsonl: one JSON object a line, "type" first: one "run" (machine, recipe, data, algorithms), then "window"
+ * (some training steps) and "epoch" lines in the order they happened. A checkpoint remembers the log's length; going on
+ * from it cuts off what came after, so that the log of a run that was killed reads as if it never had been.
+ */
+#ifndef RN_RUNLOG_H
+#define RN_RUNLOG_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+typedef struct rn_runlog rn_runlog;
+
+/* Opens the log for appending after its first keep_bytes bytes (0: anew). A log that is shorter than that was tampered
+ * with: warns and goes on at its end. */
+int rn_runlog_open(const char *path, int64_t keep_bytes, rn_runlog **out);
+
+/* Appends one line and hands it to the kernel; takes `line` over. NULL is RN_E_NOMEM. */
+int rn_runlog_line(rn_runlog *log, json_t *line);
+
+/* Bytes so far, after they have reached the disk. */
+int rn_runlog_sync(rn_runlog *log, int64_t *bytes);
+
+void rn_runlog_close(rn_runlog *log); /* accepts NULL */
+
+/* A number for the log: NaN and infinities, which JSON lacks, become null. */
+json_t *rn_runlog_real(double v);
+
+#endif
