@@ -10,8 +10,7 @@
 
 /* One row per file of checks. */
 static const check_group *const groups[] = {
-    &check_conv_group, &check_bn_group,
-    NULL,
+    &check_conv_group, &check_point_group, &check_bn_group, &check_pool_group, &check_dense_group, NULL,
 };
 
 static int open_backends(check_run *r)
