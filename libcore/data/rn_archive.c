@@ -118,6 +118,15 @@ static la_ssize_t feed(struct archive *ar, void *client, const void **block)
     return (la_ssize_t)n;
 }
 
+static la_int64_t skip(struct archive *ar, void *client, la_int64_t n)
+{
+    rn_archive *a = client;
+    (void)ar;
+    int64_t k = rn_stream_skip(a->stream, n);
+    a->consumed += (uint64_t)k;
+    return k;
+}
+
 static int new_archive(const char *name, const rn_archive_opts *opts, rn_archive **out)
 {
     rn_archive *a = calloc(1, sizeof *a);
@@ -145,7 +154,7 @@ int rn_archive_open(const char *path, const rn_archive_opts *opts, rn_archive **
     RN_GO(new_archive(path, opts, &a));
     RN_GO(rn_stream_open(path, opts ? opts->digest : -1, a->start, &a->stream));
     RN_GO(check_file_start(path, a->start));
-    if (archive_read_open(a->ar, a, NULL, feed, NULL) != ARCHIVE_OK)
+    if (archive_read_open2(a->ar, a, NULL, feed, skip, NULL) != ARCHIVE_OK)
         RN_GO(a->stream_rc
                   ? a->stream_rc
                   : rn_fail(RN_E_FORMAT, "%s: damaged (%s); download it again", path, archive_error_string(a->ar)));

@@ -10,6 +10,7 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "data/rn_archive.h"
+#include "data/rn_manifest.h"
 #include "data/rn_mat.h"
 
 #define META  "data/meta.mat"
@@ -66,16 +67,6 @@ out:
 
 /* ---- classes ----------------------------------------------------------------------------------------------- */
 
-static bool is_wnid(const char *s)
-{
-    if (s[0] != 'n' || strlen(s) != 9)
-        return false;
-    for (int i = 1; i < 9; i++)
-        if (!isdigit((unsigned char)s[i]))
-            return false;
-    return true;
-}
-
 static int by_wnid(const void *a, const void *b)
 {
     return strcmp(((const rn_synset *)a)->wnid, ((const rn_synset *)b)->wnid);
@@ -83,7 +74,7 @@ static int by_wnid(const void *a, const void *b)
 
 static int take_leaf(const rn_mat_synset *row, int nleaves, const char *name, rn_synset *out)
 {
-    if (!is_wnid(row->wnid))
+    if (!rn_is_wnid(row->wnid))
         return rn_fail(RN_E_FORMAT, "%s: '%.40s' is not a WNID (n and eight digits)", name, row->wnid);
     if (!(row->id >= 1 && row->id <= nleaves) || row->id != (int)row->id)
         return rn_fail(RN_E_FORMAT, "%s: class %s has id %g; %d leaf classes need ids 1..%d", name, row->wnid, row->id,

@@ -8,6 +8,7 @@
 
 #include "base/rn_error.h"
 #include "data/rn_image.h"
+#include "data/rn_manifest.h"
 #include "data/rn_mk.h"
 
 enum { FILE_MAX = 256 << 20 };
@@ -82,17 +83,12 @@ static int add_class(rn_mk_source *s, int split, const char *dir, const char *cl
     return rc;
 }
 
-static bool is_wnid(const char *s)
-{
-    return s[0] == 'n' && strlen(s) == 9 && strspn(s + 1, "0123456789") == 8;
-}
-
 /* Class folders of the train tree, in the order of their names. */
 static int take_classes(rn_mk_source *s, struct dirent **names, int n)
 {
     bool wnids = true;
     for (int i = 0; i < n; i++)
-        wnids = wnids && is_wnid(names[i]->d_name);
+        wnids = wnids && rn_is_wnid(names[i]->d_name);
     RN_TRY(rn_mk_alloc_classes(s, n));
     for (int i = 0; i < n; i++) {
         if (wnids)

@@ -18,6 +18,7 @@ enum { BLOCK = 1 << 20, RING = 8 };
 struct rn_stream {
     char *path;
     int fd;
+    off_t end; /* size of the file when it was opened; 0 if it cannot be told */
     uint8_t *ring;
     size_t size[RING];
     uint64_t nread, nhashed, ntaken, nreleased; /* blocks; under `lock` */
@@ -155,6 +156,7 @@ int rn_stream_open(const char *path, int digest, uint64_t start, rn_stream **out
         rc = rn_fail(RN_E_FORMAT, "%s: a folder, not a file", path);
         goto fail;
     }
+    s->end = S_ISREG(st.st_mode) ? st.st_size : 0;
     posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     if (start > 0 && lseek(s->fd, (off_t)start, SEEK_SET) < 0) {
         rc = rn_fail_errno(errno, "%s: seeking to byte %llu", path, (unsigned long long)start);
@@ -209,6 +211,16 @@ int64_t rn_stream_next(rn_stream *s, const void **block)
     s->bytes += n;
     *block = s->ring;
     return (int64_t)n;
+}
+
+int64_t rn_stream_skip(rn_stream *s, int64_t n)
+{
+    if (s->threads || n <= 0)
+        return 0;
+    off_t at = lseek(s->fd, 0, SEEK_CUR);
+    if (at < 0 || at > s->end || n > s->end - at || lseek(s->fd, (off_t)n, SEEK_CUR) < 0)
+        return 0;
+    return n;
 }
 
 int rn_stream_digest(rn_stream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)

@@ -21,6 +21,9 @@ int rn_stream_open(const char *path, int digest, uint64_t start, rn_stream **out
  * next call. One thread calls. */
 int64_t rn_stream_next(rn_stream *s, const void **block);
 
+/* Passes over up to n bytes without reading them; how many (0 with a digest, or where the file would end before). */
+int64_t rn_stream_skip(rn_stream *s, int64_t n);
+
 /* Reads whatever is left, then gives the digest of the whole file and its size (bytes may be NULL). */
 int rn_stream_digest(rn_stream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes);
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "data/rn_commit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+
+typedef struct action {
+    rn_commit_fn fn;
+    void *arg;
+    struct action *next;
+} action;
+
+struct rn_commit {
+    int dirfd;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t change;
+    action *first, **last; /* waiting, in order */
+    bool busy, stop;
+    int rc; /* first failure; later actions still run: each vouches for its own data only */
+    char text[1024];
+};
+
+static int run_batch(rn_commit *c, action *a)
+{
+    int rc = syncfs(c->dirfd) == 0 ? RN_OK : rn_fail_errno(errno, "writing to disk");
+    bool synced = rc == RN_OK;
+    char text[1024] = "";
+    if (rc < 0)
+        snprintf(text, sizeof text, "%s", rn_error_text());
+    while (a) {
+        action *next = a->next;
+        int one = synced ? a->fn(a->arg) : RN_OK;
+        if (!synced)
+            free(a->arg);
+        if (one < 0 && rc == RN_OK) {
+            rc = one;
+            snprintf(text, sizeof text, "%s", rn_error_text());
+        }
+        free(a);
+        a = next;
+    }
+    return rc < 0 ? rn_fail(rc, "%s", text) : RN_OK;
+}
+
+static void *commit_main(void *arg)
+{
+    rn_commit *c = arg;
+    pthread_mutex_lock(&c->lock);
+    for (;;) {
+        if (!c->first && c->stop)
+            break;
+        if (!c->first) {
+            pthread_cond_wait(&c->change, &c->lock);
+            continue;
+        }
+        action *batch = c->first;
+        c->first = NULL;
+        c->last = &c->first;
+        c->busy = true;
+        pthread_mutex_unlock(&c->lock);
+        int rc = run_batch(c, batch);
+        pthread_mutex_lock(&c->lock);
+        if (rc < 0 && c->rc == RN_OK) {
+            c->rc = rc;
+            snprintf(c->text, sizeof c->text, "%s", rn_error_text());
+        }
+        c->busy = false;
+        pthread_cond_broadcast(&c->change);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+int rn_commit_open(int dirfd, rn_commit **out)
+{
+    *out = NULL;
+    rn_commit *c = calloc(1, sizeof *c);
+    if (!c)
+        return rn_fail(RN_E_NOMEM, "out of memory");
+    c->dirfd = dirfd;
+    c->last = &c->first;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->change, NULL);
+    int err = pthread_create(&c->thread, NULL, commit_main, c);
+    if (err) {
+        pthread_mutex_destroy(&c->lock);
+        pthread_cond_destroy(&c->change);
+        free(c);
+        return rn_fail_errno(err, "starting a thread");
+    }
+    *out = c;
+    return RN_OK;
+}
+
+int rn_commit_add(rn_commit *c, rn_commit_fn fn, void *arg)
+{
+    action *a = malloc(sizeof *a);
+    if (!a)
+        return rn_fail(RN_E_NOMEM, "out of memory");
+    *a = (action){fn, arg, NULL};
+    pthread_mutex_lock(&c->lock);
+    *c->last = a;
+    c->last = &a->next;
+    pthread_cond_broadcast(&c->change);
+    pthread_mutex_unlock(&c->lock);
+    return RN_OK;
+}
+
+int rn_commit_wait(rn_commit *c)
+{
+    pthread_mutex_lock(&c->lock);
+    while (c->first || c->busy)
+        pthread_cond_wait(&c->change, &c->lock);
+    int rc = c->rc;
+    pthread_mutex_unlock(&c->lock);
+    return rc < 0 ? rn_fail(rc, "%s", c->text) : RN_OK;
+}
+
+void rn_commit_close(rn_commit *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->stop = true;
+    pthread_cond_broadcast(&c->change);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    pthread_mutex_destroy(&c->lock);
+    pthread_cond_destroy(&c->change);
+    free(c);
+}

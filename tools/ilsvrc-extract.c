@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* ilsvrc-extract: the archives as folders of class folders, with lists in Caffe's form. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_log.h"
+#include "base/rn_opt.h"
+#include "data/rn_extract.h"
+
+static unsigned parse_splits(const char *list)
+{
+    unsigned bits = 0;
+    for (int s = 0; s < RN_NSPLITS; s++) {
+        const char *at = strstr(list, rn_split_names[s]);
+        bits |= at ? 1u << s : 0;
+    }
+    return bits;
+}
+
+static void print_json(const rn_extract_result *r)
+{
+    const char *comma = "";
+    printf("[");
+    for (int s = 0; s < RN_NSPLITS; s++)
+        if (r[s].wanted) {
+            printf("%s{\"split\":\"%s\",\"classes\":%d,\"images\":%" PRIu64 ",\"bytes\":%" PRIu64
+                   ",\"md5\":%s%s%s,\"already\":%s,\"seconds\":%.3f}",
+                   comma, rn_split_names[s], r[s].classes, r[s].images, r[s].bytes, r[s].md5[0] ? "\"" : "",
+                   r[s].md5[0] ? r[s].md5 : "null", r[s].md5[0] ? "\"" : "", r[s].already ? "true" : "false",
+                   r[s].seconds);
+            comma = ",";
+        }
+    printf("]\n");
+}
+
+static void print_text(const rn_extract_result *r)
+{
+    for (int s = 0; s < RN_NSPLITS; s++) {
+        if (!r[s].wanted)
+            continue;
+        printf("%-5s  %s%" PRIu64 " images", rn_split_names[s], r[s].already ? "already extracted: " : "", r[s].images);
+        if (r[s].classes > 0)
+            printf(" in %d classes", r[s].classes);
+        printf(", %.1f MB%s", (double)r[s].bytes / 1e6, r[s].md5[0] ? ", MD5 right" : "");
+        if (!r[s].already)
+            printf(", %.1f s", r[s].seconds);
+        printf("\n");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *splits = "train,val";
+    bool verify = false;
+    const rn_opt rows[] = {
+        {RN_OPT_LIST, "splits", "LIST", &splits, "What to extract.", rn_split_names, 0, 0},
+        {RN_OPT_FLAG, "verify", NULL, &verify,
+         "Check the MD5 of archives and devkit on the same pass; a wrong one fails and nothing is put in place.", NULL,
+         0, 0},
+    };
+    const rn_opt_spec spec = {
+        .tool = "ilsvrc-extract",
+        .synopsis = "RAW_DIR OUT_DIR",
+        .summary =
+            "Extracts ILSVRC2012's archives to OUT_DIR/train/<wnid>/, OUT_DIR/val/<wnid>/ and OUT_DIR/test/, in one "
+            "pass without a second copy of the inner tars, and writes train.txt, val.txt, synsets.txt and "
+            "synset_words.txt. Killed at any moment, the same command goes on where it was.",
+        .epilog = "Examples:\n"
+                  "  ilsvrc-extract raw imagenet --verify\n"
+                  "  ilsvrc-extract raw imagenet --splits val\n"
+                  "Exit status: 0 done (or done before), 1 failed, 2 misuse.",
+        .opts = rows,
+        .nopts = sizeof rows / sizeof *rows,
+        .min_operands = 2,
+        .max_operands = 2,
+    };
+    rn_opt_result args = {0};
+    rn_extract_result r[RN_NSPLITS] = {0};
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error of write() with a name in it */
+    int rc = rn_opt_parse(&spec, argc, argv, &args);
+    if (rc == RN_OK) {
+        rn_extract_opts o = {.splits = parse_splits(splits), .verify = verify, .jobs = rn_jobs(args.common.jobs)};
+        rc = rn_extract(args.operands[0], args.operands[1], &o, r);
+        if (args.common.json)
+            print_json(r);
+        else
+            print_text(r);
+    }
+    if (rc < 0)
+        rn_error("%s", rn_error_text());
+    rn_opt_free(&args);
+    return rc < 0 ? rn_exit_code(rc) : RN_EXIT_DONE;
+}
