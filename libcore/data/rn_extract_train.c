@@ -42,8 +42,9 @@ static int empty_folder(int dirfd, const char *where)
 static int write_image(class_task *t, rn_archive *a, const rn_archive_entry *e, int dirfd, rn_buf *buf,
                        const char *where)
 {
-    if (!rn_is_train_name(e->name, t->wnid))
-        return rn_fail(RN_E_FORMAT, "%s: '%s' in %s.tar is no name of a train image (%s_<number>.JPEG)",
+    /* ILSVRC2012's own are <wnid>_<number>.JPEG; sets cut from it, such as Imagenette, have others. */
+    if (!rn_is_image_name(e->name))
+        return rn_fail(RN_E_FORMAT, "%s: '%s' in %s.tar is no name of an image (such as %s_10026.JPEG)",
                        t->job->archive, e->name, t->wnid, t->wnid);
     if (e->size > t->n)
         return rn_fail(RN_E_FORMAT, "%s: '%s' in %s.tar claims %llu bytes", t->job->archive, e->name, t->wnid,

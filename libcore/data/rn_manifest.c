@@ -140,6 +140,13 @@ bool rn_is_train_name(const char *s, const char *wnid)
     return n > 0 && strcmp(s + 10 + n, ".JPEG") == 0;
 }
 
+bool rn_is_image_name(const char *s)
+{
+    size_t n = strlen(s);
+    return n > 5 && n < 250 && s[0] != '.' && strcmp(s + n - 5, ".JPEG") == 0 &&
+           strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == n;
+}
+
 int rn_numbered_name(const char *s, const char *split)
 {
     char prefix[32];
