@@ -112,7 +112,7 @@ static int set_paths(rn_job *j, const context *c)
     snprintf(name, sizeof name, ".rnkit/%s", rn_split_names[j->split]);
     RN_TRY(rn_path_join(j->work, sizeof j->work, c->out_dir, name));
     snprintf(name, sizeof name, ".rnkit/%s.json", rn_split_names[j->split]);
-    return rn_path_join(j->seal_path, sizeof j->seal_path, c->out_dir, name);
+    return rn_path_join(j->state_path, sizeof j->state_path, c->out_dir, name);
 }
 
 /* The last step, which a killed run may have left undone: the finished tree gets its name. */
@@ -125,13 +125,13 @@ static int publish(rn_job *j)
     return remove_tree(j->work);
 }
 
-/* Whole already? 1 yes, 0 no. A seal whose tree someone removed counts for nothing. */
+/* Whole already? 1 yes, 0 no. A state whose tree someone removed counts for nothing. */
 static int is_whole(rn_job *j)
 {
     char tree[1200];
     RN_TRY(rn_path_join(tree, sizeof tree, j->work, "tree"));
-    int rc = rn_seal_read(j->seal_path, &j->seal);
-    if (rc == RN_E_NOENT || (rc == RN_OK && !j->seal.whole))
+    int rc = rn_state_read(j->state_path, &j->state);
+    if (rc == RN_E_NOENT || (rc == RN_OK && !j->state.whole))
         return 0;
     RN_TRY(rc);
     if (!rn_is_dir(j->target) && !rn_is_dir(tree))
@@ -144,26 +144,26 @@ static int is_whole(rn_job *j)
 static int begin(rn_job *j)
 {
     char source[65];
-    int rc = rn_seal_read(j->seal_path, &j->seal);
-    bool begun = rc == RN_OK && !j->seal.whole;
+    int rc = rn_state_read(j->state_path, &j->state);
+    bool begun = rc == RN_OK && !j->state.whole;
     if (rc < 0 && rc != RN_E_NOENT)
         return rc;
     if (rn_is_dir(j->target) && !is_empty(j->target))
         return rn_fail(RN_E_MISMATCH,
                        "%s: there already, but not made by ilsvrc-extract; move it away or give another OUT_DIR",
                        j->target);
-    RN_TRY(rn_seal_fingerprint(j->archive, j->devkit ? j->devkit_path : "", source));
-    if (begun && strcmp(source, j->seal.source) != 0)
+    RN_TRY(rn_archive_fingerprint(j->archive, j->devkit ? j->devkit_path : "", source));
+    if (begun && strcmp(source, j->state.source) != 0)
         return rn_fail(RN_E_MISMATCH,
                        "%s: was begun with another archive or devkit; remove it and %s to begin again, or give "
                        "another OUT_DIR",
-                       j->work, j->seal_path);
+                       j->work, j->state_path);
     if (!begun) {
         RN_TRY(remove_tree(j->work));
-        memset(&j->seal, 0, sizeof j->seal);
-        snprintf(j->seal.archive, sizeof j->seal.archive, "%s", rn_base_name(j->archive));
-        memcpy(j->seal.source, source, sizeof source);
-        RN_TRY(rn_seal_write(j->seal_path, &j->seal));
+        memset(&j->state, 0, sizeof j->state);
+        snprintf(j->state.archive, sizeof j->state.archive, "%s", rn_base_name(j->archive));
+        memcpy(j->state.source, source, sizeof source);
+        RN_TRY(rn_state_write(j->state_path, &j->state));
     } else if (rn_is_dir(j->work)) {
         rn_info("%s: going on where it was left", rn_split_names[j->split]);
     }
@@ -203,7 +203,7 @@ static int fill(rn_job *j)
     rc = rc < 0 ? explain(j, a, rc) : check_digest(j, a, md5);
     rn_progress_done(j->bar);
     rn_archive_close(a);
-    memcpy(j->seal.md5, md5, sizeof md5);
+    memcpy(j->state.md5, md5, sizeof md5);
     return rc;
 }
 
@@ -217,11 +217,11 @@ static int extract(rn_job *j)
     RN_GO(rn_pool_open(j->opts->jobs, 2, &j->pool));
     RN_GO(rn_commit_open(j->tree, &j->commit));
     RN_GO(fill(j));
-    j->seal.classes = j->devkit ? j->devkit->nclasses : 0;
+    j->state.classes = j->devkit ? j->devkit->nclasses : 0;
     RN_GO(rn_extract_lists(j));
     /* Everything of the tree is on disk by now: each piece was committed before it counted. */
-    j->seal.whole = true;
-    RN_GO(rn_seal_write(j->seal_path, &j->seal));
+    j->state.whole = true;
+    RN_GO(rn_state_write(j->state_path, &j->state));
     rc = publish(j);
 out:
     rn_pool_close(j->pool);
@@ -240,16 +240,16 @@ static int verify_later(rn_job *j)
 {
     const char *from, *want = rn_expected_md5(j->sums, j->archive, &from);
     char source[65], md5[RN_DIGEST_HEX_MAX];
-    if (!j->opts->verify || j->seal.md5[0])
+    if (!j->opts->verify || j->state.md5[0])
         return RN_OK;
-    RN_TRY(rn_seal_fingerprint(j->archive, j->devkit ? j->devkit_path : "", source));
-    if (strcmp(source, j->seal.source) != 0)
+    RN_TRY(rn_archive_fingerprint(j->archive, j->devkit ? j->devkit_path : "", source));
+    if (strcmp(source, j->state.source) != 0)
         return rn_fail(RN_E_MISMATCH, "%s: was extracted from another archive or devkit than %s", j->target,
                        j->archive);
     RN_TRY(rn_digest_file(RN_MD5, j->archive, md5, NULL));
     RN_TRY(rn_check_md5(j->archive, md5, want, from));
-    memcpy(j->seal.md5, md5, sizeof md5);
-    return rn_seal_write(j->seal_path, &j->seal);
+    memcpy(j->state.md5, md5, sizeof md5);
+    return rn_state_write(j->state_path, &j->state);
 }
 
 static int run_split(context *c, enum rn_split split, rn_extract_result *r)
@@ -264,7 +264,7 @@ static int run_split(context *c, enum rn_split split, rn_extract_result *r)
     RN_TRY(set_paths(&j, c));
     int whole = is_whole(&j);
     RN_TRY(whole);
-    bool work = !whole || (c->opts->verify && !j.seal.md5[0]);
+    bool work = !whole || (c->opts->verify && !j.state.md5[0]);
     if (work && !j.archive[0])
         return rn_fail(RN_E_NOENT, "%s: has no archive of the %s set (ILSVRC2012_img_%s.tar)", c->raw_dir,
                        rn_split_names[split], rn_split_names[split]);
@@ -277,11 +277,11 @@ static int run_split(context *c, enum rn_split split, rn_extract_result *r)
     RN_TRY(whole ? verify_later(&j) : extract(&j));
     *r = (rn_extract_result){.wanted = true,
                              .already = whole,
-                             .classes = j.seal.classes,
-                             .images = j.seal.images,
-                             .bytes = j.seal.bytes,
+                             .classes = j.state.classes,
+                             .images = j.state.images,
+                             .bytes = j.state.bytes,
                              .seconds = rn_now() - start};
-    snprintf(r->md5, sizeof r->md5, "%.32s", j.seal.md5);
+    snprintf(r->md5, sizeof r->md5, "%.32s", j.state.md5);
     return RN_OK;
 }
 

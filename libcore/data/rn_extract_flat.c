@@ -194,8 +194,8 @@ static int read_image(reader *rd, rn_archive *a, const rn_archive_entry *e)
     }
     rd->nimages++;
     rd->bytes += e->size;
-    j->seal.images++;
-    j->seal.bytes += e->size;
+    j->state.images++;
+    j->state.bytes += e->size;
     if (rd->nimages == RUN_IMAGES || rd->bytes >= RUN_BYTES) {
         rd->nimages = 0;
         rd->index++;
@@ -222,11 +222,11 @@ static int read_images(reader *rd, rn_archive *a)
 int rn_extract_flat(rn_job *j, rn_archive *a)
 {
     reader rd = {.job = j};
-    j->seal.images = j->seal.bytes = 0;
+    j->state.images = j->state.bytes = 0;
     int rc = rn_job_drain(j, read_images(&rd, a));
-    if (rc == RN_OK && j->split == RN_SPLIT_VAL && j->seal.images != (uint64_t)j->devkit->nval)
+    if (rc == RN_OK && j->split == RN_SPLIT_VAL && j->state.images != (uint64_t)j->devkit->nval)
         rc = rn_fail(RN_E_MISMATCH, "%s: holds %llu images, the devkit %s %d labels: they do not belong together",
-                     j->archive, (unsigned long long)j->seal.images, j->devkit_path, j->devkit->nval);
+                     j->archive, (unsigned long long)j->state.images, j->devkit_path, j->devkit->nval);
     if (rd.run)
         free_run(rd.run);
     free(rd.seen);

@@ -11,8 +11,8 @@
 #include "data/rn_commit.h"
 #include "data/rn_devkit.h"
 #include "data/rn_extract.h"
+#include "data/rn_extract_state.h"
 #include "data/rn_manifest.h"
-#include "data/rn_seal.h"
 
 typedef struct rn_job {
     enum rn_split split;
@@ -20,8 +20,8 @@ typedef struct rn_job {
     const rn_extract_opts *opts;
     const rn_devkit *devkit; /* NULL only for test */
     const rn_sums *sums;
-    char work[1024], target[1024], seal_path[1024];
-    rn_seal seal;
+    char work[1024], target[1024], state_path[1024];
+    rn_split_state state;
     int tree, part; /* open folders: <work>/tree, and <work>/part (train) or <work>/done (val, test) */
     rn_pool *pool;
     rn_commit *commit;
@@ -54,7 +54,7 @@ int rn_job_write(int dirfd, const char *name, const void *data, size_t n, bool e
 /* Opens, and if need be creates, folder `name` below dirfd (no links followed). */
 int rn_job_folder(int dirfd, const char *name, const char *where, int *fd);
 
-/* Fills <work>/tree and the counts of j->seal; the archive has been read to its end and fits the devkit. */
+/* Fills <work>/tree and the counts of j->state; the archive has been read to its end and fits the devkit. */
 int rn_extract_classes(rn_job *j, rn_archive *a); /* train */
 int rn_extract_flat(rn_job *j, rn_archive *a);    /* val, test */
 

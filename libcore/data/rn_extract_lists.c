@@ -42,13 +42,13 @@ static int list_class(rn_job *j, int label, rn_buf *out)
         if (rc == RN_OK && fstatat(j->tree, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
             rc = rn_fail_errno(errno, "%s/tree/%s: looking at it", j->work, path);
         if (rc == RN_OK) {
-            j->seal.bytes += (uint64_t)st.st_size;
+            j->state.bytes += (uint64_t)st.st_size;
             rc = rn_buf_printf(out, "%s %d\n", path, label);
         }
         free(names[i]);
     }
     free(names);
-    j->seal.images += (uint64_t)n;
+    j->state.images += (uint64_t)n;
     return rc;
 }
 
@@ -61,7 +61,7 @@ static int write_list(const rn_job *j, const char *name, const rn_buf *b)
 
 static int train_list(rn_job *j, rn_buf *b)
 {
-    j->seal.images = j->seal.bytes = 0;
+    j->state.images = j->state.bytes = 0;
     for (int c = 0; c < j->devkit->nclasses; c++)
         RN_TRY(list_class(j, c, b));
     return write_list(j, "train.txt", b);

@@ -1,24 +1,65 @@
 /* SPDX-License-Identifier: MIT */
-/* Private to extraction: .rnkit/<split>.json. */
+/*
+ * seal.json: what a packed set is made of. Written last and atomically, so its presence says that the set is whole. It
+ * holds nothing volatile (no times, no paths of this machine): the same input and options give the same bytes, whatever
+ * the number of jobs and however often packing was interrupted. Its SHA-256 therefore names the set.
+ *
+ * Content digest: a chain over the records in key order, hex text throughout,
+ *     c(0) = 64 times '0';   c(k) = SHA-256( c(k-1) . SHA-256( key(k) . NUL . value(k) ) )
+ * A chain because it can go on after an interruption without reading again what is there, and because the large inner
+ * digests can be computed by many workers.
+ */
 #ifndef RN_SEAL_H
 #define RN_SEAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/rn_digest.h"
+#include "base/rn_io.h"
+
+#define RN_SEAL_FILE   "seal.json"
+#define RN_SEAL_FORMAT "rnkit-lmdb-1"
+#define RN_PACK_STATE  "pack.state" /* the journal of a pack; removed when it is sealed */
+
+typedef struct rn_seal_class {
+    char *wnid;  /* class name; its index is the label */
+    char *words; /* may be "" */
+    uint64_t records;
+} rn_seal_class;
+
+typedef struct rn_seal_source {
+    char *file; /* base name */
+    uint64_t bytes;
+    char md5[33];      /* "" when unknown */
+    char md5_from[12]; /* "computed": on this pass; "declared": by MD5SUMS, not checked here; "none" */
+} rn_seal_source;
+
 typedef struct rn_seal {
-    bool whole;
-    char archive[256];
-    char source[65]; /* fingerprint of the archive and the devkit it was begun with */
-    char md5[65];    /* of the whole archive, "" if not computed */
-    int classes;
-    uint64_t images, bytes;
+    char *tool;    /* "pack-lmdb 0.1.0" */
+    char *kind;    /* "raw-train", "raw-val", "tree", "list" */
+    char *options; /* "resize=none filter=bilinear encode=keep shuffle=7 on-bad=fail check=markers" */
+    int nclasses;
+    rn_seal_class *classes;
+    int nsources;
+    rn_seal_source *sources;
+    char list_sha256[RN_DIGEST_HEX_MAX];    /* over "path label size\n" of all inputs, in the order of the source */
+    uint64_t records, skipped, data_bytes;  /* data_bytes: sum of the Datums' data */
+    char content_sha256[RN_DIGEST_HEX_MAX]; /* the chain's last value */
+    char digest[RN_DIGEST_HEX_MAX];         /* SHA-256 of seal.json; set by write and read, not part of the file */
 } rn_seal;
 
-int rn_seal_read(const char *path, rn_seal *out);         /* RN_E_NOENT if not there, RN_E_FORMAT if no seal */
-int rn_seal_write(const char *path, const rn_seal *seal); /* whole or not at all */
+/* Writes `dir`/seal.json atomically and sets s->digest. */
+int rn_seal_write(const char *dir, rn_seal *s);
 
-/* Tells two archives apart without reading them: MD5 over size, first and last 64 KiB. `devkit` (whole) may be "". */
-int rn_seal_fingerprint(const char *archive, const char *devkit, char hex[65]);
+/* Reads and checks it. RN_E_NOENT when there is none; RN_E_FORMAT when it is no seal or its sums do not add up. */
+int rn_seal_read(const char *dir, rn_seal **out);
+void rn_seal_free(rn_seal *s);  /* a seal from rn_seal_read; accepts NULL */
+void rn_seal_clear(rn_seal *s); /* frees what a seal built in place owns (all texts and arrays malloc'ed) */
+
+void rn_chain_start(char chain[RN_DIGEST_HEX_MAX]);
+int rn_chain_record(const void *key, size_t key_n, const void *value, size_t value_n, char hex[RN_DIGEST_HEX_MAX]);
+int rn_chain_add(char chain[RN_DIGEST_HEX_MAX], const char record_hex[RN_DIGEST_HEX_MAX]);
 
 #endif
