@@ -17,7 +17,7 @@ static void set_text(const char *text)
     memcpy(last_text, text, strlen(text) + 1);
 }
 
-int rn_fail(int code, const char *fmt, ...)
+int rn_fail_text(int code, const char *fmt, ...)
 {
     char text[TEXT_MAX];
     va_list ap;
@@ -44,7 +44,7 @@ static int status_of_errno(int err)
     }
 }
 
-int rn_fail_errno(int err, const char *fmt, ...)
+int rn_fail_errno_text(int err, const char *fmt, ...)
 {
     char text[TEXT_MAX], reason[128];
     va_list ap;
@@ -61,7 +61,7 @@ int rn_fail_errno(int err, const char *fmt, ...)
     return status_of_errno(err);
 }
 
-int rn_fail_prefix(int code, const char *fmt, ...)
+int rn_fail_prefix_text(int code, const char *fmt, ...)
 {
     char text[TEXT_MAX];
     va_list ap;

@@ -30,14 +30,25 @@ enum rn_status {
 enum rn_exit { RN_EXIT_DONE = 0, RN_EXIT_FAILED = 1, RN_EXIT_USAGE = 2, RN_EXIT_NOTHING = 3, RN_EXIT_ABSENT = 77 };
 
 /* Sets this thread's message and returns `code`, so that `return rn_fail(...)` reads well. */
-int rn_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define rn_fail(...) rn_negative(rn_fail_text(__VA_ARGS__))
 
 /* The same with strerror(err) appended; ENOSPC, EDQUOT and EFBIG become RN_E_NOSPACE, ENOENT
  * RN_E_NOENT, ENOMEM RN_E_NOMEM, anything else RN_E_IO. */
-int rn_fail_errno(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define rn_fail_errno(...) rn_negative(rn_fail_errno_text(__VA_ARGS__))
 
 /* Puts "text: " before this thread's message and returns `code`. */
-int rn_fail_prefix(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define rn_fail_prefix(...) rn_negative(rn_fail_prefix_text(__VA_ARGS__))
+
+/* What the three above call. They are macros so that compilers and analyzers see what holds always:
+ * a failure is negative, hence what a failed function did not set is not read. */
+int rn_fail_text(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int rn_fail_errno_text(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int rn_fail_prefix_text(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static inline int rn_negative(int status)
+{
+    return status < 0 ? status : RN_E_IO;
+}
 
 /* This thread's last message, never NULL; valid until the thread's next failure. */
 const char *rn_error_text(void);
