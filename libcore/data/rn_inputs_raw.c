@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* ILSVRC2012's archives as they were downloaded: their headers give every image's place, the devkit its label. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+#include "data/rn_devkit.h"
+#include "data/rn_inputs.h"
+#include "data/rn_tarscan.h"
+
+typedef struct scan {
+    rn_inputs *s;
+    const rn_devkit *devkit; /* NULL: classes are what the archive holds */
+    char wnid[RN_INPUT_PATH_MAX + 1];
+} scan;
+
+/* ---- digests ------------------------------------------------------------------------------------------------ */
+
+/* Finds `name` in an md5sum list; "" when it is not there. */
+static int declared_md5(const char *md5sums, const char *name, char md5[33])
+{
+    char *text = NULL, *save = NULL;
+    size_t n = 0;
+    md5[0] = '\0';
+    if (!md5sums[0])
+        return RN_OK;
+    RN_TRY(rn_read_file(md5sums, 16u << 20, &text, &n));
+    for (char *line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save)) {
+        size_t hex = strspn(line, "0123456789abcdefABCDEF");
+        const char *file = line + hex + strspn(line + hex, " \t*");
+        if (strncmp(file, "./", 2) == 0)
+            file += 2;
+        if (hex != 32 || strcmp(file, name) != 0)
+            continue;
+        memcpy(md5, line, 32);
+        md5[32] = '\0';
+        break;
+    }
+    free(text);
+    return RN_OK;
+}
+
+static int note_source(rn_inputs *s, const rn_raw_set *raw, const char *path, bool verify)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char declared[33], computed[RN_DIGEST_HEX_MAX];
+    int64_t bytes = rn_file_size(path);
+    if (bytes < 0)
+        return rn_fail(RN_E_IO, "%s: its size cannot be told", path);
+    RN_TRY(declared_md5(raw->md5sums, name, declared));
+    for (char *c = declared; *c; c++)
+        *c |= 0x20; /* lower case; digits stay */
+    if (!verify)
+        return rn_inputs_add_source(s, path, (uint64_t)bytes, declared, declared[0] ? "declared" : "none");
+    RN_TRY(rn_digest_file(RN_MD5, path, computed, NULL));
+    if (declared[0] && strcmp(declared, computed) != 0)
+        return rn_fail(RN_E_MISMATCH, "%s: MD5 is %s, MD5SUMS says %s; fetch the archive again", path, computed,
+                       declared);
+    return rn_inputs_add_source(s, path, (uint64_t)bytes, computed, "computed");
+}
+
+/* ---- train -------------------------------------------------------------------------------------------------- */
+
+static int on_image(void *arg, const char *name, uint64_t offset, uint64_t size)
+{
+    scan *c = arg;
+    char path[2048];
+    RN_TRY(rn_path_join(path, sizeof path, c->wnid, name));
+    return rn_inputs_add(c->s, path, offset, size, 0); /* labels come when all classes are known */
+}
+
+static int on_class_tar(void *arg, const char *name, uint64_t offset, uint64_t size)
+{
+    scan *c = arg;
+    char what[2048];
+    size_t n = strlen(name);
+    if (n < 5 || n - 4 >= sizeof c->wnid || strcmp(name + n - 4, ".tar") != 0 || strchr(name, '/'))
+        return rn_fail(RN_E_FORMAT, "%s: member %s is not <wnid>.tar; is this the train archive?", c->s->root, name);
+    memcpy(c->wnid, name, n - 4);
+    c->wnid[n - 4] = '\0';
+    if (c->devkit && rn_devkit_label(c->devkit, c->wnid) < 0)
+        return rn_fail(RN_E_MISMATCH, "%s: the devkit knows no class %s; archive and devkit do not belong together",
+                       c->s->root, c->wnid);
+    if (!c->devkit)
+        RN_TRY(rn_inputs_add_class(c->s, c->wnid, ""));
+    snprintf(what, sizeof what, "%s: %s", c->s->root, name);
+    return rn_tar_scan(c->s->fd, what, offset, size, on_image, c);
+}
+
+static int by_wnid(const void *a, const void *b)
+{
+    return strcmp(((const rn_seal_class *)a)->wnid, ((const rn_seal_class *)b)->wnid);
+}
+
+static int check_train_counts(const rn_inputs *s, const rn_devkit *d)
+{
+    for (int i = 0; i < d->nclasses; i++) {
+        uint64_t have = s->classes[i].records;
+        int want = d->synsets[i].num_train;
+        if (have == 0 || (want >= 0 && have != (uint64_t)want))
+            return rn_fail(RN_E_MISMATCH, "%s: class %s has %llu images, the devkit says %d; verify the archives",
+                           s->root, s->classes[i].wnid, (unsigned long long)have, want);
+    }
+    return RN_OK;
+}
+
+static int scan_train(scan *c, uint64_t bytes)
+{
+    rn_inputs *s = c->s;
+    RN_TRY(rn_tar_scan(s->fd, s->root, 0, bytes, on_class_tar, c));
+    if (!c->devkit && s->nclasses)
+        qsort(s->classes, (size_t)s->nclasses, sizeof *s->classes, by_wnid);
+    for (uint32_t i = 0; i < s->n; i++) {
+        const char *path = rn_input_path(s, i);
+        snprintf(c->wnid, sizeof c->wnid, "%.*s", (int)strcspn(path, "/"), path);
+        s->input[i].label = rn_inputs_class(s, c->wnid);
+    }
+    rn_inputs_sort(s);
+    RN_TRY(rn_inputs_finish(s));
+    return c->devkit ? check_train_counts(s, c->devkit) : RN_OK;
+}
+
+/* ---- val ---------------------------------------------------------------------------------------------------- */
+
+static int on_val_image(void *arg, const char *name, uint64_t offset, uint64_t size)
+{
+    scan *c = arg;
+    int label = rn_devkit_val_label(c->devkit, name);
+    if (label < 0)
+        return rn_fail(RN_E_MISMATCH, "%s: the devkit has no label for %s (it has %d); is this the val archive?",
+                       c->s->root, name, c->devkit->nval);
+    return rn_inputs_add(c->s, name, offset, size, label);
+}
+
+/* The number in a name is its rank only if none is missing. */
+static int scan_val(scan *c, uint64_t bytes)
+{
+    rn_inputs *s = c->s;
+    RN_TRY(rn_tar_scan(s->fd, s->root, 0, bytes, on_val_image, c));
+    if (s->n != (uint32_t)c->devkit->nval)
+        return rn_fail(RN_E_MISMATCH, "%s: %u images, the devkit has %d labels; verify the archives", s->root, s->n,
+                       c->devkit->nval);
+    rn_inputs_sort(s);
+    return rn_inputs_finish(s);
+}
+
+/* ---- both --------------------------------------------------------------------------------------------------- */
+
+static int open_archive(const rn_raw_set *raw, const char *dir, bool train, bool verify, rn_inputs **out)
+{
+    const char *path = train ? raw->train : raw->val;
+    if (!path[0])
+        return rn_fail(RN_E_NOENT, "%s: no ILSVRC2012_img_%s.tar in it", dir, train ? "train" : "val");
+    if (!train && !raw->devkit[0])
+        return rn_fail(RN_E_NOENT, "%s: the labels of val need ILSVRC2012_devkit_t12.tar.gz, which is not there", dir);
+    RN_TRY(rn_inputs_new(train ? "raw-train" : "raw-val", path, out));
+    rn_inputs *s = *out;
+    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (s->fd < 0)
+        return rn_fail_errno(errno, "%s", path);
+    RN_TRY(note_source(s, raw, path, verify));
+    return raw->devkit[0] ? note_source(s, raw, raw->devkit, verify) : RN_OK;
+}
+
+int rn_inputs_open_raw(const char *dir, const char *split, bool verify, rn_inputs **out)
+{
+    bool train = strcmp(split, "train") == 0;
+    rn_raw_set raw;
+    rn_inputs *s = NULL;
+    rn_devkit *devkit = NULL;
+    int rc;
+    *out = NULL;
+    if (!train && strcmp(split, "val") != 0)
+        return rn_fail(RN_E_USAGE, "split '%s': train or val can be packed", split);
+    RN_TRY(rn_raw_find(dir, &raw));
+    RN_GO(open_archive(&raw, dir, train, verify, &s));
+    if (raw.devkit[0])
+        RN_GO(rn_devkit_open(raw.devkit, &devkit));
+    for (int i = 0; devkit && i < devkit->nclasses; i++)
+        RN_GO(rn_inputs_add_class(s, devkit->synsets[i].wnid, devkit->synsets[i].words));
+    scan c = {.s = s, .devkit = devkit};
+    uint64_t bytes = s->sources[0].bytes;
+    RN_GO(train ? scan_train(&c, bytes) : scan_val(&c, bytes));
+    *out = s;
+    s = NULL;
+out:
+    rn_devkit_close(devkit);
+    rn_inputs_close(s);
+    return rc;
+}

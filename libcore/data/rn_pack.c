@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/* The pack itself: order, a window of images in work, one writer, the seal. */
+#include "data/rn_pack.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+#include "base/rn_log.h"
+#include "base/rn_opt.h"
+#include "base/rn_pool.h"
+#include "base/rn_progress.h"
+#include "base/rn_rng.h"
+#include "data/rn_packdb.h"
+#include "data/rn_seal.h"
+
+/* What may be in work between reading and writing: enough that the workers go on while a batch is synced to disk. */
+#define WINDOW_BYTES (256u << 20)
+enum { WINDOW_MAX = 1024, KEEP_BUFFER = 4 << 20, GUESS_BYTES = 256 << 10 };
+
+typedef struct pack pack;
+
+/* One image on its way. */
+typedef struct slot {
+    pack *p;
+    uint32_t place; /* in key order */
+    rn_buf in, datum;
+    uint64_t data_n, cost;
+    char key[512], hex[RN_DIGEST_HEX_MAX];
+    int rc;
+    char why[1024];
+    bool done; /* under p->lock */
+} slot;
+
+struct pack {
+    const rn_inputs *inputs;
+    const rn_pack_opts *opts;
+    uint32_t *order; /* order[place] = input */
+    rn_packdb *db;
+    rn_pool *pool;
+    rn_converter **converter; /* one a worker */
+    slot *slots;
+    uint32_t nslots;
+    uint32_t submitted;   /* places given to the pool */
+    uint64_t in_work;     /* their cost in bytes */
+    pthread_mutex_t lock; /* guards slot.done */
+    pthread_cond_t ready;
+    rn_progress *progress;
+};
+
+/* ---- workers ------------------------------------------------------------------------------------------------ */
+
+static int convert(slot *s, int worker)
+{
+    pack *p = s->p;
+    uint32_t input = p->order[s->place];
+    const char *path = rn_input_path(p->inputs, input);
+    RN_TRY(rn_input_read(p->inputs, input, &s->in));
+    RN_TRY(rn_converter_run(p->converter[worker], s->in.data, s->in.n, path, p->inputs->input[input].label, &s->datum,
+                            &s->data_n));
+    snprintf(s->key, sizeof s->key, "%08" PRIu32 "_%s", s->place, path);
+    return rn_chain_record(s->key, strlen(s->key), s->datum.data, s->datum.n, s->hex);
+}
+
+/* Failures stay in the slot: the writer meets them in key order, so the same one is reported at any number of jobs. */
+static int work(void *arg, int worker)
+{
+    slot *s = arg;
+    s->rc = convert(s, worker);
+    if (s->rc < 0)
+        snprintf(s->why, sizeof s->why, "%s", rn_error_text());
+    pthread_mutex_lock(&s->p->lock);
+    s->done = true;
+    pthread_cond_signal(&s->p->ready);
+    pthread_mutex_unlock(&s->p->lock);
+    return RN_OK;
+}
+
+static uint64_t cost_of(const pack *p, uint32_t input)
+{
+    const rn_convert_opts *o = &p->opts->convert;
+    uint64_t size = p->inputs->input[input].size;
+    if (size == 0)
+        size = GUESS_BYTES;
+    if (o->encode == RN_ENCODE_RAW && o->size == RN_SIZE_EXACT)
+        return size + 3 * (uint64_t)o->w * (uint64_t)o->h;
+    return o->encode == RN_ENCODE_RAW ? 8 * size : 2 * size;
+}
+
+/* Keeps the window full: at least one image, at most nslots, at most WINDOW_BYTES. */
+static int submit_more(pack *p, uint32_t written)
+{
+    while (p->submitted < p->inputs->n && p->submitted - written < p->nslots &&
+           (p->submitted == written || p->in_work < WINDOW_BYTES)) {
+        slot *s = &p->slots[p->submitted % p->nslots];
+        uint32_t input = p->order[p->submitted];
+        s->p = p;
+        s->place = p->submitted;
+        s->done = false;
+        s->cost = cost_of(p, input);
+        p->in_work += s->cost;
+        rn_input_prefetch(p->inputs, input);
+        RN_TRY(rn_pool_submit(p->pool, work, s));
+        p->submitted++;
+    }
+    return RN_OK;
+}
+
+static void wait_for(pack *p, slot *s)
+{
+    pthread_mutex_lock(&p->lock);
+    while (!s->done)
+        pthread_cond_wait(&p->ready, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- writer ------------------------------------------------------------------------------------------------- */
+
+static bool is_bad_image(int rc)
+{
+    return rc == RN_E_FORMAT || rc == RN_E_RANGE || rc == RN_E_UNSUPPORTED || rc == RN_E_NOENT;
+}
+
+static int write_slot(pack *p, slot *s)
+{
+    if (s->rc >= 0)
+        return rn_packdb_put(p->db, s->key, s->datum.data, s->datum.n, s->hex, s->data_n);
+    if (!is_bad_image(s->rc))
+        return rn_fail(s->rc, "%s", s->why);
+    if (!p->opts->skip_bad)
+        return rn_fail(s->rc, "%s (--on-bad skip leaves such images out)", s->why);
+    rn_verbose("skipped: %s", s->why);
+    return rn_packdb_skip(p->db, s->place, s->why);
+}
+
+static void recycle(pack *p, slot *s)
+{
+    p->in_work -= s->cost;
+    if (s->in.cap > KEEP_BUFFER)
+        rn_buf_free(&s->in);
+    if (s->datum.cap > KEEP_BUFFER)
+        rn_buf_free(&s->datum);
+}
+
+static int write_all(pack *p)
+{
+    uint32_t done = (uint32_t)rn_packdb_at(p->db)->at;
+    int rc = RN_OK;
+    p->submitted = done;
+    while (done < p->inputs->n && rc >= 0) {
+        if (p->opts->stop && *p->opts->stop) {
+            rc = rn_fail(RN_E_INTERRUPTED, "interrupted; the same command goes on from here");
+            break;
+        }
+        RN_GO(submit_more(p, done));
+        slot *s = &p->slots[done % p->nslots];
+        wait_for(p, s);
+        rc = write_slot(p, s);
+        recycle(p, s);
+        rn_progress_add(p->progress, 1);
+        done++;
+    }
+out:
+    if (rn_pool_wait(p->pool) < 0 && rc >= 0)
+        rc = RN_E_NOMEM;
+    return rc < 0 ? rc : rn_packdb_flush(p->db);
+}
+
+/* ---- setting up --------------------------------------------------------------------------------------------- */
+
+static int make_order(pack *p)
+{
+    uint32_t n = p->inputs->n;
+    p->order = malloc(n * sizeof *p->order);
+    if (!p->order)
+        return rn_fail(RN_E_NOMEM, "no memory for the order of %" PRIu32 " images", n);
+    for (uint32_t i = 0; i < n; i++)
+        p->order[i] = i;
+    if (p->opts->shuffle) {
+        rn_rng r;
+        rn_rng_seed(&r, p->opts->seed, RN_STREAM_PACK, 0, 0);
+        rn_rng_shuffle_u32(&r, p->order, n);
+    }
+    return RN_OK;
+}
+
+static int make_workers(pack *p)
+{
+    int jobs = p->opts->jobs;
+    p->nslots = 64 + 16 * (uint32_t)jobs;
+    if (p->nslots > WINDOW_MAX)
+        p->nslots = WINDOW_MAX;
+    p->slots = calloc(p->nslots, sizeof *p->slots);
+    p->converter = calloc((size_t)jobs, sizeof *p->converter);
+    if (!p->slots || !p->converter)
+        return rn_fail(RN_E_NOMEM, "no memory for %d workers", jobs);
+    for (int i = 0; i < jobs; i++)
+        RN_TRY(rn_converter_open(&p->opts->convert, &p->converter[i]));
+    return rn_pool_open(jobs, (int)p->nslots, &p->pool);
+}
+
+static void tear_down(pack *p)
+{
+    rn_pool_close(p->pool);
+    for (int i = 0; p->converter && i < p->opts->jobs; i++)
+        rn_converter_close(p->converter[i]);
+    free(p->converter);
+    for (uint32_t i = 0; p->slots && i < p->nslots; i++) {
+        rn_buf_free(&p->slots[i].in);
+        rn_buf_free(&p->slots[i].datum);
+    }
+    free(p->slots);
+    free(p->order);
+    rn_packdb_close(p->db);
+    rn_progress_done(p->progress);
+    pthread_cond_destroy(&p->ready);
+    pthread_mutex_destroy(&p->lock);
+}
+
+/* ---- seal --------------------------------------------------------------------------------------------------- */
+
+/* What decides the bytes. --on-bad is not in it: it only decides whether there will be a set, and what was skipped is counted. */
+int rn_pack_options_text(const rn_pack_opts *o, rn_buf *b)
+{
+    RN_TRY(rn_convert_text(&o->convert, b));
+    return o->shuffle ? rn_buf_printf(b, " shuffle=%" PRIu64, o->seed) : rn_buf_printf(b, " shuffle=none");
+}
+
+typedef struct skip_note {
+    pack *p;
+    rn_buf text;            /* skipped.txt */
+    rn_seal_class *classes; /* counts to be lowered */
+} skip_note;
+
+static int note_skip(void *arg, uint64_t place, const char *reason)
+{
+    skip_note *n = arg;
+    if (place >= n->p->inputs->n)
+        return rn_fail(RN_E_MISMATCH, "%s names image %" PRIu64 ", there are %" PRIu32, RN_PACK_STATE, place,
+                       n->p->inputs->n);
+    uint32_t input = n->p->order[place];
+    n->classes[n->p->inputs->input[input].label].records--;
+    return rn_buf_printf(&n->text, "%s\t%s\n", rn_input_path(n->p->inputs, input), reason);
+}
+
+static int write_skipped(pack *p, const char *dir, rn_seal_class *classes)
+{
+    char path[4096];
+    skip_note note = {.p = p, .classes = classes};
+    int rc;
+    RN_GO(rn_packdb_skipped(p->db, note_skip, &note));
+    RN_GO(rn_path_join(path, sizeof path, dir, "skipped.txt"));
+    if (note.text.n)
+        rc = rn_write_file_atomic(path, note.text.data, note.text.n);
+out:
+    rn_buf_free(&note.text);
+    return rc;
+}
+
+static int write_seal(pack *p, const char *dir, rn_pack_result *out)
+{
+    const rn_inputs *in = p->inputs;
+    const rn_packdb_state *at = rn_packdb_at(p->db);
+    rn_buf options = {0};
+    rn_seal s = {.tool = (char *)(uintptr_t) "pack-lmdb " RN_VERSION,
+                 .kind = (char *)(uintptr_t)in->kind,
+                 .nclasses = in->nclasses,
+                 .nsources = in->nsources,
+                 .sources = in->sources,
+                 .records = at->records,
+                 .skipped = at->skipped,
+                 .data_bytes = at->data_bytes};
+    int rc;
+    s.classes = malloc((size_t)in->nclasses * sizeof *s.classes);
+    if (!s.classes)
+        RN_GO(rn_fail(RN_E_NOMEM, "no memory for %d classes", in->nclasses));
+    memcpy(s.classes, in->classes, (size_t)in->nclasses * sizeof *s.classes);
+    memcpy(s.list_sha256, in->list_sha256, sizeof s.list_sha256);
+    memcpy(s.content_sha256, at->chain, sizeof s.content_sha256);
+    RN_GO(rn_pack_options_text(p->opts, &options));
+    s.options = (char *)options.data;
+    RN_GO(write_skipped(p, dir, s.classes));
+    if (at->records == 0)
+        RN_GO(rn_fail(RN_E_NOTHING, "%s: every image was skipped, see skipped.txt there", dir));
+    RN_GO(rn_seal_write(dir, &s));
+    memcpy(out->seal, s.digest, sizeof out->seal);
+out:
+    free(s.classes);
+    rn_buf_free(&options);
+    return rc;
+}
+
+static void remove_state(const char *dir)
+{
+    char path[4096];
+    if (rn_path_join(path, sizeof path, dir, RN_PACK_STATE) == 0)
+        (void)unlink(path);
+}
+
+void rn_pack_from_seal(const rn_seal *s, const char *dir, rn_pack_result *out)
+{
+    char data[4096];
+    *out = (rn_pack_result){.records = s->records, .skipped = s->skipped, .already = true};
+    memcpy(out->seal, s->digest, sizeof out->seal);
+    if (rn_path_join(data, sizeof data, dir, "data.mdb") == 0)
+        out->bytes = (uint64_t)rn_file_size(data);
+}
+
+/* 1: `dir` is sealed and is what would be made now. 0: no seal. */
+static int is_sealed(const rn_inputs *in, const rn_pack_opts *opts, const char *dir, rn_pack_result *out)
+{
+    rn_seal *s = NULL;
+    rn_buf options = {0};
+    int rc = rn_seal_read(dir, &s);
+    if (rc == RN_E_NOENT)
+        return 0;
+    RN_TRY(rc);
+    RN_GO(rn_pack_options_text(opts, &options));
+    bool same = strcmp(s->options, (char *)options.data) == 0 && strcmp(s->kind, in->kind) == 0 &&
+                strcmp(s->list_sha256, in->list_sha256) == 0;
+    if (!same) {
+        rc = rn_fail(RN_E_USAGE,
+                     "%s: holds a finished set of other options or another source (%s, %s); now asked for: %s, %s. "
+                     "Name another folder, or delete this one",
+                     dir, s->kind, s->options, in->kind, (char *)options.data);
+        goto out;
+    }
+    rn_pack_from_seal(s, dir, out);
+    remove_state(dir); /* a kill between the seal and the journal's removal leaves it */
+    rc = 1;
+out:
+    rn_buf_free(&options);
+    rn_seal_free(s);
+    return rc;
+}
+
+/* ---- run ---------------------------------------------------------------------------------------------------- */
+
+static int begin(pack *p, const char *dir)
+{
+    rn_buf what = {0};
+    int rc;
+    RN_GO(rn_buf_printf(&what, "%s %s list=%s ", RN_SEAL_FORMAT, p->inputs->kind, p->inputs->list_sha256));
+    RN_GO(rn_pack_options_text(p->opts, &what));
+    RN_GO(rn_packdb_open(dir, (char *)what.data, &p->db));
+    if (rn_packdb_at(p->db)->at > p->inputs->n)
+        rc = rn_fail(RN_E_MISMATCH, "%s: %s is ahead of its source; delete the folder", dir, RN_PACK_STATE);
+out:
+    rn_buf_free(&what);
+    return rc;
+}
+
+int rn_pack_run(const rn_inputs *inputs, const rn_pack_opts *opts, const char *dir, rn_pack_result *out)
+{
+    double t0 = rn_now();
+    RN_TRY(rn_convert_check(&opts->convert));
+    memset(out, 0, sizeof *out);
+    int rc = is_sealed(inputs, opts, dir, out);
+    if (rc != 0)
+        return rc < 0 ? rc : RN_OK;
+    pack p = {.inputs = inputs, .opts = opts};
+    pthread_mutex_init(&p.lock, NULL);
+    pthread_cond_init(&p.ready, NULL);
+    RN_GO(make_order(&p));
+    RN_GO(begin(&p, dir));
+    RN_GO(make_workers(&p));
+    out->resumed = rn_packdb_at(p.db)->at;
+    if (out->resumed)
+        rn_info("%s: going on after %" PRIu64 " of %" PRIu32 " images", dir, out->resumed, inputs->n);
+    p.progress = rn_progress_start("pack", "images", RN_UNIT_ITEMS, inputs->n);
+    rn_progress_skip(p.progress, out->resumed);
+    RN_GO(write_all(&p));
+    out->records = rn_packdb_at(p.db)->records;
+    out->skipped = rn_packdb_at(p.db)->skipped;
+    out->bytes = rn_packdb_bytes(p.db);
+    RN_GO(write_seal(&p, dir, out));
+    remove_state(dir);
+    out->seconds = rn_now() - t0;
+out:
+    tear_down(&p);
+    return rc;
+}

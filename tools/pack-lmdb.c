@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* pack-lmdb: images out of archives, a tree or a list into one sealed LMDB that Caffe, DALI and rn-train read. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "base/rn_log.h"
+#include "base/rn_opt.h"
+#include "data/rn_devkit.h"
+#include "data/rn_mean.h"
+#include "data/rn_pack.h"
+#include "data/rn_store.h"
+
+typedef struct settings {
+    const char *split, *list, *root, *resize, *encode, *mean;
+    int filter, on_bad, check;
+    uint64_t seed;
+    bool verify;
+    const char *src, *out; /* src: tree or RAW_DIR, NULL with --list */
+} settings;
+
+static volatile sig_atomic_t stop;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    stop = 1;
+}
+
+/* The first signal is honoured between two images; a second one kills as usual (nothing committed is lost either way). */
+static void catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+static int check_source(settings *s, const rn_opt_result *args)
+{
+    s->out = args->operands[args->noperands - 1];
+    s->src = args->noperands == 2 ? args->operands[0] : NULL;
+    if (!s->list != !s->root)
+        return rn_fail(RN_E_USAGE, "--list FILE and --root DIR go together");
+    if (s->list && s->src)
+        return rn_fail(RN_E_USAGE, "give either SRC or --list FILE --root DIR, not both");
+    if (s->list && s->split)
+        return rn_fail(RN_E_USAGE, "--split is for a folder of archives, not for a list");
+    if (!s->list && !s->src)
+        return rn_fail(RN_E_USAGE, "two operands are needed: SRC OUT.lmdb (or --list FILE --root DIR OUT.lmdb)");
+    if (s->split && strcmp(s->split, "train") != 0 && strcmp(s->split, "val") != 0)
+        return rn_fail(RN_E_USAGE, "--split %s: accepted are train, val", s->split);
+    if (s->verify && !s->split)
+        return rn_fail(RN_E_USAGE, "--verify is for archives: give --split train or --split val");
+    rn_raw_set raw;
+    if (s->src && !s->split && rn_raw_find(s->src, &raw) == 0 && (raw.train[0] || raw.val[0]))
+        return rn_fail(RN_E_USAGE, "%s: holds ILSVRC2012's archives: add --split train or --split val", s->src);
+    return RN_OK;
+}
+
+static int make_opts(const settings *s, bool shuffle, int jobs, rn_pack_opts *o)
+{
+    *o = (rn_pack_opts){.shuffle = shuffle, .seed = s->seed, .skip_bad = s->on_bad == 1, .jobs = jobs, .stop = &stop};
+    o->convert.filter = (enum rn_filter)s->filter;
+    o->convert.check_decode = s->check == 1;
+    RN_TRY(rn_convert_parse_size(s->resize, &o->convert));
+    const char *encode = s->encode ? s->encode : o->convert.size == RN_SIZE_NONE ? "keep" : "jpeg:95";
+    RN_TRY(rn_convert_parse_encode(encode, &o->convert));
+    return rn_convert_check(&o->convert);
+}
+
+static int open_inputs(const settings *s, rn_inputs **in)
+{
+    if (s->list)
+        return rn_inputs_open_list(s->list, s->root, in);
+    if (s->split)
+        return rn_inputs_open_raw(s->src, s->split, s->verify, in);
+    return rn_inputs_open_tree(s->src, in);
+}
+
+static int pack(const settings *s, const rn_pack_opts *o, const char *const *files, rn_pack_result *r)
+{
+    rn_inputs *in = NULL;
+    int rc;
+    if (s->split && !s->verify &&
+        rn_pack_is_done(s->out, o, strcmp(s->split, "train") == 0 ? "raw-train" : "raw-val", files, r))
+        return RN_OK;
+    RN_GO(open_inputs(s, &in));
+    if (in->passed_over)
+        rn_warn("%s: passed over %" PRIu32 " entries that are no .jpeg, .jpg or .png", s->src, in->passed_over);
+    RN_GO(rn_pack_run(in, o, s->out, r));
+    if (!r->already)
+        RN_GO(rn_pack_log(s->out, files, o, r));
+out:
+    rn_inputs_close(in);
+    return rc;
+}
+
+static int write_mean(const settings *s, int jobs)
+{
+    rn_store *store = NULL;
+    rn_mean m = {0};
+    int rc;
+    RN_GO(rn_store_open(s->out, 0, &store));
+    RN_GO(rn_mean_compute(store, jobs, &m));
+    RN_GO(rn_mean_write(&m, s->mean));
+    rn_info("%s: mean of %" PRIu32 " images, %dx%dx%d; by channel:", s->mean, rn_store_count(store), m.channels,
+            m.height, m.width);
+    for (int c = 0; c < m.channels && c < 4; c++)
+        rn_info("  %s %.6f", m.channels == 3 ? (const char *const[]){"blue ", "green", "red  "}[c] : "gray",
+                m.channel[c]);
+out:
+    free(m.data);
+    rn_store_close(store);
+    return rc;
+}
+
+static void print_result(const settings *s, const rn_pack_result *r, bool json)
+{
+    if (json) {
+        printf("{\"records\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"bytes\":%" PRIu64
+               ",\"seal\":\"%s\",\"seconds\":%.3f,\"already\":%s}\n",
+               r->records, r->skipped, r->bytes, r->seal, r->seconds, r->already ? "true" : "false");
+        return;
+    }
+    printf("%s: %s%" PRIu64 " records, %" PRIu64 " skipped, %" PRIu64 " bytes, seal %s\n", s->out,
+           r->already ? "already packed: " : "", r->records, r->skipped, r->bytes, r->seal);
+    if (r->skipped)
+        rn_warn("%" PRIu64 " bad images were left out: %s/skipped.txt says why", r->skipped, s->out);
+}
+
+static int run(settings *s, const rn_opt_spec *spec, const rn_opt_result *args)
+{
+    rn_pack_opts o;
+    rn_pack_result r = {0};
+    rn_raw_set raw = {0};
+    int jobs = rn_jobs(args->common.jobs);
+    RN_TRY(check_source(s, args));
+    RN_TRY(make_opts(s, rn_opt_seen(spec, args, "shuffle"), jobs, &o));
+    if (s->split)
+        RN_TRY(rn_raw_find(s->src, &raw));
+    const char *all[] = {strcmp(s->split ? s->split : "", "val") == 0 ? raw.val : raw.train, raw.devkit, raw.md5sums};
+    const char *files[4] = {NULL};
+    for (size_t i = 0, n = 0; i < 3; i++)
+        if (all[i][0])
+            files[n++] = all[i];
+    catch_signals();
+    RN_TRY(pack(s, &o, files, &r));
+    if (s->mean)
+        RN_TRY(write_mean(s, jobs));
+    print_result(s, &r, args->common.json);
+    return RN_OK;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const bad_words[] = {"fail", "skip", NULL}, *const check_words[] = {"markers", "decode", NULL};
+    settings s = {.resize = "none", .filter = RN_FILTER_BILINEAR};
+    const rn_opt rows[] = {
+        {RN_OPT_GROUP, "What is packed", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_TEXT, "split", "train|val", &s.split,
+         "SRC holds ILSVRC2012's archives: pack this one straight from the tar, without extracting it.", NULL, 0, 0},
+        {RN_OPT_TEXT, "list", "FILE", &s.list, "Lines \"path label\" as Caffe has them, in the list's order.", NULL, 0,
+         0},
+        {RN_OPT_TEXT, "root", "DIR", &s.root, "The folder in which the list's paths begin.", NULL, 0, 0},
+        {RN_OPT_FLAG, "verify", NULL, &s.verify,
+         "With --split: compute the archives' MD5 first (one more pass) and compare with MD5SUMS.", NULL, 0, 0},
+        {RN_OPT_GROUP, "What is stored", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_TEXT, "resize", "SIZE", &s.resize, "none, short:N (short side N), exact:WxH (warped, as in Caffe).",
+         NULL, 0, 0},
+        {RN_OPT_ENUM, "filter", "NAME", &s.filter, "How to resize; opencv-linear is Caffe's.", rn_filter_names, 0, 0},
+        {RN_OPT_TEXT, "encode", "FORM", &s.encode,
+         "keep (the file's own bytes), jpeg:QUALITY, or raw (planar BGR). Default: keep, or jpeg:95 with --resize.",
+         NULL, 0, 0},
+        {RN_OPT_UINT, "shuffle", "SEED", &s.seed,
+         "Shuffle the key order with this seed; without it the order is by path (or the list's).", NULL, 0, 0},
+        {RN_OPT_TEXT, "mean", "FILE", &s.mean, "Also write the mean image (Caffe's binaryproto); needs equal sizes.",
+         NULL, 0, 0},
+        {RN_OPT_GROUP, "Bad images", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_ENUM, "on-bad", "WHAT", &s.on_bad, "fail at the first one, or skip, list and count them.", bad_words, 0,
+         0},
+        {RN_OPT_ENUM, "check", "HOW", &s.check,
+         "With --encode keep: look at markers (readable header, an end), or decode every image.", check_words, 0, 0},
+    };
+    const rn_opt_spec spec = {
+        .tool = "pack-lmdb",
+        .synopsis = "SRC OUT.lmdb\n--list FILE --root DIR OUT.lmdb",
+        .summary = "Packs images into one sealed LMDB in Caffe's form. SRC is a tree <class>/<image>, or a folder of "
+                   "ILSVRC2012's archives with --split.",
+        .epilog =
+            "The same input and options give the same bytes at any --jobs. A pack that was interrupted in any way goes "
+            "on\n"
+            "when the same command runs again; a finished one is left alone. seal.json in OUT.lmdb is written last.\n"
+            "\n"
+            "With --split and --shuffle the archive is read at random: fine on an SSD or from memory, slow on a "
+            "single\n"
+            "hard disk (about 10 ms an image); extract first, or leave --shuffle out and let rn-train shuffle.\n"
+            "\n"
+            "Examples:\n"
+            "  pack-lmdb raw --split train --shuffle 2012 train.lmdb\n"
+            "  pack-lmdb raw --split val val.lmdb\n"
+            "  pack-lmdb tree/train small.lmdb --resize short:256 --encode jpeg:95\n"
+            "  pack-lmdb --list val.txt --root images caffe.lmdb --resize exact:256x256 --filter opencv-linear "
+            "--encode raw "
+            "--mean mean.binaryproto\n"
+            "Exit status: 0 done (or was already), 1 failed, 2 misuse, 3 nothing to pack.",
+        .opts = rows,
+        .nopts = sizeof rows / sizeof *rows,
+        .min_operands = 1,
+        .max_operands = 2,
+    };
+    rn_opt_result args = {0};
+    int rc = rn_opt_parse(&spec, argc, argv, &args);
+    if (rc == RN_OK)
+        rc = run(&s, &spec, &args);
+    if (rc < 0)
+        rn_error("%s", rn_error_text());
+    rn_opt_free(&args);
+    return rc < 0 ? rn_exit_code(rc) : RN_EXIT_DONE;
+}
