@@ -70,15 +70,29 @@ static int fail_mdb(const rn_packdb *db, int err, const char *what)
 
 /* ---- the folder --------------------------------------------------------------------------------------------- */
 
-static int folder_is_empty(const char *dir, bool *empty)
+/* What an atomic write of ours leaves when it is killed. */
+static bool is_leftover(const char *name)
+{
+    static const char *const ours[] = {RN_PACK_STATE ".tmp.", RN_SEAL_FILE ".tmp.", "skipped.txt.tmp.", "pack.log.json.tmp."};
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (strncmp(name, ours[i], strlen(ours[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Removes our leftovers and tells whether anything else is there. */
+static int tidy_folder(const char *dir, bool *empty)
 {
     DIR *d = opendir(dir);
     if (!d)
         return rn_fail_errno(errno, "%s", dir);
     *empty = true;
-    for (const struct dirent *e = readdir(d); e; e = readdir(d))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
+        if (is_leftover(e->d_name))
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+        else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             *empty = false;
+    }
     closedir(d);
     return RN_OK;
 }
@@ -93,7 +107,7 @@ static int prepare_folder(const char *dir, const char *journal, const char *what
         bool empty = false;
         if (!S_ISDIR(st.st_mode))
             return rn_fail(RN_E_USAGE, "%s: exists and is not a folder; name another one", dir);
-        RN_TRY(folder_is_empty(dir, &empty));
+        RN_TRY(tidy_folder(dir, &empty));
         if (!empty)
             return rn_fail(RN_E_USAGE, "%s: the folder holds something else and will not be touched; name another one",
                            dir);

@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# pack-lmdb: the same bytes at any --jobs and after any kill, every source, every way of going wrong.
+. "$RNKIT_TESTS/tap.sh"
+export PATH=$RNKIT_BIN:$PATH LC_ALL=C
+
+seal_of() { sed -n 's/.*"seal":"\([0-9a-f]*\)".*/\1/p'; }
+content() { sed -n 's/^ "content_sha256": "\(.*\)",$/\1/p' "$1/seal.json"; }
+same_set() { cmp "$1/data.mdb" "$2/data.mdb" && cmp "$1/seal.json" "$2/seal.json"; }
+
+mkilsvrc --synthetic 5 --train-per-class 700 --val 60 --size 40x32 --vary 30 --seed 7 raw --quiet >&2 || exit 1
+mkdir -p tree/train
+tar -xf raw/ILSVRC2012_img_train.tar -C tree
+for t in tree/*.tar; do
+    d=tree/train/$(basename "$t" .tar)
+    mkdir "$d" && tar -xf "$t" -C "$d" && rm "$t"
+done
+
+# ---- the same bytes --------------------------------------------------------------------------------------------
+exits "packs train from the archives" 0 pack-lmdb raw --split train --shuffle 3 j1.lmdb --jobs 1 --json
+check "prints the promised keys" grep -qE '^\{"records":3500,"skipped":0,"bytes":[0-9]+,"seal":"[0-9a-f]{64}","seconds":[0-9.]+,' out.txt
+check "the seal printed is the file's SHA-256" [ "$(seal_of <out.txt)" = "$(sha256sum <j1.lmdb/seal.json | cut -d' ' -f1)" ]
+for j in 2 5; do
+    exits "packs with --jobs $j" 0 pack-lmdb raw --split train --shuffle 3 j$j.lmdb --jobs $j
+    check "--jobs $j gives the same files" same_set j1.lmdb j$j.lmdb
+done
+exits "resized and re-encoded, --jobs 1" 0 pack-lmdb raw --split train --resize short:24 e1.lmdb --jobs 1
+exits "resized and re-encoded, --jobs 5" 0 pack-lmdb raw --split train --resize short:24 e5.lmdb --jobs 5
+check "re-encoding gives the same files at any --jobs" same_set e1.lmdb e5.lmdb
+check "a journal does not stay behind" [ ! -e j1.lmdb/pack.state ]
+check "no path of this machine in the seal" bash -c '! grep -q "$PWD" j1.lmdb/seal.json'
+
+exits "a second time: nothing to do" 0 pack-lmdb raw --split train --shuffle 3 j2.lmdb
+check "and it says so" grep -q '^j2.lmdb: already packed: 3500 records' out.txt
+touch raw/ILSVRC2012_img_train.tar
+exits "also when only the archive's time changed" 0 pack-lmdb raw --split train --shuffle 3 j2.lmdb --json
+check "and it says so in JSON" grep -q '"already":true' out.txt
+exits "other options for a finished set" 2 pack-lmdb raw --split train --shuffle 4 j2.lmdb
+says "names the remedy" "Name another folder, or delete this one"
+exits "another seed" 0 pack-lmdb raw --split train --shuffle 4 s4.lmdb
+check "gives another order" [ "$(content j1.lmdb)" != "$(content s4.lmdb)" ]
+
+# ---- a tree, a list -----------------------------------------------------------------------------------------------
+exits "packs the extracted tree" 0 pack-lmdb tree/train tree.lmdb --shuffle 3
+check "the tree has the archive's content" [ "$(content tree.lmdb)" = "$(content j1.lmdb)" ]
+(cd tree/train && n=0 && for d in *; do for f in "$d"/*; do echo "$f $n"; done; n=$((n + 1)); done) >train.txt
+exits "packs a list" 0 pack-lmdb --list train.txt --root tree/train list.lmdb --shuffle 3
+check "the list has the archive's content" [ "$(content list.lmdb)" = "$(content j1.lmdb)" ]
+head -n 3 train.txt >short.txt
+printf 'n00000000/missing.JPEG 0\n' >>short.txt
+exits "a list with a missing file" 1 pack-lmdb --list short.txt --root tree/train missing.lmdb
+says "names the file" "missing.JPEG"
+exits "--on-bad skip leaves it out" 0 pack-lmdb --list short.txt --root tree/train missing.lmdb --on-bad skip
+check "counts it" grep -q '3 records, 1 skipped' out.txt
+check "lists it" grep -q "^n00000000/missing.JPEG	" missing.lmdb/skipped.txt
+printf 'a.JPEG 1 \n' >blank.txt
+exits "a blank at a line's end" 1 pack-lmdb --list blank.txt --root tree/train blank.lmdb
+says "is named with its line" "blank.txt:1"
+
+# ---- labels of val ----------------------------------------------------------------------------------------------
+mkilsvrc --synthetic 5 --train-per-class 2 --val 60 --size 40x32 --seed 7 --truth truth.txt raw2 --quiet >&2
+exits "packs val" 0 pack-lmdb raw2 --split val val.lmdb
+if command -v mdb_dump >/dev/null; then
+    # Key and label of every record as LMDB's own tool prints them: an encoded Datum ends in 28 <label> 38 01, "(\058\01".
+    mdb_dump -p val.lmdb | sed '1,/^HEADER=END/d; /^DATA=END/d' | paste - - |
+        sed 's/^ [0-9]*_\([^\t]*\)\t.*(\\0\([0-9]\)8\\01$/\1 \2/' >labels.txt
+    cut -d' ' -f1,2 truth.txt | sort >want.txt
+    check "every label of val is the truth's" cmp labels.txt want.txt
+    mdb_stat j1.lmdb >stat.txt
+    check "mdb_stat counts the records" grep -q 'Entries: 3500' stat.txt
+else
+    skip "every label of val is the truth's" "no mdb_dump (package lmdb-utils)"
+    skip "mdb_stat counts the records" "no mdb_stat (package lmdb-utils)"
+fi
+
+# ---- kill -9 --------------------------------------------------------------------------------------------------
+kills=0
+for ms in 012 020 030 040 050 025 060 035; do
+    pack-lmdb raw --split train --shuffle 3 --jobs 2 killed.lmdb >/dev/null 2>&1 &
+    p=$!
+    sleep 0.$ms
+    kill -9 $p 2>/dev/null
+    wait $p 2>/dev/null
+    [ $? = 137 ] && kills=$((kills + 1))
+done
+echo "# killed $kills times, $(grep -c '^at' killed.lmdb/pack.state 2>/dev/null || echo 0) batches were done"
+mkdir -p early && : >early/pack.state.tmp.1 # killed while the journal was first written
+exits "goes on where not even the journal was whole" 0 pack-lmdb raw --split val early
+exits "goes on after kill -9" 0 pack-lmdb raw --split train --shuffle 3 killed.lmdb
+check "killed and undisturbed are the same files" same_set j1.lmdb killed.lmdb
+exits "a pack stopped between two batches" 1 bash -c 'ulimit -f 6000; exec pack-lmdb raw --split train --shuffle 3 full.lmdb'
+says "disk full is said in one line" "make room, then run the same command"
+check "and only one" [ "$(wc -l <err.txt)" = 1 ]
+check "it has a journal" [ -e full.lmdb/pack.state ]
+exits "other options for an unfinished set" 2 pack-lmdb raw --split train --shuffle 4 full.lmdb
+says "names the remedy" "delete the folder"
+exits "goes on after the disk was full" 0 pack-lmdb raw --split train --shuffle 3 full.lmdb
+says "from the last batch" "going on after"
+check "and ends in the same files" same_set j1.lmdb full.lmdb
+
+# ---- bad input ----------------------------------------------------------------------------------------------------
+mkdir -p other && echo keep >other/file
+exits "a folder that is not ours" 2 pack-lmdb tree/train other
+check "is left alone" [ "$(ls other)" = file ]
+exits "no class folder" 3 pack-lmdb other x.lmdb
+exits "archives without --split" 2 pack-lmdb raw x.lmdb
+says "are pointed out" "--split train or --split val"
+exits "no such folder" 1 pack-lmdb nowhere x.lmdb
+exits "an unknown option" 2 pack-lmdb tree/train x.lmdb --shufle 3
+says "suggests the known one" "--shuffle"
+exits "keep and a size" 2 pack-lmdb tree/train x.lmdb --resize short:24 --encode keep
+exits "a size that is none" 2 pack-lmdb tree/train x.lmdb --resize exact:24
+says "lists the sizes" "none, short:N, exact:WxH"
+exits "an encoding that is none" 2 pack-lmdb tree/train x.lmdb --encode jpeg:101
+says "lists the encodings" "keep, raw, jpeg:QUALITY"
+check "misuse leaves nothing behind" [ ! -e x.lmdb ]
+
+mkdir cut && cp raw/*.gz cut && head -c 700000 raw/ILSVRC2012_img_train.tar >cut/ILSVRC2012_img_train.tar
+exits "an archive cut short" 1 pack-lmdb cut --split train x.lmdb
+says "is named" "ILSVRC2012_img_train.tar"
+head -c $(($(wc -c <raw/ILSVRC2012_img_train.tar) - 10240)) raw/ILSVRC2012_img_train.tar >cut/ILSVRC2012_img_train.tar
+exits "an archive without its end" 1 pack-lmdb cut --split train x.lmdb
+says "is cut short" "cut short"
+yes "this is text" | head -n 4000 >cut/ILSVRC2012_img_train.tar
+exits "text as an archive" 1 pack-lmdb cut --split train x.lmdb
+says "is no tar" "not a tar archive"
+gzip -c raw/ILSVRC2012_img_train.tar >cut/ILSVRC2012_img_train.tar
+exits "a compressed train archive" 1 pack-lmdb cut --split train x.lmdb
+says "must be plain" "decompress it first"
+cp raw2/ILSVRC2012_img_val.tar cut && mkilsvrc --synthetic 5 --train-per-class 2 --val 50 --seed 9 raw3 --quiet >&2
+cp raw3/*.gz cut
+exits "a devkit of another set" 1 pack-lmdb cut --split val x.lmdb
+says "does not match" "devkit"
+cp raw/ILSVRC2012_img_train.tar cut
+exits "train counts that are not the devkit's" 1 pack-lmdb cut --split train x.lmdb
+says "do not match" "devkit"
+check "bad archives leave nothing behind" [ ! -e x.lmdb ]
+mkdir wrong && cp raw/* wrong && sed 's/^....../000000/' raw/MD5SUMS >wrong/MD5SUMS
+exits "--verify finds a wrong MD5" 1 pack-lmdb wrong --split val x.lmdb --verify
+says "and says which" "MD5SUMS says 000000"
+exits "--verify with the right one" 0 pack-lmdb raw --split val verified.lmdb --verify
+check "the seal says computed" grep -q '"md5_from": "computed"' verified.lmdb/seal.json
+check "the seal says declared" grep -q '"md5_from": "declared"' j1.lmdb/seal.json
+
+cp -r tree/train bad
+one=$(find bad -name '*.JPEG' | sort | sed -n 40p)
+two=$(find bad -name '*.JPEG' | sort | sed -n 1500p)
+head -c $(($(wc -c <"$one") / 2)) "$one" >half && cp half "$one"
+echo "no picture" >"$two"
+exits "a JPEG cut short" 1 pack-lmdb bad bad.lmdb --jobs 4
+says "is named" "${one#bad/}"
+says "with the way out" "--on-bad skip"
+exits "goes on with --on-bad skip" 0 pack-lmdb bad bad.lmdb --on-bad skip
+check "skips two" grep -q '3498 records, 2 skipped' out.txt
+check "and lists both" [ "$(wc -l <bad.lmdb/skipped.txt)" = 2 ]
+check "the seal counts them" grep -q '^ "skipped": 2,' bad.lmdb/seal.json
+exits "from the start with skip and decoding" 0 pack-lmdb bad bad2.lmdb --on-bad skip --check decode
+check "finds the same two" cmp <(cut -f1 bad.lmdb/skipped.txt) <(cut -f1 bad2.lmdb/skipped.txt)
+check "and packs the same content" [ "$(content bad.lmdb)" = "$(content bad2.lmdb)" ]
+
+# ---- raw and mean ---------------------------------------------------------------------------------------------
+exits "raw at one size, with its mean" 0 pack-lmdb tree/train raw.lmdb --resize exact:32x24 --filter opencv-linear --encode raw --mean mean.binaryproto
+check "the mean is a 3x24x32 BlobProto" [ "$(head -c 11 mean.binaryproto | od -An -tx1 | tr -d ' \n')" = "08011003181820202a8048" ]
+check "of 9,216 bytes of floats" [ "$(wc -c <mean.binaryproto)" = $((11 + 9216)) ]
+exits "a mean of unequal sizes" 1 pack-lmdb tree/train keep.lmdb --mean m.binaryproto
+says "is refused with the remedy" "--resize exact:WxH"
+check "and not written" [ ! -e m.binaryproto ]
+
+exits "help" 0 pack-lmdb --help
+finish
