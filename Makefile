@@ -140,6 +140,13 @@ $(B)/%.o: %.c | $(GEN_H)
 	$(call SAY,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ROOM_CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
 
+# The lists of shapes go into rn-bench as strings: an installed binary needs no files.
+SHAPES := $(sort $(wildcard bench/shapes/*.shapes))
+$(B)/gen/bench_shapes.inc: $(SHAPES)
+	@mkdir -p $(@D)
+	@for f in $^; do printf '{"%s",\n' "$$(basename $$f .shapes)"; sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $$f; echo '},'; done > $@
+$(B)/bench/bench_shapes.o: $(B)/gen/bench_shapes.inc
+
 $(B)/librnkit.a: $(LIB_OBJ)
 	@rm -f $@
 	$(call SAY,AR,$@)

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* rn-bench: the commands. */
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_log.h"
+#include "base/rn_opt.h"
+#include "bench.h"
+
+static const struct {
+    const char *name;
+    int (*main)(int argc, char **argv);
+} commands[] = {
+    {"conv", bench_conv_main},
+    {"peak", bench_peak_main},
+};
+
+static int top(int argc, char **argv)
+{
+    const rn_opt_spec spec = {
+        .tool = "rn-bench",
+        .synopsis = "conv [OPTION...]\npeak [OPTION...]",
+        .summary = "Benchmarks this machine. `rn-bench COMMAND --help` tells more.",
+        .epilog = "Commands:\n"
+                  "  conv   convolutions: every algorithm verified, then timed\n"
+                  "  peak   the machine's f32 ceiling\n"
+                  "\n"
+                  "Exit: 0 done, 1 a result was wrong, 2 usage, 3 nothing was selected, 77 a device is absent.",
+        .max_operands = 1,
+    };
+    rn_opt_result res = {0};
+    int rc = rn_opt_parse(&spec, argc, argv, &res);
+
+    if (rc == 0 && res.noperands)
+        rc = rn_fail(RN_E_USAGE, "command '%s': unknown; accepted: conv, peak", res.operands[0]);
+    else if (rc == 0)
+        rc = rn_fail(RN_E_USAGE, "no command given; accepted: conv, peak (see --help)");
+    rn_opt_free(&res);
+    return rc < 0 ? rc : 0;
+}
+
+int main(int argc, char **argv)
+{
+    int rc = 0;
+    bool found = false;
+
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            rc = commands[i].main(argc - 1, argv + 1);
+            found = true;
+        }
+    }
+    if (!found)
+        rc = top(argc, argv);
+    if (rc < 0)
+        rn_error("%s", rn_error_text());
+    return rn_exit_code(rc);
+}

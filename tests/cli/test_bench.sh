@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# rn-bench: selection, refusals, verification and the JSON keys that scripts read. Nothing here depends on a time.
+. "$RNKIT_TESTS/tap.sh"
+PATH=$RNKIT_BIN:$PATH
+small="--case mb1ic3ih9oc5kh3ph1 --rounds 2 --threads 1"
+
+exits "no command is misuse" 2 rn-bench
+says "... and the commands are listed" "accepted: conv, peak"
+exits "an unknown command is misuse" 2 rn-bench nosuch
+exits "help" 0 rn-bench conv --help
+exits "an unknown net is misuse" 2 rn-bench conv --net resnet19
+says "... and the nets are listed" "resnet18, "
+exits "an unknown direction is misuse" 2 rn-bench conv --dir sideways
+exits "a descriptor without ic is misuse" 2 rn-bench conv --case ih9oc5kh3
+says "... and the missing field is named" "'ic' is missing"
+exits "an impossible shape is refused" 1 rn-bench conv --case ic3ih2oc5kh5
+exits "two lists at once are misuse" 2 rn-bench conv --net resnet18 --case ic3ih9oc5kh3
+exits "a missing list is a failure" 1 rn-bench conv --shapes nosuch.shapes
+# shellcheck disable=SC2086
+{
+    exits "an empty selection exits 3" 3 rn-bench conv $small --algo 'nosuch:*'
+    exits "one case in all directions" 0 rn-bench conv $small --algo 'cpu:*' --json
+}
+check "... gives three lines" test "$(wc -l <out.txt)" = 3
+check "... all verified" test "$(grep -c '"verified":true' out.txt)" = 3
+for key in case dir dtype algo threads ms ms_iqr gflops flop_convention peak_pct verified; do
+    check "... with the key $key" test "$(grep -c "\"$key\":" out.txt)" = 3
+done
+check "... in the named convention" grep -q '"flop_convention":"padding-counted"' out.txt
+check "... and the whole descriptor" grep -q '"case":"mb1ic3ih9oc5oh9kh3sh1ph1"' out.txt
+
+# shellcheck disable=SC2086
+exits "a capped instruction set" 0 rn-bench conv $small --isa portable --dir fwd --flops inbounds
+check "... is told" grep -q 'portable' out.txt
+check "... as is the FLOP convention" grep -q 'inbounds' out.txt
+if rn-bench --version | grep -q '^oneDNN: yes'; then
+    # shellcheck disable=SC2086
+    exits "only a refusal exits 3" 3 rn-bench conv $small --isa portable --dir fwd --algo 'onednn:*'
+    check "... and prints the reason" grep -q 'refused: .*instruction set' out.txt
+else
+    skip "only a refusal exits 3" "built without oneDNN"
+fi
+
+cat >own.shapes <<'EOF'
+# two layers
+mb1ic3ih9oc5kh3ph1_nfirst *2 fwd,bwd_w
+mb1ic5ih9oc4kh1sh2_nsecond # no count
+EOF
+exits "a list of one's own" 0 rn-bench conv --shapes own.shapes --mb 2 --rounds 1 --threads 1 --algo 'cpu:im2col' --json
+check "... keeps to its directions" test "$(grep -c . out.txt)" = 5
+check "... takes --mb" test "$(grep -c '"case":"mb2' out.txt)" = 5
+check "... and counts" test "$(grep -c '"count":2' out.txt)" = 2
+echo "mb1ic3ih9oc5kh3ph1 *x" >bad.shapes
+exits "a bad count is a failure" 1 rn-bench conv --shapes bad.shapes
+says "... at its line" "bad.shapes:1"
+
+exits "peak" 0 rn-bench peak --threads 1 --json
+check "... is a number above 0" grep -Eq '"gflops": [1-9]' out.txt
+finish
