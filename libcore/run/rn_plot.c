@@ -23,7 +23,7 @@ extern char **environ;
 static int put_frame(rn_buf *b, const rn_plot *p)
 {
     RN_TRY(rn_buf_printf(b,
-                         "set terminal svg size 640,300 dynamic font 'sans-serif,12'\n"
+                         "set terminal svg size 540,290 dynamic font 'sans-serif,13'\n"
                          "set border %d lc rgb '#010101'\n"
                          "set grid ytics lt 1 lw 0.6 lc rgb '#020202'\n"
                          "set tics nomirror scale 0.4 tc rgb '#010101'\n"
@@ -50,7 +50,7 @@ static int put_series(rn_buf *b, const rn_plot_series *s)
 
 static int put_bars(rn_buf *b, const rn_plot_series *s)
 {
-    return rn_buf_printf(b, ", '-' with yerrorbars lw 1.2 pt 0 lc rgb '#0%d0%d0%d' notitle", s->colour + 2,
+    return rn_buf_printf(b, ", '-' with vectors nohead lw 1.2 lc rgb '#0%d0%d0%d' notitle", s->colour + 2,
                          s->colour + 2, s->colour + 2);
 }
 
@@ -59,8 +59,10 @@ static int put_data(rn_buf *b, const rn_plot_series *s, bool bars)
     for (int i = 0; i < s->n; i++) {
         if (!isfinite(s->y[i]))
             continue;
-        RN_TRY(rn_buf_printf(b, "%.10g %.10g", s->x[i], s->y[i]));
-        RN_TRY(bars ? rn_buf_printf(b, " %.10g\n", s->err[i]) : rn_buf_printf(b, "\n"));
+        if (bars)
+            RN_TRY(rn_buf_printf(b, "%.10g %.10g 0 %.10g\n", s->x[i], s->y[i] - s->err[i], 2 * s->err[i]));
+        else
+            RN_TRY(rn_buf_printf(b, "%.10g %.10g\n", s->x[i], s->y[i]));
     }
     return rn_buf_printf(b, "e\n");
 }

@@ -162,7 +162,7 @@ static void tile(rn_report *r, const char *class, const char *value, const char 
 
 static void tiles(rn_report *r, const totals *t)
 {
-    char a[64], b[64], c[96], n[48];
+    char a[64], b[64], c[160], n[48];
     rn_html_raw(&r->h, "<div class=tiles>\n");
     if (r->last_eval) {
         snprintf(a, sizeof a, "%.2f %%", rn_report_num(r->last_eval, "top1"));
@@ -185,13 +185,21 @@ static void tiles(rn_report *r, const totals *t)
     rn_html_raw(&r->h, "</div>\n");
 }
 
+/* "resnet18" as people write it. */
+static void put_arch(rn_report *r, const char *arch)
+{
+    bool known = strncmp(arch, "resnet", 6) == 0;
+    rn_html_raw(&r->h, known ? "ResNet-" : "");
+    rn_html_text(&r->h, known ? arch + 6 : arch);
+}
+
 static void headline(rn_report *r, const totals *t)
 {
     const json_t *recipe = json_object_get(r->run, "recipe"), *data = json_object_get(r->run, "data");
     const json_t *train = json_object_get(data, "train");
     char n[48];
     rn_html_raw(&r->h, "<header><div>\n<p class=kicker>rnkit training report</p>\n<h1>");
-    rn_html_text(&r->h, rn_report_str(recipe, "arch"));
+    put_arch(r, rn_report_str(recipe, "arch"));
     rn_html_fmt(&r->h, " on %s images of %d classes</h1>\n", rn_html_count((int64_t)rn_report_num(train, "records"), n),
                 (int)rn_report_num(train, "classes"));
     rn_html_raw(&r->h, "<p class=lead>");
@@ -200,7 +208,7 @@ static void headline(rn_report *r, const totals *t)
     rn_html_fmt(&r->h, ", %d threads. ", (int)rn_report_num(json_object_get(r->run, "machine"), "threads"));
     if (t->epoch < atof(rn_report_str(recipe, "epochs")))
         rn_html_raw(&r->h, "<b>This run is not finished.</b> ");
-    if (r->best && r->best != r->last_eval)
+    if (r->best && rn_report_num(r->best, "top1") > rn_report_num(r->last_eval, "top1"))
         rn_html_fmt(&r->h, "The accuracy is that of the newest weights, not of the best: epoch %d had %.2f %%.",
                     (int)rn_report_num(r->best, "epoch"), rn_report_num(r->best, "top1"));
     rn_html_raw(&r->h, "</p>\n");
@@ -276,21 +284,26 @@ static void speed(rn_report *r, const totals *t)
     rn_report_shut(r);
 }
 
-static void pairs_of(rn_report *r, const json_t *o)
+static void settings_of(rn_report *r, const json_t *o)
 {
     const char *key;
     json_t *v;
-    rn_html_raw(&r->h, "<table class=pairs><tbody>\n");
-    json_object_foreach((json_t *)(uintptr_t)o, key, v) rn_html_pair(&r->h, key, json_string_value(v));
-    rn_html_raw(&r->h, "</tbody></table>\n");
+    rn_html_raw(&r->h, "<dl>\n");
+    json_object_foreach((json_t *)(uintptr_t)o, key, v)
+    {
+        rn_html_raw(&r->h, "<div>");
+        rn_html_tag(&r->h, "dt", key);
+        rn_html_tag(&r->h, "dd", json_string_value(v));
+        rn_html_raw(&r->h, "</div>\n");
+    }
+    rn_html_raw(&r->h, "</dl>\n");
 }
 
 static void recipe(rn_report *r)
 {
     rn_report_open(r, "recipe", "Recipe");
-    rn_html_raw(&r->h, "<div class=cols>");
-    pairs_of(r, json_object_get(r->run, "recipe"));
-    rn_html_raw(&r->h, "</div>\n<p class=note>Started by <code>");
+    settings_of(r, json_object_get(r->run, "recipe"));
+    rn_html_raw(&r->h, "<p class=note>Started by <code>");
     rn_html_text(&r->h, rn_report_str(r->run, "command"));
     rn_html_raw(&r->h, "</code></p>");
     rn_report_shut(r);
@@ -415,7 +428,7 @@ static int page(rn_report *r, const char *extra)
     const totals t = add_up(r);
     rn_html_raw(&r->h, "<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8>\n<meta name=viewport "
                        "content=\"width=device-width,initial-scale=1\">\n<title>rnkit: ");
-    rn_html_text(&r->h, rn_report_str(json_object_get(r->run, "recipe"), "arch"));
+    put_arch(r, rn_report_str(json_object_get(r->run, "recipe"), "arch"));
     rn_html_raw(&r->h, " training report</title>\n<style>\n");
     rn_html_raw(&r->h, rn_report_css);
     rn_html_raw(&r->h, "</style></head>\n<body>\n");

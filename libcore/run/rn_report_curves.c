@@ -70,7 +70,7 @@ static rn_plot_series line(const char *title, enum rn_plot_style style, int colo
 
 static void loss_figure(rn_report *r, const points *train, const points *val)
 {
-    const rn_plot_series s[] = {line("training", RN_PLOT_THIN, 1, train), line("validation", RN_PLOT_POINTS, 2, val)};
+    const rn_plot_series s[] = {line("train", RN_PLOT_THIN, 1, train), line("val", RN_PLOT_POINTS, 2, val)};
     rn_plot p = {.id = "loss", .label = "Loss over the epochs", .xlabel = "epoch", .ylabel = "", .series = s};
     p.nseries = val->n ? 2 : 1;
     figure(r, "Loss", &p);
@@ -78,9 +78,9 @@ static void loss_figure(rn_report *r, const points *train, const points *val)
 
 static void accuracy_figure(rn_report *r, const points *train, const points *top1, const points *top5, const points *se)
 {
-    rn_plot_series s[] = {line("training top-1", RN_PLOT_THIN, 1, train),
-                          line("validation top-1, with its standard error", RN_PLOT_POINTS, 2, top1),
-                          line("top-5", RN_PLOT_POINTS, 3, top5)};
+    rn_plot_series s[] = {line("train top-1", RN_PLOT_THIN, 1, train),
+                          line("val top-1 and its s.e.", RN_PLOT_POINTS, 2, top1),
+                          line("val top-5", RN_PLOT_POINTS, 3, top5)};
     rn_plot p = {
         .id = "acc", .label = "Accuracy over the epochs", .xlabel = "epoch", .ylabel = "per cent", .series = s};
     s[1].err = se->n == top1->n ? se->y : NULL;

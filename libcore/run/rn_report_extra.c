@@ -132,7 +132,7 @@ static void pairs(rn_report *r, const json_t *o)
 
 static void known(rn_report *r, const kind *k, const json_t *rows, const char *name)
 {
-    char title[256];
+    char title[PATH_MAX + 64];
     snprintf(title, sizeof title, "%s: %s", k->title, name);
     rn_report_open(r, "extra", title);
     if (k->columns[0])
