@@ -76,9 +76,7 @@ static json_t *version_lines(void)
 static json_t *choice_object(const rn_net_choice *c)
 {
     const rn_conv_desc *d = &c->desc;
-    char shape[96];
-    snprintf(shape, sizeof shape, "mb%dic%dih%dow%doc%dkh%dsh%dph%d", d->mb, d->ic, d->ih, d->ow, d->oc, d->kh, d->sh,
-             d->ph);
+    char shape[128];
     json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:f}", "layer", c->layer, "dir", rn_conv_dir_name(c->dir), "case",
                           shape, "algo", c->choice.algo->name, "gflop", rn_conv_flops(d, false) / 1e9);
     if (c->choice.ms > 0)
