@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_pool.h"
+#include "base/rn_progress.h"
+#include "data/rn_seal.h"
+#include "data/rn_store.h"
+#include "data/rn_verify.h"
+#include "data/rn_verify_image.h"
+
+/* Record digests are computed by all workers, a window of records at a time, and then chained in key order. */
+enum { WINDOW = 1 << 15, TASK_RECORDS = 256 };
+
+typedef struct walker {
+    rn_store *store;
+    const rn_seal *seal;
+    bool decode;
+    rn_pool *pool;
+    rn_progress *bar;
+    rn_image *scratch; /* one a worker */
+    rn_image_counts counts;
+    rn_verify_set *set;
+    uint32_t first; /* of the window */
+    char (*hex)[RN_DIGEST_HEX_MAX];
+    _Atomic uint64_t *per_class;
+} walker;
+
+typedef struct task {
+    walker *w;
+    uint32_t from, to;
+} task;
+
+static void check_record(walker *w, const rn_record *r, rn_image *scratch)
+{
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", (int)(r->key_n < 200 ? r->key_n : 200), r->key);
+    if (r->label < 0 || r->label >= w->seal->nclasses)
+        rn_findings_add(&w->set->bad, "%s: label %d, the seal has %d classes", name, r->label, w->seal->nclasses);
+    else
+        w->per_class[r->label]++;
+    if (r->encoded) {
+        rn_verify_image(r->data, r->data_n, name, w->decode, scratch, &w->counts, w->set);
+        return;
+    }
+    w->counts.images++;
+    w->counts.bytes += r->data_n;
+    w->counts.decoded += w->decode; /* raw pixels need none */
+    if (r->channels <= 0 || r->height <= 0 || r->width <= 0 ||
+        (uint64_t)r->channels * (uint64_t)r->height * (uint64_t)r->width != r->data_n)
+        rn_findings_add(&w->set->bad, "%s: %zu bytes for %dx%dx%d pixels", name, r->data_n, r->channels, r->height,
+                        r->width);
+}
+
+static int look_at(walker *w, rn_store_txn *txn, uint32_t i, rn_image *scratch)
+{
+    rn_record r;
+    rn_stored s;
+    RN_TRY(rn_store_get_stored(txn, i, &s));
+    RN_TRY(rn_chain_record(s.key, s.key_n, s.value, s.value_n, w->hex[i - w->first]));
+    if (rn_store_get(txn, i, &r) < 0)
+        rn_findings_add(&w->set->bad, "%s", rn_error_text());
+    else
+        check_record(w, &r, scratch);
+    return RN_OK;
+}
+
+static int look(void *arg, int worker)
+{
+    task *t = arg;
+    rn_store_txn *txn;
+    RN_TRY(rn_store_begin(t->w->store, &txn));
+    int rc = RN_OK;
+    for (uint32_t i = t->from; i < t->to && rc == RN_OK; i++)
+        rc = look_at(t->w, txn, i, &t->w->scratch[worker]);
+    rn_store_end(txn);
+    rn_progress_add(t->w->bar, t->to - t->from);
+    return rc;
+}
+
+static int look_through_window(walker *w, uint32_t n, char chain[RN_DIGEST_HEX_MAX])
+{
+    static const uint32_t step = TASK_RECORDS;
+    task tasks[WINDOW / TASK_RECORDS];
+    int rc = RN_OK;
+    for (uint32_t i = 0, k = 0; i < n && rc == RN_OK; i += step, k++) {
+        tasks[k] = (task){w, w->first + i, w->first + (n - i < step ? n : i + step)};
+        rc = rn_pool_submit(w->pool, look, &tasks[k]);
+    }
+    int waited = rn_pool_wait(w->pool);
+    if (rc < 0 || waited < 0)
+        return rc < 0 ? rc : waited;
+    for (uint32_t i = 0; i < n; i++)
+        RN_TRY(rn_chain_add(chain, w->hex[i]));
+    return RN_OK;
+}
+
+static int take_classes(walker *w)
+{
+    rn_verify_set *s = w->set;
+    s->class = calloc((size_t)w->seal->nclasses + 1, sizeof *s->class);
+    if (!s->class)
+        return rn_fail(RN_E_NOMEM, "out of memory");
+    s->classes = w->seal->nclasses;
+    for (int c = 0; c < s->classes; c++) {
+        snprintf(s->class[c].name, sizeof s->class[c].name, "%.60s", w->seal->classes[c].wnid);
+        s->class[c].images = w->per_class[c];
+        if (w->per_class[c] != w->seal->classes[c].records)
+            rn_findings_add(&s->bad, "%s: class %s has %llu records, its seal says %llu", rn_store_path(w->store),
+                            w->seal->classes[c].wnid, (unsigned long long)w->per_class[c],
+                            (unsigned long long)w->seal->classes[c].records);
+    }
+    return RN_OK;
+}
+
+static int look_through(walker *w)
+{
+    char chain[RN_DIGEST_HEX_MAX];
+    uint32_t n = rn_store_count(w->store);
+    rn_chain_start(chain);
+    for (w->first = 0; w->first < n; w->first += WINDOW)
+        RN_TRY(look_through_window(w, n - w->first < WINDOW ? n - w->first : WINDOW, chain));
+    RN_TRY(take_classes(w));
+    if (strcmp(chain, w->seal->content_sha256) != 0)
+        rn_findings_add(&w->set->bad, "%s: its records' digest is %s, the seal says %s: pack it again",
+                        rn_store_path(w->store), chain, w->seal->content_sha256);
+    return RN_OK;
+}
+
+int rn_verify_lmdb(const char *path, bool decode, int jobs, rn_verify_set *out)
+{
+    int rc;
+    walker w = {.decode = decode, .set = out};
+    memset(out, 0, sizeof *out);
+    rn_findings_init(&out->bad);
+    rn_findings_init(&out->notes);
+    RN_TRY(rn_store_open(path, 0, &w.store));
+    w.seal = rn_store_seal(w.store);
+    snprintf(out->digest, sizeof out->digest, "%s", rn_store_seal_digest(w.store));
+    w.scratch = calloc((size_t)jobs, sizeof *w.scratch);
+    w.hex = malloc(WINDOW * sizeof *w.hex);
+    w.per_class = calloc((size_t)w.seal->nclasses + 1, sizeof *w.per_class);
+    if (!w.scratch || !w.hex || !w.per_class)
+        RN_GO(rn_fail(RN_E_NOMEM, "%s: out of memory", path));
+    if (rn_store_count(w.store) == 0)
+        RN_GO(rn_fail(RN_E_NOTHING, "%s: no records in it", path));
+    RN_GO(rn_pool_open(jobs, 2 * jobs, &w.pool));
+    w.bar = rn_progress_start("verify records", "records", RN_UNIT_ITEMS, rn_store_count(w.store));
+    rc = look_through(&w);
+    rn_progress_done(w.bar);
+    rn_verify_take_counts(&w.counts, out);
+out:
+    rn_pool_close(w.pool);
+    for (int i = 0; w.scratch && i < jobs; i++)
+        rn_image_free(&w.scratch[i]);
+    free(w.scratch);
+    free(w.hex);
+    free((void *)w.per_class);
+    rn_store_close(w.store);
+    return rc;
+}
