@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A ring of batches. Workers take short runs of images from the batch that is being handed out, so that all of them work
+ * on the one the consumer waits for; the image's place in the batch and its random numbers are fixed before. One lock
+ * guards everything but the pixels, which belong to whoever took their run until it reports the run done.
+ *
+ *   released <= taken <= out     batches in order: given back by the consumer, taken by it, handed out to workers;
+ *                                out - released <= depth
+ */
+#include "data/rn_loader.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "base/rn_rng.h"
+#include "data/rn_augment.h"
+#include "data/rn_sampler.h"
+
+enum { ERROR_TEXT = 1024, MAX_RUN = 16, MAX_WORKERS = 1024, MAX_DEPTH = 1024 };
+
+typedef struct slot {
+    uint8_t *images;
+    int32_t *labels;
+    uint32_t *index;
+    uint32_t epoch;
+    uint64_t number;
+    int n, handed, done; /* images: in it, given to workers, finished */
+    bool held;           /* by the consumer */
+    int bad;             /* position of the first image that failed; -1: none */
+    int status;
+    char text[ERROR_TEXT];
+} slot;
+
+typedef struct worker {
+    rn_loader *l;
+    pthread_t thread;
+    rn_store_txn *txn;
+    rn_renderer *renderer;
+} worker;
+
+struct rn_loader {
+    rn_store *store;
+    rn_loader_opts o;
+    double scale[2], ratio[2];
+    uint32_t count;     /* records */
+    uint64_t per_epoch; /* batches */
+    size_t image_bytes;
+    int run; /* images taken at once */
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, ready; /* for workers; for the consumer */
+    bool stop, paused;
+    int busy; /* workers outside the lock */
+    uint64_t out, taken, released;
+    slot *slots;
+
+    /* Orders of the epoch being handed out and of the next, by the epoch's last bit. */
+    uint32_t *order[2];
+    uint32_t epoch_at; /* of the next batch to be handed out */
+    uint64_t number_at;
+    uint32_t order_epoch[2];
+    enum order_state { ORDER_NONE = 0, ORDER_WANTED, ORDER_MAKING, ORDER_READY } order_state[2];
+
+    worker *workers;
+    int started;
+};
+
+/* ---- handing out; called with the lock held ------------------------------------------------------------------- */
+
+static slot *slot_of(const rn_loader *l, uint64_t batch)
+{
+    return &l->slots[batch % (uint64_t)l->o.depth];
+}
+
+/* Asks for the order of `epoch`, unless it is there or on its way. */
+static void want_order(rn_loader *l, uint32_t epoch)
+{
+    int b = epoch & 1;
+    if (l->order_epoch[b] == epoch && l->order_state[b] != ORDER_NONE)
+        return;
+    l->order_epoch[b] = epoch;
+    l->order_state[b] = ORDER_WANTED;
+}
+
+static bool at_end(const rn_loader *l)
+{
+    return !l->o.train && l->number_at == l->per_epoch;
+}
+
+/* Opens the next batch for handing out; false when the ring is full, the evaluation over or the order not there yet. */
+static bool open_batch(rn_loader *l)
+{
+    if (at_end(l) || l->out - l->released == (uint64_t)l->o.depth)
+        return false;
+    uint32_t epoch = l->epoch_at;
+    want_order(l, epoch);
+    if (l->order_state[epoch & 1] != ORDER_READY)
+        return false;
+    slot *s = slot_of(l, l->out);
+    uint64_t first = l->number_at * (uint64_t)l->o.batch, left = l->count - first;
+    s->epoch = epoch;
+    s->number = l->number_at;
+    s->n = left < (uint64_t)l->o.batch ? (int)left : l->o.batch;
+    s->handed = s->done = 0;
+    s->held = false;
+    s->bad = -1;
+    s->status = RN_OK;
+    memcpy(s->index, l->order[epoch & 1] + first, (size_t)s->n * sizeof *s->index);
+    size_t rest = (size_t)(l->o.batch - s->n);
+    memset(s->index + s->n, 0, rest * sizeof *s->index);
+    memset(s->labels + s->n, 0, rest * sizeof *s->labels);
+    memset(s->images + (size_t)s->n * l->image_bytes, 0, rest * l->image_bytes);
+    l->out++;
+    if (++l->number_at == l->per_epoch && l->o.train) {
+        l->number_at = 0;
+        l->epoch_at++;
+    }
+    if (l->o.train) /* the other order's epoch is over: its room is for the one to come */
+        want_order(l, epoch + 1);
+    return true;
+}
+
+/* ---- one image ------------------------------------------------------------------------------------------------ */
+
+static int draw(worker *w, const rn_record *rec, const char *name, uint32_t epoch, uint32_t index, uint8_t *dst)
+{
+    const rn_loader *l = w->l;
+    const rn_loader_opts *o = &l->o;
+    int iw, ih;
+    rn_place p;
+    if (rec->encoded) {
+        RN_TRY(rn_renderer_begin(w->renderer, rec->data, rec->data_n, name, &iw, &ih));
+    } else {
+        RN_TRY(rn_renderer_begin_raw(w->renderer, rec->data, rec->channels, rec->height, rec->width, name));
+        iw = rec->width;
+        ih = rec->height;
+    }
+    if (o->train) {
+        rn_rng r;
+        rn_rng_seed(&r, o->seed, RN_STREAM_AUGMENT, epoch, index);
+        if (o->crop == RN_CROP_RESIZED) {
+            rn_place_resized(&r, iw, ih, l->scale, l->ratio, o->flip, o->width, o->height, &p);
+        } else {
+            int rc = rn_place_padded(&r, iw, ih, o->pad, o->flip, o->width, o->height, &p);
+            if (rc < 0)
+                return rn_fail_prefix(rc, "%s", name);
+        }
+    } else {
+        rn_place_eval(iw, ih, o->resize_short, o->width, o->height, &p);
+    }
+    return rn_renderer_draw(w->renderer, &p, o->train && !o->exact, o->width, o->height, o->channels, dst);
+}
+
+/* Fills image i of the slot; the message of a failure names store and record. */
+static int fill(worker *w, slot *s, int i)
+{
+    rn_loader *l = w->l;
+    rn_record rec;
+    char name[512];
+    int rc = rn_store_get(w->txn, s->index[i], &rec);
+    if (rc == RN_OK) {
+        snprintf(name, sizeof name, "%.*s", (int)(rec.key_n < sizeof name ? rec.key_n : sizeof name - 1), rec.key);
+        s->labels[i] = rec.label;
+        rc = draw(w, &rec, name, s->epoch, s->index[i], s->images + (size_t)i * l->image_bytes);
+    }
+    return rc < 0 ? rn_fail_prefix(rc, "%s", rn_store_path(l->store)) : RN_OK;
+}
+
+/* ---- workers -------------------------------------------------------------------------------------------------- */
+
+/* Makes a wanted order, outside the lock. False when none is wanted. */
+static bool make_order(rn_loader *l)
+{
+    for (int b = 0; b < 2; b++) {
+        if (l->order_state[b] != ORDER_WANTED)
+            continue;
+        uint32_t epoch = l->order_epoch[b];
+        l->order_state[b] = ORDER_MAKING;
+        l->busy++;
+        pthread_mutex_unlock(&l->lock);
+        rn_sampler_order(l->o.seed, epoch, l->o.train, l->count, l->order[b]);
+        pthread_mutex_lock(&l->lock);
+        l->busy--;
+        l->order_state[b] = ORDER_READY;
+        pthread_cond_broadcast(&l->work);
+        pthread_cond_broadcast(&l->ready);
+        return true;
+    }
+    return false;
+}
+
+/* Takes a run of images and fills it, outside the lock. False when there is none. */
+static bool make_images(worker *w)
+{
+    rn_loader *l = w->l;
+    slot *s = l->out > l->released ? slot_of(l, l->out - 1) : NULL;
+    if (!s || s->handed == s->n) {
+        if (!open_batch(l))
+            return false;
+        s = slot_of(l, l->out - 1);
+        pthread_cond_broadcast(&l->work);
+    }
+    int from = s->handed, to = from + l->run < s->n ? from + l->run : s->n, rc = RN_OK, i = from;
+    s->handed = to;
+    l->busy++;
+    pthread_mutex_unlock(&l->lock);
+
+    rc = rn_store_renew(w->txn);
+    while (rc == RN_OK && i < to && (rc = fill(w, s, i)) == RN_OK)
+        i++;
+
+    pthread_mutex_lock(&l->lock);
+    l->busy--;
+    if (rc < 0 && (s->bad < 0 || i < s->bad)) { /* the first in the batch's order is told, whoever met it first */
+        s->bad = i;
+        s->status = rc;
+        snprintf(s->text, sizeof s->text, "%s", rn_error_text());
+    }
+    s->done += to - from;
+    if (s->done == s->n || l->paused)
+        pthread_cond_broadcast(&l->ready);
+    return true;
+}
+
+static bool order_wanted(const rn_loader *l)
+{
+    return l->order_state[0] == ORDER_WANTED || l->order_state[1] == ORDER_WANTED;
+}
+
+static void *work(void *arg)
+{
+    worker *w = arg;
+    rn_loader *l = w->l;
+    pthread_mutex_lock(&l->lock);
+    while (!l->stop) {
+        /* looking for images may have found that an order is missing */
+        if (l->paused || (!make_order(l) && !make_images(w) && !order_wanted(l)))
+            pthread_cond_wait(&l->work, &l->lock);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+/* ---- opening and closing --------------------------------------------------------------------------------------- */
+
+static int check(const rn_store *store, const rn_loader_opts *o)
+{
+    uint32_t n = rn_store_count(store);
+    const char *path = rn_store_path(store);
+    if (n == 0)
+        return rn_fail(RN_E_NOTHING, "%s: the set is empty", path);
+    if (o->batch < 1 || o->batch > 1 << 20)
+        return rn_fail(RN_E_RANGE, "batch of %d images: 1 to %d are possible", o->batch, 1 << 20);
+    if (o->width < 1 || o->height < 1 || o->width > 8192 || o->height > 8192 || (o->channels != 1 && o->channels != 3))
+        return rn_fail(RN_E_RANGE, "images of %d x %d x %d: sides of 1 to 8192 and 1 or 3 channels are possible",
+                       o->width, o->height, o->channels);
+    if (o->workers < 1 || o->workers > MAX_WORKERS || o->depth < 0 || o->depth > MAX_DEPTH)
+        return rn_fail(RN_E_RANGE, "%d workers, %d batches ahead: 1 to %d and 0 to %d are possible", o->workers,
+                       o->depth, MAX_WORKERS, MAX_DEPTH);
+    if (o->train && o->drop_last && n < (uint32_t)o->batch)
+        return rn_fail(RN_E_RANGE, "%s: %u images do not fill one batch of %d: use a smaller batch", path, n, o->batch);
+    if (o->resize_short < 0 || o->resize_short > 8192)
+        return rn_fail(RN_E_RANGE, "resize to a short side of %d: 0 (none) to 8192 are possible", o->resize_short);
+    return RN_OK;
+}
+
+/* 0 means torchvision's defaults. */
+static int set_ranges(rn_loader *l)
+{
+    const rn_loader_opts *o = &l->o;
+    l->scale[0] = o->scale_lo > 0 ? o->scale_lo : 0.08;
+    l->scale[1] = o->scale_hi > 0 ? o->scale_hi : 1.0;
+    l->ratio[0] = o->ratio_lo > 0 ? o->ratio_lo : 3.0 / 4.0;
+    l->ratio[1] = o->ratio_hi > 0 ? o->ratio_hi : 4.0 / 3.0;
+    if (!(l->scale[0] <= l->scale[1] && l->ratio[0] <= l->ratio[1]))
+        return rn_fail(RN_E_RANGE, "random crop: scale %g to %g, ratio %g to %g: the first must not exceed the second",
+                       l->scale[0], l->scale[1], l->ratio[0], l->ratio[1]);
+    return RN_OK;
+}
+
+static int alloc_slots(rn_loader *l)
+{
+    size_t batch = (size_t)l->o.batch;
+    l->slots = calloc((size_t)l->o.depth, sizeof *l->slots);
+    for (int b = 0; b < 2; b++)
+        l->order[b] = malloc(l->count * sizeof *l->order[b]);
+    bool ok = l->slots && l->order[0] && l->order[1];
+    for (int i = 0; ok && i < l->o.depth; i++) {
+        slot *s = &l->slots[i];
+        s->images = aligned_alloc(64, (batch * l->image_bytes + 63) / 64 * 64);
+        s->labels = calloc(batch, sizeof *s->labels);
+        s->index = calloc(batch, sizeof *s->index);
+        ok = s->images && s->labels && s->index;
+    }
+    if (!ok)
+        return rn_fail(RN_E_NOMEM, "loader: %d batches of %d images of %zu bytes do not fit in memory: lower the batch",
+                       l->o.depth, l->o.batch, l->image_bytes);
+    return RN_OK;
+}
+
+static int start_workers(rn_loader *l)
+{
+    l->workers = calloc((size_t)l->o.workers, sizeof *l->workers);
+    if (!l->workers)
+        return rn_fail(RN_E_NOMEM, "loader: out of memory");
+    for (int i = 0; i < l->o.workers; i++) {
+        l->workers[i].l = l;
+        RN_TRY(rn_store_begin(l->store, &l->workers[i].txn));
+        RN_TRY(rn_renderer_open(&l->workers[i].renderer));
+    }
+    for (; l->started < l->o.workers; l->started++) {
+        int err = pthread_create(&l->workers[l->started].thread, NULL, work, &l->workers[l->started]);
+        if (err)
+            return rn_fail_errno(err, "loader: starting worker %d of %d", l->started + 1, l->o.workers);
+    }
+    return RN_OK;
+}
+
+int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out)
+{
+    int rc;
+    *out = NULL;
+    RN_TRY(check(store, opts));
+    rn_loader *l = calloc(1, sizeof *l);
+    if (!l)
+        return rn_fail(RN_E_NOMEM, "loader: out of memory");
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->work, NULL);
+    pthread_cond_init(&l->ready, NULL);
+    l->store = store;
+    l->o = *opts;
+    l->o.depth = l->o.depth ? l->o.depth : 4;
+    l->count = rn_store_count(store);
+    l->image_bytes = (size_t)l->o.width * (size_t)l->o.height * (size_t)l->o.channels;
+    uint64_t batch = (uint64_t)l->o.batch;
+    l->per_epoch = l->o.train && l->o.drop_last ? l->count / batch : (l->count + batch - 1) / batch;
+    l->run = l->o.batch / (4 * l->o.workers);
+    l->run = l->run < 1 ? 1 : l->run > MAX_RUN ? MAX_RUN : l->run;
+    RN_GO(set_ranges(l));
+    RN_GO(alloc_slots(l));
+    RN_GO(start_workers(l));
+    *out = l;
+    return RN_OK;
+out:
+    rn_loader_close(l);
+    return rc;
+}
+
+void rn_loader_close(rn_loader *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    for (int i = 0; i < l->started; i++)
+        pthread_join(l->workers[i].thread, NULL);
+    for (int i = 0; l->workers && i < l->o.workers; i++) {
+        rn_store_end(l->workers[i].txn);
+        rn_renderer_close(l->workers[i].renderer);
+    }
+    for (int i = 0; l->slots && i < l->o.depth; i++) {
+        free(l->slots[i].images);
+        free(l->slots[i].labels);
+        free(l->slots[i].index);
+    }
+    free(l->workers);
+    free(l->slots);
+    free(l->order[0]);
+    free(l->order[1]);
+    pthread_cond_destroy(&l->ready);
+    pthread_cond_destroy(&l->work);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+/* ---- the consumer's side ---------------------------------------------------------------------------------------- */
+
+uint64_t rn_loader_batches(const rn_loader *l)
+{
+    return l->per_epoch;
+}
+
+int rn_loader_seek(rn_loader *l, uint32_t epoch, uint64_t number)
+{
+    if (number > l->per_epoch)
+        return rn_fail(RN_E_RANGE, "%s: batch %llu of an epoch of %llu", rn_store_path(l->store),
+                       (unsigned long long)number, (unsigned long long)l->per_epoch);
+    if (l->o.train && number == l->per_epoch) {
+        epoch++;
+        number = 0;
+    }
+    pthread_mutex_lock(&l->lock);
+    l->paused = true;
+    while (l->busy)
+        pthread_cond_wait(&l->ready, &l->lock);
+    l->out = l->taken = l->released = 0;
+    l->epoch_at = epoch;
+    l->number_at = number;
+    for (int b = 0; b < 2; b++)
+        if (l->order_state[b] == ORDER_WANTED)
+            l->order_state[b] = ORDER_NONE;
+    l->paused = false;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+    return RN_OK;
+}
+
+/* Waits for the next batch; 0 when there is none, RN_E_*. The lock is held. */
+static int wait_batch(rn_loader *l, slot **s)
+{
+    if (l->taken - l->released == (uint64_t)l->o.depth)
+        return rn_fail(RN_E_RANGE, "loader: all %d batches of the ring are held: release one first", l->o.depth);
+    while (l->taken == l->out && !at_end(l))
+        pthread_cond_wait(&l->ready, &l->lock);
+    if (l->taken == l->out)
+        return 0;
+    *s = slot_of(l, l->taken);
+    while ((*s)->done < (*s)->n)
+        pthread_cond_wait(&l->ready, &l->lock);
+    return (*s)->status < 0 ? rn_fail((*s)->status, "%s", (*s)->text) : 1;
+}
+
+int rn_loader_next(rn_loader *l, rn_batch *out)
+{
+    slot *s = NULL;
+    double start = rn_now();
+    pthread_mutex_lock(&l->lock);
+    int rc = wait_batch(l, &s);
+    if (rc == 1) {
+        s->held = true;
+        l->taken++;
+        *out = (rn_batch){.images = s->images,
+                          .labels = s->labels,
+                          .index = s->index,
+                          .n = s->n,
+                          .epoch = s->epoch,
+                          .number = s->number,
+                          .waited_s = rn_now() - start};
+    }
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+void rn_loader_release(rn_loader *l, const rn_batch *b)
+{
+    pthread_mutex_lock(&l->lock);
+    for (uint64_t i = l->released; i < l->taken; i++)
+        if (slot_of(l, i)->images == b->images)
+            slot_of(l, i)->held = false;
+    while (l->released < l->taken && !slot_of(l, l->released)->held)
+        l->released++;
+    pthread_cond_broadcast(&l->work);
+    pthread_mutex_unlock(&l->lock);
+}
