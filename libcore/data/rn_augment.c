@@ -215,9 +215,9 @@ int rn_renderer_draw(rn_renderer *rd, const rn_place *p, bool fast, int out_w, i
     if (p->x < 0 || p->y < 0 || p->x > out_w - win->w || p->y > out_h - win->h)
         return rn_fail(RN_E_RANGE, "%s: a window of %d x %d at %d,%d leaves the output of %d x %d", rd->name, win->w,
                        win->h, p->x, p->y, out_w, out_h);
-    RN_TRY(rn_resizer_plan(rd->resizer, RN_FILTER_BILINEAR, p->crop.w / s, p->crop.h / s, p->rw, p->rh, win, p->flip,
-                           &need));
-    rn_rect region = {p->crop.x / s + need.x, p->crop.y / s + need.y, need.w, need.h};
+    const rn_rect crop = scaled_crop(&p->crop, s);
+    RN_TRY(rn_resizer_plan(rd->resizer, RN_FILTER_BILINEAR, crop.w, crop.h, p->rw, p->rh, win, p->flip, &need));
+    const rn_rect region = {crop.x + need.x, crop.y + need.y, need.w, need.h};
     if (rd->planar) {
         RN_TRY(gather(rd, &region, channels));
     } else {
