@@ -28,13 +28,13 @@ export RNKIT_DATA
 DEPS_BUILD := gcc make pkg-config libarchive-dev libjpeg62-turbo-dev|libjpeg-turbo8-dev liblmdb-dev libssl-dev \
   libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libcmocka-dev
 DEPS_RUN := gnuplot-nox dataset-fashion-mnist
-DEPS_LINT := clang clang-tidy clang-format cppcheck shellcheck
+DEPS_LINT := clang clang-tidy clang-format cppcheck shellcheck libomp-dev
 DEPS_COVERAGE := gcovr
 
 REQUIRED := libarchive lmdb libcrypto matio libprotobuf-c jansson libpng libjpeg
 
 # ---- configuration found on this machine ----------------------------------------------------------------------
-NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage format clean reproduce bench
+NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage format golden-help clean reproduce bench
 ifneq ($(filter-out $(NOCONFIG_GOALS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(strip $(foreach p,$(REQUIRED),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p))) $(shell command -v protoc-c >/dev/null 2>&1 || echo protoc-c))
 ifneq ($(MISSING),)
@@ -66,7 +66,7 @@ ifneq ($(SAN),)
 BASE_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 endif
 ifeq ($(COVERAGE),1)
-BASE_CFLAGS += --coverage -O1
+BASE_CFLAGS += --coverage -fprofile-update=atomic
 endif
 LIBS := $(PKG_LIBS) -lm -pthread
 ifeq ($(USE_ONEDNN),1)
@@ -89,6 +89,10 @@ endif
 TOOL_SRC := $(sort $(wildcard tools/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c tests/grad/test_*.c tests/golden/test_*.c))
+# The thread sanitizer sees pthreads but not gcc's OpenMP, whose barriers it would report: it runs what has threads of our own.
+ifneq ($(findstring thread,$(SAN)),)
+UNIT_SRC := $(filter $(addprefix tests/unit/test_,error.c progress.c pool.c loader%),$(UNIT_SRC))
+endif
 CHECK_SRC := $(sort $(wildcard tests/kernels/*.c))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(GEN_C:.c=.o)
@@ -120,9 +124,9 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: libcore/data/%.proto
 	$(Q)protoc-c --proto_path=libcore/data --c_out=$(B)/gen $<
 
 # Instruction sets by file name: the rest of the file's room decides at run time whether to call in.
-%_avx2.o: ISA := -mavx2 -mfma -mf16c
-%_avx512.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
-%_amx.o: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mamx-tile -mamx-bf16
+%_avx2.o %_avx2.tidy: ISA := -mavx2 -mfma -mf16c
+%_avx512.o %_avx512.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
+%_amx.o %_amx.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mamx-tile -mamx-bf16
 
 # gcc contracts a * b + c only when told to in -std=c11.
 $(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast
@@ -185,10 +189,15 @@ endef
 deps: ## install with apt what the build, the demo and the tests need (or print the command)
 	$(call INSTALL,$(DEPS_BUILD) $(DEPS_RUN))
 
-deps-lint: ## install what `make lint` and `make coverage` need
+deps-lint: deps ## install what `make lint` and `make coverage` need
 	$(call INSTALL,$(DEPS_LINT) $(DEPS_COVERAGE))
 
 # ---- tests ------------------------------------------------------------------------------------------------
+# With SAN=thread only the programs named above; everything else of a sanitizer run is as always.
+ifneq ($(findstring thread,$(SAN)),)
+TESTS ?= $(notdir $(UNIT_SRC:.c=))
+endif
+
 check: deps ## install, build, run all CPU tests (at most 10 minutes on 2 cores)
 	@$(MAKE) -j$(JOBS) tests
 	@$(MAKE) check-run
@@ -202,8 +211,76 @@ install: all ## install the tools and man pages under PREFIX (default /usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(TOOL_BIN) $(BENCH_BIN) $(DESTDIR)$(PREFIX)/bin
 
+# A sanitizer run of the C tests alone: what the shell tests add is time.
+check-san: ## build and run the C unit tests with the address and undefined behaviour sanitizers
+	@$(MAKE) -j$(JOBS) SAN=address,undefined unit
+	@$(MAKE) SAN=address,undefined check-unit
+
+check-tsan: ## build and run the tests of our own threads with the thread sanitizer
+	@$(MAKE) -j$(JOBS) SAN=thread unit
+	@$(MAKE) SAN=thread check-unit
+
+unit: $(UNIT_BIN)
+check-unit: unit
+	@tests/run.sh $(B) $(notdir $(UNIT_SRC:.c=))
+
+coverage: deps-lint ## run the tests with coverage counters: a summary, and out/coverage.html
+	@$(MAKE) -j$(JOBS) CC=gcc COVERAGE=1 tests
+	@$(MAKE) CC=gcc COVERAGE=1 coverage-run
+
+.PHONY: check-san check-tsan unit check-unit coverage-run golden-help
+coverage-run: check-run
+	@mkdir -p out
+	gcovr --root . --object-directory $(B) --filter 'libcore/|kernels/|tools/|bench/' --exclude-throw-branches \
+	  --gcov-ignore-parse-errors --html-details out/coverage.html --txt out/coverage.txt --print-summary
+	@echo "by line: out/coverage.html; by file: out/coverage.txt"
+
+golden-help: all ## rewrite tests/cli/expected/*.help from the tools' --help (then read the diff)
+	@for t in $(HELP_TOOLS); do $(B)/bin/$$t --help >tests/cli/expected/$$t.help || exit 1; done
+HELP_TOOLS := ilsvrc-verify ilsvrc-extract pack-lmdb rn-train rn-bench
+
+# ---- lint -------------------------------------------------------------------------------------------------
+lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck and the rooms' rules; any finding fails
+	@$(MAKE) -k -j$(JOBS) CC=clang lint-run
+
+LINT_H := $(sort $(wildcard libcore/*/*.h kernels/*.h kernels/*/*.h bench/*.h tools/*.h tests/*/*.h))
+LINT_C := $(C_SRC)
+LINT_SH := .ci/run $(sort $(wildcard datasets/*.sh tests/*.sh tests/*/*.sh))
+TIDY_FLAGS = $(filter-out -O2 -g $(WARN),$(BASE_CFLAGS)) $(patsubst -I%,-isystem %,$(PKG_CFLAGS)) -isystem $(B)/gen
+LINT_JOBS := $(addprefix lint-,format words shell rooms cppcheck) $(LINT_C:%.c=$(B)/lint/%.tidy)
+.PHONY: $(filter lint-%,$(LINT_JOBS))
+
+lint-run: $(LINT_JOBS)
+	@echo "lint: $(words $(LINT_C)) C files, $(words $(LINT_H)) headers, $(words $(LINT_SH)) scripts: nothing to complain about"
+
+lint-format:
+	@clang-format --dry-run -Werror $(LINT_C) $(LINT_H)
+	@for f in $(LINT_C) $(LINT_H) $(LINT_SH); do head -2 $$f | grep -q 'SPDX-License-Identifier: MIT' || { echo "$$f: no SPDX line"; exit 1; }; done
+
+# Number parsers that take a typo for a zero, and writers that know no bound.
+lint-words:
+	@! grep -nwE 'atoi|atol|atoll|atof|gets|sprintf|vsprintf|strcat' $(filter-out tests/%,$(LINT_C)) /dev/null
+
+lint-shell:
+	@shellcheck --severity=warning --exclude=SC1090,SC1091 $(LINT_SH)
+
+lint-rooms:
+	@tests/rooms.sh
+
+lint-cppcheck: | $(GEN_H)
+	@mkdir -p $(B)/lint/cppcheck
+	@cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+	  --suppressions-list=.cppcheck --cppcheck-build-dir=$(B)/lint/cppcheck \
+	  -D_GNU_SOURCE -D__x86_64__ -Ilibcore -I. --library=posix $(LINT_C)
+
+# One stamp a file: a second run looks only at what changed (or at everything, when a header did).
+$(B)/lint/%.tidy: %.c $(LINT_H) .clang-tidy | $(GEN_H)
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $< -- $(TIDY_FLAGS) $(if $(findstring kernels/cpu/,$<),-fopenmp) $(ISA) 2>$@.err || { cat $@.err >&2; exit 1; }
+	@mv $@.err $@
+
 format: ## rewrite the C files with clang-format
-	clang-format -i $(shell git ls-files '*.c' '*.h')
+	clang-format -i $(LINT_C) $(LINT_H)
 
 clean: ## remove build/ and bin
 	rm -rf build bin

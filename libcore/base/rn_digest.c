@@ -57,13 +57,14 @@ int rn_digest_final(rn_digest *d, char hex[RN_DIGEST_HEX_MAX])
     static const char digits[] = "0123456789abcdef";
     unsigned char raw[EVP_MAX_MD_SIZE];
     unsigned n = 0;
-    if (EVP_DigestFinal_ex(d->ctx, raw, &n) != 1 || 2 * n >= RN_DIGEST_HEX_MAX)
+    if (EVP_DigestFinal_ex(d->ctx, raw, &n) != 1 || (size_t)2 * n >= RN_DIGEST_HEX_MAX)
         return fail_openssl(d->name);
+    char *to = hex;
     for (unsigned i = 0; i < n; i++) {
-        hex[2 * i] = digits[raw[i] >> 4];
-        hex[2 * i + 1] = digits[raw[i] & 15];
+        *to++ = digits[raw[i] >> 4];
+        *to++ = digits[raw[i] & 15];
     }
-    hex[2 * n] = 0;
+    *to = 0;
     return RN_OK;
 }
 

@@ -326,7 +326,7 @@ static void test_version(void **state)
     int rc;
     char *text = stdout_of("--version", NULL, &rc);
     assert_int_equal(rc, 1);
-    static const char *const want[] = {"tool (rnkit) " RN_VERSION "\n",
+    static const char *const want[] = {("tool (rnkit) " RN_VERSION "\n"),
                                        "\nbuild: ",
                                        "\nlibarchive 3.",
                                        "\nlibjpeg",
