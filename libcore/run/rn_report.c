@@ -413,10 +413,13 @@ static void machine(rn_report *r)
     rn_html_pairf(
         &r->h, "started", "%zu time%s%s", json_array_size(r->sessions), json_array_size(r->sessions) == 1 ? "" : "s",
         json_array_size(r->sessions) > 1 ? "; after a stop it went on from a checkpoint, to the same bits" : "");
+    rn_html_raw(&r->h, "<tr><th>versions</th><td>");
     json_array_foreach(json_object_get(r->run, "versions"), i, v)
     {
-        rn_html_pair(&r->h, i ? "" : "versions", json_string_value(v));
+        rn_html_text(&r->h, json_string_value(v));
+        rn_html_raw(&r->h, "<br>");
     }
+    rn_html_raw(&r->h, "</td></tr>\n");
     rn_html_raw(&r->h, "</tbody></table>");
     rn_report_shut(r);
 }

@@ -17,7 +17,7 @@ const char rn_report_css[] =
     ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin-top:24px}\n"
     ".tile{border:1px solid var(--line);border-radius:10px;padding:12px 14px}\n"
     ".tile b{display:block;font-size:1.55rem;line-height:1.25;font-weight:650;font-variant-numeric:tabular-nums}\n"
-    ".tile b small{font-size:.95rem;font-weight:500;color:var(--muted)}\n"
+    ".tile b small{white-space:nowrap;font-size:.95rem;font-weight:500;color:var(--muted)}\n"
     ".tile span{color:var(--muted);font-size:.85rem}\n"
     ".tile.main{border-color:var(--accent)}.tile.main b{color:var(--accent)}\n"
     "nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin-top:20px;font-size:.9rem}\n"

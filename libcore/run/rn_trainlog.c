@@ -78,7 +78,8 @@ static json_t *choice_object(const rn_net_choice *c)
     const rn_conv_desc *d = &c->desc;
     char shape[128];
     json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:f}", "layer", c->layer, "dir", rn_conv_dir_name(c->dir), "case",
-                          shape, "algo", c->choice.algo->name, "gflop", rn_conv_flops(d, false) / 1e9);
+                          rn_conv_desc_text(d, shape, sizeof shape), "algo", c->choice.algo->name, "gflop",
+                          rn_conv_flops(d, false) / 1e9);
     if (c->choice.ms > 0)
         json_object_set_new(o, "ms", json_real(c->choice.ms));
     if (c->choice.second) {

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Recipes: what is written out reads back to the same settings; differences are found; wrong combinations are refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "data/rn_loader.h"
+#include "run/rn_recipe.h"
+
+typedef struct fixture {
+    rn_recipe r;
+    rn_opt rows[RN_RECIPE_MAX_ROWS];
+    rn_opt_spec spec;
+    rn_opt_result res;
+} fixture;
+
+static void open_fixture(fixture *f)
+{
+    memset(f, 0, sizeof *f);
+    rn_recipe_defaults(&f->r);
+    f->spec = (rn_opt_spec){.tool = "test", .opts = f->rows, .nopts = rn_recipe_rows(&f->r, f->rows)};
+}
+
+static char *text_of(fixture *f)
+{
+    rn_buf b = {0};
+    assert_int_equal(rn_recipe_text(f->rows, f->spec.nopts, &b), 0);
+    return (char *)b.data;
+}
+
+static void reads_back(void **state)
+{
+    (void)state;
+    fixture a, b;
+    open_fixture(&a);
+    open_fixture(&b);
+    a.r.lr = 0.1 + 0.2; /* needs 17 digits */
+    a.r.seed = UINT64_MAX;
+    a.r.nesterov = true;
+    a.r.schedule = RN_SCHED_MULTISTEP;
+    a.r.milestones = "3,7";
+    a.r.crop = RN_CROP_PAD;
+    a.r.train_db = "a folder/with = and blank.lmdb";
+    char *text = text_of(&a);
+    if (rn_opt_parse_text(&b.spec, "recipe", text, &b.res) < 0)
+        fail_msg("%s", rn_error_text());
+    assert_true(b.r.lr == a.r.lr);
+    assert_true(b.r.seed == UINT64_MAX);
+    assert_true(b.r.nesterov);
+    assert_int_equal(b.r.schedule, RN_SCHED_MULTISTEP);
+    assert_string_equal(b.r.milestones, "3,7");
+    assert_int_equal(b.r.crop, RN_CROP_PAD);
+    assert_string_equal(b.r.train_db, a.r.train_db);
+    char *again = text_of(&b);
+    assert_string_equal(text, again);
+    free(text);
+    free(again);
+    rn_opt_free(&b.res);
+}
+
+static void differences(void **state)
+{
+    (void)state;
+    fixture a, b;
+    char names[200];
+    open_fixture(&a);
+    open_fixture(&b);
+    a.r.train_db = "here.lmdb";
+    b.r.train_db = "there.lmdb"; /* where the data lie is no difference, nor who decodes them */
+    b.r.workers = 7;
+    char *ta = text_of(&a), *tb = text_of(&b);
+    assert_int_equal(rn_recipe_diff(ta, tb, names, sizeof names), 0);
+    free(tb);
+    b.r.lr = 0.25;
+    b.r.algo = "cpu:*";
+    tb = text_of(&b);
+    assert_int_equal(rn_recipe_diff(ta, tb, names, sizeof names), 2);
+    assert_non_null(strstr(names, "lr 0.1 -> 0.25"));
+    assert_non_null(strstr(names, "algo (not set) -> cpu:*"));
+    assert_int_equal(rn_recipe_diff(tb, ta, names, sizeof names), 2);
+    assert_non_null(strstr(names, "algo cpu:* -> (not set)"));
+    char few[12]; /* too small for the names: cut, not overrun */
+    assert_int_equal(rn_recipe_diff(ta, tb, few, sizeof few), 2);
+    free(ta);
+    free(tb);
+}
+
+static void refused(fixture *f, const char *says)
+{
+    int rc = rn_recipe_check(&f->r);
+    if (rc != RN_E_USAGE || !strstr(rn_error_text(), says))
+        fail_msg("wanted '%s', got %d: %s", says, rc, rc < 0 ? rn_error_text() : "accepted");
+    rn_recipe_defaults(&f->r);
+}
+
+static void combinations(void **state)
+{
+    (void)state;
+    fixture f;
+    open_fixture(&f);
+    assert_int_equal(rn_recipe_check(&f.r), 0);
+    f.r.channels = 2;
+    refused(&f, "--channels 2");
+    f.r.lr = 0;
+    refused(&f, "--lr 0");
+    f.r.nesterov = true, f.r.momentum = 0;
+    refused(&f, "--nesterov");
+    f.r.epochs = 5, f.r.warmup_epochs = 5;
+    refused(&f, "--warmup-epochs 5");
+    f.r.lr_min = 1;
+    refused(&f, "--lr-min");
+    f.r.val_resize = 200;
+    refused(&f, "--val-resize 200");
+    f.r.schedule = RN_SCHED_MULTISTEP;
+    refused(&f, "needs --milestones");
+    f.r.milestones = "3,7";
+    refused(&f, "belongs to --schedule multistep");
+    f.r.schedule = RN_SCHED_MULTISTEP, f.r.milestones = "7,3";
+    refused(&f, "7,3");
+    f.r.mean = "0.5,0.5";
+    refused(&f, "--mean 0.5,0.5");
+    f.r.mean = "0.5,0.5,0.5,0.5";
+    refused(&f, "more numbers");
+    f.r.std = "0.5,0,0.5";
+    refused(&f, "'0' is not a number");
+    f.r.std = "0.5,0.5,x";
+    refused(&f, "'x' is not a number");
+    f.r.channels = 1, f.r.mean = "0.286", f.r.std = "0.353";
+    assert_int_equal(rn_recipe_check(&f.r), 0);
+    float mean[3], std[3];
+    assert_int_equal(rn_recipe_pixels(&f.r, mean, std), 0);
+    assert_true(mean[0] == 0.286f && std[0] == 0.353f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_back), cmocka_unit_test(differences),
+                                       cmocka_unit_test(combinations)};
+    return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
+}
