@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* rn-train: trains a ResNet from packed sets, evaluates weights, writes the report. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "base/rn_log.h"
+#include "base/rn_opt.h"
+#include "kernels/rn_kernels.h"
+#include "run/rn_report.h"
+#include "run/rn_trainer.h"
+
+static volatile sig_atomic_t stop_flag;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    stop_flag = 1;
+}
+
+/* The first signal asks for a checkpoint and an orderly end; a second one ends the process as usual. */
+static void catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+typedef struct settings {
+    rn_recipe recipe;
+    const char *recipe_file, *out, *resume, *dump_logits, *report, *report_extra;
+    bool eval_only;
+    int64_t checkpoint_steps, keep, log_steps, stop_after;
+    double checkpoint_seconds;
+    rn_opt rows[RN_RECIPE_MAX_ROWS + 16];
+    int nrecipe, nrows;
+    rn_opt_spec spec;
+    rn_opt_result args;
+} settings;
+
+static void run_rows(settings *s)
+{
+    const rn_opt rows[] = {
+        {RN_OPT_GROUP, "Run", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_TEXT, "recipe", "FILE", &s->recipe_file,
+         "Settings as `key = value` lines, the keys being the options above. The command line wins.", NULL, 0, 0},
+        {RN_OPT_TEXT, "out", "RUN_DIR", &s->out, "Folder of the run: checkpoints, log, weights, report.", NULL, 0, 0},
+        {RN_OPT_TEXT, "resume", "HOW", &s->resume,
+         "auto: go on from the newest whole checkpoint in RUN_DIR, if there is one. never: start over. A checkpoint's "
+         "folder: go on from that one.",
+         NULL, 0, 0},
+        {RN_OPT_INT, "checkpoint-steps", "N", &s->checkpoint_steps,
+         "Also a checkpoint every N steps (0: only at the end of each epoch).", NULL, 0, 1e12},
+        {RN_OPT_REAL, "checkpoint-seconds", "X", &s->checkpoint_seconds,
+         "Also a checkpoint when the last is X seconds old (0: never).", NULL, 0, 1e9},
+        {RN_OPT_INT, "keep", "N", &s->keep, "Checkpoints to keep, besides the best.", NULL, 1, 10000},
+        {RN_OPT_INT, "log-steps", "N", &s->log_steps, "Steps in one window of the log.", NULL, 1, 1000000},
+        {RN_OPT_INT, "stop-after-steps", "N", &s->stop_after,
+         "Stop after N steps in all as if interrupted: checkpoint, exit 1 (0: train to the end).", NULL, 0, 1e12},
+        {RN_OPT_GROUP, "Other uses", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_FLAG, "eval-only", NULL, &s->eval_only,
+         "Evaluate --weights on --val-db and train nothing. The model comes out of the file where it says.", NULL, 0,
+         0},
+        {RN_OPT_TEXT, "dump-logits", "FILE", &s->dump_logits,
+         "With --eval-only: logits of all images in key order, f32; FILE.npy for NumPy, other names for the bare "
+         "bytes.",
+         NULL, 0, 0},
+        {RN_OPT_TEXT, "report", "RUN_DIR", &s->report, "Write RUN_DIR/report.html anew.", NULL, 0, 0},
+        {RN_OPT_LIST, "report-extra", "FILE", &s->report_extra,
+         "With --report: JSON of ilsvrc-verify, pack-lmdb, rn-bench or an evaluation to show; may be given again.",
+         NULL, 0, 0},
+    };
+    _Static_assert(sizeof rows / sizeof *rows <= 16, "room for the run's rows");
+    s->nrecipe = rn_recipe_rows(&s->recipe, s->rows);
+    memcpy(s->rows + s->nrecipe, rows, sizeof rows);
+    s->nrows = s->nrecipe + (int)(sizeof rows / sizeof *rows);
+}
+
+static void set_up(settings *s)
+{
+    rn_recipe_defaults(&s->recipe);
+    s->resume = "auto";
+    s->checkpoint_seconds = 900;
+    s->keep = 2;
+    s->log_steps = 20;
+    run_rows(s);
+    s->spec = (rn_opt_spec){
+        .tool = "rn-train",
+        .synopsis = "--recipe FILE --train-db DB --val-db DB --out RUN_DIR [OPTIONS]\n"
+                    "--eval-only --weights FILE --val-db DB [--dump-logits FILE]\n"
+                    "--report RUN_DIR [--report-extra FILE]...",
+        .summary = "Trains a ResNet on packed sets, evaluates weights, writes the report of a run. A run that was "
+                   "stopped or killed goes on by the same command, bit for bit.",
+        .epilog =
+            "Examples:\n"
+            "  rn-train --recipe datasets/imagenette/recipes/5-epochs.recipe --train-db train.lmdb --val-db val.lmdb "
+            "--out run\n"
+            "  rn-train --eval-only --weights run/weights.safetensors --val-db val.lmdb --json\n"
+            "\nExit codes: 0 done; 1 failed or interrupted; 2 misuse; 77 no such device.",
+        .opts = s->rows,
+        .nopts = s->nrows,
+    };
+}
+
+/* ---- evaluation ---- */
+
+/* The model, and what images look like to it, as the weights' file says; whatever was given wins. */
+static int model_from_file(settings *s)
+{
+    static const char *const keys[] = {"arch", "stem",       "width",        "channels",  "image-size", "mean",
+                                       "std",  "val-resize", "exact-decode", "precision", NULL};
+    rn_st_file *f;
+    rn_buf text = {0};
+    RN_TRY(rn_st_open(s->recipe.weights, &f, NULL));
+    const char *recipe = rn_st_meta(f, "rnkit.recipe");
+    int rc = RN_OK;
+    for (const char *p = recipe ? recipe : ""; *p && rc == RN_OK; p += strcspn(p, "\n"), p += *p == '\n')
+        for (int i = 0; keys[i] && rc == RN_OK; i++)
+            if (strncmp(p, keys[i], strlen(keys[i])) == 0 && strncmp(p + strlen(keys[i]), " = ", 3) == 0)
+                rc = rn_buf_printf(&text, "%.*s\n", (int)strcspn(p, "\n"), p);
+    if (rc == RN_OK && text.n)
+        rc = rn_opt_parse_text(&s->spec, s->recipe.weights, (const char *)text.data, &s->args);
+    if (rc == RN_OK && !recipe && !rn_opt_seen(&s->spec, &s->args, "arch"))
+        rc = rn_fail(RN_E_USAGE, "%s does not say what model it is: give --arch", s->recipe.weights);
+    rn_buf_free(&text);
+    rn_st_close(f);
+    return rc;
+}
+
+static void print_eval(const settings *s, const rn_eval_result *v, double seconds)
+{
+    if (s->args.common.json)
+        printf("{\"n\":%" PRId64 ",\"top1\":%.10g,\"top5\":%.10g,\"se_top1\":%.10g,\"loss\":%.10g,\"seconds\":%.3f}\n",
+               v->n, v->top1, v->top5, v->se_top1, v->loss, seconds);
+    else
+        printf("top-1 %.2f %% +- %.2f, top-5 %.2f %%, loss %.4f, on all %" PRId64 " images (%.1f images/s)\n", v->top1,
+               v->se_top1, v->top5, v->loss, v->n, (double)v->n / seconds);
+}
+
+static int evaluate(settings *s, int jobs)
+{
+    rn_session ses = {0};
+    rn_st_file *f = NULL;
+    rn_eval_result v;
+    const rn_eval_opts o = {.stop = &stop_flag, .dump_logits = s->dump_logits, .progress = true};
+    int rc;
+    if (!s->recipe.weights || !s->recipe.val_db)
+        return rn_fail(RN_E_USAGE, "--eval-only needs --weights FILE and --val-db DB");
+    RN_TRY(model_from_file(s));
+    RN_TRY(rn_recipe_check(&s->recipe));
+    RN_GO(rn_session_open(&s->recipe, rn_backends, jobs, 0, NULL, &ses));
+    RN_GO(rn_st_open(s->recipe.weights, &f, NULL));
+    RN_GO(rn_weightfile_load(ses.eval_net, ses.be, RN_WEIGHTFILE_VALUES, f));
+    double from = rn_now();
+    RN_GO(rn_evaluate(&ses, &o, &v));
+    print_eval(s, &v, rn_now() - from);
+out:
+    rn_st_close(f);
+    rn_session_close(&ses);
+    return rc;
+}
+
+/* ---- training ---- */
+
+static int join_command(int argc, char **argv, rn_buf *out)
+{
+    for (int i = 0; i < argc; i++)
+        RN_TRY(rn_buf_printf(out, "%s%s", i ? " " : "", argv[i]));
+    return RN_OK;
+}
+
+static void print_result(const settings *s, const rn_train_result *r)
+{
+    const rn_eval_result *v = &r->state.last;
+    if (s->args.common.json) {
+        printf("{\"n\":%" PRId64 ",\"top1\":%.10g,\"top5\":%.10g,\"se_top1\":%.10g,\"loss\":%.10g,\"epochs\":%" PRId64
+               ",\"steps\":%" PRId64 ",\"best_epoch\":%" PRId64 ",\"best_top1\":%.10g,\"train_seconds\":%.3f,"
+               "\"eval_seconds\":%.3f,\"images_per_s\":%.2f,\"already\":%s}\n",
+               v->n, v->top1, v->top5, v->se_top1, v->loss, r->state.epoch, r->state.step, r->state.best_epoch,
+               r->state.best.top1, r->state.train_s, r->state.eval_s, r->images_per_s,
+               r->was_finished ? "true" : "false");
+        return;
+    }
+    if (r->was_finished)
+        printf("%s: already finished, nothing was done again\n", s->out);
+    printf("top-1 %.2f %% +- %.2f, top-5 %.2f %%, loss %.4f, on all %" PRId64 " images; best epoch %" PRId64
+           ": %.2f %%\n",
+           v->top1, v->se_top1, v->top5, v->loss, v->n, r->state.best_epoch, r->state.best.top1);
+    printf("%" PRId64 " steps in %.1f s, %.1f images/s; evaluations %.1f s\n", r->state.step, r->state.train_s,
+           r->images_per_s, r->state.eval_s);
+    printf("weights %s/weights.safetensors\nreport  %s/report.html\n", s->out, s->out);
+}
+
+static int train(settings *s, int jobs, int argc, char **argv)
+{
+    rn_buf recipe = {0}, command = {0};
+    rn_train_result res;
+    int rc;
+    if (!s->recipe.train_db || !s->recipe.val_db || !s->out)
+        return rn_fail(RN_E_USAGE, "training needs --train-db DB, --val-db DB and --out RUN_DIR (--help says more)");
+    if (s->dump_logits)
+        return rn_fail(RN_E_USAGE, "--dump-logits goes with --eval-only");
+    RN_GO(rn_recipe_check(&s->recipe));
+    RN_GO(rn_recipe_text(s->rows, s->nrecipe, &recipe));
+    RN_GO(join_command(argc, argv, &command));
+    const rn_train_job job = {.recipe = &s->recipe,
+                              .recipe_text = (const char *)recipe.data,
+                              .backends = rn_backends,
+                              .out = s->out,
+                              .resume = s->resume,
+                              .command = (const char *)command.data,
+                              .jobs = jobs,
+                              .checkpoint_steps = s->checkpoint_steps,
+                              .checkpoint_seconds = s->checkpoint_seconds,
+                              .keep = s->keep,
+                              .log_steps = s->log_steps,
+                              .stop_after = s->stop_after,
+                              .results = !s->args.common.json,
+                              .stop = &stop_flag};
+    RN_GO(rn_train(&job, &res));
+    if (!res.was_finished)
+        RN_GO(rn_report_write(s->out, NULL));
+    print_result(s, &res);
+out:
+    rn_buf_free(&recipe);
+    rn_buf_free(&command);
+    return rc;
+}
+
+static int run(settings *s, int argc, char **argv)
+{
+    int jobs = rn_jobs(s->args.common.jobs);
+    if (s->recipe_file)
+        RN_TRY(rn_opt_parse_file(&s->spec, s->recipe_file, &s->args));
+    if (s->report_extra && !s->report)
+        return rn_fail(RN_E_USAGE, "--report-extra goes with --report RUN_DIR");
+    if (s->report && s->eval_only)
+        return rn_fail(RN_E_USAGE, "--report and --eval-only are two uses: give one");
+    if (s->report)
+        return rn_report_write(s->report, s->report_extra);
+    catch_signals();
+    return s->eval_only ? evaluate(s, jobs) : train(s, jobs, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    static settings s; /* static: large and read until the end */
+    set_up(&s);
+    int rc = rn_opt_parse(&s.spec, argc, argv, &s.args);
+    if (rc > 0)
+        return RN_EXIT_DONE;
+    if (rc == RN_OK)
+        rc = run(&s, argc, argv);
+    if (rc == RN_OK && fflush(stdout) != 0)
+        rc = rn_fail_errno(errno, "cannot write to stdout");
+    if (rc < 0)
+        rn_error("%s", rn_error_text());
+    rn_opt_free(&s.args);
+    return rn_exit_code(rc);
+}
