@@ -73,7 +73,8 @@ static int fail_mdb(const rn_packdb *db, int err, const char *what)
 /* What an atomic write of ours leaves when it is killed. */
 static bool is_leftover(const char *name)
 {
-    static const char *const ours[] = {RN_PACK_STATE ".tmp.", RN_SEAL_FILE ".tmp.", "skipped.txt.tmp.", "pack.log.json.tmp."};
+    static const char *const ours[] = {RN_PACK_STATE ".tmp.", RN_SEAL_FILE ".tmp.", "skipped.txt.tmp.",
+                                       "pack.log.json.tmp."};
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (strncmp(name, ours[i], strlen(ours[i])) == 0)
             return true;

@@ -28,7 +28,7 @@ exits "resized and re-encoded, --jobs 1" 0 pack-lmdb raw --split train --resize 
 exits "resized and re-encoded, --jobs 5" 0 pack-lmdb raw --split train --resize short:24 e5.lmdb --jobs 5
 check "re-encoding gives the same files at any --jobs" same_set e1.lmdb e5.lmdb
 check "a journal does not stay behind" [ ! -e j1.lmdb/pack.state ]
-check "no path of this machine in the seal" bash -c '! grep -q "$PWD" j1.lmdb/seal.json'
+check "no path of this machine in the seal" bash -c "! grep -qF '$PWD' j1.lmdb/seal.json"
 
 exits "a second time: nothing to do" 0 pack-lmdb raw --split train --shuffle 3 j2.lmdb
 check "and it says so" grep -q '^j2.lmdb: already packed: 3500 records' out.txt
