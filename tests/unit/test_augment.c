@@ -187,7 +187,7 @@ static void fast_is_close(void **state)
         double sum = 0;
         for (size_t k = 0; k < sizeof fast; k++)
             sum += abs(fast[k] - exact[k]);
-        assert_true(sum / sizeof fast < 4);
+        assert_true(sum / sizeof fast < 8); /* sides moved by up to 4 pixels, on slopes of 3.6 a pixel and axis */
         differ += sum > 0;
     }
     assert_true(differ > 50); /* it was taken */
