@@ -133,6 +133,7 @@ $(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast
 $(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
+$(B)/tests/kernels/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 $(B)/kernels/onednn/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 
 $(B)/gen/%.o: $(B)/gen/%.c
