@@ -105,10 +105,13 @@ static void split_bwd_w(const struct rn_backend *be, const rn_conv_desc *d, int 
     *pix_groups = blocks < (size_t)(threads / best) ? (int)blocks : threads / best;
 }
 
+/* Floats of a block of gathered panels, for the narrowest of the tables' nr. */
+#define SCRATCH_B (BLOCK_COLUMNS * BLOCK_PIXELS + BLOCK_COLUMNS + 64)
+
 /* Floats of scratch of one thread: a block of dst and a block of the im2col matrix. */
 static size_t bwd_w_scratch(const rn_conv_desc *d)
 {
-    return (((size_t)d->oc + 15) / 16 * 16 + BLOCK_COLUMNS) * BLOCK_PIXELS;
+    return (size_t)d->oc * BLOCK_PIXELS + 64 + SCRATCH_B;
 }
 
 static size_t wei_count(const rn_conv_desc *d)
@@ -425,8 +428,8 @@ static void gradient_block(const gradient *g, rn_conv_pixel px, int n, int c0, i
         for (int j = 0; j * isa->nr < cols; j++) {
             for (int i = 0; i < m; i++)
                 c[i] = out + (size_t)(r0 + i) * g->k + c0 + (size_t)j * isa->nr;
-            isa->tile_cols(m, n, a + (size_t)r0 * n, b + (size_t)j * n * isa->nr, c, imin(cols - j * isa->nr, isa->nr),
-                           acc);
+            isa->tile_cols(m, n, a + (size_t)r0 * n, b + (size_t)j * rn_conv_panel_floats(n, isa->nr), c,
+                           imin(cols - j * isa->nr, isa->nr), acc);
         }
     }
 }
@@ -436,7 +439,7 @@ static void gradient_task(const gradient *g, size_t i0, size_t i1, int c0, int c
 {
     const rn_conv_isa *isa = g->p->isa;
     const int oc = g->d->oc, tiles = ceil_div(oc, isa->mr);
-    float *a = scratch, *b = scratch + ((size_t)oc + 15) / 16 * 16 * BLOCK_PIXELS;
+    float *a = scratch, *b = scratch + (size_t)oc * BLOCK_PIXELS + 64;
 
     for (size_t i = i0; i < i1; i += BLOCK_PIXELS) {
         int n = i1 - i < BLOCK_PIXELS ? (int)(i1 - i) : BLOCK_PIXELS;

@@ -31,6 +31,12 @@ extern const rn_conv_algo rn_cpu_im2col;
 #define RN_CONV_MR_MAX 14
 #define RN_CONV_NR_MAX 32
 
+/* Floats from one gathered panel of n rows to the next: gathering writes whole vectors, beyond the last row too. */
+static inline size_t rn_conv_panel_floats(int n, int nr)
+{
+    return ((size_t)n + 1) * (size_t)nr;
+}
+
 /* A tensor seen through a kernel window. Pixel (n, y, x) of the output grid reads rows y * sy + y0 + r, r < kr, and
  * columns x * sx + x0 + s, s < ks; outside the tensor there are zeros. Column k of the im2col matrix is
  * (r * ks + s) * c + channel. */
@@ -74,9 +80,9 @@ typedef struct rn_conv_isa {
 
     /* m rows of the im2col matrix from pixel `p`, columns k0..k1-1, to a[i * RN_CONV_LDA + k - k0]. */
     void (*gather_rows)(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, int k1, float *a);
-    /* n rows, columns k0..k1-1, k0 a multiple of nr, as panels of B: panel j at b + j * n * nr. */
+    /* n rows, columns k0..k1-1, k0 a multiple of nr, as panels of B: panel j at b + j * rn_conv_panel_floats(n, nr). */
     void (*gather_panels)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, float *b);
-    /* n rows of `src` (row stride ld), m columns, to a[i * m + j]. */
+    /* n rows of `src` (row stride ld), m columns, to a[i * m + j]; clobbers 16 floats beyond. */
     void (*pack_cols)(const float *src, size_t ld, int n, int m, float *a);
 } rn_conv_isa;
 

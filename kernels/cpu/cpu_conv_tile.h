@@ -15,6 +15,11 @@
 
 #define NR     (2 * VL)
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 14")
+#endif
 
 _Static_assert(MR <= RN_CONV_MR_MAX && NR <= RN_CONV_NR_MAX, "tile beyond what the driver allots");
 
@@ -26,12 +31,12 @@ INLINE void tile(const int m, const int nv, const bool cols, int kc, const float
 {
     vec s[MR][2];
 
-#pragma GCC unroll 14
+    UNROLL
     for (int i = 0; i < m; i++)
         s[i][0] = s[i][1] = v_zero();
     for (int k = 0; k < kc; k++) {
         vec b0 = v_load(b), b1 = nv == 2 ? v_load(b + VL) : b0;
-#pragma GCC unroll 14
+        UNROLL
         for (int i = 0; i < m; i++) {
             vec x = v_set1(cols ? a[i] : a[i * RN_CONV_LDA]);
             s[i][0] = v_fma(x, b0, s[i][0]);
@@ -41,7 +46,7 @@ INLINE void tile(const int m, const int nv, const bool cols, int kc, const float
         a += cols ? m : 1;
         b += nv * VL;
     }
-#pragma GCC unroll 14
+    UNROLL
     for (int i = 0; i < m; i++) {
         float *p = c[i];
         int rest = n;
@@ -98,6 +103,8 @@ static void tile_cols(int m, int kc, const float *a, const float *b, float *cons
 
 /* ---- gathering ------------------------------------------------------------------------------------------------------ */
 
+/* Both write whole vectors: up to VL - 1 floats beyond n are clobbered. Panels are filled in ascending order and end in
+ * slack, and masked stores are slow on some CPUs. */
 INLINE void copy_run(float *to, const float *from, int n)
 {
     int i = 0;
@@ -105,17 +112,15 @@ INLINE void copy_run(float *to, const float *from, int n)
     for (; i + VL <= n; i += VL)
         v_store(to + i, v_load(from + i));
     if (i < n)
-        v_store_n(to + i, v_load_n(from + i, n - i), n - i);
+        v_store(to + i, v_load_n(from + i, n - i));
 }
 
 INLINE void zero_run(float *to, int n)
 {
     int i = 0;
 
-    for (; i + VL <= n; i += VL)
+    for (; i < n; i += VL)
         v_store(to + i, v_zero());
-    if (i < n)
-        v_store_n(to + i, v_zero(), n - i);
 }
 
 INLINE int clamp(int64_t x, int lo, int hi)
@@ -185,7 +190,7 @@ static void gather_panels(const rn_conv_view *v, rn_conv_pixel p, int n, int k0,
             if (stop - k < width)
                 zero_run(to + (stop - k), width - (stop - k));
             k = stop;
-            panel += (size_t)n * NR;
+            panel += rn_conv_panel_floats(n, NR);
         }
         rn_conv_pixel_next(v, &p);
     }
