@@ -9,6 +9,7 @@
 #include "data/rn_loader.h"
 #include "nn/rn_net.h"
 
+const char *const rn_recipe_devices[] = {"cpu", "cuda", NULL};
 static const char *const stems[] = {"imagenet", "cifar", NULL};
 static const char *const crops[] = {"resized", "pad", NULL};
 static const char *const precisions[] = {"f32", "bf16", "f16", NULL};
@@ -34,8 +35,7 @@ void rn_recipe_defaults(rn_recipe *r)
                      .step_epochs = 30,
                      .gamma = 0.1,
                      .seed = 1,
-                     .eval_every = 1,
-                     .device = "cpu"};
+                     .eval_every = 1};
 }
 
 int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
@@ -97,7 +97,7 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          65536},
 
         {RN_OPT_GROUP, "Machine", NULL, NULL, NULL, NULL, 0, 0},
-        {RN_OPT_TEXT, "device", "NAME", &r->device, "Device: cpu or cuda.", NULL, 0, 0},
+        {RN_OPT_ENUM, "device", "NAME", &r->device, "What computes.", rn_recipe_devices, 0, 0},
         {RN_OPT_ENUM, "precision", "KIND", &r->precision, "Type of the activations.", precisions, 0, 0},
         {RN_OPT_INT, "threads", "N", &r->threads, "Compute threads; 0: --jobs, or every core.", NULL, 0, 1024},
         {RN_OPT_TEXT, "algo", "PATTERN", &r->algo, "Only convolution algorithms whose name matches (comma list).", NULL,

@@ -41,12 +41,14 @@ typedef struct rn_recipe {
     /* evaluation */
     int64_t eval_every, eval_batch;
     /* machine */
-    const char *device, *algo;
-    int precision, tune;
+    const char *algo;
+    int device, precision, tune; /* device: index into rn_recipe_devices */
     int64_t threads;
 } rn_recipe;
 
 enum { RN_RECIPE_MAX_ROWS = 64 };
+
+extern const char *const rn_recipe_devices[]; /* what --device may name, whether this build has it or not */
 
 /* The values that hold when nothing is said. */
 void rn_recipe_defaults(rn_recipe *r);

@@ -110,7 +110,10 @@ static int open_all(rn_session *s, const rn_backend_entry *backends, bool train,
 {
     RN_TRY(open_stores(s, train));
     const rn_backend_opts opts = {.threads = s->threads};
-    RN_TRY(rn_backend_open(backends, s->r->device, &opts, &s->be));
+    int rc = rn_backend_open(backends, rn_recipe_devices[s->r->device], &opts, &s->be);
+    if (rc == RN_E_USAGE) /* a device we know of, but not in this build */
+        return rn_fail(RN_E_ABSENT, "%s", rn_error_text());
+    RN_TRY(rc);
     RN_TRY(open_nets(s, train, tune_file));
     if (train)
         RN_TRY(open_train_loader(s));

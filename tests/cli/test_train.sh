@@ -14,7 +14,8 @@ sets b 5 2 >&2 || exit 1
 
 model=(--arch resnet18 --stem cifar --width 0.125 --image-size 16 --val-resize 16 --threads 1 --workers 2)
 how=(--batch 8 --epochs 3 --lr 0.02 --schedule cosine --warmup-epochs 1 --log-steps 2)
-train() { rn-train "${model[@]}" "${how[@]}" --train-db a.train --val-db a.val "$@"; }
+on_a=("${model[@]}" "${how[@]}" --train-db a.train --val-db a.val)
+train() { rn-train "${on_a[@]}" "$@"; }
 # The log without what was measured.
 log_of() { tail -n +2 "$1/log.jsonl" | sed -E 's/"images_per_s":[^,}]*,"data_wait_pct":[^,}]*//'; }
 same_run() { cmp "$1/weights.safetensors" "$2/weights.safetensors" && cmp "$1/best.safetensors" "$2/best.safetensors" && diff <(log_of "$1") <(log_of "$2"); }
@@ -30,7 +31,7 @@ check "a window has the promised keys" grep -qE '^\{"type":"window","step":2,"ep
 check "the recipe is complete" [ "$(grep -cE '^(arch|stem|width|lr|momentum|seed|crop|schedule|precision|threads) = ' whole/recipe)" = 10 ]
 check "the two newest checkpoints and at most the best are kept" [ "$(ls whole/checkpoints | wc -l)" -le 3 ]
 check "the report is there" grep -q '<h2>Convolution algorithms</h2>' whole/report.html
-exits "trains from the recipe it wrote" 0 rn-train --recipe whole/recipe --out again
+exits "trains from the recipe it wrote" 0 rn-train --recipe whole/recipe --log-steps 2 --out again
 check "to the same bits and log" same_run whole again
 exits "a finished run: nothing to do" 0 train --out whole
 check "and it says so" grep -q 'already finished' out.txt
@@ -45,7 +46,7 @@ check "to the bits and log of the run in one piece" same_run whole parts
 
 kills=0
 for after in 1 3 4 6 8; do
-    train --out killed --checkpoint-steps 1 >/dev/null 2>&1 &
+    rn-train "${on_a[@]}" --out killed --checkpoint-steps 1 >/dev/null 2>&1 &
     pid=$!
     for _ in $(seq 600); do
         [ "$(grep -c '"type":"window"' killed/log.jsonl 2>/dev/null || true)" -ge $after ] 2>/dev/null && break
@@ -59,7 +60,7 @@ check "was killed at least 3 times" [ $kills -ge 3 ]
 exits "goes on after kill -9" 0 train --out killed --checkpoint-steps 1
 check "to the bits and log of the run in one piece" same_run whole killed
 
-train --out signalled >/dev/null 2>err.txt &
+rn-train "${on_a[@]}" --out signalled >/dev/null 2>err.txt &
 pid=$!
 for _ in $(seq 600); do
     grep -q '"type":"window"' signalled/log.jsonl 2>/dev/null && break
@@ -67,7 +68,8 @@ for _ in $(seq 600); do
 done
 kill -TERM $pid
 wait $pid
-check "SIGTERM ends it with 1" [ $? = 1 ]
+rc=$?
+check "SIGTERM ends it with 1" [ $rc = 1 ]
 says "after a checkpoint" "the same command goes on from signalled/checkpoints/"
 exits "goes on after SIGTERM" 0 train --out signalled
 check "to the bits and log of the run in one piece" same_run whole signalled
@@ -96,7 +98,7 @@ check "to the bits and log of the run in one piece" same_run whole ruined
 
 exits "stops before the disk is full" 1 train --out full --stop-after-steps 3
 before=$(ls full/checkpoints)
-exits "no room for a checkpoint" 1 bash -c "ulimit -f 200; rn-train ${model[*]} ${how[*]} --train-db a.train --val-db a.val --out full --stop-after-steps 4"
+exits "no room for a checkpoint" 1 bash -c "ulimit -f 200; rn-train ${on_a[*]} --out full --stop-after-steps 4"
 says "says so" "was not written"
 check "what was there is still there, and nothing else" [ "$(ls -A full/checkpoints)" = "$before" ]
 
@@ -109,7 +111,7 @@ exits "another run's checkpoint, another recipe, a new folder" 0 train --out onw
 says "warns about the recipe" "lr 0.02 -> 0.01"
 check "its log begins after that checkpoint" [ "$(sed -n 's/.*"window","step":\([0-9]*\).*/\1/p' onward/log.jsonl | head -n 1)" = 12 ]
 mkdir -p busy
-exits "a folder where another process trains" 2 flock busy/lock rn-train "${model[@]}" "${how[@]}" --train-db a.train --val-db a.val --out busy
+exits "a folder where another process trains" 2 flock busy/lock rn-train "${on_a[@]}" --out busy
 says "says so" "another rn-train is at work there"
 
 # ---- evaluation ------------------------------------------------------------------------------------------------
@@ -160,6 +162,7 @@ nearest_is_--momentum --momentun 0.9
 '1e'_is_not --lr 1e
 nan --lr nan
 not_one_of_imagenet,_cifar --stem square
+not_one_of_cpu,_cuda --device tpu
 --channels_2 --channels 2
 --lr_0 --lr 0
 needs_--milestones --schedule multistep
