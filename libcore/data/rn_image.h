@@ -30,7 +30,11 @@ typedef struct rn_image_info {
 /* Size and components from the header alone; sizes beyond the limits below are RN_E_RANGE. */
 int rn_image_peek(const void *data, size_t n, rn_image_info *info);
 
-enum rn_image_limits { RN_IMAGE_MAX_SIDE = 32768, RN_IMAGE_MAX_PIXELS = 178956970 /* Pillow's 2x bomb limit */ };
+enum rn_image_limits {
+    RN_IMAGE_MAX_SIDE = 32768,
+    RN_IMAGE_MAX_PIXELS = 178956970, /* Pillow's 2x bomb limit */
+    RN_IMAGE_MAX_SCANS = 500         /* of a progressive JPEG: each costs a pass over the whole image; real ones have about 10 */
+};
 
 typedef struct rn_decode_opts {
     bool gray;            /* 1 channel wanted (grayscale sets); default RGB */

@@ -15,9 +15,6 @@
 #include "base/rn_error.h"
 #include "data/rn_codec.h"
 
-/* A progressive file may hold thousands of tiny scans that each cost a pass over the whole image; real ones have about 10. */
-enum { MAX_SCANS = 500 };
-
 struct error_trap {
     struct jpeg_error_mgr mgr; /* first: libjpeg hands back a pointer to it */
     jmp_buf jump;
@@ -92,6 +89,9 @@ static int report(const rn_source *src, const struct error_trap *t)
     if (t->code == JERR_INPUT_EOF)
         return rn_fail(RN_E_FORMAT, "%s: truncated JPEG (%zu bytes, then the data ends); " RN_BAD_FILE_REMEDY,
                        src->name, src->n);
+    if (t->code == JERR_BAD_PROG_SCRIPT)
+        return rn_fail(RN_E_FORMAT, "%s: JPEG of more than %d scans; re-encode it or leave it out", src->name,
+                       RN_IMAGE_MAX_SCANS);
     if (t->code == JERR_CONVERSION_NOTIMPL || t->code == JERR_BAD_PRECISION || t->code == JERR_SOF_UNSUPPORTED)
         return rn_fail(RN_E_UNSUPPORTED,
                        "%s: a kind of JPEG that libjpeg-turbo does not decode (%s); re-encode it or leave it out",
@@ -125,8 +125,8 @@ static void source_skip(j_decompress_ptr cinfo, long n)
 static void on_progress(j_common_ptr cinfo)
 {
     j_decompress_ptr d = (j_decompress_ptr)cinfo;
-    if (d->input_scan_number > MAX_SCANS)
-        ERREXIT1(cinfo, JERR_BAD_PROG_SCRIPT, MAX_SCANS);
+    if (d->input_scan_number > RN_IMAGE_MAX_SCANS)
+        ERREXIT1(cinfo, JERR_BAD_PROG_SCRIPT, RN_IMAGE_MAX_SCANS);
 }
 
 /* ---- decode -------------------------------------------------------------------------------------------------- */

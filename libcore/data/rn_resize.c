@@ -256,10 +256,12 @@ static int check_plan(enum rn_filter filter, const int size[4], const rn_rect *w
 {
     if ((unsigned)filter >= RN_FILTER_COUNT)
         return rn_fail(RN_E_RANGE, "resize: unknown filter %d", (int)filter);
-    for (int i = 0; i < 4; i++)
-        if (size[i] < 1 || size[i] > RN_RESIZE_MAX_SIDE)
-            return rn_fail(RN_E_RANGE, "resize: %d x %d to %d x %d; sides of 1 to %d are possible", size[0], size[1],
-                           size[2], size[3], RN_RESIZE_MAX_SIDE);
+    for (int i = 0; i < 4; i++) {
+        int most = i < 2 ? RN_RESIZE_MAX_IN : RN_RESIZE_MAX_OUT;
+        if (size[i] < 1 || size[i] > most)
+            return rn_fail(RN_E_RANGE, "resize: %d x %d to %d x %d; sides of 1 to %d to sides of 1 to %d are possible",
+                           size[0], size[1], size[2], size[3], RN_RESIZE_MAX_IN, RN_RESIZE_MAX_OUT);
+    }
     if (win->x < 0 || win->y < 0 || win->w < 1 || win->h < 1 || win->x > size[2] - win->w || win->y > size[3] - win->h)
         return rn_fail(RN_E_RANGE, "resize: window %d,%d %d x %d does not lie inside %d x %d", win->x, win->y, win->w,
                        win->h, size[2], size[3]);

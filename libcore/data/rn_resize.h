@@ -46,7 +46,8 @@ int rn_resize(rn_resizer *rs, const rn_image *src, const rn_rect *crop, enum rn_
 /*
  * The same in two steps, for a caller that wants part of the result and decodes only what that part needs.
  * plan: in_w x in_h is to become out_w x out_h, of which only `window` (NULL: all) will be made, mirrored left to right when
- *   `flip`. *need is the part of the input that will be read. RN_E_RANGE for a bad size or window. A side is at most 65,536.
+ *   `flip`. *need is the part of the input that will be read. RN_E_RANGE for a bad size or window. Sides of the input
+ *   are at most 2^16, of the output 2^28.
  * run: px is the first pixel of *need, rows `stride` bytes apart, of `channels` (1, 3) bytes each. Writes window.h rows of
  *   window.w pixels, `dst_stride` bytes apart. px and dst must not overlap. A plan may be run any number of times.
  */

@@ -9,7 +9,9 @@
 enum {
     RN_RESIZE_BITS = 22,     /* Pillow's: 32 - 8 for the pixel - 2 for overshoot */
     RN_RESIZE_LOW_BITS = 11, /* coefficients are also kept as high * 2^11 + low, both int16 */
-    RN_RESIZE_MAX_SIDE = 65536
+    RN_RESIZE_MAX_IN = 1 << 16,
+    RN_RESIZE_MAX_OUT =
+        1 << 28 /* a strip of 1 x 30,000, resized to a short side of 256, is that long before it is cropped */
 };
 
 /* Output pixel i is the sum over t < count[i] of k[i * taps + t] times input pixel first[i] + t. */

@@ -146,6 +146,78 @@ static uint8_t *prefix(const blob *b, unsigned long n)
     return p;
 }
 
+typedef struct png_kind {
+    int type, depth, channels;
+    bool interlace;
+} png_kind;
+
+static const png_kind pngs[] = {
+    {PNG_COLOR_TYPE_GRAY, 1, 1, false},       {PNG_COLOR_TYPE_GRAY, 2, 1, false},
+    {PNG_COLOR_TYPE_GRAY, 4, 1, true},        {PNG_COLOR_TYPE_GRAY, 8, 1, false},
+    {PNG_COLOR_TYPE_GRAY, 16, 1, true},       {PNG_COLOR_TYPE_GRAY_ALPHA, 8, 2, false},
+    {PNG_COLOR_TYPE_RGB, 8, 3, false},        {PNG_COLOR_TYPE_RGB, 8, 3, true},
+    {PNG_COLOR_TYPE_RGB, 16, 3, false},       {PNG_COLOR_TYPE_RGB_ALPHA, 8, 4, true},
+    {PNG_COLOR_TYPE_RGB_ALPHA, 16, 4, false}, {PNG_COLOR_TYPE_PALETTE, 2, 1, false},
+    {PNG_COLOR_TYPE_PALETTE, 8, 1, true},
+};
+enum { NPNGS = sizeof pngs / sizeof *pngs, WIDE = 37, HIGH = 21 };
+
+static void png_append(png_structp png, png_bytep data, size_t n)
+{
+    blob *b = png_get_io_ptr(png);
+    b->data = realloc(b->data, b->n + n);
+    assert_non_null(b->data);
+    memcpy(b->data + b->n, data, n);
+    b->n += n;
+}
+
+/* The RGB that pixel x of a raw row means. */
+static void png_meaning(const png_kind *k, const uint8_t *row, int x, const png_color *palette, uint8_t rgb[3])
+{
+    int v[4] = {0}, top = (1 << (k->depth < 8 ? k->depth : 8)) - 1;
+    for (int c = 0; c < k->channels; c++) {
+        int bit = (x * k->channels + c) * k->depth;
+        v[c] = k->depth >= 8 ? row[bit / 8] : row[bit / 8] >> (8 - k->depth - bit % 8) & top;
+    }
+    for (int c = 0; c < 3; c++)
+        rgb[c] = (uint8_t)(k->channels >= 3 ? v[c] : v[0] * 255 / top);
+    if (k->type == PNG_COLOR_TYPE_PALETTE)
+        rgb[0] = palette[v[0]].red, rgb[1] = palette[v[0]].green, rgb[2] = palette[v[0]].blue;
+}
+
+/* An image of random bits of the kind, and the RGB it means. */
+static blob make_png(const png_kind *k, uint8_t *rgb)
+{
+    blob b = {0};
+    rn_rng r;
+    rn_rng_seed(&r, 11, RN_STREAM_TEST, 3, (uint32_t)(k - pngs));
+    png_color palette[256];
+    for (int i = 0; i < 256; i++)
+        palette[i] = (png_color){(uint8_t)rn_rng_u32(&r), (uint8_t)rn_rng_u32(&r), (uint8_t)rn_rng_u32(&r)};
+    uint8_t raw[HIGH][WIDE * 8];
+    png_bytep rows[HIGH];
+    for (int y = 0; y < HIGH; y++) {
+        rows[y] = raw[y];
+        for (int i = 0; i < WIDE * 8; i++)
+            raw[y][i] = (uint8_t)rn_rng_u32(&r);
+        for (int x = 0; x < WIDE; x++)
+            png_meaning(k, raw[y], x, palette, rgb + 3 * (y * WIDE + x));
+    }
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png_create_info_struct(png);
+    assert_true(png && info);
+    png_set_write_fn(png, &b, png_append, NULL);
+    png_set_IHDR(png, info, WIDE, HIGH, k->depth, k->type, k->interlace ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    if (k->type == PNG_COLOR_TYPE_PALETTE)
+        png_set_PLTE(png, info, palette, 1 << k->depth);
+    png_write_info(png, info);
+    png_write_image(png, rows);
+    png_write_end(png, NULL);
+    png_destroy_write_struct(&png, &info);
+    return b;
+}
+
 /* ---- JPEG ---------------------------------------------------------------------------------------------------- */
 
 static void check_kind(const jpeg_kind *kind, int w, int h)
@@ -246,6 +318,11 @@ static void scaled_decode(void **state)
     assert_true(im.w == 60 && im.h == 30);
     assert_int_equal(rn_decoder_begin(d, b.data, b.n, "x", NULL), 0);
     assert_int_equal(rn_decoder_read(d, &(rn_decode_opts){.denom = 3}, NULL, &im, NULL), RN_E_RANGE);
+    free(b.data);
+    uint8_t rgb[WIDE * HIGH * 3]; /* a PNG cannot */
+    b = make_png(&pngs[0], rgb);
+    assert_int_equal(rn_decoder_begin(d, b.data, b.n, "x", NULL), 0);
+    assert_int_equal(rn_decoder_read(d, &(rn_decode_opts){.denom = 2}, NULL, &im, NULL), RN_E_UNSUPPORTED);
     rn_decoder_close(d);
     rn_image_free(&im);
     free(b.data);
@@ -282,7 +359,9 @@ static void check_mutations(rn_decoder *d, const jpeg_kind *kind, rn_rng *r, int
         uint8_t *bad = prefix(&good, good.n);
         for (int m = 0; m < 1 + i % 4; m++)
             bad[2 + rn_rng_below(r, (uint32_t)good.n - 2)] = (uint8_t)rn_rng_u32(r);
-        const rn_rect g = {0, 0, 20, 20};
+        rn_rect g = {.w = 1 + (int)rn_rng_below(r, 45), .h = 1 + (int)rn_rng_below(r, 37)};
+        g.x = (int)rn_rng_below(r, (uint32_t)(46 - g.w));
+        g.y = (int)rn_rng_below(r, (uint32_t)(38 - g.h));
         int rc = rn_decoder_begin(d, bad, good.n, "x", NULL);
         if (rc == 0)
             rc = rn_decoder_read(d, NULL, i % 2 ? &g : NULL, &im, NULL);
@@ -340,6 +419,30 @@ static void huge_sizes_are_refused(void **state)
         assert_int_equal(rn_image_peek(b.data, b.n, &info), RN_E_RANGE);
         free(b.data);
     }
+}
+
+/* A file of a few kilobytes that asks for 600 passes over the image. */
+static void endless_scans_are_refused(void **state)
+{
+    (void)state;
+    blob b = make_jpeg(&kinds[KIND_PROGRESSIVE], 45, 37, 3);
+    unsigned long last = 0;
+    for (unsigned long i = 0; i + 1 < b.n; i++)
+        if (b.data[i] == 0xff && b.data[i + 1] == 0xda)
+            last = i;
+    unsigned long scan = b.n - 2 - last;
+    uint8_t *many = malloc(b.n + 600 * scan);
+    assert_non_null(many);
+    memcpy(many, b.data, b.n);
+    for (unsigned long i = 0; i < 600; i++)
+        memcpy(many + b.n - 2 + i * scan, b.data + last, scan);
+    memcpy(many + b.n - 2 + 600 * scan, "\xff\xd9", 2);
+    rn_image im = {0};
+    assert_int_equal(rn_image_decode(many, b.n + 600 * scan, "x", NULL, &im, NULL), RN_E_FORMAT);
+    assert_non_null(strstr(rn_error_text(), "500 scans"));
+    rn_image_free(&im);
+    free(many);
+    free(b.data);
 }
 
 static void warnings_are_told(void **state)
@@ -407,78 +510,6 @@ static void encode_is_libjpegs(void **state)
 
 /* ---- PNG ----------------------------------------------------------------------------------------------------- */
 
-typedef struct png_kind {
-    int type, depth, channels;
-    bool interlace;
-} png_kind;
-
-static const png_kind pngs[] = {
-    {PNG_COLOR_TYPE_GRAY, 1, 1, false},       {PNG_COLOR_TYPE_GRAY, 2, 1, false},
-    {PNG_COLOR_TYPE_GRAY, 4, 1, true},        {PNG_COLOR_TYPE_GRAY, 8, 1, false},
-    {PNG_COLOR_TYPE_GRAY, 16, 1, true},       {PNG_COLOR_TYPE_GRAY_ALPHA, 8, 2, false},
-    {PNG_COLOR_TYPE_RGB, 8, 3, false},        {PNG_COLOR_TYPE_RGB, 8, 3, true},
-    {PNG_COLOR_TYPE_RGB, 16, 3, false},       {PNG_COLOR_TYPE_RGB_ALPHA, 8, 4, true},
-    {PNG_COLOR_TYPE_RGB_ALPHA, 16, 4, false}, {PNG_COLOR_TYPE_PALETTE, 2, 1, false},
-    {PNG_COLOR_TYPE_PALETTE, 8, 1, true},
-};
-enum { NPNGS = sizeof pngs / sizeof *pngs, WIDE = 37, HIGH = 21 };
-
-static void png_append(png_structp png, png_bytep data, size_t n)
-{
-    blob *b = png_get_io_ptr(png);
-    b->data = realloc(b->data, b->n + n);
-    assert_non_null(b->data);
-    memcpy(b->data + b->n, data, n);
-    b->n += n;
-}
-
-/* The RGB that pixel x of a raw row means. */
-static void png_meaning(const png_kind *k, const uint8_t *row, int x, const png_color *palette, uint8_t rgb[3])
-{
-    int v[4] = {0}, top = (1 << (k->depth < 8 ? k->depth : 8)) - 1;
-    for (int c = 0; c < k->channels; c++) {
-        int bit = (x * k->channels + c) * k->depth;
-        v[c] = k->depth >= 8 ? row[bit / 8] : row[bit / 8] >> (8 - k->depth - bit % 8) & top;
-    }
-    for (int c = 0; c < 3; c++)
-        rgb[c] = (uint8_t)(k->channels >= 3 ? v[c] : v[0] * 255 / top);
-    if (k->type == PNG_COLOR_TYPE_PALETTE)
-        rgb[0] = palette[v[0]].red, rgb[1] = palette[v[0]].green, rgb[2] = palette[v[0]].blue;
-}
-
-/* An image of random bits of the kind, and the RGB it means. */
-static blob make_png(const png_kind *k, uint8_t *rgb)
-{
-    blob b = {0};
-    rn_rng r;
-    rn_rng_seed(&r, 11, RN_STREAM_TEST, 3, (uint32_t)(k - pngs));
-    png_color palette[256];
-    for (int i = 0; i < 256; i++)
-        palette[i] = (png_color){(uint8_t)rn_rng_u32(&r), (uint8_t)rn_rng_u32(&r), (uint8_t)rn_rng_u32(&r)};
-    uint8_t raw[HIGH][WIDE * 8];
-    png_bytep rows[HIGH];
-    for (int y = 0; y < HIGH; y++) {
-        rows[y] = raw[y];
-        for (int i = 0; i < WIDE * 8; i++)
-            raw[y][i] = (uint8_t)rn_rng_u32(&r);
-        for (int x = 0; x < WIDE; x++)
-            png_meaning(k, raw[y], x, palette, rgb + 3 * (y * WIDE + x));
-    }
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
-    png_infop info = png_create_info_struct(png);
-    assert_true(png && info);
-    png_set_write_fn(png, &b, png_append, NULL);
-    png_set_IHDR(png, info, WIDE, HIGH, k->depth, k->type, k->interlace ? PNG_INTERLACE_ADAM7 : PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    if (k->type == PNG_COLOR_TYPE_PALETTE)
-        png_set_PLTE(png, info, palette, 1 << k->depth);
-    png_write_info(png, info);
-    png_write_image(png, rows);
-    png_write_end(png, NULL);
-    png_destroy_write_struct(&png, &info);
-    return b;
-}
-
 static void png_kinds_decode(void **state)
 {
     (void)state;
@@ -489,6 +520,7 @@ static void png_kinds_decode(void **state)
         rn_image_info info;
         assert_int_equal(rn_image_decode(b.data, b.n, "n02105855_2933.JPEG", NULL, &im, &info), 0);
         assert_int_equal(info.format, RN_IMG_PNG);
+        assert_int_equal(info.components, pngs[k].channels);
         assert_memory_equal(im.px, want, sizeof want);
         assert_int_equal(rn_image_decode(b.data, b.n, "x", &(rn_decode_opts){.gray = true}, &im, NULL), 0);
         for (int i = 0; i < WIDE * HIGH; i++)
@@ -541,12 +573,19 @@ static void other_files_are_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jpeg_kinds_decode),      cmocka_unit_test(regions_are_exact),
-        cmocka_unit_test(scaled_decode),          cmocka_unit_test(every_truncation_fails),
-        cmocka_unit_test(mutations_are_survived), cmocka_unit_test(huge_sizes_are_refused),
-        cmocka_unit_test(warnings_are_told),      cmocka_unit_test(encode_round_trip),
-        cmocka_unit_test(encode_is_libjpegs),     cmocka_unit_test(png_kinds_decode),
-        cmocka_unit_test(png_damage_fails),       cmocka_unit_test(other_files_are_named),
+        cmocka_unit_test(jpeg_kinds_decode),
+        cmocka_unit_test(regions_are_exact),
+        cmocka_unit_test(scaled_decode),
+        cmocka_unit_test(every_truncation_fails),
+        cmocka_unit_test(mutations_are_survived),
+        cmocka_unit_test(huge_sizes_are_refused),
+        cmocka_unit_test(endless_scans_are_refused),
+        cmocka_unit_test(warnings_are_told),
+        cmocka_unit_test(encode_round_trip),
+        cmocka_unit_test(encode_is_libjpegs),
+        cmocka_unit_test(png_kinds_decode),
+        cmocka_unit_test(png_damage_fails),
+        cmocka_unit_test(other_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,11 +175,24 @@ static void bad_plans_are_refused(void **state)
     rn_rect need;
     const rn_rect outside = {1, 0, 10, 10};
     assert_int_equal(rn_resizer_plan(rs, RN_FILTER_BOX, 0, 5, 5, 5, NULL, false, &need), RN_E_RANGE);
-    assert_int_equal(rn_resizer_plan(rs, RN_FILTER_BOX, 5, 5, 5, 70000, NULL, false, &need), RN_E_RANGE);
+    assert_int_equal(rn_resizer_plan(rs, RN_FILTER_BOX, 70000, 5, 5, 5, NULL, false, &need), RN_E_RANGE);
     assert_int_equal(rn_resizer_plan(rs, RN_FILTER_BOX, 5, 5, 10, 10, &outside, false, &need), RN_E_RANGE);
     assert_int_equal(rn_resizer_plan(rs, RN_FILTER_COUNT, 5, 5, 10, 10, NULL, false, &need), RN_E_RANGE);
     uint8_t px[3] = {0};
     assert_int_equal(rn_resizer_run(rs, px, 3, 3, px, 3), RN_E_RANGE); /* no plan stands */
+}
+
+/* A strip whose resize would be 7 million pixels long: the window alone is made. */
+static void only_the_window_costs(void **state)
+{
+    (void)state;
+    rn_image im = noise(1, 30000, 3);
+    const rn_rect win = {16, 30000 * 128 - 112, 224, 224};
+    rn_rect need;
+    assert_int_equal(rn_resizer_plan(rs, RN_FILTER_BILINEAR, 1, 30000, 256, 30000 * 256, &win, false, &need), 0);
+    assert_true(need.w == 1 && need.h <= 4);
+    free(run_exact(&im, &need, 224, 224));
+    rn_image_free(&im);
 }
 
 static void short_side(void **state)
@@ -221,6 +234,7 @@ int main(void)
         cmocka_unit_test(flat_stays_flat),
         cmocka_unit_test(same_size_copies),
         cmocka_unit_test(bad_plans_are_refused),
+        cmocka_unit_test(only_the_window_costs),
         cmocka_unit_test(short_side),
         cmocka_unit_test(centre_crop),
     };
