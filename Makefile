@@ -260,7 +260,7 @@ lint-format:
 
 # Number parsers that take a typo for a zero, and writers that know no bound.
 lint-words:
-	@! grep -nwE 'atoi|atol|atoll|atof|gets|sprintf|vsprintf|strcat' $(filter-out tests/%,$(LINT_C)) /dev/null
+	@! grep -nE '\<(atoi|atol|atoll|atof|gets|sprintf|vsprintf|strcat)\(' $(filter-out tests/%,$(LINT_C)) /dev/null
 
 lint-shell:
 	@shellcheck --severity=warning --exclude=SC1090,SC1091 $(LINT_SH)
