@@ -275,7 +275,7 @@ lint-cppcheck: | $(GEN_H)
 	  -D_GNU_SOURCE -D__x86_64__ -Ilibcore -I. --library=posix $(LINT_C)
 
 # One stamp a file: a second run looks only at what changed (or at everything, when a header did).
-$(B)/lint/%.tidy: %.c $(LINT_H) .clang-tidy | $(GEN_H)
+$(B)/lint/%.tidy: %.c $(LINT_H) .clang-tidy | $(GEN_H) $(B)/gen/bench_shapes.inc
 	@mkdir -p $(@D)
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) $(if $(findstring kernels/cpu/,$<),-fopenmp) $(ISA) 2>$@.err || { cat $@.err >&2; exit 1; }
 	@mv $@.err $@

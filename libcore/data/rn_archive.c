@@ -235,7 +235,7 @@ static int damaged(rn_archive *a, const char *doing)
 static int check_end(rn_archive *a)
 {
     uint64_t seen = (uint64_t)archive_filter_bytes(a->ar, 0);
-    if (seen >= a->data_end + 2 * TAR_BLOCK)
+    if (seen >= a->data_end + (uint64_t)2 * TAR_BLOCK)
         return end_with(a, 0);
     return end_with(a, rn_fail(RN_E_FORMAT, "%s: truncated after '%s': no end-of-archive mark; download it again",
                                a->path, a->name));

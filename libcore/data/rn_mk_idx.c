@@ -72,7 +72,7 @@ static int read_idx(const char *dir, const char *prefix, const char *kind, int r
     if (out->n < head || b[0] || b[1] || b[2] != IDX_UINT8 || b[3] != rank)
         return rn_fail(RN_E_FORMAT, "%s: not an idx file of bytes with %d dimensions", path, rank);
     for (int i = 0; i < rank; i++) {
-        size[i] = be32(b + 4 + 4 * i);
+        size[i] = be32(b + 4 + (size_t)4 * (size_t)i);
         if (size[i] == 0 || want > IDX_MAX_BYTES / size[i])
             return rn_fail(RN_E_FORMAT, "%s: dimension %d is %u", path, i + 1, size[i]);
         want *= size[i];
@@ -141,7 +141,7 @@ int rn_mk_open_idx(const char *dir, rn_mk_source *out)
     RN_GO(read_split(dir, RN_MK_TRAIN, d, out));
     RN_GO(read_split(dir, RN_MK_VAL, d, out));
     RN_GO(rn_mk_alloc_classes(out, out->nclasses));
-    snprintf(out->about, sizeof out->about, "idx files, %ux%u gray, %d classes, %u train and %u val images", d->width,
+    snprintf(out->about, sizeof out->about, "idx files, %dx%d gray, %d classes, %u train and %u val images", d->width,
              d->height, out->nclasses, out->n[0], out->n[1]);
     return RN_OK;
 out:

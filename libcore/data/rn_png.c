@@ -155,7 +155,7 @@ static void deliver(const struct reader *r, const rn_rect *at, rn_image *out)
             rn_codec_rgb_to_gray(src, dst, at->w);
         else
             for (int x = 0; x < at->w; x++)
-                memset(dst + 3 * x, src[x], 3);
+                memset(dst + (size_t)3 * (size_t)x, src[x], 3);
     }
 }
 

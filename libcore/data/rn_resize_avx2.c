@@ -22,7 +22,7 @@ void rn_resize_row_h3_avx2(const rn_pass *p, const uint8_t *src, int c, uint8_t 
         const uint8_t *s = src + 3 * (size_t)p->first[i];
         __m256i sum_lo = _mm256_setzero_si256(), sum_hi = sum_lo;
         for (int t = 0; t < p->count[i]; t += 4) {
-            __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(s + 3 * t)));
+            __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(s + 3 * (size_t)t)));
             v = _mm256_shuffle_epi8(v, pairs);
             __m256i kl = _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(lo + t)));
             __m256i kh = _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(hi + t)));

@@ -35,10 +35,12 @@ static void set_pixels(rn_net *net, const float *mean, const float *std)
     bool grey = net->spec.channels == 1;
     mean = mean ? mean : grey ? grey_mean : rgb_mean;
     std = std ? std : grey ? grey_std : rgb_std;
+    /* NOLINTBEGIN(clang-analyzer-core.UndefinedBinaryOperatorResult): 1 or 3 channels, the builder has checked */
     for (int i = 0; i < net->spec.channels; i++) {
         net->pixel_mul[i] = (float)(1.0 / (255.0 * (double)std[i]));
         net->pixel_add[i] = (float)(-(double)mean[i] / (double)std[i]);
     }
+    /* NOLINTEND(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 }
 
 static int copy_text(const char *s, char **out)

@@ -65,7 +65,8 @@ double rn_sched_lr(const rn_sched *s, int64_t step)
     int passed = 0;
     switch (s->kind) {
     case RN_SCHED_STEP:
-        return s->lr * pow(s->gamma, (double)(epoch / s->step_epochs));
+        epoch /= s->step_epochs; /* whole steps */
+        return s->lr * pow(s->gamma, (double)epoch);
     case RN_SCHED_MULTISTEP:
         while (passed < s->nmilestones && s->milestones[passed] <= epoch)
             passed++;

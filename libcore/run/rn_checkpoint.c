@@ -32,18 +32,16 @@ typedef struct field {
     size_t at;
     bool real;
 } field;
-#define INT_FIELD(f)                                                                                                   \
-    {                                                                                                                  \
-#f, offsetof(rn_run_state, f), false                                                                           \
-    }
-#define REAL_FIELD(f)                                                                                                  \
-    {                                                                                                                  \
-#f, offsetof(rn_run_state, f), true                                                                            \
-    }
+/* NOLINTBEGIN(bugprone-macro-parentheses): these are names of members, not expressions */
+/* clang-format off */
+#define INT_FIELD(f) {#f, offsetof(rn_run_state, f), false}
+#define REAL_FIELD(f) {#f, offsetof(rn_run_state, f), true}
+/* clang-format on */
 #define SUMS_FIELDS(f)                                                                                                 \
     INT_FIELD(f.n), INT_FIELD(f.top1), INT_FIELD(f.top5), REAL_FIELD(f.loss), REAL_FIELD(f.seconds),                   \
         REAL_FIELD(f.waited)
 #define EVAL_FIELDS(f) INT_FIELD(f.n), REAL_FIELD(f.top1), REAL_FIELD(f.top5), REAL_FIELD(f.se_top1), REAL_FIELD(f.loss)
+/* NOLINTEND(bugprone-macro-parentheses) */
 static const field fields[] = {INT_FIELD(step),         INT_FIELD(epoch),        INT_FIELD(batch),
                                INT_FIELD(eval_pending), INT_FIELD(best_epoch),   INT_FIELD(best_step),
                                INT_FIELD(log_bytes),    INT_FIELD(events_bytes), INT_FIELD(threads),

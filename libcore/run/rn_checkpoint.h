@@ -74,7 +74,7 @@ typedef struct rn_ckpt {
     rn_run_state state;
     rn_run_texts texts; /* live as long as the checkpoint */
 } rn_ckpt;
-int rn_ckpt_open(const char *path, rn_ckpt *out);
+int rn_ckpt_open(const char *path, rn_ckpt *c);
 void rn_ckpt_close(rn_ckpt *c); /* accepts a zeroed one */
 int rn_ckpt_restore(const rn_ckpt *c, rn_net *net, rn_backend *be);
 

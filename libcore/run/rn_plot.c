@@ -15,8 +15,6 @@
 
 #include "base/rn_error.h"
 
-extern char **environ;
-
 /* ---- the script ---- */
 
 /* Colours are placeholders, replaced by the page's CSS variables afterwards, so that one picture serves light and dark. */

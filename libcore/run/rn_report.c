@@ -24,6 +24,13 @@ const char *rn_report_str(const json_t *o, const char *key)
     return s ? s : "";
 }
 
+/* A recipe's values stand in the log as texts. */
+static double recipe_num(const json_t *recipe, const char *key)
+{
+    double v = 0;
+    return rn_parse_real(rn_report_str(recipe, key), -INFINITY, INFINITY, &v) == RN_OK ? v : 0;
+}
+
 int rn_report_load(const char *path, json_t **out)
 {
     char *text;
@@ -104,7 +111,7 @@ typedef struct totals {
 static totals add_up(const rn_report *r)
 {
     totals t = {0};
-    double batch = atof(rn_report_str(json_object_get(r->run, "recipe"), "batch")), from = 0;
+    double batch = recipe_num(json_object_get(r->run, "recipe"), "batch"), from = 0;
     size_t i;
     json_t *o;
     json_array_foreach(r->windows, i, o)
@@ -206,7 +213,7 @@ static void headline(rn_report *r, const totals *t)
     rn_html_fmt(&r->h, "Started %s on ", rn_report_str(r->run, "started"));
     rn_html_text(&r->h, rn_report_str(json_object_get(r->run, "machine"), "describe"));
     rn_html_fmt(&r->h, ", %d threads. ", (int)rn_report_num(json_object_get(r->run, "machine"), "threads"));
-    if (t->epoch < atof(rn_report_str(recipe, "epochs")))
+    if (t->epoch < recipe_num(recipe, "epochs"))
         rn_html_raw(&r->h, "<b>This run is not finished.</b> ");
     if (r->best && rn_report_num(r->best, "top1") > rn_report_num(r->last_eval, "top1"))
         rn_html_fmt(&r->h, "The accuracy is that of the newest weights, not of the best: epoch %d had %.2f %%.",
