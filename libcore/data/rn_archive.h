@@ -19,17 +19,17 @@
 typedef struct rn_archive rn_archive;
 
 typedef struct rn_archive_opts {
-    int digest;             /* -1: none; else enum rn_digest_kind: digest of every byte of the file */
-    bool raw_names;         /* hand over entries that would be refused, with entry.why set (ilsvrc-verify lists them) */
-    uint64_t start;         /* byte offset of a tar header to start at (resume; plain tars without digest only) */
+    int digest;     /* -1: none; else enum rn_digest_kind: digest of every byte of the file */
+    bool raw_names; /* hand over entries that would be refused, with entry.why set (ilsvrc-verify lists them) */
+    uint64_t start; /* byte offset of a tar header to start at (resume; plain tars without digest only) */
 } rn_archive_opts;
 
 /* One regular file of the archive. Texts and data are valid until the next call on the archive. */
 typedef struct rn_archive_entry {
-    const char *name;       /* as stored, leading "./" removed */
-    uint64_t size;          /* bytes */
-    uint64_t offset;        /* of its tar header in the (uncompressed) archive; for resume */
-    const char *why;        /* NULL, or with raw_names why the entry would have been refused ("a link") */
+    const char *name; /* as stored, leading "./" removed */
+    uint64_t size;    /* bytes */
+    uint64_t offset;  /* of its tar header in the (uncompressed) archive; for resume */
+    const char *why;  /* NULL, or with raw_names why the entry would have been refused ("a link") */
 } rn_archive_entry;
 
 /* Opens `path`. A file that is no tar is RN_E_FORMAT: "x.tar: not a tar archive (it begins with ...)". */

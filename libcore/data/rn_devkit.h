@@ -12,17 +12,17 @@
 #include <stdint.h>
 
 typedef struct rn_synset {
-    char wnid[16];    /* "n01440764" */
-    char *words;      /* "tench, Tinca tinca" */
-    int ilsvrc_id;    /* 1..nleaves */
-    int num_train;    /* num_train_images, -1 if absent */
+    char wnid[16]; /* "n01440764" */
+    char *words;   /* "tench, Tinca tinca" */
+    int ilsvrc_id; /* 1..nleaves */
+    int num_train; /* num_train_images, -1 if absent */
 } rn_synset;
 
 typedef struct rn_devkit {
     int nclasses;
-    rn_synset *synsets;   /* sorted by wnid: index = label */
+    rn_synset *synsets; /* sorted by wnid: index = label */
     int nval;
-    int *val_label;       /* nval labels, in ascending order of image name */
+    int *val_label; /* nval labels, in ascending order of image name */
 } rn_devkit;
 
 /* Reads ILSVRC2012_devkit_t12.tar.gz. Damage, an id outside 1..n, duplicate ids or WNIDs, a missing member:

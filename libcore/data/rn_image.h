@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 typedef struct rn_image {
-    int w, h, c;      /* c: 3 RGB or 1 gray */
-    uint8_t *px;      /* h * w * c, owned; reused when `cap` suffices */
+    int w, h, c; /* c: 3 RGB or 1 gray */
+    uint8_t *px; /* h * w * c, owned; reused when `cap` suffices */
     size_t cap;
 } rn_image;
 int rn_image_alloc(rn_image *im, int w, int h, int c); /* contents undefined; keeps the buffer if large enough */
@@ -21,10 +21,10 @@ enum rn_image_format rn_image_sniff(const void *data, size_t n);
 /* Facts found on the way, for verification. */
 typedef struct rn_image_info {
     enum rn_image_format format;
-    int w, h, components;     /* as stored */
-    int warnings;             /* libjpeg warnings (corrupt data that was decoded all the same) */
-    char warning[160];        /* the first one */
-    bool cmyk;                /* 4-component JPEG */
+    int w, h, components; /* as stored */
+    int warnings;         /* libjpeg warnings (corrupt data that was decoded all the same) */
+    char warning[160];    /* the first one */
+    bool cmyk;            /* 4-component JPEG */
 } rn_image_info;
 
 /* Size and components from the header alone; sizes beyond the limits below are RN_E_RANGE. */
@@ -37,10 +37,10 @@ enum rn_image_limits {
 };
 
 typedef struct rn_decode_opts {
-    bool gray;            /* 1 channel wanted (grayscale sets); default RGB */
-    int scale_min_side;   /* >0: may decode with DCT scaling to n/8 as long as the short side stays >= this (not exact) */
-    bool strict;          /* libjpeg warnings fail (RN_E_FORMAT) */
-    int denom;            /* rn_decoder_read only: JPEG scaled in the DCT domain by 1/denom: 0, 1, 2, 4 or 8 (not exact) */
+    bool gray;          /* 1 channel wanted (grayscale sets); default RGB */
+    int scale_min_side; /* >0: may decode with DCT scaling to n/8 as long as the short side stays >= this (not exact) */
+    bool strict;        /* libjpeg warnings fail (RN_E_FORMAT) */
+    int denom; /* rn_decoder_read only: JPEG scaled in the DCT domain by 1/denom: 0, 1, 2, 4 or 8 (not exact) */
 } rn_decode_opts;
 
 /*
@@ -59,7 +59,9 @@ int rn_image_decode(const void *data, size_t n, const char *name, const rn_decod
  * training crop decodes only what it needs. One thread at a time. After a failure the decoder is good for the next begin.
  */
 typedef struct rn_decoder rn_decoder;
-typedef struct rn_rect { int x, y, w, h; } rn_rect;
+typedef struct rn_rect {
+    int x, y, w, h;
+} rn_rect;
 
 int rn_decoder_open(rn_decoder **out);
 void rn_decoder_close(rn_decoder *d); /* accepts NULL */
@@ -73,7 +75,8 @@ int rn_decoder_begin(rn_decoder *d, const void *data, size_t n, const char *name
  * With opts->denom = s > 1 the region is in pixels of the scaled image: ceil(w / s) x ceil(h / s) for a JPEG, and a PNG is
  * RN_E_UNSUPPORTED. opts may be NULL; opts->scale_min_side is ignored here. info (may be NULL) gets the warnings too.
  */
-int rn_decoder_read(rn_decoder *d, const rn_decode_opts *opts, const rn_rect *region, rn_image *out, rn_image_info *info);
+int rn_decoder_read(rn_decoder *d, const rn_decode_opts *opts, const rn_rect *region, rn_image *out,
+                    rn_image_info *info);
 
 /* Baseline JPEG, 4:2:0 (gray for c == 1), libjpeg-turbo's defaults, optimised Huffman off; quality 1..100. *data is malloc'ed or
  * reused with *cap, as libjpeg's memory destination; *n is the length. */

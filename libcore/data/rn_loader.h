@@ -18,32 +18,32 @@ enum rn_train_crop {
 };
 
 typedef struct rn_loader_opts {
-    bool train;             /* false: evaluation transform, key order, every image once */
+    bool train;                         /* false: evaluation transform, key order, every image once */
     int batch, width, height, channels; /* output size; channels 3 (1: gray) */
     uint64_t seed;
-    int workers;            /* >= 1 decode threads */
-    int depth;              /* batches in the ring; 0: 4 */
+    int workers; /* >= 1 decode threads */
+    int depth;   /* batches in the ring; 0: 4 */
     /* training transform */
     enum rn_train_crop crop;
     double scale_lo, scale_hi, ratio_lo, ratio_hi; /* RN_CROP_RESIZED; 0: .08 1 3/4 4/3 */
-    int pad;                /* RN_CROP_PAD */
-    bool flip;              /* horizontal, p = 1/2 */
-    bool drop_last;         /* training: leave an incomplete last batch out */
+    int pad;                                       /* RN_CROP_PAD */
+    bool flip;                                     /* horizontal, p = 1/2 */
+    bool drop_last;                                /* training: leave an incomplete last batch out */
     /* evaluation transform: Resize(resize_short) then CenterCrop, bit-identical to torchvision on PIL images.
      * 0: no resize (images are already of the output size, or are centre-cropped). */
     int resize_short;
-    bool exact;             /* never use DCT-scaled decoding in training; otherwise a JPEG whose crop is at least 2, 4 or 8 times
+    bool exact; /* never use DCT-scaled decoding in training; otherwise a JPEG whose crop is at least 2, 4 or 8 times
                                the output in both axes is decoded at 1/2, 1/4 or 1/8 (rn_augment.h). Evaluation is always exact */
 } rn_loader_opts;
 
 typedef struct rn_batch {
-    const uint8_t *images;  /* (batch, height, width, channels); rows n.. are zero */
-    const int32_t *labels;  /* (batch); rows n.. are 0 */
-    const uint32_t *index;  /* (batch) record numbers in the store */
-    int n;                  /* images in this batch: batch, or less at the end of an evaluation or epoch */
+    const uint8_t *images; /* (batch, height, width, channels); rows n.. are zero */
+    const int32_t *labels; /* (batch); rows n.. are 0 */
+    const uint32_t *index; /* (batch) record numbers in the store */
+    int n;                 /* images in this batch: batch, or less at the end of an evaluation or epoch */
     uint32_t epoch;
-    uint64_t number;        /* of the batch inside the epoch, from 0 */
-    double waited_s;        /* how long rn_loader_next had to wait */
+    uint64_t number; /* of the batch inside the epoch, from 0 */
+    double waited_s; /* how long rn_loader_next had to wait */
 } rn_batch;
 
 typedef struct rn_loader rn_loader;

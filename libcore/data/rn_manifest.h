@@ -21,7 +21,7 @@ const rn_published *rn_published_find(const char *path);
 typedef struct rn_sums {
     struct rn_sum {
         char name[256], md5[33];
-    } *row;
+    } * row;
     int n;
     char path[1024];
 } rn_sums;
@@ -36,9 +36,9 @@ const char *rn_expected_md5(const rn_sums *s, const char *path, const char **fro
 /* Fails with RN_E_MISMATCH and the remedy unless `got` is `expected`. */
 int rn_check_md5(const char *path, const char *got, const char *expected, const char *from);
 
-bool rn_is_wnid(const char *s);                        /* n and eight digits */
+bool rn_is_wnid(const char *s);                         /* n and eight digits */
 bool rn_is_train_name(const char *s, const char *wnid); /* <wnid>_<digits>.JPEG; any WNID for NULL */
-bool rn_is_image_name(const char *s);                  /* letters, digits, _ - . and the end .JPEG: safe as a file's name */
+bool rn_is_image_name(const char *s); /* letters, digits, _ - . and the end .JPEG: safe as a file's name */
 /* Number of "ILSVRC2012_<split>_<eight digits>.JPEG", -1 for any other name. */
 int rn_numbered_name(const char *s, const char *split);
 

@@ -226,7 +226,7 @@ static int draw_ids(maker *m, uint32_t **ids)
     uint32_t n = (uint32_t)m->s->nclasses, fixed = 0;
     RN_TRY(permutation(n, m->o->seed, DRAW_IDS, ids));
     for (uint32_t i = 0; i < n; i++)
-        fixed += (*ids)[i] == i; /* NOLINT(clang-analyzer-core.NullDereference): permutation() has set it */
+        fixed += (*ids)[i] == i;     /* NOLINT(clang-analyzer-core.NullDereference): permutation() has set it */
     for (uint32_t i = 0; i < n; i++) /* the identity would hide the mistake that the order of ids invites */
         (*ids)[i] = (fixed == n ? ((*ids)[i] + 1) % n : (*ids)[i]) + 1;
     return RN_OK;

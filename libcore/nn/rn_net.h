@@ -18,33 +18,41 @@
 enum rn_stem { RN_STEM_IMAGENET = 0 /* 7x7 s2, 3x3 s2 max pool */, RN_STEM_CIFAR = 1 /* 3x3 s1, no pool */ };
 
 typedef struct rn_model_spec {
-    const char *arch;      /* "resnet18", "resnet34", "resnet50" */
+    const char *arch; /* "resnet18", "resnet34", "resnet50" */
     enum rn_stem stem;
-    double width;          /* multiplies every channel count (64 -> 64 * width, rounded to a multiple of 8, at least 8) */
+    double width; /* multiplies every channel count (64 -> 64 * width, rounded to a multiple of 8, at least 8) */
     int classes, channels; /* channels of the input: 3, or 1 */
     int height, width_px;  /* input size in pixels; width_px 0: as height */
     bool zero_gamma;       /* last BN of each block starts at 0 */
 } rn_model_spec;
 
 /* What a parameter is, in the order of the model: torchvision's names and, in files, torchvision's layouts. */
-enum rn_param_kind { RN_PARAM_CONV /* memory OHWI, file OIHW */, RN_PARAM_LINEAR /* (oc, ic) */, RN_PARAM_BIAS,
-                     RN_PARAM_GAMMA, RN_PARAM_BETA, RN_PARAM_RUNNING_MEAN, RN_PARAM_RUNNING_VAR /* buffers: no gradient */ };
+enum rn_param_kind {
+    RN_PARAM_CONV /* memory OHWI, file OIHW */,
+    RN_PARAM_LINEAR /* (oc, ic) */,
+    RN_PARAM_BIAS,
+    RN_PARAM_GAMMA,
+    RN_PARAM_BETA,
+    RN_PARAM_RUNNING_MEAN,
+    RN_PARAM_RUNNING_VAR /* buffers: no gradient */
+};
 
 typedef struct rn_param {
-    char name[96];            /* "layer1.0.conv1.weight" */
+    char name[96]; /* "layer1.0.conv1.weight" */
     enum rn_param_kind kind;
-    int nd; int64_t dim[4];   /* memory order */
+    int nd;
+    int64_t dim[4]; /* memory order */
     int64_t count;
-    float *value;             /* device memory of the backend, f32 master */
-    float *grad, *momentum;   /* NULL for buffers and in an evaluation-only net */
+    float *value;           /* device memory of the backend, f32 master */
+    float *grad, *momentum; /* NULL for buffers and in an evaluation-only net */
 } rn_param;
 
 typedef struct rn_net rn_net;
 
 typedef struct rn_net_opts {
     int batch;
-    bool train;               /* false: evaluation only: no gradients, activations are reused */
-    rn_dtype dtype;           /* of activations: RN_F32 */
+    bool train;     /* false: evaluation only: no gradients, activations are reused */
+    rn_dtype dtype; /* of activations: RN_F32 */
     rn_select_policy select;
     float bn_momentum, bn_eps; /* 0: 0.1, 1e-5 */
     const float *mean, *std;   /* per channel, of pixels scaled to 0..1; NULL: ImageNet's */
@@ -69,13 +77,17 @@ void rn_net_close(rn_net *net); /* accepts NULL */
  * stream RN_STREAM_INIT of `seed`, the same on every backend. */
 int rn_net_init(rn_net *net, uint64_t seed);
 
-int rn_net_nparams(const rn_net *net);               /* parameters and buffers */
+int rn_net_nparams(const rn_net *net); /* parameters and buffers */
 rn_param *rn_net_param(rn_net *net, int i);
 rn_param *rn_net_find(rn_net *net, const char *name); /* NULL if there is none */
-int64_t rn_net_weights(const rn_net *net);           /* number of trained values (11,689,512 for ResNet-18) */
+int64_t rn_net_weights(const rn_net *net);            /* number of trained values (11,689,512 for ResNet-18) */
 
 /* Result of one batch. */
-typedef struct rn_net_result { int n; double loss_sum; int top1, top5; } rn_net_result;
+typedef struct rn_net_result {
+    int n;
+    double loss_sum;
+    int top1, top5;
+} rn_net_result;
 
 /* images: host u8 NHWC (batch, h, w, c), labels host, each 0..classes-1; rows n.. are padding and not read. Train:
  * forward in training mode (batch statistics, running ones updated), loss, backward: gradients of the mean loss over n.
@@ -103,7 +115,12 @@ int rn_net_sgd_step(rn_net *net, const rn_sgd_opts *o);
 int rn_net_params_changed(rn_net *net);
 
 /* One row per convolution and direction: what was chosen. For the log and the report. */
-typedef struct rn_net_choice { const char *layer; rn_conv_desc desc; rn_conv_dir dir; rn_select_choice choice; } rn_net_choice;
+typedef struct rn_net_choice {
+    const char *layer;
+    rn_conv_desc desc;
+    rn_conv_dir dir;
+    rn_select_choice choice;
+} rn_net_choice;
 int rn_net_nchoices(const rn_net *net);
 const rn_net_choice *rn_net_choice_at(const rn_net *net, int i);
 /* Bytes: parameters with gradients and momentum (shared ones count in each net), activations and their gradients after

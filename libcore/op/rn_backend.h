@@ -23,14 +23,14 @@ typedef void *rn_event;
 enum rn_copy_kind { RN_COPY_H2D = 0, RN_COPY_D2H = 1, RN_COPY_D2D = 2 };
 
 typedef struct rn_backend_opts {
-    int threads;      /* compute threads; 0: one per core this process may run on */
-    const char *isa;  /* cap for CPU kernels: "portable", "avx2", "avx512", NULL: best of this CPU */
+    int threads;            /* compute threads; 0: one per core this process may run on */
+    const char *isa;        /* cap for CPU kernels: "portable", "avx2", "avx512", NULL: best of this CPU */
     size_t workspace_limit; /* most bytes of workspace an algorithm may ask for; 0: no limit */
 } rn_backend_opts;
 
 struct rn_backend {
-    const char *device;   /* "cpu", "cuda" */
-    char describe[256];   /* device model, instruction set used, library versions: one line */
+    const char *device; /* "cpu", "cuda" */
+    char describe[256]; /* device model, instruction set used, library versions: one line */
     int threads;
     size_t workspace_limit; /* as opened; rn_conv_plan_open refuses algorithms that ask for more. 0: no limit */
 
@@ -49,8 +49,8 @@ struct rn_backend {
     int (*event_ms)(rn_backend *be, rn_event from, rn_event to, double *ms);
     void (*event_close)(rn_backend *be, rn_event e);
 
-    const rn_ops *ops;                          /* every slot of it that is not documented optional is set */
-    const rn_conv_algo *const *conv_algos;      /* NULL-terminated, best first, reference last */
+    const rn_ops *ops;                     /* every slot of it that is not documented optional is set */
+    const rn_conv_algo *const *conv_algos; /* NULL-terminated, best first, reference last */
 
     void (*close)(rn_backend *be);
     void *priv;

@@ -26,10 +26,10 @@ const char *rn_conv_dir_name(rn_conv_dir d); /* "fwd", "bwd_d", "bwd_w" */
 
 /* Work fused into a convolution, asked for in the descriptor. */
 enum rn_conv_fuse {
-    RN_PRO_BN = 1,    /* fwd, bwd_w: src is read as src * scale[ic] + shift[ic] (padding stays 0) */
-    RN_PRO_RELU = 2,  /* ... then max(., 0) */
-    RN_PRO_ADD = 4,   /* ... with `residual` (shape of src) added before the ReLU */
-    RN_EPI_STATS = 8  /* fwd: sum[oc] and sumsq[oc] of dst are written */
+    RN_PRO_BN = 1,   /* fwd, bwd_w: src is read as src * scale[ic] + shift[ic] (padding stays 0) */
+    RN_PRO_RELU = 2, /* ... then max(., 0) */
+    RN_PRO_ADD = 4,  /* ... with `residual` (shape of src) added before the ReLU */
+    RN_EPI_STATS = 8 /* fwd: sum[oc] and sumsq[oc] of dst are written */
 };
 
 typedef struct rn_conv_desc {
@@ -57,10 +57,10 @@ enum rn_conv_flags {
 };
 
 typedef struct rn_conv_args {
-    void *src, *wei, *dst;       /* one of them, by direction, is the destination */
-    const float *scale, *shift;  /* prologue: per ic */
-    const void *residual;        /* prologue: shape and dtype of src */
-    float *sum, *sumsq;          /* epilogue: per oc */
+    void *src, *wei, *dst;      /* one of them, by direction, is the destination */
+    const float *scale, *shift; /* prologue: per ic */
+    const void *residual;       /* prologue: shape and dtype of src */
+    float *sum, *sumsq;         /* epilogue: per oc */
 } rn_conv_args;
 
 typedef struct rn_conv_plan rn_conv_plan;

@@ -43,9 +43,9 @@ typedef struct rn_op_bn_fwd {
     int64_t rows;
     int c;
     float eps, momentum;
-    const void *x;       /* (rows, c) */
-    const void *res;     /* (rows, c) or NULL; may equal y */
-    void *y;             /* (rows, c); may equal x when !train */
+    const void *x;   /* (rows, c) */
+    const void *res; /* (rows, c) or NULL; may equal y */
+    void *y;         /* (rows, c); may equal x when !train */
     const float *gamma, *beta;
     float *running_mean, *running_var; /* written in training, read in inference */
     float *mean, *inv_std;
@@ -64,18 +64,33 @@ typedef struct rn_op_bn_bwd {
     int c;
     const void *x, *y, *dy; /* (rows, c); y only read when relu */
     const float *gamma, *mean, *inv_std;
-    void *dx;               /* (rows, c); may equal dy when dres is NULL */
-    void *dres;             /* (rows, c) or NULL; may equal dy */
+    void *dx;   /* (rows, c); may equal dy when dres is NULL */
+    void *dres; /* (rows, c) or NULL; may equal dy */
     int dx_beta, dres_beta;
-    float *dgamma, *dbeta;  /* (c) */
+    float *dgamma, *dbeta; /* (c) */
 } rn_op_bn_bwd;
 
 /* y = max(x, 0), a NaN stays NaN; may be in place. Backward: dx = y > 0 ? dy : 0; may be in place. */
-typedef struct rn_op_relu { rn_dtype dtype; int64_t n; const void *x; void *y; } rn_op_relu;
-typedef struct rn_op_relu_bwd { rn_dtype dtype; int64_t n; const void *y, *dy; void *dx; } rn_op_relu_bwd;
+typedef struct rn_op_relu {
+    rn_dtype dtype;
+    int64_t n;
+    const void *x;
+    void *y;
+} rn_op_relu;
+typedef struct rn_op_relu_bwd {
+    rn_dtype dtype;
+    int64_t n;
+    const void *y, *dy;
+    void *dx;
+} rn_op_relu_bwd;
 
 /* y = a + b; y may equal a or b. */
-typedef struct rn_op_add { rn_dtype dtype; int64_t n; const void *a, *b; void *y; } rn_op_add;
+typedef struct rn_op_add {
+    rn_dtype dtype;
+    int64_t n;
+    const void *a, *b;
+    void *y;
+} rn_op_add;
 
 /*
  * Max and average pooling. Windows are clipped at the border (padding never wins a maximum and, with
@@ -94,7 +109,12 @@ typedef struct rn_op_pool {
 } rn_op_pool;
 
 /* Mean over h*w: src (mb, hw, c) -> dst (mb, c); backward spreads dy / hw: src (mb, c) -> dst (mb, hw, c). */
-typedef struct rn_op_gap { rn_dtype dtype; int mb, hw, c; const void *src; void *dst; } rn_op_gap;
+typedef struct rn_op_gap {
+    rn_dtype dtype;
+    int mb, hw, c;
+    const void *src;
+    void *dst;
+} rn_op_gap;
 
 /* y = x w^T + b. x (mb, ic), w (oc, ic), b (oc) or NULL, y (mb, oc).
  * bwd_d: x = dy w (x overwritten). bwd_w: w = dy^T x, b = column sums of dy (both f32, overwritten; b may be NULL). */
@@ -115,12 +135,12 @@ typedef struct rn_op_linear {
 typedef struct rn_op_xent {
     rn_dtype dtype; /* of logits and dlogits */
     int mb, n, k;
-    const void *logits;     /* (mb, k) */
-    const int32_t *labels;  /* (mb), each 0..k-1 for i < n */
+    const void *logits;    /* (mb, k) */
+    const int32_t *labels; /* (mb), each 0..k-1 for i < n */
     float smoothing, grad_scale;
-    void *dlogits;          /* (mb, k), may equal logits, or NULL */
-    float *loss;            /* (mb) */
-    int32_t *rank;          /* (mb) */
+    void *dlogits; /* (mb, k), may equal logits, or NULL */
+    float *loss;   /* (mb) */
+    int32_t *rank; /* (mb) */
 } rn_op_xent;
 
 /*

@@ -16,10 +16,10 @@ enum rn_select_mode {
 
 typedef struct rn_select_policy {
     enum rn_select_mode mode;
-    const char *pattern;     /* only algorithms whose name matches (fnmatch, comma-separated); NULL: all */
-    bool allow_lowprec;      /* also consider RN_ALGO_LOWPREC */
-    double budget_s;         /* MEASURE: seconds for one case; 0: 0.1 */
-    const char *cache_file;  /* MEASURE: JSON, read at open, written whole at close; NULL: in memory */
+    const char *pattern;    /* only algorithms whose name matches (fnmatch, comma-separated); NULL: all */
+    bool allow_lowprec;     /* also consider RN_ALGO_LOWPREC */
+    double budget_s;        /* MEASURE: seconds for one case; 0: 0.1 */
+    const char *cache_file; /* MEASURE: JSON, read at open, written whole at close; NULL: in memory */
 } rn_select_policy;
 
 typedef struct rn_select_choice {

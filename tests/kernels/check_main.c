@@ -10,7 +10,13 @@
 
 /* One row per file of checks. */
 static const check_group *const groups[] = {
-    &check_conv_group, &check_point_group, &check_bn_group, &check_pool_group, &check_dense_group, &check_time_group, NULL,
+    &check_conv_group,
+    &check_point_group,
+    &check_bn_group,
+    &check_pool_group,
+    &check_dense_group,
+    &check_time_group,
+    NULL,
 };
 
 static int open_backends(check_run *r)
@@ -59,7 +65,8 @@ int main(int argc, char **argv)
         {RN_OPT_TEXT, "isa", "PATTERN", &r.isa, "Instruction sets: portable, avx2, avx512.", NULL, 0, 0},
         {RN_OPT_UINT, "seed", "N", &r.seed, "Seed of all data.", NULL, 0, 0},
         {RN_OPT_FLAG, "list", NULL, &r.list, "Only print what would be checked.", NULL, 0, 0},
-        {RN_OPT_FLAG, "time", NULL, &r.time, "Time each case after it was verified; adds the group time, ops beside memcpy.", NULL, 0, 0},
+        {RN_OPT_FLAG, "time", NULL, &r.time,
+         "Time each case after it was verified; adds the group time, ops beside memcpy.", NULL, 0, 0},
     };
     const rn_opt_spec spec = {
         .tool = "check-kernels",
