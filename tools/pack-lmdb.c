@@ -31,10 +31,11 @@ static void on_signal(int sig)
     stop = 1;
 }
 
-/* The first signal is honoured between two images; a second one kills as usual (nothing committed is lost either way). */
-static void catch_signals(void)
+/* While packing, the first signal is honoured between two images; a second one kills as usual (nothing committed is lost
+ * either way). Before and after there is nothing to round off. */
+static void catch_signals(bool on)
 {
-    struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction sa = {.sa_handler = on ? on_signal : SIG_DFL, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
 }
@@ -91,7 +92,10 @@ static int pack(const settings *s, const rn_pack_opts *o, const char *const *fil
     RN_GO(open_inputs(s, &in));
     if (in->passed_over)
         rn_warn("%s: passed over %" PRIu32 " entries that are no .jpeg, .jpg or .png", s->src, in->passed_over);
-    RN_GO(rn_pack_run(in, o, s->out, r));
+    catch_signals(true);
+    rc = rn_pack_run(in, o, s->out, r);
+    catch_signals(false);
+    RN_GO(rc);
     if (!r->already)
         RN_GO(rn_pack_log(s->out, files, o, r));
 out:
@@ -147,7 +151,6 @@ static int run(settings *s, const rn_opt_spec *spec, const rn_opt_result *args)
     for (size_t i = 0, n = 0; i < 3; i++)
         if (all[i][0])
             files[n++] = all[i];
-    catch_signals();
     RN_TRY(pack(s, &o, files, &r));
     if (s->mean)
         RN_TRY(write_mean(s, jobs));

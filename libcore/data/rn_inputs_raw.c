@@ -9,13 +9,16 @@
 #include <unistd.h>
 
 #include "base/rn_error.h"
+#include "base/rn_progress.h"
 #include "data/rn_devkit.h"
 #include "data/rn_inputs.h"
+#include "data/rn_stream.h"
 #include "data/rn_tarscan.h"
 
 typedef struct scan {
     rn_inputs *s;
     const rn_devkit *devkit; /* NULL: classes are what the archive holds */
+    rn_progress *progress;   /* in bytes of the archive */
     char wnid[RN_INPUT_PATH_MAX + 1];
 } scan;
 
@@ -45,6 +48,24 @@ static int declared_md5(const char *md5sums, const char *name, char md5[33])
     return RN_OK;
 }
 
+static int compute_md5(const char *path, uint64_t bytes, char md5[RN_DIGEST_HEX_MAX])
+{
+    rn_stream *in = NULL;
+    const void *block;
+    int64_t n;
+    rn_progress *progress = rn_progress_start("verify", NULL, RN_UNIT_BYTES, bytes);
+    int rc;
+    RN_GO(rn_stream_open(path, RN_MD5, 0, &in));
+    while ((n = rn_stream_next(in, &block)) > 0)
+        rn_progress_add(progress, (uint64_t)n);
+    RN_GO((int)n);
+    rc = rn_stream_digest(in, md5, NULL);
+out:
+    rn_stream_close(in);
+    rn_progress_done(progress);
+    return rc;
+}
+
 static int note_source(rn_inputs *s, const rn_raw_set *raw, const char *path, bool verify)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -57,7 +78,7 @@ static int note_source(rn_inputs *s, const rn_raw_set *raw, const char *path, bo
         *c |= 0x20; /* lower case; digits stay */
     if (!verify)
         return rn_inputs_add_source(s, path, (uint64_t)bytes, declared, declared[0] ? "declared" : "none");
-    RN_TRY(rn_digest_file(RN_MD5, path, computed, NULL));
+    RN_TRY(compute_md5(path, (uint64_t)bytes, computed));
     if (declared[0] && strcmp(declared, computed) != 0)
         return rn_fail(RN_E_MISMATCH, "%s: MD5 is %s, MD5SUMS says %s; fetch the archive again", path, computed,
                        declared);
@@ -89,6 +110,7 @@ static int on_class_tar(void *arg, const char *name, uint64_t offset, uint64_t s
     if (!c->devkit)
         RN_TRY(rn_inputs_add_class(c->s, c->wnid, ""));
     snprintf(what, sizeof what, "%s: %s", c->s->root, name);
+    rn_progress_add(c->progress, size);
     return rn_tar_scan(c->s->fd, what, offset, size, on_image, c);
 }
 
@@ -183,9 +205,11 @@ int rn_inputs_open_raw(const char *dir, const char *split, bool verify, rn_input
         RN_GO(rn_devkit_open(raw.devkit, &devkit));
     for (int i = 0; devkit && i < devkit->nclasses; i++)
         RN_GO(rn_inputs_add_class(s, devkit->synsets[i].wnid, devkit->synsets[i].words));
-    scan c = {.s = s, .devkit = devkit};
     uint64_t bytes = s->sources[0].bytes;
-    RN_GO(train ? scan_train(&c, bytes) : scan_val(&c, bytes));
+    scan c = {.s = s, .devkit = devkit, .progress = rn_progress_start("look up images", NULL, RN_UNIT_BYTES, bytes)};
+    rc = train ? scan_train(&c, bytes) : scan_val(&c, bytes);
+    rn_progress_done(c.progress);
+    RN_GO(rc);
     *out = s;
     s = NULL;
 out:

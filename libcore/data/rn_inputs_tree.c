@@ -73,10 +73,16 @@ typedef struct names {
 
 static int on_folder(void *arg, const char *name, const struct stat *st, const char *full)
 {
+    static const char *const ours[] = {RN_PACK_STATE, RN_SEAL_FILE};
     names *list = arg;
-    (void)full;
     if (!S_ISDIR(st->st_mode))
         return RN_OK;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) { /* a set packed into the tree is no class of it */
+        char file[4096];
+        RN_TRY(rn_path_join(file, sizeof file, full, ours[i]));
+        if (rn_is_file(file))
+            return RN_OK;
+    }
     char **more = realloc(list->v, (list->n + 1) * sizeof *more);
     if (more)
         list->v = more;

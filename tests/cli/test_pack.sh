@@ -74,16 +74,21 @@ else
 fi
 
 # ---- kill -9 --------------------------------------------------------------------------------------------------
-kills=0
-for ms in 012 020 030 040 050 025 060 035; do
+# Two at the very start, then one after each batch (and a little later), wherever that hits.
+at_lines() { [ -e killed.lmdb/pack.state ] && grep -c '^at' killed.lmdb/pack.state || echo 0; }
+kills=0 batches=0
+for k in 0 0 1 1 1 2 2 3; do
     pack-lmdb raw --split train --shuffle 3 --jobs 2 killed.lmdb >/dev/null 2>&1 &
     p=$!
-    sleep 0.$ms
+    while [ "$(at_lines)" -lt $k ] && kill -0 $p 2>/dev/null; do :; done
+    sleep 0.0$((RANDOM % 3))$((RANDOM % 10))
     kill -9 $p 2>/dev/null
     wait $p 2>/dev/null
     [ $? = 137 ] && kills=$((kills + 1))
+    n=$(at_lines)
+    [ "$n" -gt $((batches + 1)) ] && batches=$((n - 1))
 done
-echo "# killed $kills times, $(grep -c '^at' killed.lmdb/pack.state 2>/dev/null || echo 0) batches were done"
+echo "# killed $kills times, after up to $batches batches"
 mkdir -p early && : >early/pack.state.tmp.1 # killed while the journal was first written
 exits "goes on where not even the journal was whole" 0 pack-lmdb raw --split val early
 exits "goes on after kill -9" 0 pack-lmdb raw --split train --shuffle 3 killed.lmdb
@@ -97,6 +102,24 @@ says "names the remedy" "delete the folder"
 exits "goes on after the disk was full" 0 pack-lmdb raw --split train --shuffle 3 full.lmdb
 says "from the last batch" "going on after"
 check "and ends in the same files" same_set j1.lmdb full.lmdb
+
+mkdir inside && cp -r tree/train/* inside
+exits "packs into the tree it reads" 0 pack-lmdb inside inside/set.lmdb --shuffle 3
+exits "and finds it packed" 0 pack-lmdb inside inside/set.lmdb --shuffle 3
+check "with the same content" [ "$(content inside/set.lmdb)" = "$(content j1.lmdb)" ]
+pack-lmdb raw --split train --shuffle 3 --jobs 1 term.lmdb >/dev/null 2>err.txt &
+p=$!
+for _ in $(seq 200); do [ -e term.lmdb/pack.state ] && break; sleep 0.005; done
+kill -TERM $p
+wait $p
+rc=$?
+if [ $rc = 0 ] && [ -e term.lmdb/seal.json ]; then
+    skip "SIGTERM ends a pack with status 1" "it was faster"
+else
+    check "SIGTERM ends a pack with status 1" [ $rc = 1 ]
+fi
+exits "and it goes on" 0 pack-lmdb raw --split train --shuffle 3 term.lmdb
+check "to the same files" same_set j1.lmdb term.lmdb
 
 # ---- bad input ----------------------------------------------------------------------------------------------------
 mkdir -p other && echo keep >other/file
