@@ -31,12 +31,6 @@ extern const rn_conv_algo rn_cpu_im2col;
 #define RN_CONV_MR_MAX 14
 #define RN_CONV_NR_MAX 32
 
-/* Floats from one gathered panel of n rows to the next: gathering writes whole vectors, beyond the last row too. */
-static inline size_t rn_conv_panel_floats(int n, int nr)
-{
-    return ((size_t)n + 1) * (size_t)nr;
-}
-
 /* A tensor seen through a kernel window. Pixel (n, y, x) of the output grid reads rows y * sy + y0 + r, r < kr, and
  * columns x * sx + x0 + s, s < ks; outside the tensor there are zeros. Column k of the im2col matrix is
  * (r * ks + s) * c + channel. */
@@ -45,27 +39,44 @@ typedef struct rn_conv_view {
     int h, w, c;
     int kr, ks, sy, sx, y0, x0;
     int gh, gw; /* output grid of one image */
+    int mb;
+    bool image_minor; /* pixels are counted (y, x, n), not (n, y, x): see cpu_conv_plan.h */
 } rn_conv_view;
 
 typedef struct rn_conv_pixel {
     int n, y, x;
 } rn_conv_pixel;
 
-static inline void rn_conv_pixel_next(const rn_conv_view *v, rn_conv_pixel *p)
+/* Along x, then y. */
+static inline void rn_conv_pixel_step(const rn_conv_view *v, rn_conv_pixel *p)
 {
     if (++p->x == v->gw) {
         p->x = 0;
-        if (++p->y == v->gh) {
+        p->y++;
+    }
+}
+
+static inline void rn_conv_pixel_next(const rn_conv_view *v, rn_conv_pixel *p)
+{
+    if (!v->image_minor) {
+        rn_conv_pixel_step(v, p);
+        if (p->y == v->gh) {
             p->y = 0;
             p->n++;
         }
+    } else if (++p->n == v->mb) {
+        p->n = 0;
+        rn_conv_pixel_step(v, p);
     }
 }
 
 static inline rn_conv_pixel rn_conv_pixel_at(const rn_conv_view *v, size_t i)
 {
-    size_t row = i / (size_t)v->gw;
-    return (rn_conv_pixel){(int)(row / (size_t)v->gh), (int)(row % (size_t)v->gh), (int)(i % (size_t)v->gw)};
+    size_t mb = (size_t)v->mb, w = (size_t)v->gw, h = (size_t)v->gh;
+
+    if (v->image_minor)
+        return (rn_conv_pixel){(int)(i % mb), (int)(i / mb / w), (int)(i / mb % w)};
+    return (rn_conv_pixel){(int)(i / w / h), (int)(i / w % h), (int)(i % w)};
 }
 
 typedef struct rn_conv_isa {
@@ -80,8 +91,8 @@ typedef struct rn_conv_isa {
 
     /* m rows of the im2col matrix from pixel `p`, columns k0..k1-1, to a[i * RN_CONV_LDA + k - k0]. */
     void (*gather_rows)(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, int k1, float *a);
-    /* n rows, columns k0..k1-1, k0 a multiple of nr, as panels of B: panel j at b + j * rn_conv_panel_floats(n, nr). */
-    void (*gather_panels)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, float *b);
+    /* n rows, columns k0..k1-1, then zeros up to `width`, to b[i * width + k - k0]; clobbers 16 floats beyond. */
+    void (*gather_panel)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, int width, float *b);
     /* n rows of `src` (row stride ld), m columns, to a[i * m + j]; clobbers 16 floats beyond. */
     void (*pack_cols)(const float *src, size_t ld, int n, int m, float *a);
 } rn_conv_isa;

@@ -163,35 +163,21 @@ static void gather_rows(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, i
     }
 }
 
-static void gather_panels(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, float *b)
+static void gather_panel(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, int width, float *b)
 {
     const int run = v->ks * v->c, r0 = k0 / run, q0 = k0 % run;
-    /* A last panel of at most VL columns is VL wide. */
-    const int last = k1 - 1 - (k1 - 1 - k0) % NR, last_width = k1 - last > VL ? NR : VL;
 
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++, b += width) {
         int64_t iy = (int64_t)p.y * v->sy + v->y0 + r0, ix = (int64_t)p.x * v->sx + v->x0;
-        float *panel = b;
-        int q = q0, k = k0;
-        while (k < k1) {
-            int width = k >= last ? last_width : NR;
-            float *to = panel + i * width;
-            int stop = k + width < k1 ? k + width : k1;
-            for (int at = k; at < stop;) {
-                int end = stop - at < run - q ? q + stop - at : run;
-                gather_run(v, p.n, iy, ix, q, end, to + (at - k));
-                at += end - q;
-                q = end;
-                if (q == run) {
-                    q = 0;
-                    iy++;
-                }
-            }
-            if (stop - k < width)
-                zero_run(to + (stop - k), width - (stop - k));
-            k = stop;
-            panel += rn_conv_panel_floats(n, NR);
+        int q = q0;
+        for (int k = k0; k < k1; iy++) {
+            int end = k1 - k < run - q ? q + k1 - k : run;
+            gather_run(v, p.n, iy, ix, q, end, b + (k - k0));
+            k += end - q;
+            q = 0;
         }
+        if (k1 - k0 < width)
+            zero_run(b + (k1 - k0), width - (k1 - k0));
         rn_conv_pixel_next(v, &p);
     }
 }
@@ -208,6 +194,6 @@ const rn_conv_isa TABLE = {
     .tile_rows = tile_rows,
     .tile_cols = tile_cols,
     .gather_rows = gather_rows,
-    .gather_panels = gather_panels,
+    .gather_panel = gather_panel,
     .pack_cols = pack_cols,
 };

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of cpu:im2col: the plan. */
+#ifndef CPU_CONV_PLAN_H
+#define CPU_CONV_PLAN_H
+
+#include "kernels/cpu/cpu_conv.h"
+#include "op/rn_backend.h"
+
+/* One product im2col(view) * B. fwd and bwd_w have one; bwd_d has one for each phase of the stride: source pixels whose
+ * coordinates leave the same rest see the same taps, as a convolution of stride 1. */
+typedef struct rn_conv_phase {
+    rn_conv_view view; /* base is set at each run */
+    int k;             /* columns of the im2col matrix; 0: no tap reaches these pixels */
+    int sub_y, sub_x;  /* pixel (y, x) of the grid is (y * step_y + sub_y, x * step_x + sub_x) of the output */
+    int r0, s0;        /* bwd_d: first tap; window row r is tap r0 + sh * (kr - 1 - r) */
+    size_t pixels;
+    size_t b_offset; /* floats into the packed weights */
+} rn_conv_phase;
+
+typedef struct rn_im2col_plan {
+    const rn_conv_isa *isa;
+    int cols;         /* columns of B: oc or ic */
+    int out_h, out_w; /* of one image of the output */
+    int step_y, step_x;
+    int nphases;
+    rn_conv_phase *phases;
+    float *b;                   /* fwd, bwd_d: packed weights: for each phase, panels of nr columns, K rows each */
+    int col_groups, pix_groups; /* bwd_w: how the threads split the work */
+} rn_im2col_plan;
+
+static inline int rn_imin(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int rn_ceil_div(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+/* n things dealt out evenly over `parts`: the first one of part i. */
+static inline int rn_part(int n, int parts, int i)
+{
+    return (int)((int64_t)n * i / parts);
+}
+
+/* Width in memory of panel j of a row of n columns. */
+static inline int rn_panel_width(const rn_conv_isa *isa, int n, int j)
+{
+    return n - j * isa->nr > isa->nr / 2 ? isa->nr : isa->nr / 2;
+}
+
+const rn_conv_isa *rn_conv_isa_of(const rn_backend *be);
+
+/* The phase of fwd and bwd_w. */
+rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir);
+
+/* cpu_conv_product.c */
+void rn_conv_run_product(const rn_conv_plan *plan, const float *in, float *out, int beta);
+
+/* cpu_conv_gradient.c */
+void rn_conv_split_gradient(const rn_backend *be, const rn_conv_desc *d, int *col_groups, int *pix_groups);
+size_t rn_conv_gradient_workspace(const rn_backend *be, const rn_conv_desc *d);
+void rn_conv_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws);
+
+#endif
