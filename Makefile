@@ -237,6 +237,7 @@ coverage-run: check-run
 	@echo "by line: out/coverage.html; by file: out/coverage.txt"
 
 golden-help: all ## rewrite tests/cli/expected/*.help from the tools' --help (then read the diff)
+	@mkdir -p tests/cli/expected
 	@for t in $(HELP_TOOLS); do $(B)/bin/$$t --help >tests/cli/expected/$$t.help || exit 1; done
 HELP_TOOLS := ilsvrc-verify ilsvrc-extract pack-lmdb rn-train rn-bench
 

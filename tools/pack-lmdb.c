@@ -207,8 +207,8 @@ int main(int argc, char **argv)
             "  pack-lmdb raw --split val val.lmdb\n"
             "  pack-lmdb tree/train small.lmdb --resize short:256 --encode jpeg:95\n"
             "  pack-lmdb --list val.txt --root images caffe.lmdb --resize exact:256x256 --filter opencv-linear "
-            "--encode raw "
-            "--mean mean.binaryproto\n"
+            "--encode raw \\\n"
+            "      --mean mean.binaryproto\n"
             "Exit status: 0 done (or was already), 1 failed, 2 misuse, 3 nothing to pack.",
         .opts = rows,
         .nopts = sizeof rows / sizeof *rows,

@@ -151,9 +151,11 @@ static void print_row(const rn_opt *o, FILE *out)
 static void print_usage(const rn_opt_spec *spec, FILE *out)
 {
     const char *lead = "Usage:";
+    /* a synopsis that says itself where the options go is left as it is */
+    const char *options = strstr(spec->synopsis, "[OPTION") ? "" : " [OPTION]...";
     for (const char *p = spec->synopsis;;) {
         int len = (int)strcspn(p, "\n");
-        fprintf(out, "%s %s [OPTION]...%s%.*s\n", lead, spec->tool, len ? " " : "", len, p);
+        fprintf(out, "%s %s%s%s%.*s\n", lead, spec->tool, options, len ? " " : "", len, p);
         if (p[len] == 0)
             break;
         p += len + 1;

@@ -32,7 +32,7 @@ for tool in ilsvrc-verify ilsvrc-extract pack-lmdb rn-train rn-bench; do
     exits "$tool --help exits 0" 0 "$run" --help
     check "$tool --help is silent on stderr" test ! -s err.txt
     check "$tool --help is the text on file" diff -u "$RNKIT_TESTS/cli/expected/$tool.help" out.txt
-    check "$tool --help fits 80 columns" awk 'length($0) > 80 {print; bad = 1} END {exit bad}' out.txt
+    check "$tool --help fits 120 columns" awk 'length($0) > 120 {print; bad = 1} END {exit bad}' out.txt
     exits "$tool --version exits 0" 0 "$run" --version
     check "$tool --version names itself" grep -qE "^$tool \(rnkit\) [0-9]+\.[0-9]+\.[0-9]+" out.txt
     exits "$tool --help into a full disk fails" 1 sh -c '"$1" --help >/dev/full' - "$run"
