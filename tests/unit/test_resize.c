@@ -104,6 +104,28 @@ static void ways_and_windows_agree(void **state)
     check_case(RN_FILTER_LANCZOS, 1, 1, 3, 50, 50);
 }
 
+/* Whole images in blocks of their exact size, all small shapes: what a sanitizer would see the vectors read. */
+static void nothing_beyond_is_read(void **state)
+{
+    (void)state;
+    rn_rect need;
+    for (int n = 1; n <= 14; n++)
+        for (int out = 1; out <= 4; out++)
+            for (int axes = 1; axes < 4; axes++) { /* vertical, horizontal, both */
+                int w = axes & 2 ? n : 11, h = axes & 1 ? n : 11, ow = axes & 2 ? out : 11, oh = axes & 1 ? out : 11;
+                rn_image im = noise(w, h, 3), want = {0};
+                rn_resizer_portable(rs, true);
+                assert_int_equal(rn_resize(rs, &im, NULL, RN_FILTER_BILINEAR, ow, oh, &want), 0);
+                rn_resizer_portable(rs, false);
+                assert_int_equal(rn_resizer_plan(rs, RN_FILTER_BILINEAR, w, h, ow, oh, NULL, false, &need), 0);
+                uint8_t *got = run_exact(&im, &need, ow, oh);
+                assert_memory_equal(got, want.px, (size_t)ow * (size_t)oh * 3);
+                free(got);
+                rn_image_free(&im);
+                rn_image_free(&want);
+            }
+}
+
 static void crop_comes_first(void **state)
 {
     (void)state;
@@ -229,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ways_and_windows_agree),
+        cmocka_unit_test(nothing_beyond_is_read),
         cmocka_unit_test(crop_comes_first),
         cmocka_unit_test(known_values),
         cmocka_unit_test(flat_stays_flat),
