@@ -71,6 +71,18 @@ static void hold(const char *who, const char *name, loss_fn f, const void *what,
             fail_msg("%s: %s[%d] is %.9g, by differences %.9g", who, name, i, (double)got[i], want[i]);
 }
 
+/* The op's forward pass, weighted and summed, is the loss that the differences are taken of. */
+static void agree(const char *who, const float *y, const double *weight, int n, double loss)
+{
+    double sum = 0, scale = 1;
+    for (int i = 0; i < n; i++) {
+        sum += weight[i] * y[i];
+        scale += fabs(weight[i] * y[i]);
+    }
+    if (!(fabs(sum - loss) <= 1e-7 * scale))
+        fail_msg("%s: the forward pass gives %.12g, its formula %.12g", who, sum, loss);
+}
+
 /* ---- batch normalisation ------------------------------------------------------------------------------------------ */
 
 typedef struct bn_what {
@@ -151,6 +163,7 @@ static void bn_case(const bench *t, int rows, int c, bool relu, bool res)
                  res ? ", res" : "");
         assert_int_equal(t->ops[i]->bn_fwd(t->cpu, &fwd, NULL), 0);
         assert_int_equal(t->ops[i]->bn_bwd(t->cpu, &bwd, NULL), 0);
+        agree(who, y, weight, n, bn_loss(&what, p));
         hold(who, "dx", bn_loss, &what, p, 0, n, dx);
         if (res)
             hold(who, "dres", bn_loss, &what, p, n, n, dres);
@@ -202,6 +215,7 @@ static void test_relu(void **state)
     for (int i = 0; i < 2; i++) {
         assert_int_equal(t->ops[i]->relu_fwd(t->cpu, &(rn_op_relu){RN_F32, N, x, y}, NULL), 0);
         assert_int_equal(t->ops[i]->relu_bwd(t->cpu, &(rn_op_relu_bwd){RN_F32, N, y, dy, dx}, NULL), 0);
+        agree(names[i], y, weight, N, relu_loss(&what, p));
         hold(names[i], "relu dx", relu_loss, &what, p, 0, N, dx);
     }
 }
@@ -263,6 +277,7 @@ static void pool_case(const bench *t, rn_op_pool a, bool max)
         const rn_ops *o = t->ops[i];
         a.src = x, a.dst = y;
         assert_int_equal((max ? o->maxpool_fwd : o->avgpool_fwd)(t->cpu, &a, NULL), 0);
+        agree(names[i], y, weight, no, pool_loss(&what, p));
         a.src = dy, a.dst = dx;
         assert_int_equal((max ? o->maxpool_bwd : o->avgpool_bwd)(t->cpu, &a, NULL), 0);
         hold(names[i], max ? "max pool dx" : "average pool dx", pool_loss, &what, p, 0, ni, dx);
@@ -292,15 +307,18 @@ static void test_gap(void **state)
     const bench *t = *state;
     enum { MB = 3, HW = 9, C = 7 };
     double p[MB * HW * C], weight[MB * C];
-    float dy[MB * C], dx[MB * HW * C];
+    float x[MB * HW * C], y[MB * C], dy[MB * C], dx[MB * HW * C];
     rn_rng r;
     seed(&r, 3);
     fill(&r, p, MB * HW * C, -1, 1);
     fill(&r, weight, MB * C, -1, 1);
+    narrow(x, p, MB * HW * C);
     narrow(dy, weight, MB * C);
     const pool_what what = {
         {.mb = MB, .c = C, .ih = 3, .iw = 3, .oh = 1, .ow = 1, .kh = 3, .kw = 3, .sh = 1, .sw = 1}, false, weight};
     for (int i = 0; i < 2; i++) {
+        assert_int_equal(t->ops[i]->gap_fwd(t->cpu, &(rn_op_gap){RN_F32, MB, HW, C, x, y}, NULL), 0);
+        agree(names[i], y, weight, MB * C, pool_loss(&what, p));
         assert_int_equal(t->ops[i]->gap_bwd(t->cpu, &(rn_op_gap){RN_F32, MB, HW, C, dy, dx}, NULL), 0);
         hold(names[i], "gap dx", pool_loss, &what, p, 0, MB * HW * C, dx);
     }
@@ -334,7 +352,7 @@ static void test_linear(void **state)
     const bench *t = *state;
     enum { MB = 6, IC = 37, OC = 21, X = MB * IC, W = OC * IC };
     double p[X + W + OC], weight[MB * OC];
-    float f[X + W + OC], dy[MB * OC], dx[X], dw[W], db[OC];
+    float f[X + W + OC], y[MB * OC], dy[MB * OC], dx[X], dw[W], db[OC];
     rn_rng r;
     seed(&r, 4);
     fill(&r, p, X + W + OC, -1, 1);
@@ -344,6 +362,9 @@ static void test_linear(void **state)
     const linear_what what = {MB, IC, OC, weight};
     for (int i = 0; i < 2; i++) {
         const rn_op_linear d = {RN_F32, MB, IC, OC, dx, f + X, dy, NULL}, w = {RN_F32, MB, IC, OC, f, dw, dy, db};
+        const rn_op_linear fwd = {RN_F32, MB, IC, OC, f, f + X, y, f + X + W};
+        assert_int_equal(t->ops[i]->linear_fwd(t->cpu, &fwd, NULL), 0);
+        agree(names[i], y, weight, MB * OC, linear_loss(&what, p));
         assert_int_equal(t->ops[i]->linear_bwd_d(t->cpu, &d, NULL), 0);
         assert_int_equal(t->ops[i]->linear_bwd_w(t->cpu, &w, NULL), 0);
         hold(names[i], "linear dx", linear_loss, &what, p, 0, X, dx);
