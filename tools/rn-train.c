@@ -111,27 +111,55 @@ static void set_up(settings *s)
 
 /* ---- evaluation ---- */
 
-/* The model, and what images look like to it, as the weights' file says; whatever was given wins. */
-static int model_from_file(settings *s)
+/* What the metadata of a file of ours says of the model and its images; whatever was given wins. */
+static int settings_from_meta(settings *s, const char *recipe)
 {
     static const char *const keys[] = {"arch", "stem",       "width",        "channels",  "image-size", "mean",
                                        "std",  "val-resize", "exact-decode", "precision", NULL};
-    rn_st_file *f;
     rn_buf text = {0};
-    RN_TRY(rn_st_open(s->recipe.weights, &f, NULL));
-    const char *recipe = rn_st_meta(f, "rnkit.recipe");
     int rc = RN_OK;
-    for (const char *p = recipe ? recipe : ""; *p && rc == RN_OK; p += strcspn(p, "\n"), p += *p == '\n')
+    for (const char *p = recipe; *p && rc == RN_OK; p += strcspn(p, "\n"), p += *p == '\n')
         for (int i = 0; keys[i] && rc == RN_OK; i++)
             if (strncmp(p, keys[i], strlen(keys[i])) == 0 && strncmp(p + strlen(keys[i]), " = ", 3) == 0)
                 rc = rn_buf_printf(&text, "%.*s\n", (int)strcspn(p, "\n"), p);
     if (rc == RN_OK && text.n)
         rc = rn_opt_parse_text(&s->spec, s->recipe.weights, (const char *)text.data, &s->args);
-    if (rc == RN_OK && !recipe && !rn_opt_seen(&s->spec, &s->args, "arch"))
-        rc = rn_fail(RN_E_USAGE, "%s does not say what model it is: give --arch", s->recipe.weights);
     rn_buf_free(&text);
-    rn_st_close(f);
     return rc;
+}
+
+static bool given(const settings *s, const char *name)
+{
+    return rn_opt_seen(&s->spec, &s->args, name);
+}
+
+/* A file without our metadata (torchvision's): the model follows from names and shapes. */
+static int settings_from_tensors(settings *s, const rn_st_file *f)
+{
+    rn_model_spec m;
+    if (given(s, "arch"))
+        return RN_OK;
+    int rc = rn_weightfile_guess(f, &m);
+    if (rc < 0)
+        return rn_fail(rc, "%s; give --arch", rn_error_text());
+    for (int i = 0; rn_model_names()[i]; i++)
+        if (strcmp(rn_model_names()[i], m.arch) == 0)
+            s->recipe.arch = i;
+    if (!given(s, "stem"))
+        s->recipe.stem = (int)m.stem;
+    if (!given(s, "width"))
+        s->recipe.width = m.width;
+    if (!given(s, "channels"))
+        s->recipe.channels = m.channels;
+    rn_info("%s: taken for %s by its tensors, images of %d pixels", s->recipe.weights, m.arch,
+            (int)s->recipe.image_size);
+    return RN_OK;
+}
+
+static int model_from_file(settings *s, const rn_st_file *f)
+{
+    const char *recipe = rn_st_meta(f, "rnkit.recipe");
+    return recipe ? settings_from_meta(s, recipe) : settings_from_tensors(s, f);
 }
 
 static void print_eval(const settings *s, const rn_eval_result *v, double seconds)
@@ -153,10 +181,10 @@ static int evaluate(settings *s, int jobs)
     int rc;
     if (!s->recipe.weights || !s->recipe.val_db)
         return rn_fail(RN_E_USAGE, "--eval-only needs --weights FILE and --val-db DB");
-    RN_TRY(model_from_file(s));
-    RN_TRY(rn_recipe_check(&s->recipe));
-    RN_GO(rn_session_open(&s->recipe, rn_backends, jobs, 0, NULL, &ses));
     RN_GO(rn_st_open(s->recipe.weights, &f, NULL));
+    RN_GO(model_from_file(s, f));
+    RN_GO(rn_recipe_check(&s->recipe));
+    RN_GO(rn_session_open(&s->recipe, rn_backends, jobs, 0, NULL, &ses));
     RN_GO(rn_weightfile_load(ses.eval_net, ses.be, RN_WEIGHTFILE_VALUES, f));
     double from = rn_now();
     RN_GO(rn_evaluate(&ses, &o, &v));

@@ -223,3 +223,41 @@ int rn_weightfile_load(rn_net *net, rn_backend *be, enum rn_weightfile_what what
     }
     return what == RN_WEIGHTFILE_VALUES ? rn_net_params_changed(net) : RN_OK;
 }
+
+/* ---- guessing ---- */
+
+static int blocks_in(const rn_st_file *f, int layer)
+{
+    char name[64];
+    int n = 0;
+    do
+        snprintf(name, sizeof name, "layer%d.%d.conv1.weight", layer, n);
+    while (rn_st_find(f, name) && n++ < 1000);
+    return n;
+}
+
+int rn_weightfile_guess(const rn_st_file *f, rn_model_spec *out)
+{
+    static const struct {
+        const char *arch;
+        bool bottleneck;
+        int blocks[4];
+    } known[] = {
+        {"resnet18", false, {2, 2, 2, 2}}, {"resnet34", false, {3, 4, 6, 3}}, {"resnet50", true, {3, 4, 6, 3}}};
+    const rn_st_tensor *conv1 = rn_st_find(f, "conv1.weight"), *fc = rn_st_find(f, "fc.weight");
+    bool bottleneck = rn_st_find(f, "layer1.0.conv3.weight") != NULL;
+    const int blocks[4] = {blocks_in(f, 1), blocks_in(f, 2), blocks_in(f, 3), blocks_in(f, 4)};
+    for (size_t i = 0; conv1 && fc && conv1->nd == 4 && fc->nd == 2 && i < sizeof known / sizeof *known; i++) {
+        if (known[i].bottleneck != bottleneck || memcmp(known[i].blocks, blocks, sizeof blocks) != 0)
+            continue;
+        out->arch = known[i].arch;
+        out->stem = conv1->dim[2] == 3 ? RN_STEM_CIFAR : RN_STEM_IMAGENET;
+        out->width = (double)conv1->dim[0] / 64;
+        out->channels = (int)conv1->dim[1];
+        out->classes = (int)fc->dim[0];
+        return RN_OK;
+    }
+    return rn_fail(RN_E_MISMATCH,
+                   "%s: its tensors are not those of resnet18, resnet34 or resnet50 (%d, %d, %d, %d blocks)",
+                   rn_st_path(f), blocks[0], blocks[1], blocks[2], blocks[3]);
+}

@@ -28,4 +28,8 @@ int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what wha
  */
 int rn_weightfile_load(rn_net *net, rn_backend *be, enum rn_weightfile_what what, const rn_st_file *f);
 
+/* What model a file's names and shapes are of, for files without metadata (torchvision's): arch, stem, width, channels, classes are
+ * set, the rest is left alone. RN_E_MISMATCH when it is none that is known here. */
+int rn_weightfile_guess(const rn_st_file *f, rn_model_spec *out);
+
 #endif
