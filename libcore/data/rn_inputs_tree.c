@@ -32,7 +32,7 @@ static int each_entry(const char *dir, entry_fn fn, void *arg)
     if (!d)
         return rn_fail_errno(errno, "%s", dir);
     int rc = RN_OK;
-    for (const struct dirent *e = readdir(d); e && rc >= 0; e = readdir(d)) {
+    for (struct dirent *e; (errno = 0, e = readdir(d)) != NULL;) {
         char full[4096];
         struct stat st;
         if (e->d_name[0] == '.')
@@ -40,8 +40,10 @@ static int each_entry(const char *dir, entry_fn fn, void *arg)
         RN_GO(rn_path_join(full, sizeof full, dir, e->d_name));
         if (stat(full, &st) != 0)
             RN_GO(rn_fail_errno(errno, "%s", full));
-        rc = fn(arg, e->d_name, &st, full);
+        RN_GO(fn(arg, e->d_name, &st, full));
     }
+    if (errno) /* a folder that cannot be read to its end must not pass for a short one */
+        rc = rn_fail_errno(errno, "%s", dir);
 out:
     closedir(d);
     return rc;

@@ -301,13 +301,17 @@ static void remove_state(const char *dir)
         (void)unlink(path);
 }
 
-void rn_pack_from_seal(const rn_seal *s, const char *dir, rn_pack_result *out)
+int rn_pack_from_seal(const rn_seal *s, const char *dir, rn_pack_result *out)
 {
     char data[4096];
-    *out = (rn_pack_result){.records = s->records, .skipped = s->skipped, .already = true};
+    RN_TRY(rn_path_join(data, sizeof data, dir, "data.mdb"));
+    int64_t bytes = rn_file_size(data);
+    if (bytes < 0 || (uint64_t)bytes < s->data_bytes)
+        return rn_fail(RN_E_MISMATCH, "%s: sealed, but data.mdb is gone or cut short; delete the folder and pack again",
+                       dir);
+    *out = (rn_pack_result){.records = s->records, .skipped = s->skipped, .already = true, .bytes = (uint64_t)bytes};
     memcpy(out->seal, s->digest, sizeof out->seal);
-    if (rn_path_join(data, sizeof data, dir, "data.mdb") == 0)
-        out->bytes = (uint64_t)rn_file_size(data);
+    return RN_OK;
 }
 
 /* 1: `dir` is sealed and is what would be made now. 0: no seal. */
@@ -329,7 +333,7 @@ static int is_sealed(const rn_inputs *in, const rn_pack_opts *opts, const char *
                      dir, s->kind, s->options, in->kind, (char *)options.data);
         goto out;
     }
-    rn_pack_from_seal(s, dir, out);
+    RN_GO(rn_pack_from_seal(s, dir, out));
     remove_state(dir); /* a kill between the seal and the journal's removal leaves it */
     rc = 1;
 out:

@@ -51,8 +51,8 @@ int rn_pack_is_done(const char *dir, const rn_pack_opts *opts, const char *kind,
 
 /* The options that decide the bytes, as one line: "resize=none encode=keep check=markers shuffle=7". */
 int rn_pack_options_text(const rn_pack_opts *o, rn_buf *b);
-/* The result of a pack that was done before, from its seal. */
-void rn_pack_from_seal(const rn_seal *s, const char *dir, rn_pack_result *out);
+/* The result of a pack that was done before, from its seal. RN_E_MISMATCH when data.mdb is gone or too short for it. */
+int rn_pack_from_seal(const rn_seal *s, const char *dir, rn_pack_result *out);
 
 /* Notes in pack.log.json which files a set was made of (for rn_pack_is_done), and how it went. */
 int rn_pack_log(const char *dir, const char *const *files, const rn_pack_opts *opts, const rn_pack_result *result);

@@ -88,7 +88,7 @@ static int tidy_folder(const char *dir, bool *empty)
     if (!d)
         return rn_fail_errno(errno, "%s", dir);
     *empty = true;
-    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
         if (is_leftover(e->d_name))
             (void)unlinkat(dirfd(d), e->d_name, 0);
         else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)

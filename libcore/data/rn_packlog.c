@@ -57,8 +57,7 @@ int rn_pack_is_done(const char *dir, const rn_pack_opts *opts, const char *kind,
     now = stamps_of(files);
     if (!now || !json_equal(json_object_get(log, "files"), now))
         goto out;
-    rn_pack_from_seal(seal, dir, out);
-    done = 1;
+    done = rn_pack_from_seal(seal, dir, out) == RN_OK;
 out:
     json_decref(now);
     json_decref(log);

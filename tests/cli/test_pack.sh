@@ -37,6 +37,9 @@ exits "also when only the archive's time changed" 0 pack-lmdb raw --split train 
 check "and it says so in JSON" grep -q '"already":true' out.txt
 exits "other options for a finished set" 2 pack-lmdb raw --split train --shuffle 4 j2.lmdb
 says "names the remedy" "Name another folder, or delete this one"
+mkdir gone && cp j2.lmdb/seal.json j2.lmdb/pack.log.json gone
+exits "a seal without its data" 1 pack-lmdb raw --split train --shuffle 3 gone
+says "is told from a finished set" "data.mdb is gone"
 exits "another seed" 0 pack-lmdb raw --split train --shuffle 4 s4.lmdb
 check "gives another order" [ "$(content j1.lmdb)" != "$(content s4.lmdb)" ]
 
