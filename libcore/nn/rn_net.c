@@ -112,6 +112,21 @@ static int alloc_device(rn_net *net)
     return be->copy(be, net->device_pixel + c, net->pixel_add, bytes, RN_COPY_H2D, NULL);
 }
 
+/* A single value has no variance to divide by. */
+static int check_statistics(const rn_net *net)
+{
+    for (int i = 0; net->opts.train && i < net->graph.nnodes; i++) {
+        const rn_node *n = &net->graph.nodes[i];
+        if (n->kind != RN_NODE_BN)
+            continue;
+        const rn_tensor *t = &net->graph.values[n->in].t;
+        if (rn_tensor_count(t) / t->dim[3] < 2)
+            return rn_fail(RN_E_RANGE,
+                           "%s: batch statistics of one value a channel; train with larger batches or images", n->name);
+    }
+    return RN_OK;
+}
+
 static void bind_values(rn_net *net)
 {
     for (int i = 0; i < net->graph.nvalues; i++) {
@@ -134,6 +149,7 @@ static int open_on(rn_net *net, rn_weights *shared)
     for (const char *const *name = rn_model_names(); *name; name++)
         if (strcmp(*name, net->spec.arch) == 0)
             net->spec.arch = *name; /* the caller's text may go */
+    RN_TRY(check_statistics(net));
     if (shared) {
         shared->refs++;
         net->weights = shared;

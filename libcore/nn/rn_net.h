@@ -55,7 +55,7 @@ typedef struct rn_net_opts {
     rn_dtype dtype; /* of activations: RN_F32 */
     rn_select_policy select;
     float bn_momentum, bn_eps; /* 0: 0.1, 1e-5 */
-    const float *mean, *std;   /* per channel, of pixels scaled to 0..1; NULL: ImageNet's */
+    const float *mean, *std;   /* per channel, of pixels scaled to 0..1; NULL: ImageNet's (one channel: 0.449, 0.226) */
     float label_smoothing;
 } rn_net_opts;
 

@@ -305,6 +305,11 @@ static void test_refusals(void **state)
     o = (rn_net_opts){.batch = BATCH, .select = {.pattern = "no:such*"}};
     assert_int_equal(rn_net_open(be, &tiny, &o, &none), RN_E_UNSUPPORTED);
     assert_non_null(strstr(rn_error_text(), "conv1"));
+    rn_model_spec small = tiny;
+    small.height = 8; /* 1x1 pixel in the last stage */
+    o = (rn_net_opts){.batch = 1, .train = true};
+    assert_int_equal(rn_net_open(be, &small, &o, &none), RN_E_RANGE);
+    assert_non_null(strstr(rn_error_text(), "layer4.0"));
     o = (rn_net_opts){.batch = 0};
     assert_int_equal(rn_net_open(be, &tiny, &o, &none), RN_E_RANGE);
     assert_null(none);
