@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ilsvrc-extract: the archives as folders of class folders, with lists in Caffe's form. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,7 +78,6 @@ int main(int argc, char **argv)
     };
     rn_opt_result args = {0};
     rn_extract_result r[RN_NSPLITS] = {0};
-    signal(SIGXFSZ, SIG_IGN); /* a file size limit is then an error of write() with a name in it */
     int rc = rn_opt_parse(&spec, argc, argv, &args);
     if (rc == RN_OK) {
         rn_extract_opts o = {.splits = parse_splits(splits), .verify = verify, .jobs = rn_jobs(args.common.jobs)};

@@ -111,7 +111,7 @@ int main(int argc, char **argv)
         .summary = "Makes archives of exactly ILSVRC2012's form (train, val, devkit, MD5SUMS) out of other pictures.",
         .epilog = "Examples:\n"
                   "  mkilsvrc --idx /usr/share/datasets/fashion-mnist raw\n"
-                  "  mkilsvrc --synthetic 10 --train-per-class 50 --val 100 --size 96x72 --seed 1 raw\n"
+                  "  mkilsvrc --synthetic 10 --train-per-class 50 --val 100 --size 96x72 raw\n"
                   "  mkilsvrc --tree cifar/train --val-tree cifar/test raw\n"
                   "The same source, seed and options give the same bytes.\n"
                   "Exit status: 0 done, 1 failed, 2 misuse.",

@@ -12,14 +12,14 @@
 #include <unistd.h>
 
 #include "base/rn_error.h"
-#include "data/rn_stream.h"
+#include "data/rn_filestream.h"
 
 enum { TAR_BLOCK = 512, NAME_MAX_BYTES = 1024 };
 
 struct rn_archive {
     char *path;
     struct archive *ar;
-    rn_stream *stream; /* NULL for an archive in memory */
+    rn_filestream *stream; /* NULL for an archive in memory */
     bool raw_names;
     bool ended; /* clean end or failure: next gives `last` again */
     int last;
@@ -108,7 +108,7 @@ static int check_file_start(const char *path, uint64_t start)
 static la_ssize_t feed(struct archive *ar, void *client, const void **block)
 {
     rn_archive *a = client;
-    int64_t n = rn_stream_next(a->stream, block);
+    int64_t n = rn_filestream_next(a->stream, block);
     if (n < 0) {
         a->stream_rc = (int)n;
         archive_set_error(ar, EIO, "%s", rn_error_text());
@@ -122,7 +122,7 @@ static la_int64_t skip(struct archive *ar, void *client, la_int64_t n)
 {
     rn_archive *a = client;
     (void)ar;
-    int64_t k = rn_stream_skip(a->stream, n);
+    int64_t k = rn_filestream_skip(a->stream, n);
     a->consumed += (uint64_t)k;
     return k;
 }
@@ -152,7 +152,7 @@ int rn_archive_open(const char *path, const rn_archive_opts *opts, rn_archive **
     rn_archive *a = NULL;
     *out = NULL;
     RN_GO(new_archive(path, opts, &a));
-    RN_GO(rn_stream_open(path, opts ? opts->digest : -1, a->start, &a->stream));
+    RN_GO(rn_filestream_open(path, opts ? opts->digest : -1, a->start, &a->stream));
     RN_GO(check_file_start(path, a->start));
     if (archive_read_open2(a->ar, a, NULL, feed, skip, NULL) != ARCHIVE_OK)
         RN_GO(a->stream_rc
@@ -329,7 +329,7 @@ int rn_archive_digest(rn_archive *a, char hex[RN_DIGEST_HEX_MAX], uint64_t *byte
 {
     if (!a->stream)
         return rn_fail(RN_E_USAGE, "%s: an archive in memory has no digest", a->path);
-    return rn_stream_digest(a->stream, hex, bytes);
+    return rn_filestream_digest(a->stream, hex, bytes);
 }
 
 void rn_archive_close(rn_archive *a)
@@ -338,7 +338,7 @@ void rn_archive_close(rn_archive *a)
         return;
     if (a->ar)
         archive_read_free(a->ar);
-    rn_stream_close(a->stream);
+    rn_filestream_close(a->stream);
     free(a->path);
     free(a);
 }

@@ -11,8 +11,8 @@
 #include "base/rn_error.h"
 #include "base/rn_progress.h"
 #include "data/rn_devkit.h"
+#include "data/rn_filestream.h"
 #include "data/rn_inputs.h"
-#include "data/rn_stream.h"
 #include "data/rn_tarscan.h"
 
 typedef struct scan {
@@ -50,18 +50,18 @@ static int declared_md5(const char *md5sums, const char *name, char md5[33])
 
 static int compute_md5(const char *path, uint64_t bytes, char md5[RN_DIGEST_HEX_MAX])
 {
-    rn_stream *in = NULL;
+    rn_filestream *in = NULL;
     const void *block;
     int64_t n;
     rn_progress *progress = rn_progress_start("verify", NULL, RN_UNIT_BYTES, bytes);
     int rc;
-    RN_GO(rn_stream_open(path, RN_MD5, 0, &in));
-    while ((n = rn_stream_next(in, &block)) > 0)
+    RN_GO(rn_filestream_open(path, RN_MD5, 0, &in));
+    while ((n = rn_filestream_next(in, &block)) > 0)
         rn_progress_add(progress, (uint64_t)n);
     RN_GO((int)n);
-    rc = rn_stream_digest(in, md5, NULL);
+    rc = rn_filestream_digest(in, md5, NULL);
 out:
-    rn_stream_close(in);
+    rn_filestream_close(in);
     rn_progress_done(progress);
     return rc;
 }

@@ -8,7 +8,7 @@
 #include "base/rn_pool.h"
 #include "base/rn_progress.h"
 #include "data/rn_archive.h"
-#include "data/rn_stream.h"
+#include "data/rn_filestream.h"
 #include "data/rn_verify.h"
 
 typedef struct task {
@@ -119,13 +119,13 @@ out:
 static int hash(task *t)
 {
     const void *block;
-    rn_stream *s;
+    rn_filestream *s;
     int64_t n;
-    RN_TRY(rn_stream_open(t->a->path, RN_MD5, 0, &s));
-    while ((n = rn_stream_next(s, &block)) > 0)
+    RN_TRY(rn_filestream_open(t->a->path, RN_MD5, 0, &s));
+    while ((n = rn_filestream_next(s, &block)) > 0)
         rn_progress_add(t->bar, (uint64_t)n);
-    int rc = n < 0 ? (int)n : rn_stream_digest(s, t->a->md5, &t->a->bytes);
-    rn_stream_close(s);
+    int rc = n < 0 ? (int)n : rn_filestream_digest(s, t->a->md5, &t->a->bytes);
+    rn_filestream_close(s);
     return rc;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "data/rn_stream.h"
+#include "data/rn_filestream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 enum { BLOCK = 1 << 20, RING = 8 };
 
 /* Block i lives in ring slot i % RING from the moment it is read until it is both hashed and given up by the caller. */
-struct rn_stream {
+struct rn_filestream {
     char *path;
     int fd;
     off_t end; /* size of the file when it was opened; 0 if it cannot be told */
@@ -33,7 +33,7 @@ struct rn_stream {
 };
 
 /* Fills a whole block unless the file ends. Returns 0 or errno. */
-static int read_block(rn_stream *s, uint8_t *to, size_t *n)
+static int read_block(rn_filestream *s, uint8_t *to, size_t *n)
 {
     *n = 0;
     while (*n < BLOCK) {
@@ -56,7 +56,7 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 
 static void *reader_main(void *arg)
 {
-    rn_stream *s = arg;
+    rn_filestream *s = arg;
     pthread_mutex_lock(&s->lock);
     while (!s->eof && !s->err && !s->stop) {
         if (s->nread - min_u64(s->nhashed, s->nreleased) == RING) {
@@ -83,7 +83,7 @@ static void *reader_main(void *arg)
 
 static void *hasher_main(void *arg)
 {
-    rn_stream *s = arg;
+    rn_filestream *s = arg;
     pthread_mutex_lock(&s->lock);
     while (!s->stop) {
         if (s->nhashed == s->nread) {
@@ -105,7 +105,7 @@ static void *hasher_main(void *arg)
     return NULL;
 }
 
-static int start_threads(rn_stream *s)
+static int start_threads(rn_filestream *s)
 {
     int err = pthread_mutex_init(&s->lock, NULL);
     if (err)
@@ -128,7 +128,7 @@ static int start_threads(rn_stream *s)
     return RN_OK;
 }
 
-int rn_stream_open(const char *path, int digest, uint64_t start, rn_stream **out)
+int rn_filestream_open(const char *path, int digest, uint64_t start, rn_filestream **out)
 {
     int rc;
     struct stat st;
@@ -136,7 +136,7 @@ int rn_stream_open(const char *path, int digest, uint64_t start, rn_stream **out
     if (digest >= 0 && start > 0)
         return rn_fail(RN_E_USAGE, "%s: a digest needs the whole file, not one from byte %llu on", path,
                        (unsigned long long)start);
-    rn_stream *s = calloc(1, sizeof *s);
+    rn_filestream *s = calloc(1, sizeof *s);
     if (!s)
         return rn_fail(RN_E_NOMEM, "%s: out of memory", path);
     s->fd = -1;
@@ -172,16 +172,16 @@ int rn_stream_open(const char *path, int digest, uint64_t start, rn_stream **out
     *out = s;
     return RN_OK;
 fail:
-    rn_stream_close(s);
+    rn_filestream_close(s);
     return rc;
 }
 
-static int64_t read_failed(const rn_stream *s)
+static int64_t read_failed(const rn_filestream *s)
 {
     return rn_fail_errno(s->err, "%s: reading it", s->path);
 }
 
-static int64_t next_threaded(rn_stream *s, const void **block)
+static int64_t next_threaded(rn_filestream *s, const void **block)
 {
     int64_t rc;
     pthread_mutex_lock(&s->lock);
@@ -200,7 +200,7 @@ static int64_t next_threaded(rn_stream *s, const void **block)
     return rc;
 }
 
-int64_t rn_stream_next(rn_stream *s, const void **block)
+int64_t rn_filestream_next(rn_filestream *s, const void **block)
 {
     if (s->threads)
         return next_threaded(s, block);
@@ -213,7 +213,7 @@ int64_t rn_stream_next(rn_stream *s, const void **block)
     return (int64_t)n;
 }
 
-int64_t rn_stream_skip(rn_stream *s, int64_t n)
+int64_t rn_filestream_skip(rn_filestream *s, int64_t n)
 {
     if (s->threads || n <= 0)
         return 0;
@@ -223,13 +223,13 @@ int64_t rn_stream_skip(rn_stream *s, int64_t n)
     return n;
 }
 
-int rn_stream_digest(rn_stream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)
+int rn_filestream_digest(rn_filestream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)
 {
     const void *block;
     int64_t n;
     if (!s->digest)
         return rn_fail(RN_E_USAGE, "%s: opened without a digest", s->path);
-    while ((n = rn_stream_next(s, &block)) > 0)
+    while ((n = rn_filestream_next(s, &block)) > 0)
         ;
     if (n < 0)
         return (int)n;
@@ -245,7 +245,7 @@ int rn_stream_digest(rn_stream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)
     return rn_digest_final(s->digest, hex);
 }
 
-void rn_stream_close(rn_stream *s)
+void rn_filestream_close(rn_filestream *s)
 {
     if (!s)
         return;

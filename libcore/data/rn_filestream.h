@@ -4,29 +4,29 @@
  * things overlap: a thread reads ahead, a thread hashes, the caller works on the block in its hands. MD5 of one file is
  * one chain, so the hash (about 0.7 GB/s a core) is the ceiling, not the disk.
  */
-#ifndef RN_STREAM_H
-#define RN_STREAM_H
+#ifndef RN_FILESTREAM_H
+#define RN_FILESTREAM_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/rn_digest.h"
 
-typedef struct rn_stream rn_stream;
+typedef struct rn_filestream rn_filestream;
 
 /* digest: -1 for none (then no threads), else enum rn_digest_kind. `start`: byte to begin at; without digest only. */
-int rn_stream_open(const char *path, int digest, uint64_t start, rn_stream **out);
+int rn_filestream_open(const char *path, int digest, uint64_t start, rn_filestream **out);
 
 /* The next block: its size (> 0), 0 at the end of the file, or RN_E_IO naming the file. The block is valid until the
  * next call. One thread calls. */
-int64_t rn_stream_next(rn_stream *s, const void **block);
+int64_t rn_filestream_next(rn_filestream *s, const void **block);
 
 /* Passes over up to n bytes without reading them; how many (0 with a digest, or where the file would end before). */
-int64_t rn_stream_skip(rn_stream *s, int64_t n);
+int64_t rn_filestream_skip(rn_filestream *s, int64_t n);
 
 /* Reads whatever is left, then gives the digest of the whole file and its size (bytes may be NULL). */
-int rn_stream_digest(rn_stream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes);
+int rn_filestream_digest(rn_filestream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes);
 
-void rn_stream_close(rn_stream *s); /* at any time; stops the threads; accepts NULL */
+void rn_filestream_close(rn_filestream *s); /* at any time; stops the threads; accepts NULL */
 
 #endif
