@@ -13,7 +13,8 @@ export PATH=$BIN:$PATH
 
 die() { echo "pipeline: $*" >&2; exit 2; }
 
-# stage NAME COMMAND...: runs one stage, its duration into $OUT/stages.tsv (what a killed try took is not counted)
+# stage NAME COMMAND...: runs one stage, its duration into $OUT/stages.tsv (what a killed try took is not counted).
+# Inside a stage set -e does not hold, since its status is asked for: hence the `|| return`s below.
 stage_n=0
 stage() {
     local name=$1 t0 t1 rc=0
@@ -47,7 +48,7 @@ verify() {
     fi
     local stamp
     stamp=$(stamp_of "$raw")
-    publish "$OUT/verify.json" ilsvrc-verify "$raw" --json
+    publish "$OUT/verify.json" ilsvrc-verify "$raw" --json || return
     printf '%s\n' "$stamp" >"$OUT/verify.stamp"
 }
 
@@ -85,7 +86,7 @@ report() {
     for f in verify pack-train pack-val eval bench; do
         [ -s "$OUT/$f.json" ] && extra+=(--report-extra "$OUT/$f.json")
     done
-    rn-train --report "$OUT/run" "${extra[@]}"
+    rn-train --report "$OUT/run" "${extra[@]}" || return
     cp "$OUT/run/report.html" "$OUT/report.html.tmp" && mv "$OUT/report.html.tmp" "$OUT/report.html"
 }
 
