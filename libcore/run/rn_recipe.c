@@ -257,6 +257,18 @@ static bool is_free(const char *key, size_t n)
     return false;
 }
 
+int rn_recipe_portable(const char *text, rn_buf *out)
+{
+    for (const char *p = text; *p;) {
+        size_t n = strcspn(p, "\n");
+        n += p[n] == '\n';
+        if (!is_free(p, strcspn(p, " =\n")))
+            RN_TRY(rn_buf_append(out, p, n));
+        p += n;
+    }
+    return rn_buf_append(out, "", 1);
+}
+
 /* The value of `key` (n bytes) in a recipe text, "" if it is not there. */
 static void value_of(const char *text, const char *key, size_t n, char *out, size_t cap)
 {

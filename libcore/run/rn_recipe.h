@@ -69,6 +69,10 @@ int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out);
 /* "key = value" lines of all rows, in their order; rows whose text is not set are left out. */
 int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out);
 
+/* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights): what goes into
+ * weights, which then depend on recipe and data alone and carry nobody's paths. */
+int rn_recipe_portable(const char *text, rn_buf *out);
+
 /*
  * Compares two recipe texts. Keys that change neither weights nor log (where the data lie, decode threads) are
  * passed over. Returns the number of keys that differ and names them in `names` ("lr 0.1 -> 0.2, ...").

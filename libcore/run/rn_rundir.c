@@ -57,20 +57,24 @@ static void best_name(const rn_run_state *s, char out[RN_CKPT_NAME_MAX])
 
 static int write_checkpoint(rn_trainer *t)
 {
-    rn_buf wnids = {0};
+    rn_buf wnids = {0}, recipe = {0};
     char step[32];
     const rn_run_texts texts = texts_of(t);
     int rc;
     RN_GO(wnid_text(t->s.val_db, &wnids));
+    RN_GO(rn_recipe_portable(texts.recipe, &recipe));
     snprintf(step, sizeof step, "%lld", (long long)t->state.step);
     const rn_weightfile_meta meta[] = {{"format", "pt"},
                                        {"rnkit.version", RN_VERSION},
-                                       {"rnkit.recipe", t->job->recipe_text},
+                                       {"rnkit.recipe", (const char *)recipe.data},
+                                       {"rnkit.train-seal", texts.train_seal},
+                                       {"rnkit.val-seal", texts.val_seal},
                                        {"rnkit.step", step},
                                        {"rnkit.wnids", (const char *)wnids.data}};
-    rc = rn_ckpt_write(t->job->out, t->s.net, t->s.be, &t->state, &texts, meta, 5);
+    rc = rn_ckpt_write(t->job->out, t->s.net, t->s.be, &t->state, &texts, meta, (int)(sizeof meta / sizeof *meta));
 out:
     rn_buf_free(&wnids);
+    rn_buf_free(&recipe);
     return rc;
 }
 
