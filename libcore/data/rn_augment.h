@@ -24,17 +24,17 @@ typedef struct rn_place {
 } rn_place;
 
 /*
- * The crop of torchvision's RandomResizedCrop.get_params (torchvision/transforms/transforms.py), to the rounding: up to ten
- * tries at area * U(scale) and exp(U(log ratio)) with both uniforms, the logarithms and the exponential in float; sides
- * rounded half to even; then the largest central crop inside the ratios. Draws: 2 a try, then top, then left.
+ * The crop of torchvision's RandomResizedCrop.get_params (torchvision/transforms/transforms.py), to the rounding: up to
+ * ten tries at area * U(scale) and exp(U(log ratio)) with both uniforms, the logarithms and the exponential in float;
+ * sides rounded half to even; then the largest central crop inside the ratios. Draws: 2 a try, then top, then left.
  */
 void rn_augment_resized_crop(rn_rng *r, int w, int h, const double scale[2], const double ratio[2], rn_rect *crop);
 
 /* The places. `flip`: mirror with p = 1/2, drawn last. */
 void rn_place_resized(rn_rng *r, int w, int h, const double scale[2], const double ratio[2], bool flip, int out_w,
                       int out_h, rn_place *p);
-/* torchvision's RandomCrop(out, padding=pad) without resize: top is drawn, then left. RN_E_RANGE when the padded image is
- * smaller than the output. */
+/* torchvision's RandomCrop(out, padding=pad) without resize: top is drawn, then left. RN_E_RANGE when the padded image
+ * is smaller than the output. */
 int rn_place_padded(rn_rng *r, int w, int h, int pad, bool flip, int out_w, int out_h, rn_place *p);
 /* torchvision's Resize(resize_short) and CenterCrop(out); resize_short 0: no resize. */
 void rn_place_eval(int w, int h, int resize_short, int out_w, int out_h, rn_place *p);
@@ -50,8 +50,9 @@ int rn_renderer_begin(rn_renderer *rd, const void *data, size_t n, const char *n
 int rn_renderer_begin_raw(rn_renderer *rd, const uint8_t *planar, int c, int h, int w, const char *name);
 
 /*
- * Draws into dst (out_h, out_w, channels), channels 3 (RGB) or 1 (gray): Pillow's bilinear resize of the decoded pixels.
- * Only the part of the image that the place needs is decoded; the pixels are the same.
+ * Draws into dst (out_h, out_w, channels), channels 3 (RGB) or 1 (gray): Pillow's bilinear resize of the decoded
+ * pixels. Only the part of the image that the place needs is decoded; the pixels are the same.
+ *
  * `fast`: where the crop is at least twice, four or eight times the resized size in both axes, a JPEG is decoded at a
  * half, quarter or eighth of its size in the DCT domain, and the crop's sides move to the nearest pixel there: cheaper,
  * nearly the same picture, other bits.

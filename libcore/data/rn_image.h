@@ -33,7 +33,7 @@ int rn_image_peek(const void *data, size_t n, rn_image_info *info);
 enum rn_image_limits {
     RN_IMAGE_MAX_SIDE = 32768,
     RN_IMAGE_MAX_PIXELS = 178956970, /* Pillow's 2x bomb limit */
-    RN_IMAGE_MAX_SCANS = 500         /* of a progressive JPEG: each costs a pass over the whole image; real ones have about 10 */
+    RN_IMAGE_MAX_SCANS = 500         /* of a progressive JPEG, real ones have about 10: each is a pass over the image */
 };
 
 typedef struct rn_decode_opts {
@@ -44,19 +44,22 @@ typedef struct rn_decode_opts {
 } rn_decode_opts;
 
 /*
- * Decodes to RGB the pixels Pillow's Image.open(f).convert("RGB") gives: libjpeg-turbo's defaults (ISLOW, fancy upsampling);
- * grayscale replicated; CMYK/YCCK with Pillow's inversion and MULDIV255; PNG's alpha dropped, palette expanded, of 16 bits
- * the upper 8 (Pillow clips 16-bit *gray* at 255 instead, which turns most of such an image white).
- * With opts->gray the pixels of convert("L"): (19595 R + 38470 G + 7471 B + 32768) >> 16.
- * EXIF orientation ignored. A truncated file is RN_E_FORMAT (as in Pillow), huge declared sizes RN_E_RANGE before allocation.
- * `opts` may be NULL. `name` is for messages. `out` is zeroed or was filled before. Thread-safe.
+ * Decodes to RGB the pixels Pillow's Image.open(f).convert("RGB") gives: libjpeg-turbo's defaults (ISLOW, fancy
+ * upsampling); grayscale replicated; CMYK/YCCK with Pillow's inversion and MULDIV255; PNG's alpha dropped, palette
+ * expanded, of 16 bits the upper 8 (Pillow clips 16-bit *gray* at 255 instead, which turns most of such an image
+ * white). EXIF orientation ignored. With opts->gray the pixels of convert("L"):
+ * (19595 R + 38470 G + 7471 B + 32768) >> 16.
+ *
+ * A truncated file is RN_E_FORMAT (as in Pillow), huge declared sizes RN_E_RANGE before allocation. `opts` may be NULL.
+ * `name` is for messages. `out` is zeroed or was filled before. Thread-safe.
  */
 int rn_image_decode(const void *data, size_t n, const char *name, const rn_decode_opts *opts, rn_image *out,
                     rn_image_info *info /* may be NULL */);
 
 /*
  * The same in two steps with state that is kept from image to image: the size is known before the pixels are, so that a
- * training crop decodes only what it needs. One thread at a time. After a failure the decoder is good for the next begin.
+ * training crop decodes only what it needs. One thread at a time. After a failure the decoder is good for the next
+ * begin.
  */
 typedef struct rn_decoder rn_decoder;
 typedef struct rn_rect {
@@ -70,16 +73,18 @@ void rn_decoder_close(rn_decoder *d); /* accepts NULL */
 int rn_decoder_begin(rn_decoder *d, const void *data, size_t n, const char *name, rn_image_info *info);
 
 /*
- * Decodes `region` (NULL: all of it) of what begin opened; at most once a begin. The pixels are those a full decode has there,
- * bit for bit; rows below the region are not read, so damage there goes unseen. RN_E_RANGE when it does not lie inside.
- * With opts->denom = s > 1 the region is in pixels of the scaled image: ceil(w / s) x ceil(h / s) for a JPEG, and a PNG is
- * RN_E_UNSUPPORTED. opts may be NULL; opts->scale_min_side is ignored here. info (may be NULL) gets the warnings too.
+ * Decodes `region` (NULL: all of it) of what begin opened; at most once a begin. The pixels are those a full decode has
+ * there, bit for bit; rows below the region are not read, so damage there goes unseen. RN_E_RANGE when it does not lie
+ * inside.
+ *
+ * With opts->denom = s > 1 the region is in pixels of the scaled image: ceil(w / s) x ceil(h / s) for a JPEG, and a PNG
+ * is RN_E_UNSUPPORTED. opts may be NULL; opts->scale_min_side is ignored here. info (may be NULL) gets the warnings too.
  */
 int rn_decoder_read(rn_decoder *d, const rn_decode_opts *opts, const rn_rect *region, rn_image *out,
                     rn_image_info *info);
 
-/* Baseline JPEG, 4:2:0 (gray for c == 1), libjpeg-turbo's defaults, optimised Huffman off; quality 1..100. *data is malloc'ed or
- * reused with *cap, as libjpeg's memory destination; *n is the length. */
+/* Baseline JPEG, 4:2:0 (gray for c == 1), libjpeg-turbo's defaults, optimised Huffman off; quality 1..100. *data is
+ * malloc'ed or reused with *cap, as libjpeg's memory destination; *n is the length. */
 int rn_image_encode_jpeg(const rn_image *im, int quality, uint8_t **data, size_t *cap, size_t *n);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JPEG through libjpeg-turbo's own API. libjpeg reports errors by longjmp: every call into it runs inside guarded(), whose
- * frame holds nothing that changes after setjmp, and everything a failed call may leave behind hangs off a struct.
+ * JPEG through libjpeg-turbo's own API. libjpeg reports errors by longjmp: every call into it runs inside guarded(),
+ * whose frame holds nothing that changes after setjmp, and everything a failed call may leave behind hangs off a
+ * struct.
  */
 #include <setjmp.h>
 #include <stdio.h>
@@ -99,7 +100,8 @@ static int report(const rn_source *src, const struct error_trap *t)
     return rn_fail(RN_E_FORMAT, "%s: damaged JPEG (%s); " RN_BAD_FILE_REMEDY, src->name, t->text);
 }
 
-/* ---- the source: one block of memory, whose end is an error and not a made-up end of image ------------------------ */
+/* ---- the source: one block of memory, whose end is an error and not a made-up end of image ------------------------
+ */
 
 static void source_init(j_decompress_ptr cinfo)
 {
@@ -255,8 +257,8 @@ static void start(void *arg)
 }
 
 /*
- * Narrows the decoder to the iMCU columns that the region touches plus one on either side, since fancy upsampling reads the
- * neighbour's chroma. Returns the x of the first decoded pixel.
+ * Narrows the decoder to the iMCU columns that the region touches plus one on either side, since fancy upsampling reads
+ * the neighbour's chroma. Returns the x of the first decoded pixel.
  */
 static int narrow(rn_jpeg *j)
 {

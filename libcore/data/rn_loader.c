@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A ring of batches. Workers take short runs of images from the batch that is being handed out, so that all of them work
- * on the one the consumer waits for; the image's place in the batch and its random numbers are fixed before. One lock
- * guards everything but the pixels, which belong to whoever took their run until it reports the run done.
+ * A ring of batches. Workers take short runs of images from the batch that is being handed out, so that all of them
+ * work on the one the consumer waits for; the image's place in the batch and its random numbers are fixed before. One
+ * lock guards everything but the pixels, which belong to whoever took their run until it reports the run done.
  *
  *   released <= taken <= out     batches in order: given back by the consumer, taken by it, handed out to workers;
  *                                out - released <= depth

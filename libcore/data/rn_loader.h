@@ -54,13 +54,13 @@ int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out)
 /* Batches in one epoch. */
 uint64_t rn_loader_batches(const rn_loader *l);
 
-/* Goes to batch `number` of `epoch` (resume: the same batches come as in an undisturbed run). number may be that of the end.
- * Batches still held become invalid; an earlier error is forgotten. */
+/* Goes to batch `number` of `epoch` (resume: the same batches come as in an undisturbed run). number may be that of the
+ * end. Batches still held become invalid; an earlier error is forgotten. */
 int rn_loader_seek(rn_loader *l, uint32_t epoch, uint64_t number);
 
 /* The next batch; crosses into the next epoch by itself (workers do not stall there). In evaluation returns 0 after
- * the last batch (until a seek), 1 otherwise; in training always 1. RN_E_* on a record that cannot be decoded (named): the
- * batches before it have come, it stays the answer until a seek.
+ * the last batch (until a seek), 1 otherwise; in training always 1. RN_E_* on a record that cannot be decoded (named):
+ * the batches before it have come, it stays the answer until a seek.
  * The batch is valid until rn_loader_release; several may be held, up to the ring's depth. One thread consumes. */
 int rn_loader_next(rn_loader *l, rn_batch *out);
 void rn_loader_release(rn_loader *l, const rn_batch *b);

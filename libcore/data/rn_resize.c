@@ -140,7 +140,8 @@ static void set_tap(rn_pass *p, int i, int t, int32_t k)
     p->high[at] = (int16_t)(k >> RN_RESIZE_LOW_BITS);
 }
 
-/* Pillow's coefficients for outputs from .. from+n-1 of in -> out; the order of the operations is part of the result. */
+/* Pillow's coefficients for outputs from .. from+n-1 of in -> out; the order of the operations is part of the result.
+ */
 static int plan_pillow(rn_pass *p, enum rn_filter filter, int in, int out, int from, int n, bool flip)
 {
     double scale = (double)in / out, filterscale = scale < 1.0 ? 1.0 : scale;
@@ -169,8 +170,8 @@ static int plan_pillow(rn_pass *p, enum rn_filter filter, int in, int out, int f
 }
 
 /*
- * OpenCV's two taps, with fractions in float. Horizontally the fraction is dropped at the ends; vertically it stays and the rows
- * are clamped, which comes to another rounding: hence `clamp_rows`.
+ * OpenCV's two taps, with fractions in float. Horizontally the fraction is dropped at the ends; vertically it stays and
+ * the rows are clamped, which comes to another rounding: hence `clamp_rows`.
  */
 static int plan_opencv(rn_pass *p, int in, int out, int from, int n, bool flip, bool clamp_rows)
 {

@@ -3,13 +3,15 @@
  * Resizing of interleaved 8-bit images to the bit: Pillow's Image.resize (its five antialiasing filters) and OpenCV's
  * cv::resize(INTER_LINEAR). The geometry around it (short side, centre crop) is torchvision's.
  *
- * Pillow (src/libImaging/Resample.c): coefficients in double, normalised, then rounded to 22 bits; one pass an axis with
- * uint8 in between, so that their order shows in the last bit. Up to Pillow 12 the horizontal pass came first (but for images
- * over 100 times as tall as wide). Pillow 13, which this follows, starts with the vertical one where that pass takes away
- * more than twice as many rows as the other takes columns: in_h - out_h > 2 (in_w - out_w) and out_h < in_h (found by
- * experiment on 13.0.0). When the aspect ratio is kept, as in evaluation, only images over twice as tall as wide differ. A region is *cropped first and resized then*, as torchvision does: no filter reads pixels
- * outside it. OpenCV (modules/imgproc/src/resize.cpp): two taps an axis, no antialiasing, 11-bit coefficients; at exactly
- * 2:1 in both axes the mean of four. An x86 CPU with AVX2 takes another way to the same bits.
+ * Pillow (src/libImaging/Resample.c): coefficients in double, normalised, then rounded to 22 bits; one pass an axis
+ * with uint8 in between, so that their order shows in the last bit. Up to Pillow 12 the horizontal pass came first (but
+ * for images over 100 times as tall as wide). Pillow 13, which this follows, starts with the vertical one where that
+ * pass takes away more than twice as many rows as the other takes columns: in_h - out_h > 2 (in_w - out_w) and out_h <
+ * in_h (found by experiment on 13.0.0). When the aspect ratio is kept, as in evaluation, only images over twice as tall
+ * as wide differ. A region is *cropped first and resized then*, as torchvision does: no filter reads pixels outside it.
+ *
+ * OpenCV (modules/imgproc/src/resize.cpp): two taps an axis, no antialiasing, 11-bit coefficients; at exactly 2:1 in
+ * both axes the mean of four. An x86 CPU with AVX2 takes another way to the same bits.
  */
 #ifndef RN_RESIZE_H
 #define RN_RESIZE_H
@@ -45,23 +47,24 @@ int rn_resize(rn_resizer *rs, const rn_image *src, const rn_rect *crop, enum rn_
 
 /*
  * The same in two steps, for a caller that wants part of the result and decodes only what that part needs.
- * plan: in_w x in_h is to become out_w x out_h, of which only `window` (NULL: all) will be made, mirrored left to right when
- *   `flip`. *need is the part of the input that will be read. RN_E_RANGE for a bad size or window. Sides of the input
- *   are at most 2^16, of the output 2^28.
- * run: px is the first pixel of *need, rows `stride` bytes apart, of `channels` (1, 3) bytes each. Writes window.h rows of
- *   window.w pixels, `dst_stride` bytes apart. px and dst must not overlap. A plan may be run any number of times.
+ * plan: in_w x in_h is to become out_w x out_h, of which only `window` (NULL: all) will be made, mirrored left to right
+ * when `flip`. *need is the part of the input that will be read. RN_E_RANGE for a bad size or window. Sides of the
+ * input are at most 2^16, of the output 2^28.
+ *
+ * run: px is the first pixel of *need, rows `stride` bytes apart, of `channels` (1, 3) bytes a pixel. Writes window.h
+ * rows of window.w pixels, `dst_stride` bytes apart. px and dst must not overlap. A plan may be run any number of times.
  */
 int rn_resizer_plan(rn_resizer *rs, enum rn_filter filter, int in_w, int in_h, int out_w, int out_h,
                     const rn_rect *window, bool flip, rn_rect *need);
 int rn_resizer_run(rn_resizer *rs, const uint8_t *px, size_t stride, int channels, uint8_t *dst, size_t dst_stride);
 
-/* torchvision's Resize(short): the short side becomes short_side, the other int(short_side * long / short), truncated. */
+/* torchvision's Resize(short): the short side becomes short_side, the other short_side * long / short, truncated. */
 void rn_resize_short_size(int w, int h, int short_side, int *ow, int *oh);
 
 /*
- * torchvision's CenterCrop along one axis: of `size` pixels, `crop` are wanted. *from is the first pixel taken, *n how many,
- * *to where they go in the output. A larger image: from = round((size - crop) / 2), halves to even. A smaller one is padded:
- * to = (crop - size) / 2, truncated; the rest is after it.
+ * torchvision's CenterCrop along one axis: of `size` pixels, `crop` are wanted. *from is the first pixel taken, *n how
+ * many, *to where they go in the output. A larger image: from = round((size - crop) / 2), halves to even. A smaller one
+ * is padded: to = (crop - size) / 2, truncated; the rest is after it.
  */
 void rn_center_crop(int size, int crop, int *from, int *n, int *to);
 

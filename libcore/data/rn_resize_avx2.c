@@ -9,7 +9,8 @@
 #include <immintrin.h>
 #include <string.h>
 
-/* 3 channels: four taps a step. Lanes 0..2 of each half are R, G, B; each 32-bit lane multiplies a pair of neighbours. */
+/* 3 channels: four taps a step. Lanes 0..2 of each half are R, G, B; each 32-bit lane multiplies a pair of neighbours.
+ */
 void rn_resize_row_h3_avx2(const rn_pass *p, const uint8_t *src, int c, uint8_t *dst)
 {
     (void)c;

@@ -43,8 +43,8 @@ rn_row_v_fn rn_resize_row_v_avx2;
 #endif
 
 /*
- * OpenCV's INTER_LINEAR; the axes hold two taps of 11 bits in k (taps is 4), frac's clamping already done. `scratch` has room for
- * 2 * (x->n * c) int32. px, stride as in rn_resizer_run.
+ * OpenCV's INTER_LINEAR; the axes hold two taps of 11 bits in k (taps is 4), frac's clamping already done. `scratch`
+ * has room for 2 * (x->n * c) int32. px, stride as in rn_resizer_run.
  */
 void rn_resize_opencv(const rn_pass *x, const rn_pass *y, const uint8_t *px, size_t stride, int c, int32_t *scratch,
                       uint8_t *dst, size_t dst_stride);

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Writes pixels_*.bin beside itself: what Pillow, torchvision and OpenCV make of small images, for test_pixels.c.
 
-Needs Pillow >= 13 (see rn_resize.h on the order of the passes), torch, torchvision, numpy, opencv-python. The images are
-made here from waves and noise of a fixed seed; the encoded files are part of the goldens, so both decoders see the same.
+Needs Pillow >= 13 (see rn_resize.h on the order of the passes), torch, torchvision, numpy, opencv-python. The images
+are made here from waves and noise of a fixed seed; the encoded files are part of the goldens, so that both decoders see
+the same.
 
 File: "RNPX2\\n" and the making versions' line, then records of 12 little-endian int32 and two blobs:
 kind, a[0..8], bytes of the input (0: that of the record before), bytes of the output; input; output.

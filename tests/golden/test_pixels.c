@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding, resizing, the evaluation transform and the random crop against goldens of Pillow, OpenCV and torchvision, bit
- * for bit. The files and their format: make_pixels.py. */
+/* Decoding, resizing, the evaluation transform and the random crop against goldens of Pillow, OpenCV and torchvision,
+ * bit for bit. The files and their format: make_pixels.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

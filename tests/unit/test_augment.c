@@ -49,7 +49,8 @@ static void resized_crops_keep_the_law(void **state)
         area += a;
         moved += c.x != (W - c.w) / 2;
     }
-    /* U(.08, 1) has the mean .54, but large areas of unfitting aspect are drawn again; torchvision's mean of 20,000 is .432 */
+    /* U(.08, 1) has the mean .54, but large areas of unfitting aspect are drawn again; torchvision's mean of 20,000 is
+     * .432 */
     assert_true(fabs(area / N - 0.432) < 0.008);
     assert_true(moved > N / 2);
 }

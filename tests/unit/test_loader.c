@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* rn_loader: the batches are a function of the options alone, at any number of workers; seek, epochs, errors, shutdown. */
+/* rn_loader: the batches are a function of the options alone, at any number of workers; seek, epochs, errors, shutdown.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
