@@ -78,8 +78,9 @@ B := build/$(HASH)
 ALL_CFLAGS = $(BASE_CFLAGS) $(PKG_CFLAGS) -I$(B)/gen $(CFLAGS)
 
 # ---- sources ----------------------------------------------------------------------------------------------
-PROTO := $(wildcard libcore/data/*.proto)
-GEN_C := $(PROTO:libcore/data/%.proto=$(B)/gen/%.pb-c.c)
+PROTO := $(wildcard libcore/*/*.proto)
+vpath %.proto $(sort $(dir $(PROTO)))
+GEN_C := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(notdir $(PROTO)))
 GEN_H := $(GEN_C:.c=.h)
 LIB_SRC := $(sort $(wildcard libcore/*/*.c))
 KERNEL_SRC := $(sort $(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
@@ -118,10 +119,10 @@ bin: $(TOOL_BIN) $(BENCH_BIN)
 tests: all $(UNIT_BIN) $(CHECK_BIN) ## build the tests
 
 .SECONDARY: $(GEN_C) $(GEN_H)
-$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: libcore/data/%.proto
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 	@mkdir -p $(B)/gen
 	$(call SAY,PROTOC,$<)
-	$(Q)protoc-c --proto_path=libcore/data --c_out=$(B)/gen $<
+	$(Q)protoc-c --proto_path=$(<D) --c_out=$(B)/gen $<
 
 # Instruction sets by file name: the rest of the file's room decides at run time whether to call in.
 %_avx2.o %_avx2.tidy: ISA := -mavx2 -mfma -mf16c

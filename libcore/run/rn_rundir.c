@@ -83,6 +83,8 @@ int rn_rundir_checkpoint(rn_trainer *t)
     char name[RN_CKPT_NAME_MAX], best[RN_CKPT_NAME_MAX], dir[PATH_MAX];
     if (t->log)
         RN_TRY(rn_runlog_sync(t->log, &t->state.log_bytes));
+    if (t->events)
+        RN_TRY(rn_events_sync(t->events, &t->state.events_bytes));
     RN_TRY(write_checkpoint(t));
     rn_ckpt_name(&t->state, name);
     RN_TRY(rn_rundir_path(t, "checkpoints", dir));
@@ -142,8 +144,8 @@ out:
  * run: what is in it is not touched. */
 static int clear(const rn_trainer *t)
 {
-    static const char *const names[] = {"sessions.jsonl", "weights.safetensors", "best.safetensors",
-                                        "result.json",    "report.html",         "log.jsonl"};
+    static const char *const names[] = {"sessions.jsonl", "weights.safetensors", "best.safetensors", "result.json",
+                                        "report.html",    RN_EVENTS_NAME,        "log.jsonl"};
     char path[PATH_MAX];
     RN_TRY(rn_rundir_path(t, "log.jsonl", path));
     for (size_t i = 0; rn_is_file(path) && i < sizeof names / sizeof *names; i++) {

@@ -46,6 +46,13 @@ out:
     return rc;
 }
 
+int rn_runlog_bytes(rn_runlog *log, const void *data, size_t n)
+{
+    RN_TRY(rn_write_all(log->fd, data, n, log->path));
+    log->bytes += (int64_t)n;
+    return RN_OK;
+}
+
 int rn_runlog_line(rn_runlog *log, json_t *line)
 {
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10)) : NULL;
@@ -54,10 +61,8 @@ int rn_runlog_line(rn_runlog *log, json_t *line)
         return rn_fail(RN_E_NOMEM, "no memory for a line of %s", log->path);
     size_t n = strlen(text);
     text[n] = '\n'; /* one write a line: a reader never sees half of one */
-    int rc = rn_write_all(log->fd, text, n + 1, log->path);
+    int rc = rn_runlog_bytes(log, text, n + 1);
     free(text);
-    if (rc == RN_OK)
-        log->bytes += (int64_t)n + 1;
     return rc;
 }
 

@@ -19,6 +19,9 @@ int rn_runlog_open(const char *path, int64_t keep_bytes, rn_runlog **out);
 /* Appends one line and hands it to the kernel; takes `line` over. NULL is RN_E_NOMEM. */
 int rn_runlog_line(rn_runlog *log, json_t *line);
 
+/* Appends bytes as they are: the log's way with files serves TensorBoard's events too. */
+int rn_runlog_bytes(rn_runlog *log, const void *data, size_t n);
+
 /* Bytes so far, after they have reached the disk. */
 int rn_runlog_sync(rn_runlog *log, int64_t *bytes);
 

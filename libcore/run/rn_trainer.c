@@ -204,6 +204,7 @@ int rn_train(const rn_train_job *job, rn_train_result *out)
     int rc = train(&t, out);
     end_bar(&t);
     rn_runlog_close(t.log);
+    rn_events_close(t.events);
     rn_session_close(&t.s);
     if (t.lock >= 0)
         close(t.lock);

@@ -7,8 +7,12 @@
 
 #include "base/rn_progress.h"
 #include "nn/rn_sched.h"
+#include "run/rn_events.h"
 #include "run/rn_runlog.h"
 #include "run/rn_trainer.h"
+
+/* TensorBoard looks for "tfevents" in a name. */
+#define RN_EVENTS_NAME "events.out.tfevents.rnkit"
 
 typedef struct rn_trainer {
     const rn_train_job *job;
@@ -16,6 +20,7 @@ typedef struct rn_trainer {
     rn_run_state state;
     rn_sched sched;
     rn_runlog *log;
+    rn_events *events;
     rn_progress *bar;
     int lock; /* fd of RUN_DIR/lock, -1: none */
     int64_t steps_per_epoch, total_steps;

@@ -143,6 +143,8 @@ int rn_trainlog_open(rn_trainer *t)
     RN_TRY(rn_runlog_open(path, t->state.log_bytes, &t->log));
     if (fresh)
         RN_TRY(rn_runlog_line(t->log, run_line(t)));
+    RN_TRY(rn_rundir_path(t, RN_EVENTS_NAME, path));
+    RN_TRY(rn_events_open(path, t->state.events_bytes, &t->events));
     return note_session(t);
 }
 
@@ -167,16 +169,26 @@ void rn_trainlog_note(rn_trainer *t)
     rn_progress_note(t->bar, text);
 }
 
+static double speed_of(const rn_sums *s)
+{
+    return s->seconds > 0 ? (double)s->n / s->seconds : 0;
+}
+
 int rn_trainlog_window(rn_trainer *t)
 {
     const rn_sums *w = &t->state.window;
+    const rn_scalar v[] = {{"train/loss", per(w->loss, w->n)},
+                           {"train/top1", 100 * per((double)w->top1, w->n)},
+                           {"train/lr", t->lr},
+                           {"speed/images_per_s", speed_of(w)},
+                           {"speed/data_wait_pct", wait_pct(w)}};
     json_t *o =
         json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "type", "window", "step", (json_int_t)t->state.step,
-                  "epoch", (json_int_t)t->state.epoch + 1, "loss", REAL(per(w->loss, w->n)), "top1",
-                  REAL(100 * per((double)w->top1, w->n)), "lr", REAL(t->lr), "images_per_s",
-                  REAL(w->seconds > 0 ? (double)w->n / w->seconds : 0), "data_wait_pct", REAL(wait_pct(w)));
+                  "epoch", (json_int_t)t->state.epoch + 1, "loss", REAL(v[0].value), "top1", REAL(v[1].value), "lr",
+                  REAL(v[2].value), "images_per_s", REAL(v[3].value), "data_wait_pct", REAL(v[4].value));
     t->state.window = (rn_sums){0};
-    return rn_runlog_line(t->log, o);
+    RN_TRY(rn_runlog_line(t->log, o));
+    return rn_events_add(t->events, t->state.step, v, 5);
 }
 
 static void print_epoch(const rn_trainer *t, bool evaluated)
@@ -188,7 +200,7 @@ static void print_epoch(const rn_trainer *t, bool evaluated)
            (long long)t->job->recipe->epochs, per(e->loss, e->n), 100 * per((double)e->top1, e->n));
     if (evaluated)
         printf("  val loss %.4f top-1 %5.2f +- %.2f %% top-5 %5.2f %%", v->loss, v->top1, v->se_top1, v->top5);
-    printf("  %.1f images/s, data wait %.1f %%\n", e->seconds > 0 ? (double)e->n / e->seconds : 0, wait_pct(e));
+    printf("  %.1f images/s, data wait %.1f %%\n", speed_of(e), wait_pct(e));
     fflush(stdout);
 }
 
@@ -198,8 +210,8 @@ int rn_trainlog_epoch(rn_trainer *t, bool evaluated)
     const rn_eval_result *v = &t->state.last;
     json_t *o = json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "type", "epoch", "epoch", (json_int_t)t->state.epoch,
                           "step", (json_int_t)t->state.step, "train_loss", REAL(per(e->loss, e->n)), "train_top1",
-                          REAL(100 * per((double)e->top1, e->n)), "images_per_s",
-                          REAL(e->seconds > 0 ? (double)e->n / e->seconds : 0), "data_wait_pct", REAL(wait_pct(e)));
+                          REAL(100 * per((double)e->top1, e->n)), "images_per_s", REAL(speed_of(e)), "data_wait_pct",
+                          REAL(wait_pct(e)));
     if (o && evaluated) {
         json_t *eval = json_pack("{s:I, s:o, s:o, s:o, s:o}", "n", (json_int_t)v->n, "top1", REAL(v->top1), "top5",
                                  REAL(v->top5), "se_top1", REAL(v->se_top1), "loss", REAL(v->loss));
@@ -208,5 +220,7 @@ int rn_trainlog_epoch(rn_trainer *t, bool evaluated)
     }
     if (t->job->results)
         print_epoch(t, evaluated);
-    return rn_runlog_line(t->log, o);
+    RN_TRY(rn_runlog_line(t->log, o));
+    const rn_scalar s[] = {{"val/loss", v->loss}, {"val/top1", v->top1}, {"val/top5", v->top5}};
+    return evaluated ? rn_events_add(t->events, t->state.step, s, 3) : RN_OK;
 }
