@@ -78,7 +78,7 @@ int rn_decoder_begin(rn_decoder *d, const void *data, size_t n, const char *name
  * inside.
  *
  * With opts->denom = s > 1 the region is in pixels of the scaled image: ceil(w / s) x ceil(h / s) for a JPEG, and a PNG
- * is RN_E_UNSUPPORTED. opts may be NULL; opts->scale_min_side is ignored here. info (may be NULL) gets the warnings too.
+ * is RN_E_UNSUPPORTED. opts may be NULL; opts->scale_min_side is ignored here. info (may be NULL): the warnings too.
  */
 int rn_decoder_read(rn_decoder *d, const rn_decode_opts *opts, const rn_rect *region, rn_image *out,
                     rn_image_info *info);

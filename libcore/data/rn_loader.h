@@ -32,8 +32,9 @@ typedef struct rn_loader_opts {
     /* evaluation transform: Resize(resize_short) then CenterCrop, bit-identical to torchvision on PIL images.
      * 0: no resize (images are already of the output size, or are centre-cropped). */
     int resize_short;
-    bool exact; /* never use DCT-scaled decoding in training; otherwise a JPEG whose crop is at least 2, 4 or 8 times
-                               the output in both axes is decoded at 1/2, 1/4 or 1/8 (rn_augment.h). Evaluation is always exact */
+    /* Never use DCT-scaled decoding in training; otherwise a JPEG whose crop is at least 2, 4 or 8 times the output in
+     * both axes is decoded at 1/2, 1/4 or 1/8 (rn_augment.h). Evaluation is always exact. */
+    bool exact;
 } rn_loader_opts;
 
 typedef struct rn_batch {

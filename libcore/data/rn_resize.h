@@ -52,7 +52,7 @@ int rn_resize(rn_resizer *rs, const rn_image *src, const rn_rect *crop, enum rn_
  * input are at most 2^16, of the output 2^28.
  *
  * run: px is the first pixel of *need, rows `stride` bytes apart, of `channels` (1, 3) bytes a pixel. Writes window.h
- * rows of window.w pixels, `dst_stride` bytes apart. px and dst must not overlap. A plan may be run any number of times.
+ * rows of window.w pixels, `dst_stride` bytes apart. px and dst must not overlap. A plan may be run many times.
  */
 int rn_resizer_plan(rn_resizer *rs, enum rn_filter filter, int in_w, int in_h, int out_w, int out_h,
                     const rn_rect *window, bool flip, rn_rect *need);
