@@ -8,13 +8,14 @@
 #include "base/rn_error.h"
 #include "kernels/cpu/cpu_backend.h"
 
-/* Part of the taps in the padding from which leaving them out pays. */
-#define PADDING_WORTH 0.04
+/* Part of the taps in the padding from which leaving them out pays: 3x3 on 16x16 pixels; bwd_w: on 7x7. */
+#define PADDING_WORTH   0.06
+#define PADDING_WORTH_W 0.17
 /* Floats of packed weights that the L2 cache holds beside everything else. */
-#define SMALL_WEIGHTS 131072
+#define SMALL_WEIGHTS   131072
 /* bwd_w: images, and pixels of a grid row, between which a block of a row is a good sum to reduce. */
-#define MOST_IMAGES   256
-#define LEAST_BLOCK   64
+#define MOST_IMAGES     256
+#define LEAST_BLOCK     64
 
 const rn_conv_isa *rn_conv_isa_of(const rn_backend *be)
 {
@@ -75,7 +76,8 @@ static bool images_first(const rn_conv_isa *isa, const rn_conv_view *v, int cols
     const double all = (double)v->gh * v->kr * v->gw * v->ks;
     const double in = taps_inside(v->h, v->gh, v->kr, v->sy, v->y0) * taps_inside(v->w, v->gw, v->ks, v->sx, v->x0);
 
-    if (!(in < (1 - PADDING_WORTH) * all)) /* also when there are no taps at all */
+    if (!(in <
+          (1 - (dir == RN_BWD_W ? PADDING_WORTH_W : PADDING_WORTH)) * all)) /* also when there are no taps at all */
         return false;
     if (dir == RN_BWD_W) /* a block is a grid row's worth of pixels: neither too short a sum nor too long */
         return v->mb <= MOST_IMAGES && (int64_t)v->mb * v->gw >= LEAST_BLOCK;
@@ -211,6 +213,8 @@ static void pack_fwd(const rn_im2col_plan *p, const float *wei, int j)
         int k1 = rn_imin(k0 + 16, k);
         for (int i = 0; i < width; i++) {
             const float *row = wei + (size_t)(c0 + i) * k;
+            if (i < n)
+                __builtin_prefetch(row + k0 + 64); /* 32 streams are too many for the hardware */
             for (int q = k0; q < k1; q++)
                 b[(size_t)q * width + i] = i < n ? row[q] : 0.0f;
         }

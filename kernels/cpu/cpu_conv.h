@@ -91,7 +91,7 @@ typedef struct rn_conv_isa {
 
     /* m rows of the im2col matrix from pixel `p`, columns k0..k1-1, to a[i * RN_CONV_LDA + k - k0]. */
     void (*gather_rows)(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, int k1, float *a);
-    /* n rows, columns k0..k1-1, then zeros up to `width`, to b[i * width + k - k0]; clobbers 16 floats beyond. */
+    /* n rows, columns k0..k1-1, then zeros up to `width`, to b[i * width + k - k0]. */
     void (*gather_panel)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, int width, float *b);
     /* n rows of `src` (row stride ld), m columns, to a[i * m + j]; clobbers 16 floats beyond. */
     void (*pack_cols)(const float *src, size_t ld, int n, int m, float *a);
