@@ -189,6 +189,40 @@ static void members_that_are_refused(void **state)
     }
 }
 
+/* Damaged at random: it may be refused or not, but what is reported lies inside the file. */
+static int inside(void *arg, const char *name, uint64_t offset, uint64_t size)
+{
+    const uint64_t *bytes = arg;
+    assert_true(name[0] != '\0');
+    assert_true(offset <= *bytes && size <= *bytes - offset);
+    return 0;
+}
+
+static void damage_never_leads_outside(void **state)
+{
+    (void)state;
+    char *tar = NULL;
+    size_t n = 0;
+    rn_rng r;
+    int refused = 0;
+    write_tar("d.tar", "pax");
+    assert_int_equal(rn_read_file("d.tar", 0, &tar, &n), 0);
+    rn_rng_seed(&r, 5, RN_STREAM_TEST, 0, 0);
+    int fd = open("d.tar", O_RDWR);
+    assert_true(fd >= 0);
+    for (int round = 0; round < 400; round++) {
+        uint64_t bytes = n;
+        off_t at = (off_t)rn_rng_below(&r, (uint32_t)n / 512) * 512 + rn_rng_below(&r, round % 2 ? 512 : 160);
+        uint8_t value = (uint8_t)rn_rng_u32(&r);
+        assert_int_equal(pwrite(fd, &value, 1, at), 1);
+        refused += rn_tar_scan(fd, "d.tar", 0, bytes, inside, &bytes) < 0;
+        assert_int_equal(pwrite(fd, tar + at, 1, at), 1);
+    }
+    assert_true(refused > 20);
+    close(fd);
+    free(tar);
+}
+
 /* ---- trees and lists ---------------------------------------------------------------------------------------- */
 
 static void make_tree(void)
@@ -318,6 +352,30 @@ static void every_cut_of_a_jpeg_is_noticed(void **state)
     free(jpeg);
 }
 
+static void damaged_images_do_no_harm(void **state)
+{
+    (void)state;
+    rn_image im = {0};
+    uint8_t *jpeg = NULL;
+    size_t cap = 0, n = 0;
+    rn_rng r;
+    make_image(&im, 24, 17);
+    assert_int_equal(rn_image_encode_jpeg(&im, 90, &jpeg, &cap, &n), 0);
+    rn_rng_seed(&r, 6, RN_STREAM_TEST, 0, 0);
+    for (int round = 0; round < 3000; round++) {
+        size_t cut = 1 + rn_rng_below(&r, (uint32_t)n);
+        uint8_t *exact = malloc(cut);
+        memcpy(exact, jpeg, cut);
+        for (uint32_t k = rn_rng_below(&r, 4); k > 0; k--)
+            exact[rn_rng_below(&r, (uint32_t)cut)] = (uint8_t)(rn_rng_below(&r, 2) ? 0xff : rn_rng_u32(&r));
+        int rc = rn_convert_check_markers(exact, cut, "damaged");
+        assert_true(rc == 0 || rc == RN_E_FORMAT || rc == RN_E_RANGE || rc == RN_E_UNSUPPORTED);
+        free(exact);
+    }
+    rn_image_free(&im);
+    free(jpeg);
+}
+
 static void every_cut_of_a_png_is_noticed(void **state)
 {
     (void)state;
@@ -417,11 +475,12 @@ static int leave_scratch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(offsets_lead_to_the_data),       cmocka_unit_test(a_window_of_a_file),
-        cmocka_unit_test(every_cut_is_noticed),           cmocka_unit_test(members_that_are_refused),
-        cmocka_unit_test(a_tree_is_sorted_and_numbered),  cmocka_unit_test(lists_are_read_strictly),
-        cmocka_unit_test(every_cut_of_a_jpeg_is_noticed), cmocka_unit_test(every_cut_of_a_png_is_noticed),
-        cmocka_unit_test(options_are_parsed_strictly),    cmocka_unit_test(raw_holds_the_pixels),
+        cmocka_unit_test(offsets_lead_to_the_data),    cmocka_unit_test(a_window_of_a_file),
+        cmocka_unit_test(every_cut_is_noticed),        cmocka_unit_test(members_that_are_refused),
+        cmocka_unit_test(damage_never_leads_outside),  cmocka_unit_test(a_tree_is_sorted_and_numbered),
+        cmocka_unit_test(lists_are_read_strictly),     cmocka_unit_test(every_cut_of_a_jpeg_is_noticed),
+        cmocka_unit_test(damaged_images_do_no_harm),   cmocka_unit_test(every_cut_of_a_png_is_noticed),
+        cmocka_unit_test(options_are_parsed_strictly), cmocka_unit_test(raw_holds_the_pixels),
     };
     return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }

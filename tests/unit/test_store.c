@@ -183,6 +183,34 @@ static void resume_gives_the_same(void **state)
     free(b);
 }
 
+/* Wherever the journal is cut, the pack goes on at a batch that LMDB holds, or says that it cannot. */
+static void a_journal_cut_anywhere(void **state)
+{
+    (void)state;
+    static const char path[] = "jcut.lmdb/" RN_PACK_STATE;
+    rn_packdb_state s;
+    char *text = NULL;
+    size_t n = 0;
+    int went_on = 0;
+    fill("jcut.lmdb", 2048, true, &s);
+    assert_int_equal(rn_read_file(path, 0, &text, &n), 0);
+    for (size_t cut = n + 1; cut-- > 0;) {
+        rn_packdb *db = NULL;
+        assert_int_equal(truncate(path, (off_t)cut), 0);
+        int rc = rn_packdb_open("jcut.lmdb", WHAT, &db);
+        if (rc == 0) {
+            assert_int_equal(rn_packdb_at(db)->at, 2048);
+            assert_string_equal(rn_packdb_at(db)->chain, s.chain);
+            went_on++;
+        } else {
+            assert_true(rc == RN_E_MISMATCH || rc == RN_E_USAGE);
+        }
+        rn_packdb_close(db);
+    }
+    assert_int_equal(went_on, 1); /* only whole: the last line belongs to the last batch */
+    free(text);
+}
+
 static int count_skip(void *arg, uint64_t input, const char *reason)
 {
     uint64_t *n = arg;
@@ -342,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(resume_gives_the_same),
+        cmocka_unit_test(a_journal_cut_anywhere),
         cmocka_unit_test(skips_are_remembered),
         cmocka_unit_test(the_map_grows),
         cmocka_unit_test(folders_that_are_not_ours),
