@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* Convolution descriptors: what is parsed, printed, counted and refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rn_error.h"
+#include "op/rn_conv.h"
+
+static rn_conv_desc parse(const char *text)
+{
+    rn_conv_desc d;
+
+    if (rn_conv_desc_parse(text, &d) < 0)
+        fail_msg("%s", rn_error_text());
+    return d;
+}
+
+static void defaults_and_squares(void **state)
+{
+    rn_conv_desc d = parse("ic64ih56oc128kh3sh2ph1");
+    char buf[256];
+
+    (void)state;
+    assert_int_equal(d.mb, 2);
+    assert_int_equal(d.iw, 56);
+    assert_int_equal(d.kw, 3);
+    assert_int_equal(d.sw, 2);
+    assert_int_equal(d.pw, 1);
+    assert_int_equal(d.oh, 28);
+    assert_int_equal(d.ow, 28);
+    assert_int_equal(d.dtype, RN_F32);
+    assert_int_equal(d.fuse, 0);
+    assert_string_equal(rn_conv_desc_text(&d, buf, sizeof buf), "mb2ic64ih56oc128oh28kh3sh2ph1");
+}
+
+static void what_is_printed_parses_to_the_same(void **state)
+{
+    static const char *const texts[] = {"mb1ic3ih224oc64kh7sh2ph3", "g1mb5_ic5_ih9_iw11_oc16_kh3_kw1_sh1_sw2_ph0_pw1",
+                                        "ic3iw17ih12oc5kh2kw4dh0nresnet_18:conv1*4"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        rn_conv_desc a = parse(texts[i]), b;
+        char buf[256], again[256];
+        b = parse(rn_conv_desc_text(&a, buf, sizeof buf));
+        assert_string_equal(buf, rn_conv_desc_text(&b, again, sizeof again));
+        assert_memory_equal(&a, &b, sizeof a);
+    }
+}
+
+static void refusals_say_what_is_wrong(void **state)
+{
+    static const struct {
+        const char *text;
+        int status;
+        const char *says;
+    } bad[] = {
+        {"ih9oc5kh3", RN_E_USAGE, "'ic' is missing"},
+        {"ic3ih9oc5", RN_E_USAGE, "'kh' is missing"},
+        {"ic3ih9oc5kh3zz1", RN_E_USAGE, "unknown field 'zz'"},
+        {"ic3ic4ih9oc5kh3", RN_E_USAGE, "'ic' is given twice"},
+        {"ic3ih9oc5kh", RN_E_USAGE, "expected a field and a number"},
+        {"ic3ih9oc5kh3 ph1", RN_E_USAGE, "expected a field and a number"},
+        {"ic3ih9oc5kh-3", RN_E_USAGE, "expected a field and a number"},
+        {"ic99999999999ih9oc5kh3", RN_E_USAGE, "too large"},
+        {"g2ic4ih9oc4kh3", RN_E_UNSUPPORTED, "groups"},
+        {"ic4ih9oc4kh3dh1", RN_E_UNSUPPORTED, "dilation"},
+        {"ic3ih2oc5kh5", RN_E_RANGE, "larger than the padded"},
+        {"ic3ih9oc5kh3sh0", RN_E_RANGE, "sh is 0"},
+        {"ic0ih9oc5kh3", RN_E_RANGE, "ic is 0"},
+        {"ic3ih9oc5oh8kh3ph1", RN_E_RANGE, "the output is 9x9"},
+        {"mb2000000000ic2000000000ih9oc1kh1", RN_E_RANGE, "2^40"},
+        {"ic100000ih1000oc1kh1000", RN_E_RANGE, "taps"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        rn_conv_desc d;
+        assert_int_equal(rn_conv_desc_parse(bad[i].text, &d), bad[i].status);
+        if (!strstr(rn_error_text(), bad[i].says))
+            fail_msg("%s: no '%s' in '%s'", bad[i].text, bad[i].says, rn_error_text());
+    }
+}
+
+/* 3x3 pad 1 on 7x7: 19 of 21 taps are inside along each axis. */
+static void flops_of_both_conventions(void **state)
+{
+    rn_conv_desc d = parse("mb1ic1ih7oc1kh3ph1");
+
+    (void)state;
+    assert_true(rn_conv_flops(&d, false) == 2.0 * 21 * 21);
+    assert_true(rn_conv_flops(&d, true) == 2.0 * 19 * 19);
+    d = parse("mb2ic5ih10iw8oc3kh1sh2");
+    assert_true(rn_conv_flops(&d, true) == rn_conv_flops(&d, false));
+    assert_true(rn_conv_flops(&d, false) == 2.0 * 2 * 5 * 3 * 5 * 4);
+    assert_true(rn_conv_bytes(&d) == 4.0 * (2 * 10 * 8 * 5 + 3 * 5 + 2 * 5 * 4 * 3));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_and_squares),
+        cmocka_unit_test(what_is_printed_parses_to_the_same),
+        cmocka_unit_test(refusals_say_what_is_wrong),
+        cmocka_unit_test(flops_of_both_conventions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

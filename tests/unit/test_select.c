@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* The selector: order, pattern, workspace limit, measurement, and what the tuning file keeps. The algorithms here are
+ * stand-ins whose speed is known, in front of the real CPU backend's memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "kernels/rn_kernels.h"
+#include "op/rn_select.h"
+
+static int runs; /* of all stand-ins */
+
+static bool does_all(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
+{
+    (void)be, (void)d, (void)dir, (void)why;
+    return true;
+}
+
+static bool does_fwd(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
+{
+    (void)be, (void)d;
+    *why = "forward only";
+    return dir == RN_FWD;
+}
+
+static size_t much(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    (void)be, (void)d, (void)dir;
+    return 1 << 20;
+}
+
+static int run_slow(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, void *stream)
+{
+    (void)plan, (void)a, (void)beta, (void)ws, (void)stream;
+    runs++;
+    usleep(3000);
+    return 0;
+}
+
+static int run_fast(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, void *stream)
+{
+    (void)plan, (void)a, (void)beta, (void)stream;
+    assert_non_null(ws);
+    runs++;
+    return 0;
+}
+
+static const rn_conv_algo lowprec = {
+    .name = "t:lowprec", .flags = RN_ALGO_DETERMINISTIC | RN_ALGO_LOWPREC, .supports = does_all, .run = run_slow};
+static const rn_conv_algo slow = {
+    .name = "t:slow", .flags = RN_ALGO_DETERMINISTIC, .supports = does_all, .run = run_slow};
+static const rn_conv_algo fast = {
+    .name = "t:fast", .flags = RN_ALGO_DETERMINISTIC, .supports = does_fwd, .workspace = much, .run = run_fast};
+static const rn_conv_algo plain = {
+    .name = "ref", .flags = RN_ALGO_DETERMINISTIC | RN_ALGO_REFERENCE, .supports = does_all, .run = run_slow};
+static const rn_conv_algo *const list[] = {&lowprec, &slow, &fast, &plain, NULL};
+
+static rn_backend *be;
+static rn_conv_desc desc;
+
+static int setup(void **state)
+{
+    rn_backend_opts opts = {.threads = 1};
+
+    (void)state;
+    if (rn_backend_open(rn_backends, "cpu", &opts, &be) < 0 || rn_conv_desc_parse("mb1ic3ih6oc4kh3ph1", &desc) < 0)
+        return -1;
+    be->conv_algos = list;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rn_backend_close(be);
+    return 0;
+}
+
+static int pick(const rn_select_policy *policy, rn_conv_dir dir, rn_select_choice *c)
+{
+    rn_selector *s;
+
+    assert_int_equal(rn_selector_open(be, policy, &s), 0);
+    int rc = rn_selector_pick(s, &desc, dir, c);
+    assert_int_equal(rn_selector_close(s), 0);
+    return rc;
+}
+
+static void patterns(void **state)
+{
+    (void)state;
+    assert_true(rn_select_match(NULL, "cpu:im2col"));
+    assert_true(rn_select_match("cuda:*,cpu:*", "cpu:im2col"));
+    assert_false(rn_select_match("cuda:*,cpu", "cpu:im2col"));
+    assert_true(rn_select_match("ref", "ref"));
+}
+
+static void order_takes_the_first_that_may(void **state)
+{
+    rn_select_choice c;
+
+    (void)state;
+    assert_int_equal(pick(&(rn_select_policy){.mode = RN_SELECT_ORDER}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &slow);
+    assert_int_equal(pick(&(rn_select_policy){.allow_lowprec = true}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &lowprec);
+    assert_int_equal(pick(&(rn_select_policy){.pattern = "t:fast,ref"}, RN_BWD_D, &c), 0);
+    assert_ptr_equal(c.algo, &plain);
+}
+
+static void a_refusal_gives_every_reason(void **state)
+{
+    rn_select_choice c;
+
+    (void)state;
+    assert_int_equal(pick(&(rn_select_policy){.pattern = "t:fast"}, RN_BWD_W, &c), RN_E_UNSUPPORTED);
+    assert_non_null(strstr(rn_error_text(), "t:fast: forward only"));
+    assert_non_null(strstr(rn_error_text(), "t:slow: not asked for"));
+}
+
+static void measurement_finds_the_fastest(void **state)
+{
+    rn_select_choice c;
+
+    (void)state;
+    assert_int_equal(pick(&(rn_select_policy){.mode = RN_SELECT_MEASURE, .budget_s = 0.02}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &fast);
+    assert_ptr_equal(c.second, &slow);
+    assert_true(c.ms < c.second_ms && c.second_ms >= 3);
+    assert_false(c.cached);
+    /* Nothing but the reference: taken unmeasured. */
+    assert_int_equal(pick(&(rn_select_policy){.mode = RN_SELECT_MEASURE, .pattern = "ref"}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &plain);
+}
+
+static void the_file_keeps_choices_by_workspace_limit(void **state)
+{
+    const rn_select_policy policy = {.mode = RN_SELECT_MEASURE, .budget_s = 0.02, .cache_file = "tune.json"};
+    rn_select_choice c;
+
+    (void)state;
+    unlink("tune.json");
+    assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+    assert_false(c.cached);
+    runs = 0;
+    assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+    assert_true(c.cached);
+    assert_ptr_equal(c.algo, &fast);
+    assert_ptr_equal(c.second, &slow);
+    assert_int_equal(runs, 0);
+    be->workspace_limit = 1000; /* the fast one needs more: measured anew, and nothing of it stays for later */
+    assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &slow);
+    be->workspace_limit = 0;
+    assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &fast);
+    assert_true(c.cached);
+}
+
+static void a_broken_file_costs_only_a_measurement(void **state)
+{
+    const rn_select_policy policy = {.mode = RN_SELECT_MEASURE, .budget_s = 0.02, .cache_file = "broken.json"};
+    rn_select_choice c;
+
+    (void)state;
+    assert_int_equal(rn_write_file_atomic("broken.json", "{\"version\": 1, \"entr", 20), 0);
+    assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &fast);
+    assert_false(c.cached);
+    assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+    assert_true(c.cached);
+}
+
+static void plans_keep_to_the_limit(void **state)
+{
+    rn_conv_plan *plan;
+
+    (void)state;
+    be->workspace_limit = 1000;
+    assert_int_equal(rn_conv_plan_open(be, &fast, &desc, RN_FWD, &plan), RN_E_UNSUPPORTED);
+    assert_non_null(strstr(rn_error_text(), "workspace"));
+    be->workspace_limit = 0;
+    assert_int_equal(rn_conv_plan_open(be, &fast, &desc, RN_BWD_W, &plan), RN_E_UNSUPPORTED);
+    assert_non_null(strstr(rn_error_text(), "forward only"));
+    assert_int_equal(rn_conv_plan_open(be, &fast, &desc, RN_FWD, &plan), 0);
+    rn_conv_args args = {0};
+    assert_int_equal(rn_conv_run(plan, &args, 0, NULL, NULL), RN_E_RANGE); /* no workspace given */
+    assert_int_equal(rn_conv_run(plan, &args, 2, &args, NULL), RN_E_RANGE);
+    rn_conv_plan_close(plan);
+}
+
+static void backends_by_name(void **state)
+{
+    rn_backend *b;
+
+    (void)state;
+    assert_int_equal(rn_backend_open(rn_backends, "tpu", NULL, &b), RN_E_USAGE);
+    assert_non_null(strstr(rn_error_text(), "cpu"));
+    assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.isa = "sse9"}, &b), RN_E_USAGE);
+    assert_non_null(strstr(rn_error_text(), "portable, avx2, avx512"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(patterns),
+        cmocka_unit_test(order_takes_the_first_that_may),
+        cmocka_unit_test(a_refusal_gives_every_reason),
+        cmocka_unit_test(measurement_finds_the_fastest),
+        cmocka_unit_test(the_file_keeps_choices_by_workspace_limit),
+        cmocka_unit_test(a_broken_file_costs_only_a_measurement),
+        cmocka_unit_test(plans_keep_to_the_limit),
+        cmocka_unit_test(backends_by_name),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
