@@ -2,7 +2,7 @@
 /* rn-train: trains a ResNet from packed sets, evaluates weights, writes the report. */
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -226,6 +226,12 @@ static void print_result(const settings *s, const rn_train_result *r)
     printf("weights %s/weights.safetensors\nreport  %s/report.html\n", s->out, s->out);
 }
 
+static bool has_report(const char *run_dir)
+{
+    char path[4096];
+    return rn_path_join(path, sizeof path, run_dir, "report.html") == RN_OK && rn_is_file(path);
+}
+
 static int train(settings *s, int jobs, int argc, char **argv)
 {
     rn_buf recipe = {0}, command = {0};
@@ -253,13 +259,26 @@ static int train(settings *s, int jobs, int argc, char **argv)
                               .results = !s->args.common.json,
                               .stop = &stop_flag};
     RN_GO(rn_train(&job, &res));
-    if (!res.was_finished)
+    if (!res.was_finished || !has_report(s->out))
         RN_GO(rn_report_write(s->out, NULL));
     print_result(s, &res);
 out:
     rn_buf_free(&recipe);
     rn_buf_free(&command);
     return rc;
+}
+
+static int report(const settings *s)
+{
+    char path[4096];
+    RN_TRY(rn_report_write(s->report, s->report_extra));
+    RN_TRY(rn_path_join(path, sizeof path, s->report, "report.html"));
+    json_t *o = json_pack("{s:s}", "report", path);
+    char *text = o && s->args.common.json ? json_dumps(o, JSON_COMPACT) : NULL;
+    printf("%s\n", text ? text : path);
+    free(text);
+    json_decref(o);
+    return RN_OK;
 }
 
 static int run(settings *s, int argc, char **argv)
@@ -272,7 +291,7 @@ static int run(settings *s, int argc, char **argv)
     if (s->report && s->eval_only)
         return rn_fail(RN_E_USAGE, "--report and --eval-only are two uses: give one");
     if (s->report)
-        return rn_report_write(s->report, s->report_extra);
+        return report(s);
     catch_signals();
     return s->eval_only ? evaluate(s, jobs) : train(s, jobs, argc, argv);
 }

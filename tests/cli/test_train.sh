@@ -34,6 +34,9 @@ check "the two newest checkpoints and at most the best are kept" [ "$(ls whole/c
 check "the report is there" grep -q '<h2>Convolution algorithms</h2>' whole/report.html
 exits "trains from the recipe it wrote" 0 rn-train --recipe whole/recipe --log-steps 2 --out again
 check "to the same bits and log" same_run whole again
+mkdir elsewhere && cp -r a.train a.val elsewhere
+exits "trains in another folder" 0 rn-train "${model[@]}" "${how[@]}" --workers 1 --train-db elsewhere/a.train --val-db elsewhere/a.val --out elsewhere/run
+check "to the same bits: no path is in the weights" same_run whole elsewhere/run
 exits "a finished run: nothing to do" 0 train --out whole
 check "and it says so" grep -q 'already finished' out.txt
 
@@ -195,6 +198,7 @@ check "misuse made no folder" [ ! -e x/log.jsonl ]
 # ---- report ----------------------------------------------------------------------------------------------------
 ilsvrc-verify a.raw --json >verify.json
 exits "a report with another tool's results" 0 rn-train --report whole --report-extra verify.json --report-extra whole.json
+check "prints its path" [ "$(cat out.txt)" = whole/report.html ]
 check "holds them" grep -q 'Verified archives: verify.json' whole/report.html
 check "is one page that needs nothing else" bash -c '! grep -qE "(src|href)=\"?(https?:)?//|<script|@import" whole/report.html'
 if command -v gnuplot >/dev/null; then
