@@ -25,12 +25,16 @@ static const double tol_logits = 5e-6, tol_loss = 5e-6, tol_grad = 5e-5, tol_del
 
 typedef struct path {
     const char *name, *isa, *pattern;
+    int threads;
     bool small_only; /* too slow for the full-width nets */
 } path;
 
 static const path paths[] = {
-    {"portable", "portable", "cpu:*", false}, {"avx2", "avx2", "cpu:*", false}, {"avx512", "avx512", "cpu:*", false},
-    {"onednn", NULL, "onednn:*", false},      {"ref", NULL, "ref", true},
+    {"portable", "portable", "cpu:*", 1, false},
+    {"avx2", "avx2", "cpu:*", 1, false},
+    {"avx512", "avx512", "cpu:*", 2, false},
+    {"onednn", NULL, "onednn:*", 1, false},
+    {"ref", NULL, "ref", 1, true},
 };
 
 static const struct {
@@ -334,7 +338,8 @@ static void test_model(void **state)
 {
     run r = {.job = *state};
     open_golden(&r);
-    int rc = rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 2, .isa = r.job->path->isa}, &r.be);
+    int rc = rn_backend_open(rn_backends, "cpu",
+                             &(rn_backend_opts){.threads = r.job->path->threads, .isa = r.job->path->isa}, &r.be);
     if (rc == RN_E_ABSENT || rc == RN_E_UNSUPPORTED) {
         close_run(&r);
         skip();
