@@ -212,7 +212,8 @@ static void headline(rn_report *r, const totals *t)
     rn_html_raw(&r->h, "<p class=lead>");
     rn_html_fmt(&r->h, "Started %s on ", rn_report_str(r->run, "started"));
     rn_html_text(&r->h, rn_report_str(json_object_get(r->run, "machine"), "describe"));
-    rn_html_fmt(&r->h, ", %d threads. ", (int)rn_report_num(json_object_get(r->run, "machine"), "threads"));
+    int threads = (int)rn_report_num(json_object_get(r->run, "machine"), "threads");
+    rn_html_fmt(&r->h, ", %d thread%s. ", threads, threads == 1 ? "" : "s");
     if (t->epoch < recipe_num(recipe, "epochs"))
         rn_html_raw(&r->h, "<b>This run is not finished.</b> ");
     if (r->best && rn_report_num(r->best, "top1") > rn_report_num(r->last_eval, "top1"))
