@@ -213,7 +213,7 @@ install: all ## install the tools and man pages under PREFIX (default /usr/local
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(TOOL_BIN) $(BENCH_BIN) $(DESTDIR)$(PREFIX)/bin
 
-# A sanitizer run of the C tests alone: what the shell tests add is time.
+# A sanitizer run of the C tests alone, less tests/golden: what whole models and the shell tests add is time.
 check-san: ## build and run the C unit tests with the address and undefined behaviour sanitizers
 	@$(MAKE) -j$(JOBS) SAN=address,undefined unit
 	@$(MAKE) SAN=address,undefined check-unit
@@ -224,7 +224,7 @@ check-tsan: ## build and run the tests of our own threads with the thread saniti
 
 unit: $(UNIT_BIN)
 check-unit: unit
-	@tests/run.sh $(B) $(notdir $(UNIT_SRC:.c=))
+	@tests/run.sh $(B) $(notdir $(patsubst %.c,%,$(filter-out tests/golden/%,$(UNIT_SRC))))
 
 coverage: deps-lint ## run the tests with coverage counters: a summary, and out/coverage.html
 	@$(MAKE) -j$(JOBS) CC=gcc COVERAGE=1 tests

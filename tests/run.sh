@@ -11,6 +11,8 @@ here=$(dirname "$(realpath "$0")")
 RNKIT_DATA=$(realpath -m "${RNKIT_DATA:-$here/../../shared/data}")
 export RNKIT_DATA RNKIT_BIN=$build/bin RNKIT_TESTS=$here RNKIT_BUILD=$build
 export CMOCKA_MESSAGE_OUTPUT=TAP
+# An allocation too large is an error that the library reports: under the sanitizer it must get to see NULL, too.
+export ASAN_OPTIONS=allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS} TSAN_OPTIONS=allocator_may_return_null=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 work=$(mktemp -d "${TMPDIR:-/tmp}/rnkit-check.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
