@@ -224,7 +224,7 @@ check-tsan: ## build and run the tests of our own threads with the thread saniti
 
 unit: $(UNIT_BIN)
 check-unit: unit
-	@tests/run.sh $(B) $(notdir $(patsubst %.c,%,$(filter-out tests/golden/%,$(UNIT_SRC))))
+	@RNKIT_KIND=c tests/run.sh $(B) $(notdir $(patsubst %.c,%,$(filter-out tests/golden/%,$(UNIT_SRC))))
 
 coverage: deps-lint ## run the tests with coverage counters: a summary, and out/coverage.html
 	@$(MAKE) -j$(JOBS) CC=gcc COVERAGE=1 tests

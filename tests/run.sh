@@ -25,6 +25,7 @@ while IFS= read -r p; do programs+=("$p"); done < <(
 passed=0 failed=0 skipped=0 failures=()
 for p in "${programs[@]}"; do
     name=$(basename "$p" .sh)
+    case ${RNKIT_KIND:-all}:$p in c:*.sh) continue ;; esac # RNKIT_KIND=c: no shell tests
     if [ $# -gt 0 ]; then
         want=0
         # shellcheck disable=SC2254

@@ -197,7 +197,8 @@ static bool is_seen(const rn_opt_result *res, int index)
 /* One argument taken apart. */
 typedef struct token {
     bool operand;
-    const char *name; /* after the dashes */
+    const char *dashes; /* "-" or "--" */
+    const char *name;   /* after them */
     size_t len;
     const rn_opt *row; /* NULL: unknown */
     int index;         /* row of the tool's table, -1 for a common one */
@@ -221,7 +222,8 @@ static token take(const row_set *set, int argc, char **argv, int *i)
         t.value = arg;
         return t;
     }
-    t.name = arg + 1 + (arg[1] == '-');
+    t.dashes = arg[1] == '-' ? "--" : "-";
+    t.name = arg + strlen(t.dashes);
     t.len = strcspn(t.name, "=");
     t.joined = t.name[t.len] == '=';
     if (arg[1] == '-')
@@ -248,11 +250,9 @@ static int join_lists(const rn_opt *row, const char *before, rn_opt_result *res)
 
 static int apply(const row_set *set, const token *t, rn_opt_result *res)
 {
-    if (!t->row) {
-        const char *dashes = t->name[-1] == '-' && t->name[-2] == '-' ? "--" : "-";
-        return rn_fail(RN_E_USAGE, "unknown option %s%.*s; the nearest is --%s (--help lists all)", dashes, (int)t->len,
-                       t->name, nearest(set, t->name, t->len));
-    }
+    if (!t->row)
+        return rn_fail(RN_E_USAGE, "unknown option %s%.*s; the nearest is --%s (--help lists all)", t->dashes,
+                       (int)t->len, t->name, nearest(set, t->name, t->len));
     if (!t->value)
         return rn_fail(RN_E_USAGE, "--%s needs a value: --%s %s", t->row->name, t->row->name,
                        t->row->arg ? t->row->arg : "VALUE");
