@@ -112,9 +112,12 @@ static int start_threads(rn_filestream *s)
         return rn_fail_errno(err, "%s: starting its reader", s->path);
     pthread_cond_init(&s->change, NULL);
     s->lock_ready = true;
+    s->threads = true; /* before they start: it lies beside what they read */
     err = pthread_create(&s->reader, NULL, reader_main, s);
-    if (err)
+    if (err) {
+        s->threads = false;
         return rn_fail_errno(err, "%s: starting its reader", s->path);
+    }
     err = pthread_create(&s->hasher, NULL, hasher_main, s);
     if (err) {
         pthread_mutex_lock(&s->lock);
@@ -122,9 +125,9 @@ static int start_threads(rn_filestream *s)
         pthread_cond_broadcast(&s->change);
         pthread_mutex_unlock(&s->lock);
         pthread_join(s->reader, NULL);
+        s->threads = false;
         return rn_fail_errno(err, "%s: starting its digest", s->path);
     }
-    s->threads = true;
     return RN_OK;
 }
 
