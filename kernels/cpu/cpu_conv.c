@@ -83,7 +83,7 @@ static bool images_first(const rn_conv_isa *isa, const rn_conv_view *v, int cols
         return v->mb <= MOST_IMAGES && (int64_t)v->mb * v->gw >= LEAST_BLOCK;
     /* B is read once for the images of one pixel: from the L2 cache if it fits, otherwise often enough to pay. */
     const bool fits = (double)v->kr * v->ks * v->c * cols <= SMALL_WEIGHTS;
-    return fits ? 2 * v->mb >= isa->mr : v->mb >= 2 * isa->mr;
+    return fits ? 2 * v->mb >= isa->mr : v->mb >= isa->mr;
 }
 
 rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
