@@ -123,7 +123,9 @@ static int interrupted(rn_trainer *t)
 static void start_bar(rn_trainer *t)
 {
     int64_t batch = t->job->recipe->batch;
-    t->bar = rn_progress_start("train", "images", RN_UNIT_ITEMS, (uint64_t)(t->total_steps * batch));
+    snprintf(t->bar_name, sizeof t->bar_name, "epoch %lld/%lld", (long long)t->state.epoch + 1,
+             (long long)t->job->recipe->epochs);
+    t->bar = rn_progress_start(t->bar_name, "images", RN_UNIT_ITEMS, (uint64_t)(t->total_steps * batch));
     rn_progress_skip(t->bar, (uint64_t)(t->state.step * batch));
 }
 

@@ -22,6 +22,7 @@ typedef struct rn_trainer {
     rn_runlog *log;
     rn_events *events;
     rn_progress *bar;
+    char bar_name[48];
     int lock; /* fd of RUN_DIR/lock, -1: none */
     int64_t steps_per_epoch, total_steps;
     double lr;                /* of the last step */

@@ -163,9 +163,8 @@ static double wait_pct(const rn_sums *w)
 void rn_trainlog_note(rn_trainer *t)
 {
     const rn_sums *w = &t->state.window;
-    char text[96];
-    snprintf(text, sizeof text, "epoch %lld/%lld loss %.3f lr %.4g wait %.0f%%", (long long)t->state.epoch + 1,
-             (long long)t->job->recipe->epochs, per(w->loss, w->n), t->lr, wait_pct(w));
+    char text[64];
+    snprintf(text, sizeof text, "loss %.3f wait %.0f%% lr %.3g", per(w->loss, w->n), wait_pct(w), t->lr);
     rn_progress_note(t->bar, text);
 }
 
