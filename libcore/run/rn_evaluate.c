@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/rn_error.h"
 #include "base/rn_progress.h"
+#include "nn/rn_metrics.h"
 #include "run/rn_session.h"
-
-rn_eval_result rn_eval_from(int64_t n, int64_t top1, int64_t top5, double loss_sum)
-{
-    double p = (double)top1 / (double)n;
-    return (rn_eval_result){.n = n,
-                            .top1 = 100 * p,
-                            .top5 = 100 * (double)top5 / (double)n,
-                            .se_top1 = 100 * sqrt(p * (1 - p) / (double)n),
-                            .loss = loss_sum / (double)n};
-}
 
 /* NumPy's format 1.0: a header padded to a multiple of 64 bytes. */
 static int put_npy_header(FILE *f, const char *path, int64_t rows, int cols)
@@ -50,8 +40,7 @@ typedef struct eval_run {
     FILE *dump;
     rn_progress *bar;
     float *logits, *losses;
-    int64_t n, top1, top5;
-    double loss;
+    rn_metrics sums;
 } eval_run;
 
 static int one_batch(eval_run *e, const rn_batch *b)
@@ -60,11 +49,11 @@ static int one_batch(eval_run *e, const rn_batch *b)
     rn_net_result res;
     RN_TRY(rn_net_eval_batch(s->eval_net, b->images, b->labels, b->n, &res));
     RN_TRY(rn_net_outputs(s->eval_net, e->dump ? e->logits : NULL, e->losses));
+    /* Image by image into the total: a sum of batches' sums would round by batch. */
+    res.loss_sum = 0;
     for (int i = 0; i < b->n; i++)
-        e->loss += (double)e->losses[i];
-    e->n += b->n;
-    e->top1 += res.top1;
-    e->top5 += res.top5;
+        e->sums.loss_sum += (double)e->losses[i];
+    rn_metrics_add(&e->sums, &res);
     size_t count = (size_t)b->n * (size_t)s->classes;
     if (e->dump && fwrite(e->logits, sizeof *e->logits, count, e->dump) != count)
         return rn_fail_errno(errno, "cannot write %s", e->o->dump_logits);
@@ -83,13 +72,13 @@ static int all_batches(eval_run *e)
         if (rc < 0)
             return rc;
         if (e->o->stop && *e->o->stop)
-            return rn_fail(RN_E_INTERRUPTED, "interrupted after %lld images of the evaluation", (long long)e->n);
+            return rn_fail(RN_E_INTERRUPTED, "interrupted after %lld images of the evaluation", (long long)e->sums.n);
     }
     if (more < 0)
         return more;
     int64_t want = rn_store_count(e->s->val_db);
-    if (e->n != want)
-        return rn_fail(RN_E_MISMATCH, "%s: evaluated %lld images of %lld", rn_store_path(e->s->val_db), (long long)e->n,
+    if (e->sums.n != want)
+        return rn_fail(RN_E_MISMATCH, "%s: evaluated %lld images of %lld", rn_store_path(e->s->val_db), (long long)e->sums.n,
                        (long long)want);
     return RN_OK;
 }
@@ -107,8 +96,10 @@ int rn_evaluate(rn_session *s, const rn_eval_opts *o, rn_eval_result *out)
     if (o->progress)
         e.bar = rn_progress_start("evaluate", "images", RN_UNIT_ITEMS, rn_store_count(s->val_db));
     rc = all_batches(&e);
-    if (rc == RN_OK)
-        *out = rn_eval_from(e.n, e.top1, e.top5, e.loss);
+    if (rc == RN_OK) {
+        const rn_summary sum = rn_metrics_summary(&e.sums);
+        *out = (rn_eval_result){sum.n, sum.top1, sum.top5, sum.se_top1, sum.loss};
+    }
 out:
     rn_progress_done(e.bar);
     if (e.dump && fclose(e.dump) != 0 && rc == RN_OK)

@@ -42,7 +42,4 @@ typedef struct rn_eval_opts {
 /* Per-image losses are added in key order, so that the result does not depend on the batch. */
 int rn_evaluate(rn_session *s, const rn_eval_opts *o, rn_eval_result *out);
 
-/* 100 * p and its standard error, in per cent. */
-rn_eval_result rn_eval_from(int64_t n, int64_t top1, int64_t top5, double loss_sum);
-
 #endif
