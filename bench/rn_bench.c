@@ -6,6 +6,7 @@
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "bench.h"
+#include "kernels/rn_kernels.h"
 
 static const struct {
     const char *name;
@@ -41,6 +42,7 @@ static int top(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    rn_kernels_start(argv);
     int rc = 0;
     bool found = false;
 

@@ -110,7 +110,7 @@ demo() {
     local idx=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
     [ -d "$idx" ] || die "no Fashion-MNIST at $idx: install Debian's package dataset-fashion-mnist, or set FASHION_MNIST to its idx files"
     stages=9
-    stage "make archives in ILSVRC2012's form" mkilsvrc --idx "$idx" "$OUT/raw"
+    stage "make archives in ILSVRC2012's form" mkilsvrc --idx "$idx" --classes "$here/fashion-mnist/classes.txt" "$OUT/raw"
     stage "verify the archives" verify "$OUT/raw"
     stage "extract train and val" ilsvrc-extract "$OUT/raw" "$OUT/tree" --splits train,val --verify
     stage "pack train" pack train "$OUT/tree/train" --shuffle 2012

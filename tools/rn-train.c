@@ -298,6 +298,7 @@ static int run(settings *s, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    rn_kernels_start(argv);
     static settings s; /* static: large and read until the end */
     set_up(&s);
     int rc = rn_opt_parse(&s.spec, argc, argv, &s.args);
