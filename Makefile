@@ -25,7 +25,7 @@ Q := $(if $(filter 0,$(V)),@)
 export RNKIT_DATA
 
 # ---- packages -----------------------------------------------------------------------------------------------
-DEPS_BUILD := gcc make pkg-config libarchive-dev libjpeg62-turbo-dev|libjpeg-turbo8-dev liblmdb-dev libssl-dev \
+DEPS_BUILD := gcc make pkg-config libarchive-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
   libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libcmocka-dev
 DEPS_RUN := gnuplot-nox dataset-fashion-mnist
 DEPS_LINT := clang clang-tidy clang-format cppcheck shellcheck libomp-dev
@@ -183,7 +183,7 @@ $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/lib
 -include $(C_SRC:%.c=$(B)/%.d)
 
 # ---- packages: install what is missing, or say how -----------------------------------------------------------
-# A word a|b means either package will do (Debian|Ubuntu).
+# A word a/b means either package will do (Debian|Ubuntu).
 define INSTALL
 	@tests/deps.sh $(1)
 endef
