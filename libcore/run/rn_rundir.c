@@ -80,15 +80,19 @@ out:
 
 int rn_rundir_checkpoint(rn_trainer *t)
 {
-    char name[RN_CKPT_NAME_MAX], best[RN_CKPT_NAME_MAX], dir[PATH_MAX];
+    char name[RN_CKPT_NAME_MAX], best[RN_CKPT_NAME_MAX], dir[PATH_MAX], path[PATH_MAX];
+    rn_ckpt_name(&t->state, name);
+    RN_TRY(rn_rundir_path(t, "checkpoints", dir));
+    RN_TRY(rn_path_join(path, sizeof path, dir, name));
+    if (strcmp(path, t->last_good) ==
+        0) /* nothing has happened since: a good one is never taken away to be rewritten */
+        return RN_OK;
     if (t->log)
         RN_TRY(rn_runlog_sync(t->log, &t->state.log_bytes));
     if (t->events)
         RN_TRY(rn_events_sync(t->events, &t->state.events_bytes));
     RN_TRY(write_checkpoint(t));
-    rn_ckpt_name(&t->state, name);
-    RN_TRY(rn_rundir_path(t, "checkpoints", dir));
-    RN_TRY(rn_path_join(t->last_good, sizeof t->last_good, dir, name));
+    memcpy(t->last_good, path, sizeof path);
     t->last_checkpoint = rn_now();
     best_name(&t->state, best);
     return rn_ckpt_prune(t->job->out, (int)t->job->keep, t->state.best_epoch ? best : NULL);
