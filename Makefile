@@ -17,6 +17,9 @@ SAN ?=
 COVERAGE ?= 0
 ONEDNN ?= auto
 CUDA ?= auto
+ifeq ($(CUDA),1)
+$(error CUDA=1, but this version has no CUDA backend yet: build with CUDA=auto or CUDA=0)
+endif
 PREFIX ?= /usr/local
 RNKIT_DATA ?= ../shared/data
 JOBS ?= $(shell nproc)
@@ -238,6 +241,20 @@ coverage-run: tests
 	gcovr --root . --object-directory $(B) --filter 'libcore/|kernels/|tools/|bench/' --exclude-throw-branches \
 	  --gcov-ignore-parse-errors --html-details out/coverage.html --txt out/coverage.txt --print-summary
 	@echo "by line: out/coverage.html; by file: out/coverage.txt"
+
+check-long: deps ## what make check does, with more seeds for the kernels and more kills on the way
+	@$(MAKE) -j$(JOBS) tests
+	@RNKIT_LONG=1 $(MAKE) check-run
+	@for seed in 11 12 13 14 15; do $(B)/tests/check-kernels --seed $$seed | grep -v '^ok' || exit 1; done
+
+check-cuda: ## the same checks on a GPU; there is no CUDA backend in this version
+	@echo "skipped: no CUDA backend in this version"; exit 77
+
+bench: ## time this machine's peak and the convolutions of ResNet-18 beside oneDNN [OUT=out/bench]
+	@$(MAKE) -j$(JOBS) all
+	@mkdir -p $(or $(OUT),out/bench)
+	@bin/rn-bench peak
+	@bin/rn-bench conv --net resnet18-128 --mb 64 --rounds 5 | tee $(or $(OUT),out/bench)/resnet18-128.txt
 
 golden-help: all ## rewrite tests/cli/expected/*.help from the tools' --help (then read the diff)
 	@mkdir -p tests/cli/expected

@@ -12,7 +12,7 @@ RNKIT_DATA=$(realpath -m "${RNKIT_DATA:-$here/../../shared/data}")
 export RNKIT_DATA RNKIT_BIN=$build/bin RNKIT_TESTS=$here RNKIT_BUILD=$build
 export CMOCKA_MESSAGE_OUTPUT=TAP
 # Waiting threads do not spin: the machine may be shared (rn_kernels_start does this for the tools).
-export GOMP_SPINCOUNT=100 KMP_BLOCKTIME=0
+export GOMP_SPINCOUNT=1000 KMP_BLOCKTIME=0
 # An allocation too large is an error that the library reports: under the sanitizer it must get to see NULL, too.
 export ASAN_OPTIONS=allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS} TSAN_OPTIONS=allocator_may_return_null=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 work=$(mktemp -d "${TMPDIR:-/tmp}/rnkit-check.XXXXXX")

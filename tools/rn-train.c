@@ -87,7 +87,7 @@ static void set_up(settings *s)
 {
     rn_recipe_defaults(&s->recipe);
     s->resume = "auto";
-    s->checkpoint_seconds = 900;
+    s->checkpoint_seconds = 120;
     s->keep = 2;
     s->log_steps = 20;
     run_rows(s);
