@@ -75,7 +75,7 @@ static int print_json(const conv_run *c, const bench_shape *s, rn_conv_dir dir, 
     json_decref(j);
     if (!line)
         return rn_fail(RN_E_NOMEM, "bench: out of memory");
-    puts(line);
+    printf("%s%s", c->results == 1 ? "[\n" : ",\n", line);
     free(line);
     return 0;
 }
@@ -251,7 +251,7 @@ int bench_conv_main(int argc, char **argv)
         .summary = "Verifies, then times every convolution algorithm of a device.",
         .epilog =
             "A result that differs from a double-precision sum (400 sampled elements, and no NaN anywhere) is\n"
-            "reported WRONG and not timed. With --json, one object a line.\n"
+            "reported WRONG and not timed. --json prints one array.\n"
             "Examples:\n"
             "  rn-bench conv --net resnet18-128 --mb 64\n"
             "  rn-bench conv --case mb32ic64ih56oc64kh3ph1 --dir fwd --algo 'cpu:*' --json\n"
@@ -272,6 +272,8 @@ int bench_conv_main(int argc, char **argv)
     c.json = res.common.json;
     c.inbounds = o.flops == 1;
     rc = run_list(&c, &list);
+    if (c.json && c.results)
+        puts("\n]");
 out:
     rn_backend_close(c.be);
     bench_shapes_free(&list);
