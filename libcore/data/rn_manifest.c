@@ -107,7 +107,7 @@ const char *rn_expected_md5(const rn_sums *s, const char *path, const char **fro
         }
     const rn_published *p = rn_published_find(path);
     if (from)
-        *from = p ? "the published digests" : NULL;
+        *from = p ? "the published list" : NULL;
     return p ? p->md5 : NULL;
 }
 

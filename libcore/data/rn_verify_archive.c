@@ -149,6 +149,18 @@ static void judge(rn_verify_archive *v)
                         (unsigned long long)v->bytes, (unsigned long long)p->bytes);
 }
 
+/* A file whose digest says nothing may be no archive at all: a web page saved under its name, say. */
+static void check_start(rn_verify_archive *v)
+{
+    const char *base = rn_base_name(v->path);
+    rn_archive *a = NULL;
+    if (!strstr(base, ".tar") && !strstr(base, ".tgz"))
+        return;
+    if (rn_archive_open(v->path, &(rn_archive_opts){.digest = -1, .raw_names = true}, &a) == RN_E_FORMAT)
+        rn_findings_add(&v->bad, "%s", rn_error_text());
+    rn_archive_close(a);
+}
+
 static int verify(void *arg, int worker)
 {
     task *t = arg;
@@ -164,6 +176,8 @@ static int verify(void *arg, int worker)
         rn_findings_add(&v->bad, "%s", rn_error_text());
     } else {
         judge(v);
+        if (!v->structure && v->verdict != RN_RIGHT)
+            check_start(v);
     }
     return RN_OK; /* the other archives are looked at all the same */
 }

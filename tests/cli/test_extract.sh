@@ -103,7 +103,7 @@ exits "but --verify later finds it" 1 "$extract" wrong wrongout2 --verify
 rm wrong/MD5SUMS
 cp raw/$TRAIN wrong/
 exits "made archives without MD5SUMS are not the published ones" 1 "$extract" wrong wrongout3 --verify
-says "it says whose digests it used" "the published digests expects"
+says "it says whose digests it used" "the published list expects"
 
 # ---- damage -------------------------------------------------------------------------------------------------------
 damaged() { # NAME TEXT: RAW dir `bad` fails with TEXT and puts no train in place

@@ -35,7 +35,7 @@ has "ok is false" '"ok": false'
 
 exits "an archive by name" 0 "$verify" raw/$VAL --md5sums raw/MD5SUMS
 exits "against the published digests it is wrong" 1 "$verify" raw/$VAL
-says "which it says" "the published digests expects 29b22e2961454d5413ddabcf34fc5622: download it again"
+says "which it says" "the published list expects 29b22e2961454d5413ddabcf34fc5622: download it again"
 cp raw/$VAL other.tar
 exits "an unknown file alone: nothing to check" 3 "$verify" other.tar
 says "is told" "no MD5 is known"
@@ -75,6 +75,9 @@ size=$(stat -c %s raw/$TRAIN)
 fresh; truncate -s $((size - 20480)) bad/$TRAIN; structure "a truncated tar" "truncated"
 fresh; tar xf raw/$TRAIN n90000002.tar && truncate -s 9216 n90000002.tar && tar xf raw/$TRAIN n90000000.tar n90000001.tar n90000003.tar
 tar cf bad/$TRAIN n9000000?.tar; structure "an inner tar cut short in a whole outer one" "n90000002.tar: damaged or truncated"
+echo hello >text.tar
+exits "a text of no known digest is no archive" 1 "$verify" text.tar
+says "which it says" "text.tar: not a tar archive"
 fresh; echo hello >bad/$TRAIN; structure "a text" "not a tar archive"
 fresh; tar cf bad/$TRAIN n90000000.tar n90000001.tar n90000003.tar; structure "a class less than the devkit" "has 3 classes, $KIT lists 4"
 fresh; mkdir v && tar xf raw/$VAL -C v && rm v/ILSVRC2012_val_00000003.JPEG && (cd v && tar cf ../bad/$VAL -- *); structure "an image less than the ground truth" "has 19 images, $KIT has 20 labels"
