@@ -23,11 +23,11 @@ done < <(grep -oE '\b(rn|ref|cpu|onednn|bench|kernels)_[a-z0-9_]+' "$root/docs/t
 check "every file the tour names is there" [ $gone = 0 ]
 
 broken=0
-for doc in README.md CONTRIBUTING.md docs/tour.md docs/formats.md datasets/README.md; do
+for doc in "$root"/*.md "$root"/docs/*.md "$root"/docs/results/*.md "$root"/datasets/README.md; do
     while read -r link; do
         case $link in http*) continue ;; esac
-        [ -e "$root/$(dirname $doc)/${link%%#*}" ] || { echo "$doc links to $link" >&2; broken=$((broken + 1)); }
-    done < <(grep -oE '\]\([^)]+\)' "$root/$doc" | sed 's/^](//; s/)$//')
+        [ -e "$(dirname "$doc")/${link%%#*}" ] || { echo "$doc links to $link" >&2; broken=$((broken + 1)); }
+    done < <(grep -oE '\]\([^)]+\)' "$doc" | sed 's/^](//; s/)$//')
 done
 check "links in the documents lead somewhere" [ $broken = 0 ]
 
