@@ -94,6 +94,8 @@ int rn_rundir_checkpoint(rn_trainer *t)
     RN_TRY(write_checkpoint(t));
     memcpy(t->last_good, path, sizeof path);
     t->last_checkpoint = rn_now();
+    /* Damaged ones that were passed over: pruning would keep them as the newest and take this one away. */
+    RN_TRY(rn_ckpt_drop_newer(t->job->out, &t->state));
     best_name(&t->state, best);
     return rn_ckpt_prune(t->job->out, (int)t->job->keep, t->state.best_epoch ? best : NULL);
 }

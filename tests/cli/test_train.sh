@@ -93,6 +93,13 @@ printf X | dd of="$newest/weights.safetensors" bs=1 seek=5000 conv=notrunc statu
 exits "goes on from the checkpoint before a damaged one" 0 train --out hurt
 says "warns about it" "is passed over: $newest/weights.safetensors is damaged"
 check "to the bits and log of the run in one piece" same_run whole hurt
+exits "keeps one checkpoint and the best" 1 train --out one --keep 1 --checkpoint-steps 2 --stop-after-steps 8
+newest=$(ls -d one/checkpoints/* | tail -n 1)
+: >"$newest/weights.safetensors"
+exits "goes on from the best, the newest being damaged" 1 train --out one --keep 1 --checkpoint-steps 1 --stop-after-steps 7
+check "what it has written is not pruned for the damaged one" test -e one/checkpoints/e00001-s0000000007/digests.json
+exits "goes on" 0 train --out one
+check "to the bits and log of the run in one piece" same_run whole one
 exits "stops once more" 1 train --out ruined --stop-after-steps 3
 for c in ruined/checkpoints/*; do : >"$c/state.safetensors"; done
 exits "every checkpoint damaged: refuses" 1 train --out ruined
