@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,11 +163,21 @@ static int model_from_file(settings *s, const rn_st_file *f)
     return recipe ? settings_from_meta(s, recipe) : settings_from_tensors(s, f);
 }
 
+/* A loss may overflow, and JSON has neither NaN nor infinities. */
+static const char *loss_text(double loss, char buf[32])
+{
+    if (!isfinite(loss))
+        return "null";
+    snprintf(buf, 32, "%.10g", loss);
+    return buf;
+}
+
 static void print_eval(const settings *s, const rn_eval_result *v, double seconds)
 {
+    char loss[32];
     if (s->args.common.json)
-        printf("{\"n\":%" PRId64 ",\"top1\":%.10g,\"top5\":%.10g,\"se_top1\":%.10g,\"loss\":%.10g,\"seconds\":%.3f}\n",
-               v->n, v->top1, v->top5, v->se_top1, v->loss, seconds);
+        printf("{\"n\":%" PRId64 ",\"top1\":%.10g,\"top5\":%.10g,\"se_top1\":%.10g,\"loss\":%s,\"seconds\":%.3f}\n",
+               v->n, v->top1, v->top5, v->se_top1, loss_text(v->loss, loss), seconds);
     else
         printf("top-1 %.2f %% +- %.2f, top-5 %.2f %%, loss %.4f, on all %" PRId64 " images (%.1f images/s)\n", v->top1,
                v->se_top1, v->top5, v->loss, v->n, (double)v->n / seconds);
@@ -207,12 +218,13 @@ static int join_command(int argc, char **argv, rn_buf *out)
 static void print_result(const settings *s, const rn_train_result *r)
 {
     const rn_eval_result *v = &r->state.last;
+    char loss[32];
     if (s->args.common.json) {
-        printf("{\"n\":%" PRId64 ",\"top1\":%.10g,\"top5\":%.10g,\"se_top1\":%.10g,\"loss\":%.10g,\"epochs\":%" PRId64
+        printf("{\"n\":%" PRId64 ",\"top1\":%.10g,\"top5\":%.10g,\"se_top1\":%.10g,\"loss\":%s,\"epochs\":%" PRId64
                ",\"steps\":%" PRId64 ",\"best_epoch\":%" PRId64 ",\"best_top1\":%.10g,\"train_seconds\":%.3f,"
                "\"eval_seconds\":%.3f,\"images_per_s\":%.2f,\"already\":%s}\n",
-               v->n, v->top1, v->top5, v->se_top1, v->loss, r->state.epoch, r->state.step, r->state.best_epoch,
-               r->state.best.top1, r->state.train_s, r->state.eval_s, r->images_per_s,
+               v->n, v->top1, v->top5, v->se_top1, loss_text(v->loss, loss), r->state.epoch, r->state.step,
+               r->state.best_epoch, r->state.best.top1, r->state.train_s, r->state.eval_s, r->images_per_s,
                r->was_finished ? "true" : "false");
         return;
     }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_log.h"
+#include "run/rn_runlog.h"
 
 static const char weights_name[] = "weights.safetensors", state_name[] = "state.safetensors",
                   digests_name[] = "digests.json", tmp_prefix[] = ".tmp-";
@@ -49,13 +51,14 @@ static const field fields[] = {INT_FIELD(step),         INT_FIELD(epoch),       
                                EVAL_FIELDS(best),       REAL_FIELD(train_s),     REAL_FIELD(eval_s)};
 enum { NFIELDS = sizeof fields / sizeof *fields };
 
+/* The loss of an evaluation may overflow while that of training does not: null, which reads back as NaN. */
 static char *state_text(const rn_run_state *s)
 {
     json_t *o = json_object();
     for (int i = 0; i < NFIELDS; i++) {
         const char *p = (const char *)s + fields[i].at;
         json_object_set_new(o, fields[i].name,
-                            fields[i].real ? json_real(*(const double *)(const void *)p)
+                            fields[i].real ? rn_runlog_real(*(const double *)(const void *)p)
                                            : json_integer(*(const int64_t *)(const void *)p));
     }
     char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER); /* 17 digits: doubles read back to the bit */
@@ -73,6 +76,8 @@ static int state_parse(const char *path, const char *text, rn_run_state *s)
         json_t *v = json_object_get(o, fields[i].name);
         if (fields[i].real && json_is_number(v))
             *(double *)(void *)p = json_number_value(v);
+        else if (fields[i].real && json_is_null(v))
+            *(double *)(void *)p = NAN;
         else if (!fields[i].real && json_is_integer(v))
             *(int64_t *)(void *)p = json_integer_value(v);
         else

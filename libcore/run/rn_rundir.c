@@ -258,9 +258,9 @@ int rn_rundir_finish(rn_trainer *t)
     if (s->best_epoch && publish(t, name, "best.safetensors") < 0)
         rn_warn("best.safetensors: %s", rn_error_text());
     json_t *o =
-        json_pack("{s:I, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f, s:f, s:f}", "n", (json_int_t)s->last.n, "top1",
-                  s->last.top1, "top5", s->last.top5, "se_top1", s->last.se_top1, "loss", s->last.loss, "epochs",
-                  (json_int_t)s->epoch, "steps", (json_int_t)s->step, "best_epoch", (json_int_t)s->best_epoch,
+        json_pack("{s:I, s:f, s:f, s:f, s:o, s:I, s:I, s:I, s:f, s:f, s:f}", "n", (json_int_t)s->last.n, "top1",
+                  s->last.top1, "top5", s->last.top5, "se_top1", s->last.se_top1, "loss", rn_runlog_real(s->last.loss),
+                  "epochs", (json_int_t)s->epoch, "steps", (json_int_t)s->step, "best_epoch", (json_int_t)s->best_epoch,
                   "best_top1", s->best.top1, "train_seconds", s->train_s, "eval_seconds", s->eval_s);
     char *text = json_dumps(o, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
     json_decref(o);

@@ -206,6 +206,29 @@ static void not_finite_is_refused(void **state)
     rn_net_close(a);
 }
 
+/* The loss of an evaluation may be anything; the run goes on all the same. */
+static void any_loss_of_an_evaluation(void **state)
+{
+    (void)state;
+    static const double losses[] = {NAN, INFINITY};
+    rn_net *a = open_net(3);
+    fill(a, 1);
+    for (int i = 0; i < 2; i++) {
+        fresh();
+        const rn_run_state s = {.epoch = 1, .step = 5, .last = {.n = 10, .top1 = 12.5, .loss = losses[i]}};
+        char path[512];
+        rn_ckpt c;
+        assert_int_equal(rn_ckpt_write("run", a, be, &s, &texts, NULL, 0), 0);
+        assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 1);
+        if (rn_ckpt_open(path, &c) < 0)
+            fail_msg("%s", rn_error_text());
+        assert_true(c.state.last.n == 10 && c.state.last.top1 == 12.5);
+        assert_true(isnan(c.state.last.loss));
+        rn_ckpt_close(&c);
+    }
+    rn_net_close(a);
+}
+
 static void other_models(void **state)
 {
     (void)state;
@@ -236,8 +259,11 @@ int main(void)
         fprintf(stderr, "cannot start: %s\n", rn_error_text());
         return 1;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(to_the_bit), cmocka_unit_test(damage),
-                                       cmocka_unit_test(order_and_pruning), cmocka_unit_test(not_finite_is_refused),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(to_the_bit),
+                                       cmocka_unit_test(damage),
+                                       cmocka_unit_test(order_and_pruning),
+                                       cmocka_unit_test(not_finite_is_refused),
+                                       cmocka_unit_test(any_loss_of_an_evaluation),
                                        cmocka_unit_test(other_models)};
     int failed = cmocka_run_group_tests_name("checkpoint", tests, NULL, NULL);
     rn_backend_close(be);
