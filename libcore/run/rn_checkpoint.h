@@ -48,7 +48,7 @@ typedef struct rn_run_texts {
 } rn_run_texts;
 
 #define RN_CKPT_NAME_MAX 48
-/* "e00003-s0000000412". Names sort as the run goes: after an evaluation the epoch counts as done. */
+/* "e00003-s0000000412", up to epoch 99,999. Names sort as the run goes: after an evaluation the epoch counts as done. */
 void rn_ckpt_name(const rn_run_state *s, char out[RN_CKPT_NAME_MAX]);
 
 /* Writes a checkpoint of net and state below run_dir. `meta` goes into the weights file. Refuses values that are not finite

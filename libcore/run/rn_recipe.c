@@ -72,7 +72,7 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_INT, "workers", "N", &r->workers, "Decode threads; 0: as many as compute threads.", NULL, 0, 256},
 
         {RN_OPT_GROUP, "Optimization", NULL, NULL, NULL, NULL, 0, 0},
-        {RN_OPT_INT, "epochs", "N", &r->epochs, "Epochs.", NULL, 1, 100000},
+        {RN_OPT_INT, "epochs", "N", &r->epochs, "Epochs.", NULL, 1, 99999},
         {RN_OPT_INT, "batch", "N", &r->batch, "Images in a step.", NULL, 1, 65536},
         {RN_OPT_REAL, "lr", "X", &r->lr, "Peak learning rate.", NULL, 0, 1e9},
         {RN_OPT_REAL, "momentum", "X", &r->momentum, "Momentum of SGD.", NULL, 0, 0.9999},
