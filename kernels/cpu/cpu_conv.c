@@ -135,7 +135,7 @@ static int open_bwd_d(rn_im2col_plan *p, const rn_conv_desc *d)
 {
     size_t offset = 0;
 
-    if (!(p->phases = calloc((size_t)d->sh * d->sw, sizeof *p->phases)))
+    if (!(p->phases = calloc((size_t)rn_imin(d->sh, d->ih) * rn_imin(d->sw, d->iw), sizeof *p->phases)))
         return rn_fail(RN_E_NOMEM, "cpu:im2col: out of memory");
     p->cols = d->ic;
     p->out_h = d->ih;

@@ -13,6 +13,8 @@
 
 /* Elements a tensor may have: far above any real case, far below where a byte count could overflow. */
 #define MAX_ELEMENTS ((int64_t)1 << 40)
+/* Numbers of a descriptor, a padded side, columns of an im2col matrix: sums of two stay inside an int. */
+#define MAX_NUMBER   (1 << 30)
 
 const char *rn_conv_dir_name(rn_conv_dir d)
 {
@@ -40,21 +42,24 @@ int rn_conv_desc_finish(rn_conv_desc *d)
         if (fields[i].value < fields[i].least)
             return rn_fail(RN_E_RANGE, "convolution: %s is %d; it must be at least %d", fields[i].name, fields[i].value,
                            fields[i].least);
+        if (fields[i].value > MAX_NUMBER)
+            return rn_fail(RN_E_RANGE, "convolution: %s is %d; it must be at most %d", fields[i].name, fields[i].value,
+                           MAX_NUMBER);
     }
     int64_t h = d->ih + 2 * (int64_t)d->ph - d->kh, w = d->iw + 2 * (int64_t)d->pw - d->kw;
     if (h < 0 || w < 0)
         return rn_fail(RN_E_RANGE,
                        "convolution: the %dx%d kernel is larger than the padded %" PRId64 "x%" PRId64 " input", d->kh,
                        d->kw, h + d->kh, w + d->kw);
-    if (h / d->sh >= INT_MAX || w / d->sw >= INT_MAX)
-        return rn_fail(RN_E_RANGE, "convolution: the output is too large");
+    if (h + d->kh > MAX_NUMBER || w + d->kw > MAX_NUMBER)
+        return rn_fail(RN_E_RANGE, "convolution: the padded input has more than %d pixels on a side", MAX_NUMBER);
     d->oh = (int)(h / d->sh) + 1;
     d->ow = (int)(w / d->sw) + 1;
     RN_TRY(check_count("src", d->mb, d->ih, d->iw, d->ic));
     RN_TRY(check_count("wei", d->oc, d->kh, d->kw, d->ic));
     RN_TRY(check_count("dst", d->mb, d->oh, d->ow, d->oc));
-    if ((int64_t)d->kh * d->kw * d->ic > INT_MAX || (int64_t)d->kh * d->kw * d->oc > INT_MAX)
-        return rn_fail(RN_E_RANGE, "convolution: the kernel has more than 2^31 taps");
+    if ((int64_t)d->kh * d->kw * d->ic > MAX_NUMBER || (int64_t)d->kh * d->kw * d->oc > MAX_NUMBER)
+        return rn_fail(RN_E_RANGE, "convolution: the kernel has more than 2^30 taps");
     return 0;
 }
 

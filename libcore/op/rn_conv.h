@@ -38,7 +38,8 @@ typedef struct rn_conv_desc {
     unsigned fuse;  /* enum rn_conv_fuse */
 } rn_conv_desc;
 
-/* Fills oh and ow; RN_E_RANGE when the shape is impossible or a product overflows. */
+/* Fills oh and ow; RN_E_RANGE when the shape is impossible, or so large that an algorithm's counts could overflow: numbers,
+ * padded sides and kh kw ic or oc above 2^30, tensors above 2^40 elements. */
 int rn_conv_desc_finish(rn_conv_desc *d);
 /* "mb32ic64ih56iw56oc64oh56ow56kh3kw3sh1sw1ph1pw1" (square pairs shortened: "mb32ic64ih56oc64oh56kh3sh1ph1").
  * Returns buf. */

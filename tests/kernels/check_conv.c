@@ -34,6 +34,8 @@ static const char *const cases[] = {
     "mb5ic1ih9oc3kh7ph3",
     /* padding as wide as the kernel and wider, kernel as large as the input */
     "mb2ic5ih4oc5kh5ph4", "mb1ic16ih3oc16kh3ph3", "mb2ic16ih7oc31kh7ph0", "mb1ic5ih2oc3kh1ph2",
+    /* strides beyond the input */
+    "mb2ic5ih4oc17kh3sh1000000ph1", "mb2ic5ih3oc17kh5sh1000000ph1000000",
     /* long sums: more than one block of K, of pixels, of channels */
     "mb1ic130ih6oc70kh3ph1", "mb2ic300ih5oc16kh3ph1", "mb5ic16ih21oc16kh3ph1", "mb1ic512ih4oc130kh1",
     "mb2ic40ih4oc300kh3ph1", "mb64ic8ih4oc16kh3ph1",

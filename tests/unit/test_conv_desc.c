@@ -74,7 +74,9 @@ static void refusals_say_what_is_wrong(void **state)
         {"ic3ih9oc5kh3sh0", RN_E_RANGE, "sh is 0"},
         {"ic0ih9oc5kh3", RN_E_RANGE, "ic is 0"},
         {"ic3ih9oc5oh8kh3ph1", RN_E_RANGE, "the output is 9x9"},
-        {"mb2000000000ic2000000000ih9oc1kh1", RN_E_RANGE, "2^40"},
+        {"mb1000000000ic1000000000ih9oc1kh1", RN_E_RANGE, "2^40"},
+        {"ic1ih1oc1kh1sh2000000000ph2147483647", RN_E_RANGE, "sh is 2000000000"},
+        {"ic1ih1oc1kh1sh1000000000ph600000000", RN_E_RANGE, "padded input"},
         {"ic100000ih1000oc1kh1000", RN_E_RANGE, "taps"},
     };
 
