@@ -33,11 +33,6 @@ static const rn_conv_algo *const algos[] = {
 
 static const char *const isa_names[] = {"portable", "avx2", "avx512"};
 
-const char *rn_cpu_isa_name(rn_cpu_isa isa)
-{
-    return isa_names[isa];
-}
-
 rn_cpu_isa rn_cpu_isa_best(void)
 {
 #if defined(__x86_64__)

@@ -19,8 +19,7 @@ typedef enum rn_cpu_isa {
 rn_cpu_isa rn_cpu_backend_isa(const rn_backend *be);
 /* True when a cap below this CPU's best was asked for: libraries that choose for themselves must stand aside. */
 bool rn_cpu_backend_capped(const rn_backend *be);
-const char *rn_cpu_isa_name(rn_cpu_isa isa); /* "portable", "avx2", "avx512" */
-rn_cpu_isa rn_cpu_isa_best(void);            /* of the CPU this runs on */
+rn_cpu_isa rn_cpu_isa_best(void); /* of the CPU this runs on, as far as its operating system saves the registers */
 
 /* Memory that the next call may overwrite, 64-byte aligned, at least `bytes`; kept until close and grown only when a
  * larger call comes, so that a training step allocates nothing after its first run. NULL without memory. */

@@ -6,13 +6,6 @@
 
 #include "base/rn_error.h"
 
-const char *rn_node_kind_name(enum rn_node_kind kind)
-{
-    static const char *const names[RN_NODE_KINDS] = {"normalize", "conv", "bn",     "maxpool",
-                                                     "avgpool",   "gap",  "linear", "xent"};
-    return kind >= 0 && kind < RN_NODE_KINDS ? names[kind] : "?";
-}
-
 /* Makes room for one more element and returns it zeroed, or NULL with the graph failed. */
 static void *grow(rn_graph *g, void *array, int *n, int *cap, size_t size)
 {

@@ -28,7 +28,6 @@ enum rn_node_kind {
     RN_NODE_XENT, /* softmax cross-entropy: the last node */
     RN_NODE_KINDS
 };
-const char *rn_node_kind_name(enum rn_node_kind kind); /* "conv" ... */
 
 typedef struct rn_value {
     rn_tensor t;     /* t.data is set when a net binds the graph */

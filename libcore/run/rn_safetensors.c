@@ -13,16 +13,6 @@ static const struct {
 } dtypes[RN_ST_NDTYPES] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8}, {"I32", 4}, {"I16", 2},
                            {"I8", 1},  {"U64", 8}, {"U32", 4}, {"U16", 2},  {"U8", 1},  {"BOOL", 1}};
 
-const char *rn_st_dtype_name(rn_st_dtype t)
-{
-    return dtypes[t].name;
-}
-
-size_t rn_st_dtype_size(rn_st_dtype t)
-{
-    return dtypes[t].size;
-}
-
 /* ---- reading ---- */
 
 struct rn_st_file {

@@ -32,8 +32,6 @@ typedef enum rn_st_dtype {
     RN_ST_BOOL,
     RN_ST_NDTYPES
 } rn_st_dtype;
-const char *rn_st_dtype_name(rn_st_dtype t); /* "F32" ... */
-size_t rn_st_dtype_size(rn_st_dtype t);
 
 enum { RN_ST_MAX_DIMS = 8 };
 #define RN_ST_MAX_HEADER 100000000u /* bytes; the reference implementation's limit */
