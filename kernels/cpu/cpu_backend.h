@@ -11,7 +11,7 @@
 
 typedef enum rn_cpu_isa {
     RN_ISA_PORTABLE = 0,
-    RN_ISA_AVX2 = 1,  /* with FMA and F16C */
+    RN_ISA_AVX2 = 1,  /* with FMA */
     RN_ISA_AVX512 = 2 /* F, BW, DQ, VL */
 } rn_cpu_isa;
 
