@@ -37,7 +37,7 @@ typedef struct conv_run {
 
 static const char *const dir_words[] = {"fwd", "bwd_d", "bwd_w", NULL};
 static const char *const dtype_words[] = {"f32", NULL};
-static const char *const device_words[] = {"cpu", NULL};
+static const char *const device_words[] = {"cpu", "cuda", NULL};
 static const char *const flops_words[] = {"padding-counted", "inbounds", NULL};
 
 /* ---- output --------------------------------------------------------------------------------------------------------- */
@@ -255,7 +255,8 @@ int bench_conv_main(int argc, char **argv)
             "Examples:\n"
             "  rn-bench conv --net resnet18-128 --mb 64\n"
             "  rn-bench conv --case mb32ic64ih56oc64kh3ph1 --dir fwd --algo 'cpu:*' --json\n"
-            "Exit: 0 done, 1 a result was wrong, 2 usage, 3 nothing was timed, 77 the CPU lacks what --isa asks for.",
+            "Exit: 0 done, 1 a result was wrong, 2 usage, 3 nothing was timed, 77 no such device, or the CPU lacks\n"
+            "what --isa asks for.",
         .opts = opts,
         .nopts = sizeof opts / sizeof *opts,
     };
@@ -268,7 +269,11 @@ int bench_conv_main(int argc, char **argv)
         goto out;
     RN_GO(load(&o, &list));
     rn_backend_opts bo = {.threads = (int)(o.threads ? o.threads : res.common.jobs), .isa = o.isa};
-    RN_GO(rn_backend_open(rn_backends, device_words[o.device], &bo, &c.be));
+    rc = rn_backend_open(rn_backends, device_words[o.device], &bo, &c.be);
+    if (rc == RN_E_USAGE && o.device != 0) /* a device we know of, but not in this build */
+        rc = rn_fail(RN_E_ABSENT, "%s", rn_error_text());
+    if (rc < 0)
+        goto out;
     c.json = res.common.json;
     c.inbounds = o.flops == 1;
     rc = run_list(&c, &list);

@@ -43,6 +43,9 @@ else
     skip "only a refusal exits 3" "built without oneDNN"
 fi
 
+exits "a device that is not in this build exits 77" 77 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --device cuda
+says "... and names those that are" "it has: cpu"
+
 cat >own.shapes <<'EOF'
 # two layers
 mb1ic3ih9oc5kh3ph1_nfirst *2 fwd,bwd_w
