@@ -47,7 +47,7 @@ static int collect(rn_net *net, int n, rn_net_result *out)
     for (int i = 0; i < n; i++) {
         out->loss_sum += (double)net->host_loss[i];
         out->top1 += net->host_rank[i] < 1;
-        out->top5 += net->host_rank[i] < 5;
+        out->top5 += net->host_rank[i] < 5 && net->host_rank[i] < net->spec.classes; /* a NaN's rank is the latter */
     }
     return RN_OK;
 }

@@ -10,8 +10,8 @@ typedef struct rn_metrics {
     double loss_sum;
 } rn_metrics;
 
-/* Per cent, and their standard errors sqrt(p (1 - p) / n), also in per cent. With fewer than five classes top5 is
- * 100. NaN throughout when nothing was added. */
+/* Per cent, and their standard errors sqrt(p (1 - p) / n), also in per cent. With up to five classes top5 is
+ * 100, but for images whose logits hold a NaN: they are never right. NaN throughout when nothing was added. */
 typedef struct rn_summary {
     int64_t n;
     double loss, top1, top5, se_top1, se_top5;

@@ -142,6 +142,29 @@ static void test_partial_batch(void **state)
     rn_backend_close(be);
 }
 
+/* However few the classes: a NaN is no guess. */
+static void test_nan_is_never_right(void **state)
+{
+    (void)state;
+    rn_backend *be = open_cpu(1);
+    rn_model_spec three = tiny;
+    three.classes = 3;
+    rn_net *net = open_net(be, &three, false);
+    const int32_t zeros[BATCH] = {0};
+    const float nan = NAN;
+    rn_net_result r;
+    done(rn_net_eval_batch(net, images, zeros, BATCH, &r));
+    assert_int_equal(r.top5, BATCH);
+    done(be->copy(be, rn_net_find(net, "fc.bias")->value, &nan, sizeof nan, RN_COPY_H2D, NULL));
+    done(rn_net_params_changed(net));
+    done(rn_net_eval_batch(net, images, zeros, BATCH, &r));
+    assert_int_equal(r.top1, 0);
+    assert_int_equal(r.top5, 0);
+    assert_true(isnan(r.loss_sum));
+    rn_net_close(net);
+    rn_backend_close(be);
+}
+
 /* The shared net sees every change of the owner's weights, whichever is closed first. */
 static void test_shared_evaluation(void **state)
 {
@@ -344,15 +367,11 @@ static void test_choices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overfits_one_batch),
-        cmocka_unit_test(test_repeats_bit_by_bit),
-        cmocka_unit_test(test_partial_batch),
-        cmocka_unit_test(test_shared_evaluation),
-        cmocka_unit_test(test_step_allocates_nothing),
-        cmocka_unit_test(test_initialisation),
-        cmocka_unit_test(test_pixels_and_values_agree),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_overfits_one_batch), cmocka_unit_test(test_repeats_bit_by_bit),
+        cmocka_unit_test(test_partial_batch),      cmocka_unit_test(test_nan_is_never_right),
+        cmocka_unit_test(test_shared_evaluation),  cmocka_unit_test(test_step_allocates_nothing),
+        cmocka_unit_test(test_initialisation),     cmocka_unit_test(test_pixels_and_values_agree),
+        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_choices),
     };
     return cmocka_run_group_tests(tests, make_batch, NULL);
 }
