@@ -78,8 +78,8 @@ static int all_batches(eval_run *e)
         return more;
     int64_t want = rn_store_count(e->s->val_db);
     if (e->sums.n != want)
-        return rn_fail(RN_E_MISMATCH, "%s: evaluated %lld images of %lld", rn_store_path(e->s->val_db), (long long)e->sums.n,
-                       (long long)want);
+        return rn_fail(RN_E_MISMATCH, "%s: evaluated %lld images of %lld", rn_store_path(e->s->val_db),
+                       (long long)e->sums.n, (long long)want);
     return RN_OK;
 }
 
