@@ -176,14 +176,19 @@ static int start_weights(rn_trainer *t)
     return rc;
 }
 
-static int start_over(rn_trainer *t)
+static int write_recipe(const rn_trainer *t)
 {
     char path[PATH_MAX];
+    RN_TRY(rn_rundir_path(t, "recipe", path));
+    return rn_write_file_atomic(path, t->job->recipe_text, strlen(t->job->recipe_text));
+}
+
+static int start_over(rn_trainer *t)
+{
     RN_TRY(start_weights(t)); /* first: weights that cannot be read must not cost the run that is here */
     RN_TRY(clear(t));
     t->state = (rn_run_state){.threads = t->s.threads};
-    RN_TRY(rn_rundir_path(t, "recipe", path));
-    return rn_write_file_atomic(path, t->job->recipe_text, strlen(t->job->recipe_text));
+    return write_recipe(t);
 }
 
 /* Is `path` one of RUN_DIR's own checkpoints? */
@@ -204,20 +209,19 @@ static bool is_own(const rn_trainer *t, const char *path)
 static int go_back(rn_trainer *t, const char *path)
 {
     RN_TRY(go_on(t, path, false));
-    return rn_ckpt_drop_newer(t->job->out, &t->state);
+    RN_TRY(rn_ckpt_drop_newer(t->job->out, &t->state));
+    return write_recipe(t); /* it may be another one from here on: go_on has warned */
 }
 
 /* Another run's checkpoint: its training goes on here, with a log and a best of its own. Read first: a mistyped path must
  * not cost the run that is here. */
 static int take_over(rn_trainer *t, const char *path)
 {
-    char file[PATH_MAX];
     RN_TRY(go_on(t, path, false));
     RN_TRY(clear(t));
     t->state.log_bytes = t->state.events_bytes = 0;
     t->state.best_epoch = t->state.best_step = 0;
-    RN_TRY(rn_rundir_path(t, "recipe", file));
-    RN_TRY(rn_write_file_atomic(file, t->job->recipe_text, strlen(t->job->recipe_text)));
+    RN_TRY(write_recipe(t));
     return rn_rundir_checkpoint(t);
 }
 

@@ -121,6 +121,9 @@ says "names the seals" "the seals differ"
 exits "another run's checkpoint, another recipe, a new folder" 0 train --out onward --lr 0.01 --resume "$(ls -d parts/checkpoints/*s0000000010)"
 says "warns about the recipe" "lr 0.02 -> 0.01"
 check "its log begins after that checkpoint" [ "$(sed -n 's/.*"window","step":\([0-9]*\).*/\1/p' onward/log.jsonl | head -n 1)" = 12 ]
+exits "goes back, with another recipe from there on" 0 train --out onward --lr 0.005 --resume "$(ls -d onward/checkpoints/* | head -n 1)"
+says "warns about that recipe" "lr 0.01 -> 0.005"
+check "the recipe in the folder is the new one" grep -qx 'lr = 0.005' onward/recipe
 before=$(find parts | sort)
 exits "a checkpoint that is not there" 1 train --out parts --resume parts/checkpoints/e00001-s000000005
 exits "starting over from weights that are not there" 1 train --out parts --resume never --weights none.safetensors
