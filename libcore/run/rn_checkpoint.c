@@ -171,12 +171,13 @@ static int write_files(const char *dir, rn_net *net, rn_backend *be, const rn_ru
     const rn_weightfile_meta state_meta[] = {{"rnkit.state", state},
                                              {"rnkit.recipe", texts->recipe},
                                              {"rnkit.train-seal", texts->train_seal},
-                                             {"rnkit.val-seal", texts->val_seal}};
+                                             {"rnkit.val-seal", texts->val_seal},
+                                             {"rnkit.compute", texts->compute}};
     RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_VALUES, s->step, meta, nmeta, &b));
     RN_GO(write_one(dir, weights_name, &b, digests));
     rn_buf_free(&b);
     b = (rn_buf){0};
-    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_MOMENTUM, s->step, state_meta, 4, &b));
+    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_MOMENTUM, s->step, state_meta, texts->compute ? 5 : 4, &b));
     RN_GO(write_one(dir, state_name, &b, digests));
     text = json_dumps(digests, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     if (!text)
@@ -356,6 +357,7 @@ int rn_ckpt_open(const char *path, rn_ckpt *c)
     c->texts.recipe = rn_st_meta(c->momentum, "rnkit.recipe");
     c->texts.train_seal = rn_st_meta(c->momentum, "rnkit.train-seal");
     c->texts.val_seal = rn_st_meta(c->momentum, "rnkit.val-seal");
+    c->texts.compute = rn_st_meta(c->momentum, "rnkit.compute");
     if (!c->texts.recipe || !c->texts.train_seal || !c->texts.val_seal)
         RN_GO(rn_fail(RN_E_FORMAT, "%s/%s: not a checkpoint of this program", path, state_name));
 out:

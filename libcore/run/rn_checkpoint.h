@@ -45,6 +45,8 @@ typedef struct rn_run_state {
 /* Texts that travel with a checkpoint (state.safetensors' metadata). */
 typedef struct rn_run_texts {
     const char *recipe, *train_seal, *val_seal;
+    const char
+        *compute; /* what decides on rounding: the device, a line for each convolution's algorithm. May be NULL */
 } rn_run_texts;
 
 #define RN_CKPT_NAME_MAX 48

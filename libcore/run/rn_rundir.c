@@ -38,7 +38,18 @@ static rn_run_texts texts_of(const rn_trainer *t)
 {
     return (rn_run_texts){.recipe = t->job->recipe_text,
                           .train_seal = rn_store_seal_digest(t->s.train_db),
-                          .val_seal = rn_store_seal_digest(t->s.val_db)};
+                          .val_seal = rn_store_seal_digest(t->s.val_db),
+                          .compute = (const char *)t->compute.data};
+}
+
+int rn_rundir_compute(rn_trainer *t)
+{
+    RN_TRY(rn_buf_printf(&t->compute, "%s\n", t->s.be->describe));
+    for (int i = 0; i < rn_net_nchoices(t->s.net); i++) {
+        const rn_net_choice *c = rn_net_choice_at(t->s.net, i);
+        RN_TRY(rn_buf_printf(&t->compute, "%s %s %s\n", c->layer, rn_conv_dir_name(c->dir), c->choice.algo->name));
+    }
+    return RN_OK;
 }
 
 /* WNIDs in label order, for whoever uses the weights. */
@@ -125,6 +136,10 @@ static int same_run(const rn_trainer *t, const rn_ckpt *c, bool strict)
     if (c->state.threads != t->s.threads)
         rn_warn("the run began with %lld threads and goes on with %d: rounding may differ from a run in one piece",
                 (long long)c->state.threads, t->s.threads);
+    if (c->texts.compute && strcmp(c->texts.compute, now.compute) != 0)
+        rn_warn(
+            "the checkpoint was computed on another device or by other algorithms: rounding may differ from a run in "
+            "one piece");
     return RN_OK;
 }
 

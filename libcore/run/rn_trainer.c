@@ -176,6 +176,7 @@ static int open_trainer(rn_trainer *t)
     RN_TRY(rn_rundir_lock(t));
     RN_TRY(rn_rundir_path(t, "tune.json", tune));
     RN_TRY(rn_session_open(t->job->recipe, t->job->backends, t->job->jobs, RN_SESSION_TRAIN, tune, &t->s));
+    RN_TRY(rn_rundir_compute(t));
     t->steps_per_epoch = (int64_t)rn_loader_batches(t->s.train);
     t->total_steps = t->steps_per_epoch * t->job->recipe->epochs;
     return rn_recipe_sched(t->job->recipe, t->steps_per_epoch, &t->sched);
@@ -208,6 +209,7 @@ int rn_train(const rn_train_job *job, rn_train_result *out)
     rn_runlog_close(t.log);
     rn_events_close(t.events);
     rn_session_close(&t.s);
+    rn_buf_free(&t.compute);
     if (t.lock >= 0)
         close(t.lock);
     return rc;

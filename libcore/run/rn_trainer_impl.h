@@ -23,7 +23,8 @@ typedef struct rn_trainer {
     rn_events *events;
     rn_progress *bar;
     char bar_name[48];
-    int lock; /* fd of RUN_DIR/lock, -1: none */
+    int lock;       /* fd of RUN_DIR/lock, -1: none */
+    rn_buf compute; /* rn_run_texts.compute */
     int64_t steps_per_epoch, total_steps;
     double lr;                /* of the last step */
     double last_checkpoint;   /* rn_now() */
@@ -34,6 +35,8 @@ typedef struct rn_trainer {
 /* rn_rundir.c */
 int rn_rundir_path(const rn_trainer *t, const char *name, char out[PATH_MAX]);
 int rn_rundir_lock(rn_trainer *t);
+/* Fills t->compute from the open session. */
+int rn_rundir_compute(rn_trainer *t);
 /* Decides where to start: clears the folder, or loads a checkpoint into state and nets. */
 int rn_rundir_begin(rn_trainer *t);
 int rn_rundir_checkpoint(rn_trainer *t);

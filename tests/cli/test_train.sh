@@ -114,6 +114,11 @@ says "says so" "was not written"
 check "what was there is still there, and nothing else" [ "$(ls -A full/checkpoints)" = "$before" ]
 
 # ---- another recipe, other data, another process ---------------------------------------------------------------
+exits "another algorithm" 1 train --out algo --algo 'cpu:*' --stop-after-steps 6
+exits "the same again" 1 train --out algo --algo 'cpu:*' --stop-after-steps 7
+check "is not warned about" bash -c '! grep -q "other algorithms" err.txt'
+exits "goes back, with the reference from there on" 1 train --out algo --algo ref --stop-after-steps 6 --resume algo/checkpoints/e00001-s0000000005
+says "warns of other bits" "by other algorithms: rounding may differ"
 exits "another recipe in the same folder" 1 train --out parts --lr 0.03
 says "names what differs" "lr 0.02 -> 0.03"
 exits "other data in the same folder" 1 rn-train "${model[@]}" "${how[@]}" --train-db b.train --val-db b.val --out parts
