@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "bench.h"
@@ -54,6 +55,8 @@ int main(int argc, char **argv)
     }
     if (!found)
         rc = top(argc, argv);
+    if (rc >= 0)
+        rc = rn_flush_stdout();
     if (rc < 0)
         rn_error("%s", rn_error_text());
     return rn_exit_code(rc);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "data/rn_extract.h"
@@ -86,6 +87,8 @@ int main(int argc, char **argv)
             print_json(r);
         else
             print_text(r);
+        if (rc == RN_OK)
+            rc = rn_flush_stdout();
     }
     if (rc < 0)
         rn_error("%s", rn_error_text());

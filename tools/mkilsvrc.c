@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "data/rn_mk.h"
@@ -124,6 +125,8 @@ int main(int argc, char **argv)
     int rc = rn_opt_parse(&spec, argc, argv, &args);
     if (rc == RN_OK)
         rc = run(&s, &args);
+    if (rc == RN_OK)
+        rc = rn_flush_stdout();
     if (rc < 0)
         rn_error("%s", rn_error_text());
     rn_opt_free(&args);

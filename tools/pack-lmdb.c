@@ -219,6 +219,8 @@ int main(int argc, char **argv)
     int rc = rn_opt_parse(&spec, argc, argv, &args);
     if (rc == RN_OK)
         rc = run(&s, &spec, &args);
+    if (rc == RN_OK)
+        rc = rn_flush_stdout();
     if (rc < 0)
         rn_error("%s", rn_error_text());
     rn_opt_free(&args);

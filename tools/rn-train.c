@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* rn-train: trains a ResNet from packed sets, evaluates weights, writes the report. */
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -318,8 +317,8 @@ int main(int argc, char **argv)
         return RN_EXIT_DONE;
     if (rc == RN_OK)
         rc = run(&s, argc, argv);
-    if (rc == RN_OK && fflush(stdout) != 0)
-        rc = rn_fail_errno(errno, "cannot write to stdout");
+    if (rc == RN_OK)
+        rc = rn_flush_stdout();
     if (rc < 0)
         rn_error("%s", rn_error_text());
     rn_opt_free(&s.args);

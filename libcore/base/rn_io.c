@@ -65,6 +65,17 @@ out:
     return rc;
 }
 
+int rn_read_text(const char *path, size_t max, char **text, size_t *n)
+{
+    RN_TRY(rn_read_file(path, max, text, n));
+    if (!memchr(*text, 0, *n))
+        return RN_OK;
+    free(*text);
+    *text = NULL;
+    *n = 0;
+    return rn_fail(RN_E_FORMAT, "%s: not a text file (it holds a NUL byte); write or fetch it again", path);
+}
+
 int rn_write_all(int fd, const void *data, size_t n, const char *name)
 {
     const char *p = data;
@@ -78,6 +89,14 @@ int rn_write_all(int fd, const void *data, size_t n, const char *name)
         n -= (size_t)put;
     }
     return RN_OK;
+}
+
+int rn_flush_stdout(void)
+{
+    if (fflush(stdout) != 0)
+        return rn_fail_errno(errno, "cannot write the output to stdout");
+    /* A write that failed before has dropped its errno, but never the mark. */
+    return ferror(stdout) ? rn_fail(RN_E_IO, "cannot write the output to stdout: a part of it was lost") : RN_OK;
 }
 
 /* Makes a rename in the folder of `path` durable. */

@@ -15,8 +15,15 @@ int rn_read_file(const char *path, size_t max, char **data, size_t *n);
  * fsync of the folder. On failure the temporary is removed and an older `path` is untouched. */
 int rn_write_file_atomic(const char *path, const void *data, size_t n);
 
+/* The same for texts: a file that holds a NUL byte is RN_E_FORMAT, since all after it would go unread. */
+int rn_read_text(const char *path, size_t max, char **text, size_t *n);
+
 /* Writes all n bytes, over short writes and EINTR; `name` is for the message. */
 int rn_write_all(int fd, const void *data, size_t n, const char *name);
+
+/* Flushes stdout. RN_E_* when anything printed there since the start was lost, as on a full disk: a tool calls it before
+ * it exits with 0. */
+int rn_flush_stdout(void);
 
 int rn_mkdir_p(const char *path);                                      /* mode 0777 less umask; fine if there */
 int rn_path_join(char *out, size_t cap, const char *a, const char *b); /* RN_E_RANGE if too long */

@@ -337,8 +337,10 @@ int rn_opt_parse(const rn_opt_spec *spec, int argc, char **argv, rn_opt_result *
         return rn_fail(RN_E_RANGE, "%s has %d option rows, at most %d fit", spec->tool, spec->nopts, ROWS_MAX);
     row_set set = {.spec = spec, .ncommon = RN_OPT_COMMON_ROWS};
     rn_opt_common_rows(&res->common, set.common);
-    if (answer_early(&set, argc, argv))
-        return fflush(stdout) == 0 ? 1 : rn_fail(RN_E_IO, "cannot write the answer to stdout");
+    if (answer_early(&set, argc, argv)) {
+        RN_TRY(rn_flush_stdout());
+        return 1;
+    }
     res->operands = malloc(sizeof(*res->operands) * (size_t)(argc > 0 ? argc : 1));
     if (!res->operands)
         return rn_fail(RN_E_NOMEM, "out of memory");
@@ -447,9 +449,8 @@ int rn_opt_parse_file(const rn_opt_spec *spec, const char *path, rn_opt_result *
 {
     char *data;
     size_t n;
-    RN_TRY(rn_read_file(path, FILE_MAX_BYTES, &data, &n));
-    int rc = memchr(data, 0, n) ? rn_fail(RN_E_FORMAT, "%s is not a text file", path)
-                                : rn_opt_parse_text(spec, path, data, res);
+    RN_TRY(rn_read_text(path, FILE_MAX_BYTES, &data, &n));
+    int rc = rn_opt_parse_text(spec, path, data, res);
     free(data);
     return rc;
 }

@@ -20,6 +20,7 @@ exits "a missing list is a failure" 1 rn-bench conv --shapes nosuch.shapes
 # shellcheck disable=SC2086
 {
     exits "an empty selection exits 3" 3 rn-bench conv $small --algo 'nosuch:*'
+    exits "--json into a full disk fails" 1 sh -c '"$@" >/dev/full' - rn-bench conv $small --dir fwd --algo 'cpu:*' --json
     exits "one case in all directions" 0 rn-bench conv $small --algo 'cpu:*' --json
 }
 check "... gives three results" test "$(grep -c '"case":' out.txt)" = 3

@@ -35,6 +35,8 @@ check "it touches no file" diff <(grep -v '\.rnkit' before) <(grep -v '\.rnkit' 
 exits "so is one without the archives" 0 "$extract" want out
 exits "--json is an array with the counts" 0 "$extract" raw out --json
 check "train: 240 images in 6 classes" grep -q '"split":"train","classes":6,"images":240,' out.txt
+exits "--json into a full disk fails" 1 sh -c '"$@" >/dev/full' - "$extract" raw out --json
+says "and says so" "stdout"
 
 # ---- killed at any moment --------------------------------------------------------------------------------------------
 "$RNKIT_BIN/mkilsvrc" --synthetic 30 --train-per-class 60 --val 1500 --size 24x24 --seed 6 many >/dev/null

@@ -40,6 +40,8 @@ exits "other options in the same folder" 0 "$mk" --synthetic 12 --train-per-clas
 check "are made" bash -c '! grep -q already out.txt && ! cmp -s again/'$TRAIN' raw/'$TRAIN
 exits "--force" 0 "$mk" --synthetic 12 --train-per-class 29 --val 48 --size 40x32 --seed 9 again --force
 check "makes them again" bash -c '! grep -q already out.txt'
+exits "a result into a full disk fails" 1 sh -c '"$@" >/dev/full' - "$mk" --synthetic 12 --train-per-class 29 --val 48 --size 40x32 --seed 9 again
+says "and says so" "stdout"
 
 # ---- limits, sizes -----------------------------------------------------------------------------------------------------
 exits "limits a class" 0 "$mk" --synthetic 12 --train-per-class 30 --val 48 --limit-train 3 --limit-val 2 small --json

@@ -42,6 +42,8 @@ exits "a seal without its data" 1 pack-lmdb raw --split train --shuffle 3 gone
 says "is told from a finished set" "data.mdb is gone"
 exits "another seed" 0 pack-lmdb raw --split train --shuffle 4 s4.lmdb
 check "gives another order" [ "$(content j1.lmdb)" != "$(content s4.lmdb)" ]
+exits "--json into a full disk fails" 1 sh -c '"$@" >/dev/full' - pack-lmdb raw --split train --shuffle 3 j2.lmdb --json
+says "and says so" "stdout"
 
 # ---- a tree, a list -----------------------------------------------------------------------------------------------
 exits "packs the extracted tree" 0 pack-lmdb tree/train tree.lmdb --shuffle 3

@@ -146,6 +146,7 @@ for b in 1 5 13 64; do
     check "the same loss" awk -v a="$(num loss out.txt)" -v b="$(num loss whole.json)" 'BEGIN{d = a - b; exit !(d < 1e-4 && d > -1e-4)}'
     check "the same top-1" [ "$(num top1 out.txt)" = "$(num top1 whole.json)" ]
 done
+exits "--json into a full disk fails" 1 sh -c '"$@" >/dev/full' - rn-train --eval-only --weights whole/weights.safetensors --val-db a.val --threads 1 --json
 exits "bare logits" 0 rn-train --eval-only --weights whole/weights.safetensors --val-db a.val --threads 1 --dump-logits bare.f32
 exits "NumPy's logits" 0 rn-train --eval-only --weights whole/weights.safetensors --val-db a.val --threads 1 --dump-logits full.npy
 check "are the same values" cmp bare.f32 <(tail -c +129 full.npy)

@@ -15,6 +15,10 @@ check "three of them are ok" test "$(grep -c '^ok ' out.txt)" = 3
 check "with md5sum's digests" diff <(awk '{print $2}' out.txt | sort) <(md5sum raw/ILS* | cut -d' ' -f1 | sort)
 exits "--json" 0 "$verify" raw --json
 check "has file, bytes, md5, expected, ok of each" test "$(grep -cE '"(file|bytes|md5|expected|ok)":' out.txt)" = 15
+exits "--json into a full disk fails" 1 sh -c '"$@" >/dev/full' - "$verify" raw --json
+says "and says so" "stdout"
+exits "and its plain text" 1 sh -c '"$@" >/dev/full' - "$verify" raw
+"$verify" raw --json >out.txt
 has "with the size" "\"bytes\": $(stat -c %s raw/$VAL)"
 check "and all ok" test "$(grep -c '"ok": true' out.txt)" = 3
 exits "the same with one job" 0 "$verify" raw --json --jobs 1

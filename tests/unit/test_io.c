@@ -152,6 +152,22 @@ static void test_devices_links_folders(void **state)
     assert_non_null(strstr(rn_error_text(), "nowhere/f"));
 }
 
+static void test_text(void **state)
+{
+    (void)state;
+    char *text;
+    size_t n;
+    assert_int_equal(rn_write_file_atomic("text", "a 0\nb 1\n", 8), RN_OK);
+    assert_int_equal(rn_read_text("text", 0, &text, &n), RN_OK);
+    assert_int_equal(n, 8);
+    assert_string_equal(text, "a 0\nb 1\n");
+    free(text);
+    assert_int_equal(rn_write_file_atomic("text", "a 0\0\nb 1\n", 9), RN_OK);
+    assert_int_equal(rn_read_text("text", 0, &text, &n), RN_E_FORMAT);
+    assert_null(text);
+    assert_non_null(strstr(rn_error_text(), "text: not a text file"));
+}
+
 static void test_mkdir(void **state)
 {
     (void)state;
@@ -220,6 +236,7 @@ int main(void)
         cmocka_unit_test(test_big_file),
         cmocka_unit_test(test_full_disk_leaves_the_old_file),
         cmocka_unit_test(test_devices_links_folders),
+        cmocka_unit_test(test_text),
         cmocka_unit_test(test_mkdir),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_buffer),
