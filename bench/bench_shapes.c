@@ -141,7 +141,7 @@ int bench_shapes_file(const char *path, int mb, bench_shapes *out)
     char *text = NULL;
     size_t n;
 
-    RN_TRY(rn_read_file(path, 1 << 20, &text, &n));
+    RN_TRY(rn_read_text(path, 1 << 20, &text, &n));
     int rc = parse_list(path, text, mb, out);
     free(text);
     return rc;

@@ -153,7 +153,7 @@ int rn_inputs_read_classes(rn_inputs *s, const char *file)
     char *text = NULL, *save = NULL;
     size_t n = 0;
     int rc;
-    RN_TRY(rn_read_file(file, 64u << 20, &text, &n));
+    RN_TRY(rn_read_text(file, 64u << 20, &text, &n));
     rc = RN_OK;
     for (char *line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save)) {
         char *blank = strchr(line, ' ');

@@ -71,7 +71,7 @@ int rn_inputs_open_list(const char *file, const char *root, rn_inputs **out)
     if (!rn_is_dir(root))
         return rn_fail(RN_E_NOENT, "%s: no such folder; --root names the one that the list's paths begin in", root);
     RN_GO(rn_inputs_new("list", root, &s));
-    RN_GO(rn_read_file(file, 0, &text, &n));
+    RN_GO(rn_read_text(file, 0, &text, &n));
     RN_GO(add_lines(s, file, text, &highest));
     RN_GO(name_classes(s, file, root, highest));
     RN_GO(rn_inputs_finish(s));

@@ -62,11 +62,8 @@ int rn_sums_read(const char *path, rn_sums *out)
     int number = 0, rc = RN_OK;
     memset(out, 0, sizeof *out);
     snprintf(out->path, sizeof out->path, "%s", path);
-    RN_TRY(rn_read_file(path, 16 << 20, &data, &n));
-    for (size_t i = 0; i < n; i++) /* strtok passes over empty lines, which then would not count */
-        if (data[i] == '\0')
-            RN_GO(rn_fail(RN_E_FORMAT, "%s: not a text file of \"MD5  NAME\" lines", path));
-    for (char *line = data; line; line = save) {
+    RN_TRY(rn_read_text(path, 16 << 20, &data, &n));
+    for (char *line = data; line; line = save) { /* strtok passes over empty lines, which then would not count */
         save = strchr(line, '\n');
         if (save)
             *save++ = 0;

@@ -49,7 +49,7 @@ int rn_mk_read_classes(rn_mk_source *s, const char *path)
     char *data, *save = NULL;
     size_t n;
     int i = 0, rc = RN_OK;
-    RN_TRY(rn_read_file(path, 16 << 20, &data, &n));
+    RN_TRY(rn_read_text(path, 16 << 20, &data, &n));
     for (char *line = strtok_r(data, "\r\n", &save); line && rc == RN_OK; line = strtok_r(NULL, "\r\n", &save))
         rc = take_line(s, i++, line, path);
     if (rc == RN_OK && i != s->nclasses)

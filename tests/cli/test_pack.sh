@@ -58,6 +58,9 @@ says "names the file" "missing.JPEG"
 exits "--on-bad skip leaves it out" 0 pack-lmdb --list short.txt --root tree/train missing.lmdb --on-bad skip
 check "counts it" grep -q '3 records, 1 skipped' out.txt
 check "lists it" grep -q "^n00000000/missing.JPEG	" missing.lmdb/skipped.txt
+printf '%s\0\n%s\n' "$(sed -n 1p train.txt)" "$(sed -n 2p train.txt)" >nul.txt
+exits "a list with a NUL byte is not taken for a shorter one" 1 pack-lmdb --list nul.txt --root tree/train nul.lmdb
+says "is named" "nul.txt: not a text file"
 printf 'a.JPEG 1 \n' >blank.txt
 exits "a blank at a line's end" 1 pack-lmdb --list blank.txt --root tree/train blank.lmdb
 says "is named with its line" "blank.txt:1"
