@@ -140,10 +140,21 @@ static int is_whole(rn_job *j)
     return 1;
 }
 
+static const char *devkit_of(const rn_job *j)
+{
+    return j->split == RN_SPLIT_TEST ? "" : j->devkit_path;
+}
+
+/* The archive that is there now was changed since the state was noted: what was made before may be of other bytes. */
+static bool is_changed(const rn_job *j, const char *modified)
+{
+    return j->state.modified[0] && strcmp(modified, j->state.modified) != 0;
+}
+
 /* Begins, or goes on with what an earlier call began from the same archive. */
 static int begin(rn_job *j)
 {
-    char source[65];
+    char source[65], modified[32];
     int rc = rn_state_read(j->state_path, &j->state);
     bool begun = rc == RN_OK && !j->state.whole;
     if (rc < 0 && rc != RN_E_NOENT)
@@ -152,10 +163,11 @@ static int begin(rn_job *j)
         return rn_fail(RN_E_MISMATCH,
                        "%s: there already, but not made by ilsvrc-extract; move it away or give another OUT_DIR",
                        j->target);
-    RN_TRY(rn_archive_fingerprint(j->archive, j->devkit ? j->devkit_path : "", source));
-    if (begun && strcmp(source, j->state.source) != 0)
+    RN_TRY(rn_archive_fingerprint(j->archive, devkit_of(j), source));
+    RN_TRY(rn_archive_modified(j->archive, modified));
+    if (begun && (strcmp(source, j->state.source) != 0 || is_changed(j, modified)))
         return rn_fail(RN_E_MISMATCH,
-                       "%s: was begun with another archive or devkit; remove it and %s to begin again, or give "
+                       "%s: was begun with another archive or devkit, or this one was changed since; remove it and %s to begin again, or give "
                        "another OUT_DIR",
                        j->work, j->state_path);
     if (!begun) {
@@ -163,6 +175,7 @@ static int begin(rn_job *j)
         memset(&j->state, 0, sizeof j->state);
         snprintf(j->state.archive, sizeof j->state.archive, "%s", rn_base_name(j->archive));
         memcpy(j->state.source, source, sizeof source);
+        memcpy(j->state.modified, modified, sizeof modified);
         RN_TRY(rn_state_write(j->state_path, &j->state));
     } else if (rn_is_dir(j->work)) {
         rn_info("%s: going on where it was left", rn_split_names[j->split]);
@@ -171,12 +184,22 @@ static int begin(rn_job *j)
     return open_folder(j->work, j->split == RN_SPLIT_TRAIN ? "part" : "done", &j->part);
 }
 
+/* Nothing made of a wrong archive may be gone on with: the right one may have the same size and edges. */
+static int discard(rn_job *j)
+{
+    if (unlink(j->state_path) < 0 && errno != ENOENT) /* first: without it the next call begins anew */
+        return rn_fail_errno(errno, "%s: removing it", j->state_path);
+    return remove_tree(j->work);
+}
+
 static int check_digest(rn_job *j, rn_archive *a, char md5[RN_DIGEST_HEX_MAX])
 {
     const char *from, *want = rn_expected_md5(j->sums, j->archive, &from);
     if (!j->opts->verify)
         return RN_OK;
     RN_TRY(rn_archive_digest(a, md5, NULL));
+    if (strcmp(md5, want) != 0)
+        RN_TRY(discard(j));
     return rn_check_md5(j->archive, md5, want, from);
 }
 
@@ -219,7 +242,9 @@ static int extract(rn_job *j)
     RN_GO(fill(j));
     j->state.classes = j->devkit ? j->devkit->nclasses : 0;
     RN_GO(rn_extract_lists(j));
-    /* Everything of the tree is on disk by now: each piece was committed before it counted. */
+    /* Each piece was on disk before it counted; that it was moved into place must be, too, before all counts. */
+    if (syncfs(j->tree) < 0)
+        RN_GO(rn_fail_errno(errno, "%s: writing it to disk", j->work));
     j->state.whole = true;
     RN_GO(rn_state_write(j->state_path, &j->state));
     rc = publish(j);
@@ -235,17 +260,31 @@ out:
     return rc;
 }
 
+/* A whole split of other archives than the ones that are there now must not pass for theirs. */
+static int check_source(const rn_job *j)
+{
+    char source[65];
+    if (!j->archive[0] || (j->split != RN_SPLIT_TEST && !j->devkit_path[0]))
+        return RN_OK;
+    RN_TRY(rn_archive_fingerprint(j->archive, devkit_of(j), source));
+    if (strcmp(source, j->state.source) == 0)
+        return RN_OK;
+    return rn_fail(RN_E_MISMATCH,
+                   "%s: was extracted from another archive or devkit than %s; move it away or give another OUT_DIR",
+                   j->target, j->archive);
+}
+
 /* A whole split that was never verified is so now: the archive is read once more for its digest. */
 static int verify_later(rn_job *j)
 {
     const char *from, *want = rn_expected_md5(j->sums, j->archive, &from);
-    char source[65], md5[RN_DIGEST_HEX_MAX];
+    char modified[32], md5[RN_DIGEST_HEX_MAX];
     if (!j->opts->verify || j->state.md5[0])
         return RN_OK;
-    RN_TRY(rn_archive_fingerprint(j->archive, j->devkit ? j->devkit_path : "", source));
-    if (strcmp(source, j->state.source) != 0)
-        return rn_fail(RN_E_MISMATCH, "%s: was extracted from another archive or devkit than %s", j->target,
-                       j->archive);
+    RN_TRY(rn_archive_modified(j->archive, modified));
+    if (is_changed(j, modified))
+        return rn_fail(RN_E_MISMATCH, "%s: %s was changed after it was extracted; move the folder away and run again",
+                       j->target, j->archive);
     RN_TRY(rn_digest_file(RN_MD5, j->archive, md5, NULL));
     RN_TRY(rn_check_md5(j->archive, md5, want, from));
     memcpy(j->state.md5, md5, sizeof md5);
@@ -264,6 +303,8 @@ static int run_split(context *c, enum rn_split split, rn_extract_result *r)
     RN_TRY(set_paths(&j, c));
     int whole = is_whole(&j);
     RN_TRY(whole);
+    if (whole)
+        RN_TRY(check_source(&j));
     bool work = !whole || (c->opts->verify && !j.state.md5[0]);
     if (work && !j.archive[0])
         return rn_fail(RN_E_NOENT, "%s: has no archive of the %s set (ILSVRC2012_img_%s.tar)", c->raw_dir,

@@ -4,6 +4,7 @@
  * Caffe's form. A split is built inside OUT_DIR/.rnkit/ and renamed into place when every count and, if asked for, the
  * archive's MD5 is right: OUT_DIR/train that exists is whole. Killed at any moment, the same call goes on: classes (train)
  * and runs of 512 images (val, test) that had reached the disk are neither read nor written again.
+ * What was made of an archive whose MD5 turned out wrong is removed again.
  *
  *   .rnkit/lock             held while someone works here
  *   .rnkit/<split>.json     what it is extracted from, and "state": "extracting" or "whole"

@@ -20,7 +20,7 @@ enum { EDGE = 64 << 10 };
 
 int rn_state_read(const char *path, rn_split_state *out)
 {
-    const char *state, *archive, *source, *md5;
+    const char *state, *archive, *source, *md5, *modified = "";
     json_int_t images, bytes;
     char *text;
     size_t n;
@@ -29,12 +29,14 @@ int rn_state_read(const char *path, rn_split_state *out)
         return rn_fail(RN_E_NOENT, "%s: not there", path);
     RN_TRY(rn_read_file(path, 1 << 20, &text, &n));
     json_t *j = json_loadb(text, n, 0, NULL);
-    int bad = json_unpack(j, "{s:s, s:s, s:s, s:s, s:i, s:I, s:I}", "state", &state, "archive", &archive, "source",
-                          &source, "md5", &md5, "classes", &out->classes, "images", &images, "bytes", &bytes);
+    int bad = json_unpack(j, "{s:s, s:s, s:s, s?s, s:s, s:i, s:I, s:I}", "state", &state, "archive", &archive,
+                          "source", &source, "modified", &modified, "md5", &md5, "classes", &out->classes, "images",
+                          &images, "bytes", &bytes);
     if (!bad) {
         out->whole = strcmp(state, "whole") == 0;
         snprintf(out->archive, sizeof out->archive, "%s", archive);
         snprintf(out->source, sizeof out->source, "%s", source);
+        snprintf(out->modified, sizeof out->modified, "%s", modified);
         snprintf(out->md5, sizeof out->md5, "%s", md5);
         out->images = (uint64_t)images;
         out->bytes = (uint64_t)bytes;
@@ -46,9 +48,10 @@ int rn_state_read(const char *path, rn_split_state *out)
 
 int rn_state_write(const char *path, const rn_split_state *s)
 {
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:s}", "state", s->whole ? "whole" : "extracting",
-                          "archive", s->archive, "source", s->source, "md5", s->md5, "classes", s->classes, "images",
-                          (json_int_t)s->images, "bytes", (json_int_t)s->bytes, "tool", "ilsvrc-extract " RN_VERSION);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:s}", "state",
+                          s->whole ? "whole" : "extracting", "archive", s->archive, "source", s->source, "modified",
+                          s->modified, "md5", s->md5, "classes", s->classes, "images", (json_int_t)s->images, "bytes",
+                          (json_int_t)s->bytes, "tool", "ilsvrc-extract " RN_VERSION);
     char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     int rc = RN_E_NOMEM;
     if (text)
@@ -58,6 +61,15 @@ int rn_state_write(const char *path, const rn_split_state *s)
     free(text);
     json_decref(j);
     return rc;
+}
+
+int rn_archive_modified(const char *archive, char out[32])
+{
+    struct stat st;
+    if (stat(archive, &st) < 0)
+        return rn_fail_errno(errno, "%s: looking at it", archive);
+    snprintf(out, 32, "%lld.%09ld", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    return RN_OK;
 }
 
 static int add_edge(rn_digest *d, int fd, off_t at, const char *path)

@@ -89,17 +89,30 @@ check "nothing of it is left" same half
 mkdir -p mixed/.rnkit && cp half/.rnkit/train.json mixed/.rnkit/ && sed -i 's/"whole"/"extracting"/' mixed/.rnkit/train.json
 exits "refuses to go on with another archive" 1 "$extract" raw mixed
 says "and says why" "was begun with another archive"
+cp -r raw changed && mkdir -p changedout/.rnkit/train/tree && "$extract" raw other >/dev/null
+sed 's/"whole"/"extracting"/' other/.rnkit/train.json >changedout/.rnkit/train.json && touch changed/$TRAIN
+exits "refuses to go on with an archive that was changed meanwhile" 1 "$extract" changed changedout
+says "and says why" "this one was changed since"
+exits "finished is finished, but not with other archives" 1 "$extract" many out
+says "and says so" "was extracted from another archive or devkit than many/"
 mkdir -p theirs/train/n00000000 && echo x >theirs/train/n00000000/x
 exits "refuses a train folder that it did not make" 1 "$extract" raw theirs
 says "and says what to do" "give another OUT_DIR"
 
 # ---- verification ---------------------------------------------------------------------------------------------------
 mkdir wrong && cp raw/* wrong/
-printf '\377' | dd of=wrong/$TRAIN bs=1 seek=20000 conv=notrunc status=none
+# inside an image in the middle, where neither the tar's structure nor the archive's fingerprint shows it
+at=$(grep -abo JFIF raw/$TRAIN | sed -n '120s/:.*//p')
+printf '\377' | dd of=wrong/$TRAIN bs=1 seek=$((at + 200)) conv=notrunc status=none
 exits "--verify: a flipped byte fails" 1 "$extract" wrong wrongout --verify
 says "names the file" "wrong/$TRAIN: MD5 is"
 says "says what to do" "download it again"
 check "nothing is put in place" test ! -e wrongout/train
+check "nor kept to go on with" test ! -e wrongout/.rnkit/train -a ! -e wrongout/.rnkit/train.json
+touch -r wrong/$TRAIN stamp && mv wrong/$TRAIN spoilt.tar && cp raw/$TRAIN wrong/ && touch -r stamp wrong/$TRAIN
+exits "--verify: the right archive, fetched again" 0 "$extract" wrong wrongout --verify
+check "none of the wrong one's images is left" diff -r want/train wrongout/train
+mv spoilt.tar wrong/$TRAIN
 exits "without --verify it passes" 0 "$extract" wrong wrongout2
 exits "but --verify later finds it" 1 "$extract" wrong wrongout2 --verify
 rm wrong/MD5SUMS
