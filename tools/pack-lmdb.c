@@ -170,7 +170,9 @@ int main(int argc, char **argv)
          0},
         {RN_OPT_TEXT, "root", "DIR", &s.root, "The folder in which the list's paths begin.", NULL, 0, 0},
         {RN_OPT_FLAG, "verify", NULL, &s.verify,
-         "With --split: compute the archives' MD5 first (one more pass) and compare with MD5SUMS.", NULL, 0, 0},
+         "With --split: compute the archives' MD5 first (one more pass); a wrong one fails. Expected is what MD5SUMS "
+         "says, else what is published.",
+         NULL, 0, 0},
         {RN_OPT_GROUP, "What is stored", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_TEXT, "resize", "SIZE", &s.resize, "none, short:N (short side N), exact:WxH (warped, as in Caffe).",
          NULL, 0, 0},

@@ -43,7 +43,7 @@ typedef struct rn_inputs {
 int rn_inputs_open_tree(const char *dir, rn_inputs **out);
 int rn_inputs_open_list(const char *file, const char *root, rn_inputs **out);
 /* split: "train" or "val". verify: MD5 of the archives is computed (one more pass over them) and must be what MD5SUMS
- * says; otherwise what MD5SUMS says is noted as declared. */
+ * or the published list says (RN_E_USAGE if neither knows); otherwise what MD5SUMS says is noted as declared. */
 int rn_inputs_open_raw(const char *dir, const char *split, bool verify, rn_inputs **out);
 void rn_inputs_close(rn_inputs *s); /* accepts NULL */
 

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "base/rn_error.h"
@@ -13,6 +12,7 @@
 #include "data/rn_devkit.h"
 #include "data/rn_filestream.h"
 #include "data/rn_inputs.h"
+#include "data/rn_manifest.h"
 #include "data/rn_tarscan.h"
 
 typedef struct scan {
@@ -23,30 +23,6 @@ typedef struct scan {
 } scan;
 
 /* ---- digests ------------------------------------------------------------------------------------------------ */
-
-/* Finds `name` in an md5sum list; "" when it is not there. */
-static int declared_md5(const char *md5sums, const char *name, char md5[33])
-{
-    char *text = NULL, *save = NULL;
-    size_t n = 0;
-    md5[0] = '\0';
-    if (!md5sums[0])
-        return RN_OK;
-    RN_TRY(rn_read_file(md5sums, 16u << 20, &text, &n));
-    for (char *line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save)) {
-        size_t hex = strspn(line, "0123456789abcdefABCDEF");
-        const char *file = line + hex + strspn(line + hex, " \t*");
-        if (strncmp(file, "./", 2) == 0)
-            file += 2;
-        if (hex != 32 || strcmp(file, name) != 0)
-            continue;
-        memcpy(md5, line, 32);
-        md5[32] = '\0';
-        break;
-    }
-    free(text);
-    return RN_OK;
-}
 
 static int compute_md5(const char *path, uint64_t bytes, char md5[RN_DIGEST_HEX_MAX])
 {
@@ -66,23 +42,23 @@ out:
     return rc;
 }
 
-static int note_source(rn_inputs *s, const rn_raw_set *raw, const char *path, bool verify)
+/* An archive's MD5 as the seal will name it: computed and right, or, without `verify`, only what MD5SUMS declares. */
+static int note_source(rn_inputs *s, const rn_sums *sums, const char *path, bool verify)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char declared[33], computed[RN_DIGEST_HEX_MAX];
+    const char *from, *want = rn_expected_md5(sums, path, &from);
+    char md5[RN_DIGEST_HEX_MAX];
     int64_t bytes = rn_file_size(path);
     if (bytes < 0)
         return rn_fail(RN_E_IO, "%s: its size cannot be told", path);
-    RN_TRY(declared_md5(raw->md5sums, name, declared));
-    for (char *c = declared; *c; c++)
-        *c |= 0x20; /* lower case; digits stay */
-    if (!verify)
-        return rn_inputs_add_source(s, path, (uint64_t)bytes, declared, declared[0] ? "declared" : "none");
-    RN_TRY(compute_md5(path, (uint64_t)bytes, computed));
-    if (declared[0] && strcmp(declared, computed) != 0)
-        return rn_fail(RN_E_MISMATCH, "%s: MD5 is %s, MD5SUMS says %s; fetch the archive again", path, computed,
-                       declared);
-    return rn_inputs_add_source(s, path, (uint64_t)bytes, computed, "computed");
+    if (!verify) {
+        bool declared = want && from == sums->path;
+        return rn_inputs_add_source(s, path, (uint64_t)bytes, declared ? want : "", declared ? "declared" : "none");
+    }
+    if (!want)
+        return rn_fail(RN_E_USAGE, "%s: no MD5 is known for it; put an MD5SUMS beside it or leave out --verify", path);
+    RN_TRY(compute_md5(path, (uint64_t)bytes, md5));
+    RN_TRY(rn_check_md5(path, md5, want, from));
+    return rn_inputs_add_source(s, path, (uint64_t)bytes, md5, "computed");
 }
 
 /* ---- train -------------------------------------------------------------------------------------------------- */
@@ -185,8 +161,16 @@ static int open_archive(const rn_raw_set *raw, const char *dir, bool train, bool
     s->fd = open(path, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0)
         return rn_fail_errno(errno, "%s", path);
-    RN_TRY(note_source(s, raw, path, verify));
-    return raw->devkit[0] ? note_source(s, raw, raw->devkit, verify) : RN_OK;
+    rn_sums sums = {0};
+    int rc;
+    if (raw->md5sums[0])
+        RN_GO(rn_sums_read(raw->md5sums, &sums));
+    RN_GO(note_source(s, &sums, path, verify));
+    if (raw->devkit[0])
+        rc = note_source(s, &sums, raw->devkit, verify);
+out:
+    rn_sums_free(&sums);
+    return rc;
 }
 
 int rn_inputs_open_raw(const char *dir, const char *split, bool verify, rn_inputs **out)

@@ -168,7 +168,11 @@ says "do not match" "devkit"
 check "bad archives leave nothing behind" [ ! -e x.lmdb ]
 mkdir wrong && cp raw/* wrong && sed 's/^....../000000/' raw/MD5SUMS >wrong/MD5SUMS
 exits "--verify finds a wrong MD5" 1 pack-lmdb wrong --split val x.lmdb --verify
-says "and says which" "MD5SUMS says 000000"
+says "and says which" "wrong/MD5SUMS expects 000000"
+rm wrong/MD5SUMS
+exits "--verify without MD5SUMS takes the published digests" 1 pack-lmdb wrong --split val x.lmdb --verify
+says "which made archives do not have" "the published list expects"
+check "and packs nothing" [ ! -e x.lmdb ]
 exits "--verify with the right one" 0 pack-lmdb raw --split val verified.lmdb --verify
 check "the seal says computed" grep -q '"md5_from": "computed"' verified.lmdb/seal.json
 check "the seal says declared" grep -q '"md5_from": "declared"' j1.lmdb/seal.json
