@@ -38,12 +38,16 @@ static json_t *texts(const rn_findings *f)
     return a;
 }
 
-static void print_json(json_t *j)
+/* NULL, or a hole in it, is what a path that is no UTF-8 gives. */
+static int print_json(json_t *j)
 {
-    char *text = json_dumps(j, JSON_INDENT(1));
-    puts(text ? text : "[]");
-    free(text);
+    char *text = j ? json_dumps(j, JSON_INDENT(1)) : NULL;
     json_decref(j);
+    if (!text)
+        return rn_fail(RN_E_FORMAT, "a path that is not UTF-8 cannot stand in JSON; rename it or leave out --json");
+    puts(text);
+    free(text);
+    return RN_OK;
 }
 
 /* Bad findings to stderr; notes too, but only the first unless --verbose. */
@@ -153,9 +157,9 @@ static void archive_text(const rn_verify_archive *v)
     printf("\n");
 }
 
-static int report_archives(archives *s, const settings *set, bool json)
+static int report_archives(archives *s, const settings *set, bool json, int *status)
 {
-    int bad = 0, checked = 0;
+    int bad = 0, checked = 0, rc = RN_OK;
     json_t *all = json_array();
     for (int i = 0; i < s->n; i++) {
         rn_verify_archive *v = &s->row[i];
@@ -163,42 +167,56 @@ static int report_archives(archives *s, const settings *set, bool json)
         rn_findings_sort(&v->notes);
         bad += v->bad.total > 0;
         checked += v->expected || set->structure;
-        if (json)
-            json_array_append_new(all, archive_json(v));
-        else
+        if (!json) {
             archive_text(v);
+        } else if (json_array_append_new(all, archive_json(v)) < 0) {
+            json_decref(all);
+            all = NULL;
+        }
     }
     if (json)
-        print_json(json_incref(all));
-    json_decref(all);
-    fflush(stdout);
+        rc = print_json(all);
+    else
+        json_decref(all);
+    fflush(stdout); /* main looks whether it arrived */
     for (int i = 0; i < s->n; i++) {
         say(&s->row[i].bad, &s->row[i].notes);
         if (s->row[i].verdict == RN_UNKNOWN)
             rn_warn("%s: no MD5 is known for it; give one with --md5sums FILE", s->row[i].path);
     }
-    if (bad > 0)
-        return RN_EXIT_FAILED;
-    return checked > 0 ? RN_EXIT_DONE : RN_EXIT_NOTHING;
+    *status = bad > 0 ? RN_EXIT_FAILED : checked > 0 ? RN_EXIT_DONE : RN_EXIT_NOTHING;
+    return rc;
+}
+
+/* A devkit that cannot be read is a finding about it; what was found in hours of reading the others is told all the same. */
+static int compare_with_devkit(archives *s)
+{
+    rn_devkit *kit = NULL;
+    int rc = rn_devkit_open(s->raw.devkit, &kit);
+    for (int i = 0; rc < 0 && i < s->n; i++)
+        if (strcmp(s->path[i], s->raw.devkit) == 0) {
+            if (s->row[i].bad.total == 0) /* else it is said already */
+                rn_findings_add(&s->row[i].bad, "%s", rn_error_text());
+            return RN_OK;
+        }
+    RN_TRY(rc);
+    rn_verify_against_devkit(s->row, s->n, kit, s->raw.devkit);
+    rn_devkit_close(kit);
+    return RN_OK;
 }
 
 static int verify_archives(const settings *set, const rn_opt_result *args, int *status)
 {
     int rc;
-    rn_devkit *kit = NULL;
     archives *s = calloc(1, sizeof *s);
     if (!s)
         return rn_fail(RN_E_NOMEM, "out of memory");
     RN_GO(gather(s, set, args));
     RN_GO(rn_verify_archives(s->row, s->n, rn_jobs(args->common.jobs)));
-    if (set->structure && s->raw.devkit[0]) {
-        RN_GO(rn_devkit_open(s->raw.devkit, &kit));
-        rn_verify_against_devkit(s->row, s->n, kit, s->raw.devkit);
-    }
-    *status = report_archives(s, set, args->common.json);
-    rc = RN_OK;
+    if (set->structure && s->raw.devkit[0])
+        RN_GO(compare_with_devkit(s));
+    rc = report_archives(s, set, args->common.json, status);
 out:
-    rn_devkit_close(kit);
     for (int i = 0; i < s->n; i++) {
         rn_verify_archive_free(&s->row[i]);
         free(s->path[i]);
@@ -210,11 +228,12 @@ out:
 
 /* ---- trees and packed sets --------------------------------------------------------------------------------- */
 
-static void set_json(const char *what, const char *path, bool decode, const rn_verify_set *s)
+static int set_json(const char *what, const char *path, bool decode, const rn_verify_set *s)
 {
     json_t *classes = json_object();
+    bool utf8 = true;
     for (int i = 0; i < s->classes; i++)
-        json_object_set_new(classes, s->class[i].name, json_integer((json_int_t)s->class[i].images));
+        utf8 &= json_object_set_new(classes, s->class[i].name, json_integer((json_int_t)s->class[i].images)) == 0;
     json_t *j = json_pack("{s:s, s:b, s:I, s:I, s:o, s:o, s:o}", what, path, "ok", s->bad.total == 0, "images",
                           (json_int_t)s->images, "bytes", (json_int_t)s->bytes, "classes", classes, "problems",
                           texts(&s->bad), "notes", texts(&s->notes));
@@ -225,7 +244,11 @@ static void set_json(const char *what, const char *path, bool decode, const rn_v
                                       "warnings", (json_int_t)s->warned));
     if (s->digest[0])
         json_object_set_new(j, "seal", json_string(s->digest));
-    print_json(j);
+    if (!utf8) {
+        json_decref(j);
+        j = NULL;
+    }
+    return print_json(j);
 }
 
 static void set_text(const char *path, bool decode, const rn_verify_set *s)
@@ -255,7 +278,7 @@ static int verify_set(const settings *set, const rn_opt_result *args, int *statu
         set->tree ? rn_verify_tree(set->tree, set->decode, jobs, &s) : rn_verify_lmdb(set->lmdb, set->decode, jobs, &s);
     if (rc == RN_OK) {
         if (args->common.json)
-            set_json(set->tree ? "tree" : "lmdb", set->tree ? set->tree : set->lmdb, set->decode, &s);
+            rc = set_json(set->tree ? "tree" : "lmdb", set->tree ? set->tree : set->lmdb, set->decode, &s);
         else
             set_text(set->tree ? set->tree : set->lmdb, set->decode, &s);
         fflush(stdout);

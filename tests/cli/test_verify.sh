@@ -70,6 +70,15 @@ exits "--structure" 0 "$verify" raw --structure
 has "counts classes and images" "(4 classes, 48 images, 12..12 a class)"
 has "and val's" "(20 images)"
 check "without a word on stderr" test ! -s err.txt
+fresh; head -c 300 raw/$KIT >bad/$KIT && (cd bad && md5sum ILS* >MD5SUMS)
+exits "a devkit cut short" 1 "$verify" bad --structure
+says "is named" "$KIT"
+check "and the others are told all the same" test "$(grep -c '^ok ' out.txt)" = 2
+odd=$(printf 'odd\377')
+mkdir "$odd" && cp raw/* "$odd"
+exits "a path that is no UTF-8" 0 "$verify" "$odd"
+exits "is no JSON, and not left out of it" 1 "$verify" "$odd" --json
+says "which it says" "not UTF-8"
 structure() { # NAME TEXT: bad/ without MD5SUMS' help
     (cd bad && md5sum ILS* >MD5SUMS)
     exits "$1" 1 "$verify" bad --structure
@@ -97,6 +106,9 @@ exits "and decoded" 0 "$verify" --tree tree --decode
 has "in full" "68 decoded: 0 gray, 0 CMYK, 0 PNG, 0 with warnings"
 exits "a split alone" 0 "$verify" --tree tree/train --decode --json
 has "as JSON" '"n90000001": 12'
+cp -r tree/train oddtree && mv oddtree/n90000001 "oddtree/$odd"
+exits "a class whose name is no UTF-8 is not left out of JSON" 1 "$verify" --tree oddtree --json
+says "but told" "not UTF-8"
 spoilt() { # NAME TEXT [OPTION]: tree2 is found bad
     exits "$1" 1 "$verify" --tree tree2 ${3:+"$3"}
     says "$1: says so" "$2"
