@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/rn_mk.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
@@ -136,8 +138,12 @@ static int encode_chunk(maker *m, int split, const uint32_t *item, uint32_t n)
 
 static int finish(maker *m, rn_tarwrite *w, const char *name)
 {
-    char md5[RN_DIGEST_HEX_MAX];
+    char md5[RN_DIGEST_HEX_MAX], sums[2048];
     uint64_t bytes;
+    /* Archives are replaced one by one: killed in between, the old heading must not vouch for the mixture. */
+    RN_TRY(rn_path_join(sums, sizeof sums, m->dir, "MD5SUMS"));
+    if (unlink(sums) < 0 && errno != ENOENT)
+        return rn_fail_errno(errno, "%s: removing it", sums);
     RN_TRY(rn_tarwrite_finish(w, md5, &bytes));
     m->bytes += bytes;
     return rn_buf_printf(&m->sums, "%s  %s\n", md5, name);

@@ -38,6 +38,14 @@ check "nothing is made" grep -q "already made" out.txt
 check "or touched" diff before <(stat -c '%y %i' again/*)
 exits "other options in the same folder" 0 "$mk" --synthetic 12 --train-per-class 29 --val 48 --size 40x32 --seed 9 again
 check "are made" bash -c '! grep -q already out.txt && ! cmp -s again/'$TRAIN' raw/'$TRAIN
+exits "a full disk" 1 bash -c "ulimit -f 1; exec '$mk' --synthetic 12 --train-per-class 30 --val 48 --size 40x32 --seed 9 again"
+check "leaves the set that was there" bash -c 'cd again && md5sum --quiet -c MD5SUMS'
+mkdir again/$VAL.tmp
+exits "a run that fails half-way" 1 "$mk" --synthetic 12 --train-per-class 30 --val 48 --size 40x32 --seed 9 again
+check "leaves no list that vouches for what is there" test ! -e again/MD5SUMS
+rmdir again/$VAL.tmp
+exits "the options before" 0 "$mk" --synthetic 12 --train-per-class 29 --val 48 --size 40x32 --seed 9 again
+check "are made anew" bash -c '! grep -q already out.txt'
 exits "--force" 0 "$mk" --synthetic 12 --train-per-class 29 --val 48 --size 40x32 --seed 9 again --force
 check "makes them again" bash -c '! grep -q already out.txt'
 exits "a result into a full disk fails" 1 sh -c '"$@" >/dev/full' - "$mk" --synthetic 12 --train-per-class 29 --val 48 --size 40x32 --seed 9 again
