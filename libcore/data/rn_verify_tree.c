@@ -168,15 +168,20 @@ static int look_at_split(walker *w, const char *dir, const char *label, bool fla
     return rc;
 }
 
-/* What ilsvrc-extract noted when the split was whole. */
-static void compare_state(walker *w, enum rn_split split, uint64_t images)
+/* What ilsvrc-extract noted of the split; `there`: its folder is in place. Trees made by others have no note. */
+static void compare_state(walker *w, enum rn_split split, bool there, uint64_t images)
 {
     char path[2048], name[32];
     rn_split_state st;
     snprintf(name, sizeof name, ".rnkit/%s.json", rn_split_names[split]);
-    if (rn_path_join(path, sizeof path, w->root, name) < 0 || rn_state_read(path, &st) < 0)
+    int rc = rn_path_join(path, sizeof path, w->root, name);
+    if (rc == RN_OK)
+        rc = rn_state_read(path, &st);
+    if (rc == RN_E_NOENT || (rc == RN_OK && st.whole && !there)) /* a split moved elsewhere is no damage */
         return;
-    if (!st.whole)
+    if (rc < 0)
+        rn_findings_add(&w->set->bad, "%s", rn_error_text());
+    else if (!st.whole)
         rn_findings_add(&w->set->bad, "%s/%s: its extraction is unfinished; run ilsvrc-extract again", w->root,
                         rn_split_names[split]);
     else if (st.images != images)
@@ -191,13 +196,16 @@ static int look_at_all(walker *w)
     uint64_t images = 0;
     for (int s = 0; s < RN_NSPLITS; s++) {
         RN_TRY(rn_path_join(path, sizeof path, w->root, rn_split_names[s]));
-        if (!rn_is_dir(path))
-            continue;
-        any = true;
+        bool there = rn_is_dir(path);
         images = 0;
+        if (!there) {
+            compare_state(w, (enum rn_split)s, there, images);
+            continue;
+        }
+        any = true;
         snprintf(label, sizeof label, "%s/", rn_split_names[s]);
         RN_TRY(look_at_split(w, path, label, s == RN_SPLIT_TEST, &images));
-        compare_state(w, (enum rn_split)s, images);
+        compare_state(w, (enum rn_split)s, there, images);
     }
     return any ? RN_OK : look_at_split(w, w->root, "", false, &images);
 }

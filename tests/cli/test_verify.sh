@@ -123,6 +123,9 @@ again; rm tree2/val/n90000001/*; spoilt "a class emptied" "class val/n90000001 h
 again; mkdir tree2/train/n90000001/sub; spoilt "a folder among the images" "not a file"
 again; ln -s /etc/passwd tree2/train/n90000001/n90000001_999.JPEG; spoilt "a link among the images" "not a file"
 again; sed -i 's/"whole"/"extracting"/' tree2/.rnkit/train.json; spoilt "an unfinished extraction" "unfinished"
+mv tree2/train tree2/.rnkit/; spoilt "an unfinished split beside a finished one" "tree2/train: its extraction is unfinished"
+again; echo "{" >tree2/.rnkit/val.json; spoilt "a damaged note" "tree2/.rnkit/val.json: damaged"
+again; rm -r tree2/train; exits "a split removed on purpose is no damage" 0 "$verify" --tree tree2
 exits "a folder without images" 3 "$verify" --tree empty
 exits "no such tree" 1 "$verify" --tree nowhere
 # a PNG by the name of a JPEG, made here: 1x1 pixel
