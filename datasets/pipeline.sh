@@ -149,5 +149,5 @@ mkdir -p "$OUT"
 OUT=$(realpath "$OUT")
 case $1 in
 demo) demo ;;
-reproduce) reproduce "$2" "$(realpath "$3")" ;;
+reproduce) reproduce "$2" "$(realpath -m "$3")" ;;
 esac

@@ -31,8 +31,8 @@ int rn_convert_parse_size(const char *text, rn_convert_opts *o);
 int rn_convert_parse_encode(const char *text, rn_convert_opts *o);
 /* RN_E_USAGE for combinations that make no sense (keep with a size). */
 int rn_convert_check(const rn_convert_opts *o);
-/* The options as one line, "resize=short:256 filter=bilinear encode=jpeg:95 check=decode": what the seal holds. What does not
- * matter (the filter without a resize) is left out, so that equal sets say the same. */
+/* The options as one line, "resize=short:256 filter=bilinear encode=jpeg:95": what the seal holds. What does not
+ * matter (the filter without a resize, the check where every image is decoded) is left out, so that equal sets say the same. */
 int rn_convert_text(const rn_convert_opts *o, rn_buf *out);
 
 /*

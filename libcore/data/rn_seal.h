@@ -39,7 +39,7 @@ typedef struct rn_seal_source {
 typedef struct rn_seal {
     char *tool;    /* "pack-lmdb 0.1.0" */
     char *kind;    /* "raw-train", "raw-val", "tree", "list" */
-    char *options; /* "resize=none filter=bilinear encode=keep shuffle=7 on-bad=fail check=markers" */
+    char *options; /* "resize=none encode=keep check=markers shuffle=7" (rn_pack_options_text) */
     int nclasses;
     rn_seal_class *classes;
     int nsources;

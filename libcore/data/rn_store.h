@@ -26,7 +26,7 @@ typedef struct rn_store_txn rn_store_txn; /* one reader; one thread at a time */
 
 struct rn_seal; /* data/rn_seal.h */
 
-enum rn_store_flags { RN_STORE_UNSEALED_OK = 1 /* open a set without seal (ilsvrc-verify) */ };
+enum rn_store_flags { RN_STORE_UNSEALED_OK = 1 /* open a set without seal; none of the tools does */ };
 
 /*
  * Opens read-only and builds the index of keys (in key order; one pass over the B-tree's leaves, the images are not

@@ -92,8 +92,8 @@ static int on_member(const char *what, struct archive_entry *e, uint64_t offset,
         name += 2;
     if (!name || !rn_archive_name_ok(name))
         return rn_fail(RN_E_FORMAT, "%s: refused a member with the name '%s'", what, name ? name : "(unreadable)");
-    if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e))
-        return rn_fail(RN_E_FORMAT, "%s: %s is not a regular file", what, name);
+    if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e) || archive_entry_sparse_count(e) > 0)
+        return rn_fail(RN_E_FORMAT, "%s: %s is a link, a device or a sparse file, not a plain one", what, name);
     uint64_t size = (uint64_t)archive_entry_size(e);
     if (offset > end || size > end - offset)
         return rn_fail(RN_E_FORMAT, "%s: cut short inside %s; fetch it again", what, name);
