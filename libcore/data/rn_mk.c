@@ -301,6 +301,9 @@ static int heading(maker *m)
     /* Classes given by a file change the devkit: their text counts. */
     for (int c = 0; c < m->s->nclasses && rc == RN_OK; c++)
         rc = rn_buf_printf(&b, "%s %s\n", m->s->wnid[c], m->s->words[c]);
+    /* So do the labels: they tell MNIST from Fashion-MNIST, which are alike in all sizes. */
+    for (int split = 0; split < 2 && rc == RN_OK; split++)
+        rc = rn_buf_append(&b, m->s->label[split], m->s->n[split] * sizeof *m->s->label[split]);
     if (rc == RN_OK)
         rc = rn_digest_buffer(RN_MD5, b.data, b.n, hex);
     rn_buf_free(&b);

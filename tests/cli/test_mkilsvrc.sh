@@ -93,6 +93,11 @@ check "words come from --classes" cmp classes.txt idxtree/synset_words.txt
 check "10 train images a class" test "$(find idxtree/train/n02102040 -type f | wc -l)" = 10
 check "a class's images are one picture, classes differ" test \
     "$(find idxtree/val idxtree/train -type f -exec md5sum {} + | sed 's,/val/,/,; s,/train/,/,' | awk '{split($2, p, "/"); print $1, p[2]}' | sort -u | wc -l)" = 3
+cp -r idx idx2 && { printf '\0\0\10\1'; be32 9; for i in $(seq 0 8); do byte $(((i + 1) % 3)); done; } >idx2/t10k-labels-idx1-ubyte
+exits "the same source again" 0 "$mk" --idx idx --classes classes.txt fromidx
+check "is made already" grep -q "already made" out.txt
+exits "another source of the same sizes" 0 "$mk" --idx idx2 --classes classes.txt fromidx
+check "is not" bash -c '! grep -q already out.txt'
 truncate -s -1 idx/t10k-labels-idx1-ubyte
 exits "an idx file cut short" 1 "$mk" --idx idx x
 says "is named" "idx/t10k-labels-idx1-ubyte: 8 bytes after the header, 9 expected"
