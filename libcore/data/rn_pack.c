@@ -2,11 +2,13 @@
 /* The pack itself: order, a window of images in work, one writer, the seal. */
 #include "data/rn_pack.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/rn_error.h"
@@ -314,6 +316,17 @@ int rn_pack_from_seal(const rn_seal *s, const char *dir, rn_pack_result *out)
     return RN_OK;
 }
 
+/* Where both know a source's MD5 it must be the same; the list has only names, labels and sizes. */
+static bool same_sources(const rn_inputs *in, const rn_seal *s)
+{
+    bool same = in->nsources == s->nsources;
+    for (int i = 0; same && i < s->nsources; i++) {
+        const char *a = in->sources[i].md5, *b = s->sources[i].md5;
+        same = !a[0] || !b[0] || strcmp(a, b) == 0;
+    }
+    return same;
+}
+
 /* 1: `dir` is sealed and is what would be made now. 0: no seal. */
 static int is_sealed(const rn_inputs *in, const rn_pack_opts *opts, const char *dir, rn_pack_result *out)
 {
@@ -325,7 +338,7 @@ static int is_sealed(const rn_inputs *in, const rn_pack_opts *opts, const char *
     RN_TRY(rc);
     RN_GO(rn_pack_options_text(opts, &options));
     bool same = strcmp(s->options, (char *)options.data) == 0 && strcmp(s->kind, in->kind) == 0 &&
-                strcmp(s->list_sha256, in->list_sha256) == 0;
+                strcmp(s->list_sha256, in->list_sha256) == 0 && same_sources(in, s);
     if (!same) {
         rc = rn_fail(RN_E_USAGE,
                      "%s: holds a finished set of other options or another source (%s, %s); now asked for: %s, %s. "
@@ -347,9 +360,16 @@ out:
 static int begin(pack *p, const char *dir)
 {
     rn_buf what = {0};
+    struct stat st;
     int rc;
     RN_GO(rn_buf_printf(&what, "%s %s list=%s ", RN_SEAL_FORMAT, p->inputs->kind, p->inputs->list_sha256));
     RN_GO(rn_pack_options_text(p->opts, &what));
+    /* An archive fetched again after damage has the same names and sizes: what came from the other must not be gone on with. */
+    if (p->inputs->fd >= 0) {
+        if (fstat(p->inputs->fd, &st) < 0)
+            RN_GO(rn_fail_errno(errno, "%s: looking at it", p->inputs->root));
+        RN_GO(rn_buf_printf(&what, " modified=%lld.%09ld", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec));
+    }
     RN_GO(rn_packdb_open(dir, (char *)what.data, &p->db));
     if (rn_packdb_at(p->db)->at > p->inputs->n)
         rc = rn_fail(RN_E_MISMATCH, "%s: %s is ahead of its source; delete the folder", dir, RN_PACK_STATE);

@@ -111,6 +111,15 @@ exits "goes on after the disk was full" 0 pack-lmdb raw --split train --shuffle 
 says "from the last batch" "going on after"
 check "and ends in the same files" same_set j1.lmdb full.lmdb
 
+cp -r raw changed
+exits "a pack that stops, of an archive" 1 bash -c 'ulimit -f 6000; exec pack-lmdb changed --split train changed.lmdb'
+touch changed/ILSVRC2012_img_train.tar
+exits "does not go on with another in its place" 2 pack-lmdb changed --split train changed.lmdb
+says "and says why" "the archive was changed since"
+sed -i 's/^....../000000/' changed/MD5SUMS && touch changed/ILSVRC2012_img_train.tar
+exits "a finished set is not that of an archive of another MD5" 2 pack-lmdb changed --split train --shuffle 3 j2.lmdb
+says "which it says" "another source"
+
 mkdir inside && cp -r tree/train/* inside
 exits "packs into the tree it reads" 0 pack-lmdb inside inside/set.lmdb --shuffle 3
 exits "and finds it packed" 0 pack-lmdb inside inside/set.lmdb --shuffle 3
