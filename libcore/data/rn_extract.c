@@ -167,7 +167,8 @@ static int begin(rn_job *j)
     RN_TRY(rn_archive_modified(j->archive, modified));
     if (begun && (strcmp(source, j->state.source) != 0 || is_changed(j, modified)))
         return rn_fail(RN_E_MISMATCH,
-                       "%s: was begun with another archive or devkit, or this one was changed since; remove it and %s to begin again, or give "
+                       "%s: was begun with another archive or devkit, or this one was changed since; remove it and %s "
+                       "to begin again, or give "
                        "another OUT_DIR",
                        j->work, j->state_path);
     if (!begun) {

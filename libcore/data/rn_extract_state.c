@@ -29,9 +29,9 @@ int rn_state_read(const char *path, rn_split_state *out)
         return rn_fail(RN_E_NOENT, "%s: not there", path);
     RN_TRY(rn_read_file(path, 1 << 20, &text, &n));
     json_t *j = json_loadb(text, n, 0, NULL);
-    int bad = json_unpack(j, "{s:s, s:s, s:s, s?s, s:s, s:i, s:I, s:I}", "state", &state, "archive", &archive,
-                          "source", &source, "modified", &modified, "md5", &md5, "classes", &out->classes, "images",
-                          &images, "bytes", &bytes);
+    int bad = json_unpack(j, "{s:s, s:s, s:s, s?s, s:s, s:i, s:I, s:I}", "state", &state, "archive", &archive, "source",
+                          &source, "modified", &modified, "md5", &md5, "classes", &out->classes, "images", &images,
+                          "bytes", &bytes);
     if (!bad) {
         out->whole = strcmp(state, "whole") == 0;
         snprintf(out->archive, sizeof out->archive, "%s", archive);
@@ -48,10 +48,10 @@ int rn_state_read(const char *path, rn_split_state *out)
 
 int rn_state_write(const char *path, const rn_split_state *s)
 {
-    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:s}", "state",
-                          s->whole ? "whole" : "extracting", "archive", s->archive, "source", s->source, "modified",
-                          s->modified, "md5", s->md5, "classes", s->classes, "images", (json_int_t)s->images, "bytes",
-                          (json_int_t)s->bytes, "tool", "ilsvrc-extract " RN_VERSION);
+    json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:s}", "state", s->whole ? "whole" : "extracting",
+                          "archive", s->archive, "source", s->source, "modified", s->modified, "md5", s->md5, "classes",
+                          s->classes, "images", (json_int_t)s->images, "bytes", (json_int_t)s->bytes, "tool",
+                          "ilsvrc-extract " RN_VERSION);
     char *text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
     int rc = RN_E_NOMEM;
     if (text)

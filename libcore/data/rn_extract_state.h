@@ -9,9 +9,9 @@
 typedef struct rn_split_state {
     bool whole;
     char archive[256];
-    char source[65]; /* fingerprint of the archive and the devkit it was begun with */
+    char source[65];   /* fingerprint of the archive and the devkit it was begun with */
     char modified[32]; /* when that archive was last changed; "" if not noted */
-    char md5[65];    /* of the whole archive, "" if not computed */
+    char md5[65];      /* of the whole archive, "" if not computed */
     int classes;
     uint64_t images, bytes;
 } rn_split_state;

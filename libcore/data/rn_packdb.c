@@ -147,7 +147,8 @@ static int scan_journal(char *text, const char *what, uint64_t records, const ch
         *nl = '\0';
         if (first && strcmp(line, what) != 0)
             return rn_fail(RN_E_USAGE,
-                           "%s: begun with other options or another source, or the archive was changed since; give the same, or delete the folder\n"
+                           "%s: begun with other options or another source, or the archive was changed since; give the "
+                           "same, or delete the folder\n"
                            "  begun: %s\n  now:   %s",
                            dir, line, what);
         if (!first && parse_at(line, &at) && at.records == records) {
