@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rn_io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -178,6 +179,28 @@ int rn_write_file_atomic(const char *path, const void *data, size_t n)
     int rc = write_aside(real, data, n);
     free(real);
     return rc;
+}
+
+static bool is_leftover(const char *file, const char *const *names)
+{
+    for (; *names; names++) {
+        size_t n = strlen(*names);
+        if (strncmp(file, *names, n) == 0 && strncmp(file + n, ".tmp.", 5) == 0 &&
+            file[n + 5 + strspn(file + n + 5, "0123456789")] == 0)
+            return true;
+    }
+    return false;
+}
+
+void rn_remove_leftovers(const char *dir, const char *const *names)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return;
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        if (is_leftover(e->d_name, names))
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
 }
 
 /* ---- folders and paths ---- */

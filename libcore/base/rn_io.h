@@ -18,6 +18,10 @@ int rn_write_file_atomic(const char *path, const void *data, size_t n);
 /* The same for texts: a file that holds a NUL byte is RN_E_FORMAT, since all after it would go unread. */
 int rn_read_text(const char *path, size_t max, char **text, size_t *n);
 
+/* Removes what writes of these names (NULL-terminated) left in `dir` when they were killed. For whoever holds the folder's
+ * lock: a write under way loses its temporary. What cannot be removed stays. */
+void rn_remove_leftovers(const char *dir, const char *const *names);
+
 /* Writes all n bytes, over short writes and EINTR; `name` is for the message. */
 int rn_write_all(int fd, const void *data, size_t n, const char *name);
 

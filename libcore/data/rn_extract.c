@@ -91,6 +91,8 @@ static int need_devkit(context *c)
 
 static int take_lock(context *c)
 {
+    static const char *const states[] = {"train.json", "val.json", "test.json", NULL};
+    static const char *const lists[] = {"train.txt", "val.txt", "synsets.txt", "synset_words.txt", NULL};
     char dir[1100], path[1200];
     RN_TRY(rn_path_join(dir, sizeof dir, c->out_dir, ".rnkit"));
     RN_TRY(rn_mkdir_p(dir));
@@ -100,6 +102,8 @@ static int take_lock(context *c)
         return rn_fail_errno(errno, "%s: creating it", path);
     if (flock(c->lock, LOCK_EX | LOCK_NB) < 0)
         return rn_fail(RN_E_IO, "%s: another ilsvrc-extract is at work in it", c->out_dir);
+    rn_remove_leftovers(dir, states);
+    rn_remove_leftovers(c->out_dir, lists);
     return RN_OK;
 }
 

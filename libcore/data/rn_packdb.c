@@ -70,30 +70,18 @@ static int fail_mdb(const rn_packdb *db, int err, const char *what)
 
 /* ---- the folder --------------------------------------------------------------------------------------------- */
 
-/* What an atomic write of ours leaves when it is killed. */
-static bool is_leftover(const char *name)
-{
-    static const char *const ours[] = {RN_PACK_STATE ".tmp.", RN_SEAL_FILE ".tmp.", "skipped.txt.tmp.",
-                                       "pack.log.json.tmp."};
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strncmp(name, ours[i], strlen(ours[i])) == 0)
-            return true;
-    return false;
-}
+/* What a pack writes at once, and may leave in pieces when it is killed. */
+static const char *const written[] = {RN_PACK_STATE, RN_SEAL_FILE, "skipped.txt", "pack.log.json", NULL};
 
-/* Removes our leftovers and tells whether anything else is there. */
-static int tidy_folder(const char *dir, bool *empty)
+static int is_empty(const char *dir, bool *empty)
 {
     DIR *d = opendir(dir);
     if (!d)
         return rn_fail_errno(errno, "%s", dir);
     *empty = true;
-    for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        if (is_leftover(e->d_name))
-            (void)unlinkat(dirfd(d), e->d_name, 0);
-        else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             *empty = false;
-    }
     closedir(d);
     return RN_OK;
 }
@@ -108,7 +96,8 @@ static int prepare_folder(const char *dir, const char *journal, const char *what
         bool empty = false;
         if (!S_ISDIR(st.st_mode))
             return rn_fail(RN_E_USAGE, "%s: exists and is not a folder; name another one", dir);
-        RN_TRY(tidy_folder(dir, &empty));
+        rn_remove_leftovers(dir, written);
+        RN_TRY(is_empty(dir, &empty));
         if (!empty)
             return rn_fail(RN_E_USAGE, "%s: the folder holds something else and will not be touched; name another one",
                            dir);
@@ -264,6 +253,7 @@ int rn_packdb_open(const char *dir, const char *what, rn_packdb **out)
     db->journal = -1;
     int rc;
     RN_GO(lock_journal(db, journal));
+    rn_remove_leftovers(dir, written);
     RN_GO(open_env(db, &records));
     RN_GO(read_journal(db, journal, what, records));
     *out = db;

@@ -28,6 +28,12 @@ check "nothing is left of the work" test ! -e out/.rnkit/train -a ! -e out/.rnki
 
 # ---- done is done -------------------------------------------------------------------------------------------------
 find out -printf '%p %T@ %i\n' | sort >before
+touch out/train.txt.tmp.1 out/.rnkit/val.json.tmp.23 out/train.txt.tmp.mine
+"$extract" raw out >/dev/null
+check "what killed writes left is removed" test ! -e out/train.txt.tmp.1 -a ! -e out/.rnkit/val.json.tmp.23
+check "and nothing else" test -e out/train.txt.tmp.mine
+rm out/train.txt.tmp.mine
+find out -printf '%p %T@ %i\n' | sort >before
 exits "a second run is fine" 0 "$extract" raw out
 check "it says so" grep -q "already extracted" out.txt
 find out -printf '%p %T@ %i\n' | sort >after

@@ -107,9 +107,11 @@ check "and only one" [ "$(wc -l <err.txt)" = 1 ]
 check "it has a journal" [ -e full.lmdb/pack.state ]
 exits "other options for an unfinished set" 2 pack-lmdb raw --split train --shuffle 4 full.lmdb
 says "names the remedy" "delete the folder"
+: >full.lmdb/seal.json.tmp.7 # killed while it was sealed
 exits "goes on after the disk was full" 0 pack-lmdb raw --split train --shuffle 3 full.lmdb
 says "from the last batch" "going on after"
 check "and ends in the same files" same_set j1.lmdb full.lmdb
+check "and leaves nothing else" [ -z "$(find full.lmdb -name "*.tmp.*")" ]
 
 cp -r raw changed
 exits "a pack that stops, of an archive" 1 bash -c 'ulimit -f 6000; exec pack-lmdb changed --split train changed.lmdb'
