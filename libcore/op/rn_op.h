@@ -4,7 +4,8 @@
  * per channel (scale, statistics, gradients of them) and all losses are f32; activations have the
  * dtype of the argument block. Where a destination may be the same memory as a source, the comment says so;
  * otherwise they must not overlap. Each op returns 0 or RN_E_*; a CPU backend's ops cannot fail on
- * valid arguments. All ops are deterministic for a given thread count.
+ * valid arguments but for want of memory, and not for that once the same shape has run. All ops are deterministic for a
+ * given thread count.
  */
 #ifndef RN_OP_H
 #define RN_OP_H

@@ -7,7 +7,7 @@
  *   checkpoints/         see rn_checkpoint.h: the newest ones and the best
  *   tune.json            measured algorithm choices (--tune)
  *   weights.safetensors  after the last epoch;  best.safetensors  after the best one
- *   result.json          the last evaluation, written when the run is finished
+ *   result.json          the last evaluation: these three are there when the run is finished
  * A run killed anywhere goes on from its newest whole checkpoint and ends with the same bits in weights and log as one
  * that was never killed (same binary, machine and thread count). Only the log's speeds differ, being measured.
  */

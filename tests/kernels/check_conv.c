@@ -162,6 +162,19 @@ static float *run_once(check_run *r, rn_conv_plan *plan, const conv_case *c, con
     return t[c->dir];
 }
 
+/* Our own fwd and bwd_d promise the same bits at any number of threads. */
+static void check_threads(check_run *r, rn_conv_plan *plan, const conv_case *c, const regime *g, const float *got)
+{
+    const int was = plan->be->threads;
+
+    for (int threads = 1; threads <= 5; threads += 2) {
+        plan->be->threads = threads;
+        if (memcmp(got, run_once(r, plan, c, g, 0), c->n[c->dir] * sizeof(float)) != 0)
+            check_fail(r, "%d threads gave other bits than %d", threads, was);
+    }
+    plan->be->threads = was;
+}
+
 static void time_plan(check_run *r, rn_conv_plan *plan, const conv_case *c)
 {
     const regime *g = &c->reg[1];
@@ -209,6 +222,8 @@ static void check_algo(check_run *r, conv_case *c, const rn_conv_algo *algo, int
         const float *again = run_once(r, plan, c, g, beta);
         if ((algo->flags & RN_ALGO_DETERMINISTIC) && memcmp(got, again, c->n[c->dir] * sizeof(float)) != 0)
             check_fail(r, "%s beta %d: a second run gave other bits", g->name, beta);
+        if (!g->exact && !beta && c->dir != RN_BWD_W && strncmp(algo->name, "cpu:", 4) == 0)
+            check_threads(r, plan, c, g, got);
     }
     if (r->time && !r->failed)
         time_plan(r, plan, c);
