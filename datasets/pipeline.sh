@@ -59,7 +59,14 @@ setting() { sed -n "s/^$2[[:space:]]*=[[:space:]]*//p" "$1" | tail -n 1; }
 pack() {
     local split=$1
     shift
-    publish "$OUT/pack-$split.json" pack-lmdb "$@" "$OUT/$split.lmdb" --json
+    pack-lmdb "$@" "$OUT/$split.lmdb" --json >"$OUT/pack-$split.json.tmp" || return
+    # What the run that packed it said is worth more than that it was packed already.
+    if [ -s "$OUT/pack-$split.json" ] && grep -q '"already": *true' "$OUT/pack-$split.json.tmp"; then
+        rm "$OUT/pack-$split.json.tmp"
+        echo "already packed: $OUT/$split.lmdb" >&2
+    else
+        mv "$OUT/pack-$split.json.tmp" "$OUT/pack-$split.json"
+    fi
 }
 
 train() { rn-train --recipe "$1" --train-db "$OUT/train.lmdb" --val-db "$OUT/val.lmdb" --out "$OUT/run"; }
