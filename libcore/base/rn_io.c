@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rn_io.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -256,6 +255,34 @@ int64_t rn_file_size(const char *path)
     if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
         return -1;
     return st.st_size;
+}
+
+static int visible(const struct dirent *e)
+{
+    return e->d_name[0] != '.';
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+int rn_list_folder(int dirfd, const char *dir, struct dirent ***names, int *n)
+{
+    *n = scandirat(dirfd, dir, names, visible, by_bytes);
+    if (*n >= 0)
+        return RN_OK;
+    int err = errno;
+    *names = NULL;
+    *n = 0;
+    return rn_fail_errno(err, "%s: listing it", dir);
+}
+
+void rn_free_names(struct dirent **names, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
 }
 
 double rn_now(void)

@@ -3,6 +3,7 @@
 #ifndef RN_IO_H
 #define RN_IO_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,10 @@ int rn_path_join(char *out, size_t cap, const char *a, const char *b); /* RN_E_R
 bool rn_is_dir(const char *path);
 bool rn_is_file(const char *path);
 int64_t rn_file_size(const char *path); /* -1 if it cannot be told */
+
+/* The entries of `dir` (below dirfd; AT_FDCWD: as it stands) but those that begin with a dot, in the order of their bytes. */
+int rn_list_folder(int dirfd, const char *dir, struct dirent ***names, int *n);
+void rn_free_names(struct dirent **names, int n); /* accepts NULL, 0 */
 
 double rn_now(void); /* seconds, CLOCK_MONOTONIC */
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Lists in Caffe's form: "n01440764/n01440764_10026.JPEG 0", "ILSVRC2012_val_00000001.JPEG 65". */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,25 +12,16 @@
 #include "base/rn_io.h"
 #include "data/rn_extract_job.h"
 
-static int visible(const struct dirent *e)
-{
-    return e->d_name[0] != '.';
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 /* One class of the finished train tree: its files by name, counted and listed. */
 static int list_class(rn_job *j, int label, rn_buf *out)
 {
     const char *wnid = j->devkit->synsets[label].wnid;
     int want = j->devkit->synsets[label].num_train, rc = RN_OK;
     struct dirent **names;
-    int n = scandirat(j->tree, wnid, &names, visible, by_bytes);
-    if (n < 0)
-        return rn_fail_errno(errno, "%s/tree/%s: listing it", j->work, wnid);
+    int n;
+    rc = rn_list_folder(j->tree, wnid, &names, &n);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "%s/tree", j->work);
     if (want >= 0 && n != want)
         rc = rn_fail(RN_E_MISMATCH, "%s/tree/%s: %d images instead of %d; remove the folder and run again", j->work,
                      wnid, n, want);
@@ -45,9 +35,8 @@ static int list_class(rn_job *j, int label, rn_buf *out)
             j->state.bytes += (uint64_t)st.st_size;
             rc = rn_buf_printf(out, "%s %d\n", path, label);
         }
-        free(names[i]);
     }
-    free(names);
+    rn_free_names(names, n);
     j->state.images += (uint64_t)n;
     return rc;
 }

@@ -34,14 +34,8 @@ void rn_inputs_close(rn_inputs *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < s->nclasses; i++) {
-        free(s->classes[i].wnid);
-        free(s->classes[i].words);
-    }
-    free(s->classes);
-    for (int i = 0; i < s->nsources; i++)
-        free(s->sources[i].file);
-    free(s->sources);
+    rn_seal_free_classes(s->classes, s->nclasses);
+    rn_seal_free_sources(s->sources, s->nsources);
     if (s->fd >= 0)
         close(s->fd);
     rn_buf_free(&s->paths);

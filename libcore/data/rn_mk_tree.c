@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Source: folders of class folders. */
-#include <dirent.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,29 +16,6 @@ typedef struct tree_set {
     char **path[2]; /* by split and item */
     size_t n[2], cap[2];
 } tree_set;
-
-static int visible(const struct dirent *e)
-{
-    return e->d_name[0] != '.';
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static void free_names(struct dirent **names, int n)
-{
-    for (int i = 0; i < n; i++)
-        free(names[i]);
-    free(names);
-}
-
-static int list(const char *dir, struct dirent ***names, int *n)
-{
-    *n = scandir(dir, names, visible, by_bytes);
-    return *n >= 0 ? RN_OK : rn_fail_errno(errno, "%s: listing it", dir);
-}
 
 static int add_item(rn_mk_source *s, int split, const char *path, int label)
 {
@@ -72,14 +48,14 @@ static int add_class(rn_mk_source *s, int split, const char *dir, const char *cl
     RN_TRY(rn_path_join(folder, sizeof folder, dir, class));
     if (!rn_is_dir(folder))
         return rn_fail(RN_E_MISMATCH, "%s: no such class folder; train and val must have the same classes", folder);
-    RN_TRY(list(folder, &names, &n));
+    RN_TRY(rn_list_folder(AT_FDCWD, folder, &names, &n));
     rc = n > 0 ? RN_OK : rn_fail(RN_E_FORMAT, "%s: no files in it", folder);
     for (int i = 0; i < n && rc == RN_OK; i++) {
         rc = rn_path_join(path, sizeof path, folder, names[i]->d_name);
         if (rc == RN_OK)
             rc = add_item(s, split, path, label);
     }
-    free_names(names, n);
+    rn_free_names(names, n);
     return rc;
 }
 
@@ -145,7 +121,7 @@ int rn_mk_open_tree(const char *train_dir, const char *val_dir, rn_mk_source *ou
         return rn_fail(RN_E_NOMEM, "%s: out of memory", train_dir);
     out->close = tree_close;
     out->jpeg = tree_jpeg;
-    RN_GO(list(train_dir, &names, &n));
+    RN_GO(rn_list_folder(AT_FDCWD, train_dir, &names, &n));
     if (n == 0)
         RN_GO(rn_fail(RN_E_FORMAT, "%s: no class folders in it", train_dir));
     RN_GO(take_classes(out, names, n));
@@ -156,7 +132,7 @@ int rn_mk_open_tree(const char *train_dir, const char *val_dir, rn_mk_source *ou
              out->n[0], out->n[1]);
     rc = RN_OK;
 out:
-    free_names(names, n);
+    rn_free_names(names, n);
     if (rc < 0)
         rn_mk_close(out);
     return rc;

@@ -224,26 +224,30 @@ out:
     return rc;
 }
 
-void rn_seal_clear(rn_seal *s)
+void rn_seal_free_classes(rn_seal_class *c, int n)
 {
-    free(s->tool);
-    free(s->kind);
-    free(s->options);
-    for (int i = 0; i < s->nclasses; i++) {
-        free(s->classes[i].wnid);
-        free(s->classes[i].words);
+    for (int i = 0; i < n; i++) {
+        free(c[i].wnid);
+        free(c[i].words);
     }
-    free(s->classes);
-    for (int i = 0; i < s->nsources; i++)
-        free(s->sources[i].file);
-    free(s->sources);
-    memset(s, 0, sizeof *s);
+    free(c);
+}
+
+void rn_seal_free_sources(rn_seal_source *s, int n)
+{
+    for (int i = 0; i < n; i++)
+        free(s[i].file);
+    free(s);
 }
 
 void rn_seal_free(rn_seal *s)
 {
     if (!s)
         return;
-    rn_seal_clear(s);
+    free(s->tool);
+    free(s->kind);
+    free(s->options);
+    rn_seal_free_classes(s->classes, s->nclasses);
+    rn_seal_free_sources(s->sources, s->nsources);
     free(s);
 }

@@ -55,8 +55,9 @@ int rn_seal_write(const char *dir, rn_seal *s);
 
 /* Reads and checks it. RN_E_NOENT when there is none; RN_E_FORMAT when it is no seal or its sums do not add up. */
 int rn_seal_read(const char *dir, rn_seal **out);
-void rn_seal_free(rn_seal *s);  /* a seal from rn_seal_read; accepts NULL */
-void rn_seal_clear(rn_seal *s); /* frees what a seal built in place owns (all texts and arrays malloc'ed) */
+void rn_seal_free(rn_seal *s);                      /* a seal from rn_seal_read; accepts NULL */
+void rn_seal_free_classes(rn_seal_class *c, int n); /* the array and its texts, all malloc'ed; accepts NULL, 0 */
+void rn_seal_free_sources(rn_seal_source *s, int n);
 
 void rn_chain_start(char chain[RN_DIGEST_HEX_MAX]);
 int rn_chain_record(const void *key, size_t key_n, const void *value, size_t value_n, char hex[RN_DIGEST_HEX_MAX]);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <dirent.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,23 +53,6 @@ static int look(void *arg, int worker)
     return RN_OK;
 }
 
-static int visible(const struct dirent *e)
-{
-    return e->d_name[0] != '.';
-}
-
-static int by_bytes(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static void free_names(struct dirent **names, int n)
-{
-    for (int i = 0; i < n; i++)
-        free(names[i]);
-    free(names);
-}
-
 static int flush(walker *w, task **t)
 {
     task *full = *t;
@@ -105,9 +87,8 @@ static int look_through(walker *w, const char *dir, uint64_t *count)
     struct stat st;
     task *t = NULL;
     char path[4096];
-    int rc = RN_OK, n = scandir(dir, &names, visible, by_bytes);
-    if (n < 0)
-        return rn_fail_errno(errno, "%s: listing it", dir);
+    int rc = RN_OK, n;
+    RN_TRY(rn_list_folder(AT_FDCWD, dir, &names, &n));
     for (int i = 0; i < n && rc == RN_OK; i++) {
         rc = rn_path_join(path, sizeof path, dir, names[i]->d_name);
         if (rc < 0)
@@ -120,7 +101,7 @@ static int look_through(walker *w, const char *dir, uint64_t *count)
         ++*count;
     }
     int rest = flush(w, &t);
-    free_names(names, n);
+    rn_free_names(names, n);
     return rc < 0 ? rc : rest;
 }
 
@@ -146,9 +127,7 @@ static int look_at_split(walker *w, const char *dir, const char *label, bool fla
     int rc = RN_OK, n;
     if (flat)
         return look_through(w, dir, images);
-    n = scandir(dir, &names, visible, by_bytes);
-    if (n < 0)
-        return rn_fail_errno(errno, "%s: listing it", dir);
+    RN_TRY(rn_list_folder(AT_FDCWD, dir, &names, &n));
     for (int i = 0; i < n && rc == RN_OK; i++) {
         uint64_t count = 0;
         rc = rn_path_join(path, sizeof path, dir, names[i]->d_name);
@@ -164,7 +143,7 @@ static int look_at_split(walker *w, const char *dir, const char *label, bool fla
             rc = add_class(w, name, count);
         *images += count;
     }
-    free_names(names, n);
+    rn_free_names(names, n);
     return rc;
 }
 
