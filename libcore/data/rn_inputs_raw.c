@@ -135,7 +135,19 @@ static int on_val_image(void *arg, const char *name, uint64_t offset, uint64_t s
     return rn_inputs_add(c->s, name, offset, size, label);
 }
 
-/* The number in a name is its rank only if none is missing. */
+/* The number in a name is its rank only if none is missing and none is there twice. `s` is sorted. */
+static int check_numbers(const rn_inputs *s)
+{
+    for (uint32_t i = 0; i < s->n; i++) {
+        char want[32];
+        snprintf(want, sizeof want, "ILSVRC2012_val_%08u", i + 1);
+        if (!strstr(rn_input_path(s, i), want))
+            return rn_fail(RN_E_MISMATCH, "%s: image %s is missing, %s stands in its place; fetch the archive again",
+                           s->root, want, rn_input_path(s, i));
+    }
+    return RN_OK;
+}
+
 static int scan_val(scan *c, uint64_t bytes)
 {
     rn_inputs *s = c->s;
@@ -144,6 +156,7 @@ static int scan_val(scan *c, uint64_t bytes)
         return rn_fail(RN_E_MISMATCH, "%s: %u images, the devkit has %d labels; verify the archives", s->root, s->n,
                        c->devkit->nval);
     rn_inputs_sort(s);
+    RN_TRY(check_numbers(s));
     return rn_inputs_finish(s);
 }
 

@@ -176,6 +176,11 @@ says "does not match" "devkit"
 cp raw/ILSVRC2012_img_train.tar cut
 exits "train counts that are not the devkit's" 1 pack-lmdb cut --split train x.lmdb
 says "do not match" "devkit"
+mkdir -p dup/files && cp raw/*devkit* dup && tar -C dup/files -xf raw/ILSVRC2012_img_val.tar
+mv dup/files/ILSVRC2012_val_00000002.JPEG dup/files/ILSVRC2012_val_00000001.x.JPEG
+(cd dup/files && tar -cf ../ILSVRC2012_img_val.tar ./*.JPEG)
+exits "a val image twice, another missing" 1 pack-lmdb dup --split val x.lmdb
+says "is told" "ILSVRC2012_val_00000002 is missing"
 check "bad archives leave nothing behind" [ ! -e x.lmdb ]
 mkdir wrong && cp raw/* wrong && sed '/^#/!s/^....../000000/' raw/MD5SUMS >wrong/MD5SUMS
 exits "--verify finds a wrong MD5" 1 pack-lmdb wrong --split val x.lmdb --verify
