@@ -151,7 +151,7 @@ static int look_at_split(walker *w, const char *dir, const char *label, bool fla
 static void compare_state(walker *w, enum rn_split split, bool there, uint64_t images)
 {
     char path[2048], name[32];
-    rn_split_state st;
+    rn_split_state st = {0};
     snprintf(name, sizeof name, ".rnkit/%s.json", rn_split_names[split]);
     int rc = rn_path_join(path, sizeof path, w->root, name);
     if (rc == RN_OK)
