@@ -87,11 +87,6 @@ int main(int argc, char **argv)
             print_json(r);
         else
             print_text(r);
-        if (rc == RN_OK)
-            rc = rn_flush_stdout();
     }
-    if (rc < 0)
-        rn_error("%s", rn_error_text());
-    rn_opt_free(&args);
-    return rc < 0 ? rn_exit_code(rc) : RN_EXIT_DONE;
+    return rn_opt_end(&args, rc);
 }

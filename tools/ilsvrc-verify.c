@@ -335,10 +335,6 @@ int main(int argc, char **argv)
     int status = RN_EXIT_DONE, rc = rn_opt_parse(&spec, argc, argv, &args);
     if (rc == RN_OK)
         rc = run(&set, &args, &status);
-    if (rc == RN_OK)
-        rc = rn_flush_stdout();
-    if (rc < 0)
-        rn_error("%s", rn_error_text());
-    rn_opt_free(&args);
-    return rc < 0 ? rn_exit_code(rc) : status;
+    int code = rn_opt_end(&args, rc);
+    return code != RN_EXIT_DONE ? code : status;
 }

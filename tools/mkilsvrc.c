@@ -125,10 +125,5 @@ int main(int argc, char **argv)
     int rc = rn_opt_parse(&spec, argc, argv, &args);
     if (rc == RN_OK)
         rc = run(&s, &args);
-    if (rc == RN_OK)
-        rc = rn_flush_stdout();
-    if (rc < 0)
-        rn_error("%s", rn_error_text());
-    rn_opt_free(&args);
-    return rc < 0 ? rn_exit_code(rc) : RN_EXIT_DONE;
+    return rn_opt_end(&args, rc);
 }

@@ -313,14 +313,7 @@ int main(int argc, char **argv)
     static settings s; /* static: large and read until the end */
     set_up(&s);
     int rc = rn_opt_parse(&s.spec, argc, argv, &s.args);
-    if (rc > 0)
-        return RN_EXIT_DONE;
     if (rc == RN_OK)
         rc = run(&s, argc, argv);
-    if (rc == RN_OK)
-        rc = rn_flush_stdout();
-    if (rc < 0)
-        rn_error("%s", rn_error_text());
-    rn_opt_free(&s.args);
-    return rn_exit_code(rc);
+    return rn_opt_end(&s.args, rc);
 }

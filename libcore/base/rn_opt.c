@@ -473,3 +473,13 @@ void rn_opt_free(rn_opt_result *res)
     res->operands = NULL;
     res->noperands = 0;
 }
+
+int rn_opt_end(rn_opt_result *res, int rc)
+{
+    if (rc == RN_OK)
+        rc = rn_flush_stdout();
+    if (rc < 0)
+        rn_error("%s", rn_error_text());
+    rn_opt_free(res);
+    return rn_exit_code(rc);
+}

@@ -89,6 +89,10 @@ bool rn_opt_seen(const rn_opt_spec *spec, const rn_opt_result *res, const char *
 void rn_opt_help(const rn_opt_spec *spec, FILE *out);
 void rn_opt_free(rn_opt_result *res); /* accepts a zeroed result */
 
+/* How every main ends: on success stdout is flushed (rn_flush_stdout), on failure this thread's message is printed; `res` is freed.
+ * Returns the exit code. A positive rc is success (--help, --version). */
+int rn_opt_end(rn_opt_result *res, int rc);
+
 /* Strict parsers used by the table; also for operands and small grammars. The whole string must
  * match; no leading blanks, no trailing text; "nan" and "inf" are refused. */
 int rn_parse_i64(const char *s, int64_t lo, int64_t hi, int64_t *out);
