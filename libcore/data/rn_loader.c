@@ -182,7 +182,8 @@ static bool make_order(rn_loader *l)
         l->order_state[b] = ORDER_MAKING;
         l->busy++;
         pthread_mutex_unlock(&l->lock);
-        rn_sampler_order(l->o.seed, epoch, l->o.train, l->count, l->order[b]);
+        rn_sampler s = {.order = l->o.train ? RN_ORDER_RANDOM : RN_ORDER_KEYS, .seed = l->o.seed};
+        rn_sampler_order(&s, epoch, l->count, l->order[b]);
         pthread_mutex_lock(&l->lock);
         l->busy--;
         l->order_state[b] = ORDER_READY;

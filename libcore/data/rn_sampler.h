@@ -1,15 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* The order in which an epoch visits the records of a store. */
+/*
+ * The order in which an epoch visits the records of a store: a function of (sampler, epoch, n) alone, filled in whole,
+ * so that any place of any epoch can be gone to. Every record comes exactly once an epoch. Thread-safe.
+ */
 #ifndef RN_SAMPLER_H
 #define RN_SAMPLER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
+enum rn_order {
+    RN_ORDER_RANDOM = 0, /* a fresh permutation of all records every epoch (Fisher-Yates) */
+    RN_ORDER_PAGE_LOCAL, /* blocks of neighbours, see below */
+    RN_ORDER_KEYS        /* key order, every epoch the same: evaluation */
+};
+
 /*
- * Fills order[0..n-1]: with `shuffle` the permutation of (seed, epoch), a Fisher-Yates shuffle of 0..n-1 drawn from
- * RN_STREAM_SHUFFLE; without, key order. Every image comes exactly once an epoch. n may be 0.
+ * RN_ORDER_PAGE_LOCAL is for sets larger than memory on disks that seek slowly. The records are cut into blocks of `block`
+ * neighbours in key order (so, as they lie in the file), the blocks are shuffled, and every `window` blocks that follow one
+ * another are shuffled together, record by record. Where a cut falls is drawn anew each epoch. A reader is thus in `window`
+ * places of the file at a time and reads `block` records in each, instead of seeking for every record.
+ *
+ * What it gives up: records of one block never come more than window * block places apart, so the order is one of far fewer
+ * than n! permutations, and a batch is drawn from window * block records, not from all. When neighbours in the file are
+ * alike (a set packed without --shuffle is sorted by class), batches are, too: pack with --shuffle. With it the
+ * batches of an epoch are a random sample as before; only the company that a record keeps is narrower from epoch to epoch.
  */
-void rn_sampler_order(uint64_t seed, uint32_t epoch, bool shuffle, uint32_t n, uint32_t *order);
+typedef struct rn_sampler {
+    enum rn_order order;
+    uint64_t seed;
+    uint32_t block;  /* records in a block; 0: RN_SAMPLER_BLOCK */
+    uint32_t window; /* blocks shuffled together; 0: RN_SAMPLER_WINDOW */
+} rn_sampler;
+
+enum { RN_SAMPLER_BLOCK = 256, RN_SAMPLER_WINDOW = 32 };
+
+extern const char *const rn_order_names[]; /* "random", "page-local", "keys", NULL: by enum rn_order */
+
+/* Fills order[0..n-1] with the numbers of the records in the order of `epoch`. n may be 0. Allocates nothing. */
+void rn_sampler_order(const rn_sampler *s, uint32_t epoch, uint32_t n, uint32_t *order);
 
 #endif

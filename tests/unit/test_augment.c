@@ -13,7 +13,6 @@
 #include "base/rn_error.h"
 #include "data/rn_augment.h"
 #include "data/rn_datum.h"
-#include "data/rn_sampler.h"
 
 static const double scale[2] = {0.08, 1.0}, ratio[2] = {3.0 / 4.0, 4.0 / 3.0};
 
@@ -197,32 +196,6 @@ static void fast_is_close(void **state)
     rn_renderer_close(rd);
 }
 
-static void orders_are_permutations(void **state)
-{
-    (void)state;
-    enum { N = 1000 };
-    uint32_t a[N], b[N], seen[N] = {0};
-    rn_sampler_order(7, 0, true, N, a);
-    rn_sampler_order(7, 0, true, N, b);
-    assert_memory_equal(a, b, sizeof a);
-    for (int i = 0; i < N; i++)
-        seen[a[i]]++;
-    int fixed = 0;
-    for (int i = 0; i < N; i++) {
-        assert_int_equal(seen[i], 1);
-        fixed += a[i] == (uint32_t)i;
-    }
-    assert_true(fixed < 10);
-    rn_sampler_order(7, 1, true, N, b);
-    assert_memory_not_equal(a, b, sizeof a);
-    rn_sampler_order(8, 0, true, N, b);
-    assert_memory_not_equal(a, b, sizeof a);
-    rn_sampler_order(8, 3, false, N, b);
-    for (int i = 0; i < N; i++)
-        assert_int_equal(b[i], i);
-    rn_sampler_order(8, 3, true, 0, NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,7 +204,6 @@ int main(void)
         cmocka_unit_test(padded_places_cover_all_offsets),
         cmocka_unit_test(places_are_drawn),
         cmocka_unit_test(fast_is_close),
-        cmocka_unit_test(orders_are_permutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,7 +177,7 @@ static void batches_hold_what_they_say(void **state)
         assert_int_equal(b.epoch, k / 11);
         assert_int_equal(b.number, k % 11);
         assert_int_equal(b.n, k % 11 == 10 ? 3 : 10);
-        rn_sampler_order(o.seed, b.epoch, true, N, order);
+        rn_sampler_order(&(rn_sampler){.seed = o.seed}, b.epoch, N, order);
         for (int i = 0; i < 10; i++) {
             uint8_t want[16 * 16 * 3] = {0};
             if (i < b.n) {
