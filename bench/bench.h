@@ -12,6 +12,7 @@
 /* ---- commands: each parses its own options; the return value is a status (rn_error.h) ---------------------------- */
 
 int bench_conv_main(int argc, char **argv);
+int bench_loader_main(int argc, char **argv);
 int bench_peak_main(int argc, char **argv);
 
 /* ---- lists of shapes (bench_shapes.c) ------------------------------------------------------------------------------- */
@@ -63,6 +64,9 @@ typedef struct bench_plan_opts {
  */
 int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const bench_plan_opts *opts,
                   bench_result **out, size_t *n);
+
+/* Sorts v (n >= 1 numbers); the quantile q of 0..1 by linear interpolation between closest ranks. */
+double bench_quantile(double *v, int n, double q);
 
 /* ---- the machine's ceiling (bench_peak.c) --------------------------------------------------------------------------- */
 

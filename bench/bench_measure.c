@@ -113,8 +113,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts v; quantile by linear interpolation between closest ranks. */
-static double quantile(double *v, int n, double q)
+double bench_quantile(double *v, int n, double q)
 {
     qsort(v, (size_t)n, sizeof *v, by_value);
     double at = q * (n - 1);
@@ -211,10 +210,10 @@ static int time_all(rn_backend *be, entrant *e, size_t n, const tensors *t, int 
     for (size_t i = 0; i < n; i++) {
         if (!e[i].r->verified)
             continue;
-        e[i].r->ms = quantile(e[i].ms, rounds, 0.5);
-        e[i].r->ms_iqr = quantile(e[i].ms, rounds, 0.75) - quantile(e[i].ms, rounds, 0.25);
+        e[i].r->ms = bench_quantile(e[i].ms, rounds, 0.5);
+        e[i].r->ms_iqr = bench_quantile(e[i].ms, rounds, 0.75) - bench_quantile(e[i].ms, rounds, 0.25);
         e[i].r->ms_min = e[i].ms[0];
-        e[i].r->prepare_ms = quantile(e[i].prepare_ms, rounds, 0.5);
+        e[i].r->prepare_ms = bench_quantile(e[i].prepare_ms, rounds, 0.5);
     }
     return 0;
 }

@@ -14,6 +14,7 @@ static const struct {
     int (*main)(int argc, char **argv);
 } commands[] = {
     {"conv", bench_conv_main},
+    {"loader", bench_loader_main},
     {"peak", bench_peak_main},
 };
 
@@ -21,10 +22,11 @@ static int top(int argc, char **argv)
 {
     const rn_opt_spec spec = {
         .tool = "rn-bench",
-        .synopsis = "conv [OPTION...]\npeak [OPTION...]",
+        .synopsis = "conv [OPTION...]\nloader DB [OPTION...]\npeak [OPTION...]",
         .summary = "Benchmarks this machine. `rn-bench COMMAND --help` tells more.",
         .epilog = "Commands:\n"
                   "  conv   convolutions: every algorithm verified, then timed\n"
+                  "  loader images a second out of a packed set\n"
                   "  peak   the machine's f32 ceiling\n"
                   "\n"
                   "Exit: 0 done, 1 a result was wrong, 2 usage, 3 nothing was selected, 77 a device is absent.",
@@ -34,9 +36,9 @@ static int top(int argc, char **argv)
     int rc = rn_opt_parse(&spec, argc, argv, &res);
 
     if (rc == 0 && res.noperands)
-        rc = rn_fail(RN_E_USAGE, "command '%s': unknown; accepted: conv, peak", res.operands[0]);
+        rc = rn_fail(RN_E_USAGE, "command '%s': unknown; accepted: conv, loader, peak", res.operands[0]);
     else if (rc == 0)
-        rc = rn_fail(RN_E_USAGE, "no command given; accepted: conv, peak (see --help)");
+        rc = rn_fail(RN_E_USAGE, "no command given; accepted: conv, loader, peak (see --help)");
     rn_opt_free(&res);
     return rc < 0 ? rc : 0;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_io.h"
 #include "data/rn_codec.h"
 
 /* ---- places --------------------------------------------------------------------------------------------------- */
@@ -118,6 +119,7 @@ struct rn_renderer {
     const uint8_t *planar; /* NULL: the image is encoded */
     int planes;
     const char *name;
+    double decode_s, resize_s;
 };
 
 int rn_renderer_open(rn_renderer **out)
@@ -147,11 +149,13 @@ void rn_renderer_close(rn_renderer *rd)
 
 int rn_renderer_begin(rn_renderer *rd, const void *data, size_t n, const char *name, int *w, int *h)
 {
+    double from = rn_now();
     rd->planar = NULL;
     rd->name = name;
     RN_TRY(rn_decoder_begin(rd->decoder, data, n, name, &rd->info));
     *w = rd->info.w;
     *h = rd->info.h;
+    rd->decode_s += rn_now() - from;
     return RN_OK;
 }
 
@@ -207,6 +211,15 @@ static rn_rect scaled_crop(const rn_rect *crop, int s)
     return c;
 }
 
+/* The planned part of the image into rd->part. */
+static int decode(rn_renderer *rd, const rn_rect *region, int denom, int channels)
+{
+    const rn_decode_opts opts = {.gray = channels == 1, .denom = denom};
+    if (rd->planar)
+        return gather(rd, region, channels);
+    return rn_decoder_read(rd->decoder, &opts, region, &rd->part, NULL);
+}
+
 int rn_renderer_draw(rn_renderer *rd, const rn_place *p, bool fast, int out_w, int out_h, int channels, uint8_t *dst)
 {
     const rn_rect *win = &p->window;
@@ -215,18 +228,25 @@ int rn_renderer_draw(rn_renderer *rd, const rn_place *p, bool fast, int out_w, i
     if (p->x < 0 || p->y < 0 || p->x > out_w - win->w || p->y > out_h - win->h)
         return rn_fail(RN_E_RANGE, "%s: a window of %d x %d at %d,%d leaves the output of %d x %d", rd->name, win->w,
                        win->h, p->x, p->y, out_w, out_h);
+    double from = rn_now();
     const rn_rect crop = scaled_crop(&p->crop, s);
     RN_TRY(rn_resizer_plan(rd->resizer, RN_FILTER_BILINEAR, crop.w, crop.h, p->rw, p->rh, win, p->flip, &need));
-    const rn_rect region = {crop.x + need.x, crop.y + need.y, need.w, need.h};
-    if (rd->planar) {
-        RN_TRY(gather(rd, &region, channels));
-    } else {
-        const rn_decode_opts opts = {.gray = channels == 1, .denom = s};
-        RN_TRY(rn_decoder_read(rd->decoder, &opts, &region, &rd->part, NULL));
-    }
+    double planned = rn_now();
+    RN_TRY(decode(rd, &(rn_rect){crop.x + need.x, crop.y + need.y, need.w, need.h}, s, channels));
+    double decoded = rn_now();
     size_t row = (size_t)out_w * (size_t)channels;
     if (win->w < out_w || win->h < out_h)
         memset(dst, 0, row * (size_t)out_h);
-    return rn_resizer_run(rd->resizer, rd->part.px, (size_t)need.w * (size_t)channels, channels,
-                          dst + (size_t)p->y * row + (size_t)p->x * (size_t)channels, row);
+    RN_TRY(rn_resizer_run(rd->resizer, rd->part.px, (size_t)need.w * (size_t)channels, channels,
+                          dst + (size_t)p->y * row + (size_t)p->x * (size_t)channels, row));
+    rd->decode_s += decoded - planned;
+    rd->resize_s += rn_now() - decoded + planned - from;
+    return RN_OK;
+}
+
+void rn_renderer_times(rn_renderer *rd, double *decode_s, double *resize_s)
+{
+    *decode_s += rd->decode_s;
+    *resize_s += rd->resize_s;
+    rd->decode_s = rd->resize_s = 0;
 }

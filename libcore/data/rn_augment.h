@@ -59,4 +59,7 @@ int rn_renderer_begin_raw(rn_renderer *rd, const uint8_t *planar, int c, int h, 
  */
 int rn_renderer_draw(rn_renderer *rd, const rn_place *p, bool fast, int out_w, int out_h, int channels, uint8_t *dst);
 
+/* Adds to *decode_s and *resize_s the seconds of the clock that begin and draw took since the last call. */
+void rn_renderer_times(rn_renderer *rd, double *decode_s, double *resize_s);
+
 #endif

@@ -7,71 +7,20 @@
  *   released <= taken <= out     batches in order: given back by the consumer, taken by it, handed out to workers;
  *                                out - released <= depth
  */
-#include "data/rn_loader.h"
-
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "base/rn_rng.h"
-#include "data/rn_augment.h"
+#include "data/rn_loader_impl.h"
 #include "data/rn_sampler.h"
 
-enum { ERROR_TEXT = 1024, MAX_RUN = 16, MAX_WORKERS = 1024, MAX_DEPTH = 1024 };
-
-typedef struct slot {
-    uint8_t *images;
-    int32_t *labels;
-    uint32_t *index;
-    uint32_t epoch;
-    uint64_t number;
-    int n, handed, done; /* images: in it, given to workers, finished */
-    bool held;           /* by the consumer */
-    int bad;             /* position of the first image that failed; -1: none */
-    int status;
-    char text[ERROR_TEXT];
-} slot;
-
-typedef struct worker {
-    rn_loader *l;
-    pthread_t thread;
-    rn_store_txn *txn;
-    rn_renderer *renderer;
-} worker;
-
-struct rn_loader {
-    rn_store *store;
-    rn_loader_opts o;
-    double scale[2], ratio[2];
-    uint32_t count;     /* records */
-    uint64_t per_epoch; /* batches */
-    size_t image_bytes;
-    int run; /* images taken at once */
-
-    pthread_mutex_t lock;
-    pthread_cond_t work, ready; /* for workers; for the consumer */
-    bool stop, paused;
-    int busy; /* workers outside the lock */
-    uint64_t out, taken, released;
-    slot *slots;
-
-    /* Orders of the epoch being handed out and of the next, by the epoch's last bit. */
-    uint32_t *order[2];
-    uint32_t epoch_at; /* of the next batch to be handed out */
-    uint64_t number_at;
-    uint32_t order_epoch[2];
-    enum order_state { ORDER_NONE = 0, ORDER_WANTED, ORDER_MAKING, ORDER_READY } order_state[2];
-
-    worker *workers;
-    int started;
-};
+enum { MAX_RUN = 16, MAX_WORKERS = 1024, MAX_DEPTH = 1024 };
 
 /* ---- handing out; called with the lock held ------------------------------------------------------------------- */
 
-static slot *slot_of(const rn_loader *l, uint64_t batch)
+static rn_loader_slot *slot_of(const rn_loader *l, uint64_t batch)
 {
     return &l->slots[batch % (uint64_t)l->o.depth];
 }
@@ -100,7 +49,7 @@ static bool open_batch(rn_loader *l)
     want_order(l, epoch);
     if (l->order_state[epoch & 1] != ORDER_READY)
         return false;
-    slot *s = slot_of(l, l->out);
+    rn_loader_slot *s = slot_of(l, l->out);
     uint64_t first = l->number_at * (uint64_t)l->o.batch, left = l->count - first;
     s->epoch = epoch;
     s->number = l->number_at;
@@ -122,52 +71,6 @@ static bool open_batch(rn_loader *l)
     if (l->o.train) /* the other order's epoch is over: its room is for the one to come */
         want_order(l, epoch + 1);
     return true;
-}
-
-/* ---- one image ------------------------------------------------------------------------------------------------ */
-
-static int draw(worker *w, const rn_record *rec, const char *name, uint32_t epoch, uint32_t index, uint8_t *dst)
-{
-    const rn_loader *l = w->l;
-    const rn_loader_opts *o = &l->o;
-    int iw, ih;
-    rn_place p;
-    if (rec->encoded) {
-        RN_TRY(rn_renderer_begin(w->renderer, rec->data, rec->data_n, name, &iw, &ih));
-    } else {
-        RN_TRY(rn_renderer_begin_raw(w->renderer, rec->data, rec->channels, rec->height, rec->width, name));
-        iw = rec->width;
-        ih = rec->height;
-    }
-    if (o->train) {
-        rn_rng r;
-        rn_rng_seed(&r, o->seed, RN_STREAM_AUGMENT, epoch, index);
-        if (o->crop == RN_CROP_RESIZED) {
-            rn_place_resized(&r, iw, ih, l->scale, l->ratio, o->flip, o->width, o->height, &p);
-        } else {
-            int rc = rn_place_padded(&r, iw, ih, o->pad, o->flip, o->width, o->height, &p);
-            if (rc < 0)
-                return rn_fail_prefix(rc, "%s", name);
-        }
-    } else {
-        rn_place_eval(iw, ih, o->resize_short, o->width, o->height, &p);
-    }
-    return rn_renderer_draw(w->renderer, &p, o->train && !o->exact, o->width, o->height, o->channels, dst);
-}
-
-/* Fills image i of the slot; the message of a failure names store and record. */
-static int fill(worker *w, slot *s, int i)
-{
-    rn_loader *l = w->l;
-    rn_record rec;
-    char name[512];
-    int rc = rn_store_get(w->txn, s->index[i], &rec);
-    if (rc == RN_OK) {
-        snprintf(name, sizeof name, "%.*s", (int)(rec.key_n < sizeof name ? rec.key_n : sizeof name - 1), rec.key);
-        s->labels[i] = rec.label;
-        rc = draw(w, &rec, name, s->epoch, s->index[i], s->images + (size_t)i * l->image_bytes);
-    }
-    return rc < 0 ? rn_fail_prefix(rc, "%s", rn_store_path(l->store)) : RN_OK;
 }
 
 /* ---- workers -------------------------------------------------------------------------------------------------- */
@@ -194,11 +97,22 @@ static bool make_order(rn_loader *l)
     return false;
 }
 
+static void add_profile(rn_loader *l, rn_loader_profile *p)
+{
+    l->profile.images += p->images;
+    l->profile.bytes += p->bytes;
+    l->profile.read_s += p->read_s;
+    l->profile.decode_s += p->decode_s;
+    l->profile.resize_s += p->resize_s;
+    l->profile.augment_s += p->augment_s;
+    *p = (rn_loader_profile){0};
+}
+
 /* Takes a run of images and fills it, outside the lock. False when there is none. */
-static bool make_images(worker *w)
+static bool make_images(rn_loader_worker *w)
 {
     rn_loader *l = w->l;
-    slot *s = l->out > l->released ? slot_of(l, l->out - 1) : NULL;
+    rn_loader_slot *s = l->out > l->released ? slot_of(l, l->out - 1) : NULL;
     if (!s || s->handed == s->n) {
         if (!open_batch(l))
             return false;
@@ -211,11 +125,12 @@ static bool make_images(worker *w)
     pthread_mutex_unlock(&l->lock);
 
     rc = rn_store_renew(w->txn);
-    while (rc == RN_OK && i < to && (rc = fill(w, s, i)) == RN_OK)
+    while (rc == RN_OK && i < to && (rc = rn_loader_fill(w, s, i)) == RN_OK)
         i++;
 
     pthread_mutex_lock(&l->lock);
     l->busy--;
+    add_profile(l, &w->profile);
     if (rc < 0 && (s->bad < 0 || i < s->bad)) { /* the first in the batch's order is told, whoever met it first */
         s->bad = i;
         s->status = rc;
@@ -234,7 +149,7 @@ static bool order_wanted(const rn_loader *l)
 
 static void *work(void *arg)
 {
-    worker *w = arg;
+    rn_loader_worker *w = arg;
     rn_loader *l = w->l;
     pthread_mutex_lock(&l->lock);
     while (!l->stop) {
@@ -291,7 +206,7 @@ static int alloc_slots(rn_loader *l)
         l->order[b] = malloc(l->count * sizeof *l->order[b]);
     bool ok = l->slots && l->order[0] && l->order[1];
     for (int i = 0; ok && i < l->o.depth; i++) {
-        slot *s = &l->slots[i];
+        rn_loader_slot *s = &l->slots[i];
         s->images = aligned_alloc(64, (batch * l->image_bytes + 63) / 64 * 64);
         s->labels = calloc(batch, sizeof *s->labels);
         s->index = calloc(batch, sizeof *s->index);
@@ -413,7 +328,7 @@ int rn_loader_seek(rn_loader *l, uint32_t epoch, uint64_t number)
 }
 
 /* Waits for the next batch; 0 when there is none, RN_E_*. The lock is held. */
-static int wait_batch(rn_loader *l, slot **s)
+static int wait_batch(rn_loader *l, rn_loader_slot **s)
 {
     if (l->taken - l->released == (uint64_t)l->o.depth)
         return rn_fail(RN_E_RANGE, "loader: all %d batches of the ring are held: release one first", l->o.depth);
@@ -429,7 +344,7 @@ static int wait_batch(rn_loader *l, slot **s)
 
 int rn_loader_next(rn_loader *l, rn_batch *out)
 {
-    slot *s = NULL;
+    rn_loader_slot *s = NULL;
     double start = rn_now();
     pthread_mutex_lock(&l->lock);
     int rc = wait_batch(l, &s);
@@ -446,6 +361,13 @@ int rn_loader_next(rn_loader *l, rn_batch *out)
     }
     pthread_mutex_unlock(&l->lock);
     return rc;
+}
+
+void rn_loader_profiled(rn_loader *l, rn_loader_profile *out)
+{
+    pthread_mutex_lock(&l->lock);
+    *out = l->profile;
+    pthread_mutex_unlock(&l->lock);
 }
 
 void rn_loader_release(rn_loader *l, const rn_batch *b)

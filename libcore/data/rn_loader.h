@@ -49,6 +49,14 @@ typedef struct rn_batch {
 
 typedef struct rn_loader rn_loader;
 
+/* What the workers did since the loader was opened: seconds of the clock, summed over the workers. */
+typedef struct rn_loader_profile {
+    uint64_t images, bytes; /* bytes: of the records as stored */
+    double read_s;          /* finding the record; its pages are read from disk when the decoder touches them */
+    double decode_s, resize_s;
+    double augment_s; /* what is done to the pixels after that */
+} rn_loader_profile;
+
 /* The store must outlive the loader. */
 int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out);
 
@@ -65,6 +73,8 @@ int rn_loader_seek(rn_loader *l, uint32_t epoch, uint64_t number);
  * The batch is valid until rn_loader_release; several may be held, up to the ring's depth. One thread consumes. */
 int rn_loader_next(rn_loader *l, rn_batch *out);
 void rn_loader_release(rn_loader *l, const rn_batch *b);
+
+void rn_loader_profiled(rn_loader *l, rn_loader_profile *out); /* from any thread */
 
 void rn_loader_close(rn_loader *l); /* stops the workers; accepts NULL */
 
