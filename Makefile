@@ -31,13 +31,13 @@ export RNKIT_DATA
 DEPS_BUILD := gcc make pkg-config libarchive-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
   libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libcmocka-dev
 DEPS_RUN := gnuplot-nox dataset-fashion-mnist
-DEPS_LINT := clang clang-tidy clang-format cppcheck shellcheck libomp-dev
+DEPS_LINT := clang libclang-rt-dev/libclang-common-14-dev clang-tidy clang-format cppcheck shellcheck libomp-dev
 DEPS_COVERAGE := gcovr
 
 REQUIRED := libarchive lmdb libcrypto matio libprotobuf-c jansson libpng libjpeg
 
 # ---- configuration found on this machine ----------------------------------------------------------------------
-NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage format golden-help clean reproduce bench
+NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage fuzz fuzz-run format golden-help clean reproduce bench
 ifneq ($(filter-out $(NOCONFIG_GOALS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(strip $(foreach p,$(REQUIRED),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p))) $(shell command -v protoc-c >/dev/null 2>&1 || echo protoc-c))
 ifneq ($(MISSING),)
@@ -98,6 +98,7 @@ ifneq ($(findstring thread,$(SAN)),)
 UNIT_SRC := $(filter $(addprefix tests/unit/test_,error.c progress.c pool.c loader%),$(UNIT_SRC))
 endif
 CHECK_SRC := $(sort $(wildcard tests/kernels/*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(GEN_C:.c=.o)
 KERNEL_OBJ := $(KERNEL_SRC:%.c=$(B)/%.o)
@@ -105,7 +106,10 @@ TOOL_BIN := $(TOOL_SRC:tools/%.c=$(B)/bin/%)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/bin/rn-bench)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
 CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
-C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC)
+# Twice from the same objects: with the plain driver (make check), and with libFuzzer (make fuzz).
+FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(B)/tests/%)
+LIBFUZZER_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
+C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c
 
 # One short line a step; V=1 shows the commands.
 SAY = @printf '  %-6s %s\n' $(1) $(2)
@@ -119,7 +123,7 @@ all: $(TOOL_BIN) $(BENCH_BIN) bin ## build the tools into bin/
 bin: $(TOOL_BIN) $(BENCH_BIN)
 	@mkdir -p $(B)/bin && ln -sfn $(B)/bin bin
 
-tests: all $(UNIT_BIN) $(CHECK_BIN) ## build the tests
+tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) ## build the tests
 
 .SECONDARY: $(GEN_C) $(GEN_H)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
@@ -181,6 +185,14 @@ $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	$(call SAY,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) -lcmocka $(LIBS)
 
+$(FUZZ_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/tests/fuzz/driver.o $(B)/librnkit.a
+	$(LINK)
+
+$(LIBFUZZER_BIN): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/librnkit.a
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) $(LIBS)
+
 $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
 
@@ -226,15 +238,33 @@ check-tsan: ## build and run the tests of our own threads with the thread saniti
 	@$(MAKE) -j$(JOBS) SAN=thread unit
 	@$(MAKE) SAN=thread check-unit
 
-unit: $(UNIT_BIN)
+unit: $(UNIT_BIN) $(if $(findstring thread,$(SAN)),,$(FUZZ_BIN))
 check-unit: unit
-	@RNKIT_KIND=c tests/run.sh $(B) $(notdir $(patsubst %.c,%,$(filter-out tests/golden/%,$(UNIT_SRC))))
+	@RNKIT_KIND=c tests/run.sh $(B) $(notdir $(patsubst %.c,%,$(filter-out tests/golden/%,$(UNIT_SRC)) $(if $(findstring thread,$(SAN)),,$(FUZZ_SRC))))
+
+# libFuzzer comes with clang. What it finds goes into tests/fuzz/corpus/NAME, where every make check tries it again.
+FUZZ_SAN := CC=clang SAN=address,undefined,fuzzer-no-link
+FUZZ_JOBS ?= 1
+fuzz: deps-lint ## build the fuzz targets with libFuzzer and sanitizers
+	@$(MAKE) -j$(JOBS) $(FUZZ_SAN) fuzz-bin
+fuzz-bin: $(LIBFUZZER_BIN)
+
+fuzz-check: $(FUZZ_BIN) ## run the fuzz targets' seeds and some thousand mutations of them (part of make check)
+	@tests/run.sh $(B) $(notdir $(FUZZ_BIN))
+
+fuzz-run: fuzz ## FUZZ=archive [SECONDS=60]: fuzz one target; inputs that break it land in out/fuzz/
+	@[ -f tests/fuzz/fuzz_$(FUZZ).c ] || { echo "usage: make fuzz-run FUZZ=$(subst $() ,|,$(patsubst tests/fuzz/fuzz_%.c,%,$(FUZZ_SRC))) [SECONDS=60]" >&2; exit 2; }
+	@$(MAKE) $(FUZZ_SAN) FUZZ=$(FUZZ) SECONDS=$(or $(SECONDS),60) fuzz-one
+fuzz-one:
+	@mkdir -p out/fuzz/$(FUZZ)
+	@ASAN_OPTIONS=allocator_may_return_null=1 $(B)/fuzz/fuzz_$(FUZZ) -max_total_time=$(SECONDS) -timeout=20 \
+	  -rss_limit_mb=2048 -artifact_prefix=out/fuzz/$(FUZZ)- -print_final_stats=1 out/fuzz/$(FUZZ) tests/fuzz/corpus/$(FUZZ)
 
 coverage: deps-lint ## run the tests with coverage counters: a summary, and out/coverage.html
 	@$(MAKE) -j$(JOBS) CC=gcc COVERAGE=1 tests
 	@$(MAKE) CC=gcc COVERAGE=1 coverage-run
 
-.PHONY: check-san check-tsan unit check-unit coverage-run golden-help
+.PHONY: check-san check-tsan unit check-unit fuzz fuzz-bin fuzz-check fuzz-run fuzz-one coverage-run golden-help
 # Not stopped by a failing test: under a file-size limit the counters cannot be written, and gcov says so on stderr.
 coverage-run: tests
 	@tests/run.sh $(B) $(TESTS) || echo "coverage: not every test passed; make check is the gate, this only counts lines"

@@ -20,7 +20,7 @@ trap 'rm -rf "$work"' EXIT
 
 programs=()
 while IFS= read -r p; do programs+=("$p"); done < <(
-    find "$build/tests" -type f \( -name 'test_*' -o -name check-kernels \) -perm -u+x 2>/dev/null | sort
+    find "$build/tests" -type f \( -name 'test_*' -o -name 'fuzz_*' -o -name check-kernels \) -perm -u+x 2>/dev/null | sort
     find "$here/cli" "$here/e2e" -type f -name 'test_*.sh' 2>/dev/null | sort
 )
 

@@ -60,6 +60,16 @@ static bool skip_field(cursor *c, int wire)
     }
 }
 
+/* One float, or packed ones. */
+static bool skip_floats(cursor *c, int wire)
+{
+    const uint8_t *ignored;
+    uint64_t n = 4;
+    if (wire == WIRE_BYTES && (!take_varint(c, &n) || n % 4 != 0))
+        return false;
+    return (wire == WIRE_BYTES || wire == WIRE_FIXED32) && take_bytes(c, n, &ignored);
+}
+
 static int broken(const char *what, const uint8_t *at, const void *buf)
 {
     return rn_fail(RN_E_FORMAT, "not a Datum: %s at byte %zu", what, (size_t)(at - (const uint8_t *)buf));
@@ -102,8 +112,13 @@ int rn_datum_parse(const void *buf, size_t n, rn_datum *out)
             return broken("bad field tag", at, buf);
         int wire = (int)(tag & 7);
         uint32_t number = (uint32_t)(tag >> 3);
-        if (number < F_CHANNELS || number > F_ENCODED || number == F_FLOAT) {
-            floats |= number == F_FLOAT;
+        if (number == F_FLOAT) {
+            floats = true;
+            if (!skip_floats(&c, wire))
+                return broken("bad or cut float_data", at, buf);
+            continue;
+        }
+        if (number < F_CHANNELS || number > F_ENCODED) {
             if (!skip_field(&c, wire))
                 return broken("bad or cut field", at, buf);
             continue;

@@ -142,27 +142,27 @@ int rn_inputs_class(const rn_inputs *s, const char *wnid)
     return c ? (int)(c - s->classes) : -1;
 }
 
-int rn_inputs_read_classes(rn_inputs *s, const char *file)
+int rn_inputs_parse_classes(rn_inputs *s, const char *file, char *text)
 {
-    char *text = NULL, *save = NULL;
-    size_t n = 0;
-    int rc;
-    RN_TRY(rn_read_text(file, 64u << 20, &text, &n));
-    rc = RN_OK;
+    char *save = NULL;
     for (char *line = strtok_r(text, "\r\n", &save); line; line = strtok_r(NULL, "\r\n", &save)) {
         char *blank = strchr(line, ' ');
         if (blank)
             *blank = '\0';
-        if (s->nclasses && strcmp(s->classes[s->nclasses - 1].wnid, line) >= 0) {
-            rc = rn_fail(RN_E_FORMAT, "%s: %s does not stand in ascending order; labels are given over sorted names",
-                         file, line);
-            goto out;
-        }
-        RN_GO(rn_inputs_add_class(s, line, blank ? blank + 1 : ""));
+        if (s->nclasses && strcmp(s->classes[s->nclasses - 1].wnid, line) >= 0)
+            return rn_fail(RN_E_FORMAT, "%s: %s does not stand in ascending order; labels are given over sorted names",
+                           file, line);
+        RN_TRY(rn_inputs_add_class(s, line, blank ? blank + 1 : ""));
     }
-    if (!s->nclasses)
-        rc = rn_fail(RN_E_FORMAT, "%s: holds no class", file);
-out:
+    return s->nclasses ? RN_OK : rn_fail(RN_E_FORMAT, "%s: holds no class", file);
+}
+
+int rn_inputs_read_classes(rn_inputs *s, const char *file)
+{
+    char *text = NULL;
+    size_t n = 0;
+    RN_TRY(rn_read_text(file, 64u << 20, &text, &n));
+    int rc = rn_inputs_parse_classes(s, file, text);
     free(text);
     return rc;
 }

@@ -71,8 +71,11 @@ int rn_inputs_add_class(rn_inputs *s, const char *wnid, const char *words);
 int rn_inputs_add_source(rn_inputs *s, const char *path, uint64_t bytes, const char *md5, const char *md5_from);
 /* Class of that name, -1. Classes are sorted by name. */
 int rn_inputs_class(const rn_inputs *s, const char *wnid);
+/* Adds the images of Caffe's "path label" lines; text is cut up; *highest rises to the highest label. */
+int rn_inputs_parse_list(rn_inputs *s, const char *file, char *text, int64_t *highest);
 /* Reads "wnid words" lines (synset_words.txt) as the classes; they must be in ascending order. */
 int rn_inputs_read_classes(rn_inputs *s, const char *file);
+int rn_inputs_parse_classes(rn_inputs *s, const char *file, char *text); /* the same from memory; text is cut up */
 /* The first of dirs (NULL-terminated) that holds synset_words.txt (or synsets.txt) gives the classes: 1 if there was one. */
 int rn_inputs_find_classes(rn_inputs *s, const char *const *dirs);
 /* Last step: checks labels and doubles, counts the classes, computes the list's digest. */

@@ -27,7 +27,7 @@ static int add_line(rn_inputs *s, const char *file, int number, char *line, int6
     return rc < 0 ? rn_fail_prefix(rc, "%s:%d", file, number) : RN_OK;
 }
 
-static int add_lines(rn_inputs *s, const char *file, char *text, int64_t *highest)
+int rn_inputs_parse_list(rn_inputs *s, const char *file, char *text, int64_t *highest)
 {
     int number = 0;
     for (char *line = text, *next; line && *line; line = next) {
@@ -72,7 +72,7 @@ int rn_inputs_open_list(const char *file, const char *root, rn_inputs **out)
         return rn_fail(RN_E_NOENT, "%s: no such folder; --root names the one that the list's paths begin in", root);
     RN_GO(rn_inputs_new("list", root, &s));
     RN_GO(rn_read_text(file, 0, &text, &n));
-    RN_GO(add_lines(s, file, text, &highest));
+    RN_GO(rn_inputs_parse_list(s, file, text, &highest));
     RN_GO(name_classes(s, file, root, highest));
     RN_GO(rn_inputs_finish(s));
     *out = s;

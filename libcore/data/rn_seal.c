@@ -183,18 +183,13 @@ static bool from_json(const json_t *o, rn_seal *s)
     return ok && get_classes(json_object_get(o, "classes"), s);
 }
 
-int rn_seal_read(const char *dir, rn_seal **out)
+int rn_seal_parse(const void *text, size_t n, const char *path, rn_seal **out)
 {
-    char path[4096], *text = NULL;
-    size_t n = 0;
-    json_t *o = NULL;
     rn_seal *s = NULL;
     int rc;
     *out = NULL;
-    RN_TRY(rn_path_join(path, sizeof path, dir, RN_SEAL_FILE));
-    RN_TRY(rn_read_file(path, 1u << 30, &text, &n));
     json_error_t err;
-    o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &err);
+    json_t *o = json_loadb(text, n, JSON_REJECT_DUPLICATES, &err);
     const char *format = json_string_value(json_object_get(o, "format"));
     if (!o) {
         rc = rn_fail(RN_E_FORMAT, "%s: not JSON (line %d: %s); pack the set again", path, err.line, err.text);
@@ -220,6 +215,17 @@ int rn_seal_read(const char *dir, rn_seal **out)
 out:
     rn_seal_free(s);
     json_decref(o);
+    return rc;
+}
+
+int rn_seal_read(const char *dir, rn_seal **out)
+{
+    char path[4096], *text = NULL;
+    size_t n = 0;
+    *out = NULL;
+    RN_TRY(rn_path_join(path, sizeof path, dir, RN_SEAL_FILE));
+    RN_TRY(rn_read_file(path, 1u << 30, &text, &n));
+    int rc = rn_seal_parse(text, n, path, out);
     free(text);
     return rc;
 }

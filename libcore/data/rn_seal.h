@@ -55,6 +55,7 @@ int rn_seal_write(const char *dir, rn_seal *s);
 
 /* Reads and checks it. RN_E_NOENT when there is none; RN_E_FORMAT when it is no seal or its sums do not add up. */
 int rn_seal_read(const char *dir, rn_seal **out);
+int rn_seal_parse(const void *text, size_t n, const char *path, rn_seal **out); /* the same from memory */
 void rn_seal_free(rn_seal *s);                      /* a seal from rn_seal_read; accepts NULL */
 void rn_seal_free_classes(rn_seal_class *c, int n); /* the array and its texts, all malloc'ed; accepts NULL, 0 */
 void rn_seal_free_sources(rn_seal_source *s, int n);
