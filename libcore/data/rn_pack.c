@@ -41,7 +41,8 @@ typedef struct slot {
 struct pack {
     const rn_inputs *inputs;
     const rn_pack_opts *opts;
-    uint32_t *order; /* order[place] = input */
+    uint32_t *order;     /* order[place] = input */
+    uint32_t first, end; /* the places packed here: all, or those of a shard */
     rn_packdb *db;
     rn_pool *pool;
     rn_converter **converter; /* one a worker */
@@ -96,7 +97,7 @@ static uint64_t cost_of(const pack *p, uint32_t input)
 /* Keeps the window full: at least one image, at most nslots, at most WINDOW_BYTES. */
 static int submit_more(pack *p, uint32_t written)
 {
-    while (p->submitted < p->inputs->n && p->submitted - written < p->nslots &&
+    while (p->submitted < p->end && p->submitted - written < p->nslots &&
            (p->submitted == written || p->in_work < WINDOW_BYTES)) {
         slot *s = &p->slots[p->submitted % p->nslots];
         uint32_t input = p->order[p->submitted];
@@ -150,10 +151,10 @@ static void recycle(pack *p, slot *s)
 
 static int write_all(pack *p)
 {
-    uint32_t done = (uint32_t)rn_packdb_at(p->db)->at;
+    uint32_t done = p->first + (uint32_t)rn_packdb_at(p->db)->at;
     int rc = RN_OK;
     p->submitted = done;
-    while (done < p->inputs->n && rc >= 0) {
+    while (done < p->end && rc >= 0) {
         if (p->opts->stop && *p->opts->stop) {
             rc = rn_fail(RN_E_INTERRUPTED, "interrupted; the same command goes on from here");
             break;
@@ -177,6 +178,13 @@ out:
 static int make_order(pack *p)
 {
     uint32_t n = p->inputs->n;
+    uint64_t first, end;
+    rn_shard_slice(&p->opts->shard, n, &first, &end);
+    p->first = (uint32_t)first;
+    p->end = (uint32_t)end;
+    if (p->opts->shard.count > n)
+        return rn_fail(RN_E_USAGE, "%" PRIu32 " shards of %" PRIu32 " images: there can be at most one an image",
+                       p->opts->shard.count, n);
     p->order = malloc(n * sizeof *p->order);
     if (!p->order)
         return rn_fail(RN_E_NOMEM, "no memory for the order of %" PRIu32 " images", n);
@@ -232,6 +240,15 @@ int rn_pack_options_text(const rn_pack_opts *o, rn_buf *b)
     return o->shuffle ? rn_buf_printf(b, " shuffle=%" PRIu64, o->seed) : rn_buf_printf(b, " shuffle=none");
 }
 
+/* What stands beside the options: they are the same for all shards of a set. */
+static const char *shard_text(const rn_shard *s, char text[48])
+{
+    text[0] = '\0';
+    if (s->count)
+        snprintf(text, 48, " shard=%" PRIu32 "/%" PRIu32, s->index, s->count);
+    return text;
+}
+
 typedef struct skip_note {
     pack *p;
     rn_buf text;            /* skipped.txt */
@@ -241,9 +258,9 @@ typedef struct skip_note {
 static int note_skip(void *arg, uint64_t place, const char *reason)
 {
     skip_note *n = arg;
-    if (place >= n->p->inputs->n)
-        return rn_fail(RN_E_MISMATCH, "%s names image %" PRIu64 ", there are %" PRIu32, RN_PACK_STATE, place,
-                       n->p->inputs->n);
+    if (place < n->p->first || place >= n->p->end)
+        return rn_fail(RN_E_MISMATCH, "%s names image %" PRIu64 ", there are %" PRIu32 " to %" PRIu32, RN_PACK_STATE,
+                       place, n->p->first, n->p->end - 1);
     uint32_t input = n->p->order[place];
     n->classes[n->p->inputs->input[input].label].records--;
     return rn_buf_printf(&n->text, "%s\t%s\n", rn_input_path(n->p->inputs, input), reason);
@@ -270,6 +287,7 @@ static int write_seal(pack *p, const char *dir, rn_pack_result *out)
     rn_buf options = {0};
     rn_seal s = {.tool = (char *)(uintptr_t) "pack-lmdb " RN_VERSION,
                  .kind = (char *)(uintptr_t)in->kind,
+                 .shard = p->opts->shard,
                  .nclasses = in->nclasses,
                  .nsources = in->nsources,
                  .sources = in->sources,
@@ -281,6 +299,10 @@ static int write_seal(pack *p, const char *dir, rn_pack_result *out)
     if (!s.classes)
         RN_GO(rn_fail(RN_E_NOMEM, "no memory for %d classes", in->nclasses));
     memcpy(s.classes, in->classes, (size_t)in->nclasses * sizeof *s.classes);
+    for (int c = 0; c < in->nclasses; c++)
+        s.classes[c].records = 0;
+    for (uint32_t i = p->first; i < p->end; i++)
+        s.classes[in->input[p->order[i]].label].records++;
     memcpy(s.list_sha256, in->list_sha256, sizeof s.list_sha256);
     memcpy(s.content_sha256, at->chain, sizeof s.content_sha256);
     RN_GO(rn_pack_options_text(p->opts, &options));
@@ -338,12 +360,15 @@ static int is_sealed(const rn_inputs *in, const rn_pack_opts *opts, const char *
     RN_TRY(rc);
     RN_GO(rn_pack_options_text(opts, &options));
     bool same = strcmp(s->options, (char *)options.data) == 0 && strcmp(s->kind, in->kind) == 0 &&
+                s->shard.index == opts->shard.index && s->shard.count == opts->shard.count &&
                 strcmp(s->list_sha256, in->list_sha256) == 0 && same_sources(in, s);
     if (!same) {
+        char was[48], asked[48];
         rc = rn_fail(RN_E_USAGE,
-                     "%s: holds a finished set of other options or another source (%s, %s); now asked for: %s, %s. "
+                     "%s: holds a finished set of other options or another source (%s, %s%s); now asked for: %s, %s%s. "
                      "Name another folder, or delete this one",
-                     dir, s->kind, s->options, in->kind, (char *)options.data);
+                     dir, s->kind, s->options, shard_text(&s->shard, was), in->kind, (char *)options.data,
+                     shard_text(&opts->shard, asked));
         goto out;
     }
     RN_GO(rn_pack_from_seal(s, dir, out));
@@ -361,9 +386,11 @@ static int begin(pack *p, const char *dir)
 {
     rn_buf what = {0};
     struct stat st;
+    char shard[48];
     int rc;
     RN_GO(rn_buf_printf(&what, "%s %s list=%s ", RN_SEAL_FORMAT, p->inputs->kind, p->inputs->list_sha256));
     RN_GO(rn_pack_options_text(p->opts, &what));
+    RN_GO(rn_buf_printf(&what, "%s", shard_text(&p->opts->shard, shard)));
     /* An archive fetched again after damage has the same names and sizes: what came from the other must not be gone on with. */
     if (p->inputs->fd >= 0) {
         if (fstat(p->inputs->fd, &st) < 0)
@@ -371,7 +398,7 @@ static int begin(pack *p, const char *dir)
         RN_GO(rn_buf_printf(&what, " modified=%lld.%09ld", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec));
     }
     RN_GO(rn_packdb_open(dir, (char *)what.data, &p->db));
-    if (rn_packdb_at(p->db)->at > p->inputs->n)
+    if (rn_packdb_at(p->db)->at > p->end - p->first)
         rc = rn_fail(RN_E_MISMATCH, "%s: %s is ahead of its source; delete the folder", dir, RN_PACK_STATE);
 out:
     rn_buf_free(&what);
@@ -394,8 +421,8 @@ int rn_pack_run(const rn_inputs *inputs, const rn_pack_opts *opts, const char *d
     RN_GO(make_workers(&p));
     out->resumed = rn_packdb_at(p.db)->at;
     if (out->resumed)
-        rn_info("%s: going on after %" PRIu64 " of %" PRIu32 " images", dir, out->resumed, inputs->n);
-    p.progress = rn_progress_start("pack", "images", RN_UNIT_ITEMS, inputs->n);
+        rn_info("%s: going on after %" PRIu64 " of %" PRIu32 " images", dir, out->resumed, p.end - p.first);
+    p.progress = rn_progress_start("pack", "images", RN_UNIT_ITEMS, p.end - p.first);
     rn_progress_skip(p.progress, out->resumed);
     RN_GO(write_all(&p));
     out->records = rn_packdb_at(p.db)->records;

@@ -16,11 +16,13 @@
 
 #include "data/rn_convert.h"
 #include "data/rn_inputs.h"
+#include "data/rn_shard.h"
 
 typedef struct rn_pack_opts {
     rn_convert_opts convert;
     bool shuffle;
     uint64_t seed;
+    rn_shard shard;                    /* only this slice of the order; {0}: all of it */
     bool skip_bad;                     /* leave bad images out (listed, counted) instead of failing */
     int jobs;                          /* >= 1 */
     const volatile sig_atomic_t *stop; /* becomes non-zero: RN_E_INTERRUPTED; may be NULL */
@@ -38,7 +40,8 @@ typedef struct rn_pack_result {
 /*
  * Packs all inputs into the folder `dir`. Bad images (empty, no image, cut short, too large, missing) are RN_E_FORMAT and so
  * on with the image's name, unless skip_bad; a disk that cannot be read is always an error. The first bad image in key order is
- * reported, whatever the number of jobs. RN_E_USAGE: `dir` holds something else (see rn_packdb_open, too).
+ * reported, whatever the number of jobs. RN_E_USAGE: `dir` holds something else (see rn_packdb_open, too), or there are
+ * fewer images than shards. Of the images of other shards nothing is read.
  */
 int rn_pack_run(const rn_inputs *inputs, const rn_pack_opts *opts, const char *dir, rn_pack_result *out);
 

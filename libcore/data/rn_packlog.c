@@ -51,7 +51,8 @@ int rn_pack_is_done(const char *dir, const rn_pack_opts *opts, const char *kind,
     if (!*files || rn_path_join(path, sizeof path, dir, LOG_FILE) < 0 || rn_seal_read(dir, &seal) < 0)
         goto out;
     if (rn_pack_options_text(opts, &options) < 0 || strcmp(seal->options, (char *)options.data) != 0 ||
-        strcmp(seal->kind, kind) != 0)
+        strcmp(seal->kind, kind) != 0 || seal->shard.index != opts->shard.index ||
+        seal->shard.count != opts->shard.count)
         goto out;
     log = json_load_file(path, 0, NULL);
     now = stamps_of(files);

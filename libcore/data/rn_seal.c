@@ -81,6 +81,9 @@ int rn_seal_write(const char *dir, rn_seal *s)
     put(o, "tool", json_string(s->tool), &ok);
     put(o, "kind", json_string(s->kind), &ok);
     put(o, "options", json_string(s->options), &ok);
+    if (s->shard.count)
+        put(o, "shard",
+            json_pack("{s:I, s:I}", "index", (json_int_t)s->shard.index, "count", (json_int_t)s->shard.count), &ok);
     put(o, "records", json_integer((json_int_t)s->records), &ok);
     put(o, "skipped", json_integer((json_int_t)s->skipped), &ok);
     put(o, "data_bytes", json_integer((json_int_t)s->data_bytes), &ok);
@@ -168,12 +171,23 @@ static bool get_sources(const json_t *a, rn_seal *s)
     return ok;
 }
 
+/* Sets that are no shards have none. */
+static void get_shard(const json_t *o, rn_shard *s, bool *ok)
+{
+    if (!o)
+        return;
+    uint64_t index = get_count(o, "index", ok), count = get_count(o, "count", ok);
+    *ok &= count >= 1 && count <= RN_SHARDS_MAX && index < count;
+    *s = (rn_shard){.index = (uint32_t)index, .count = (uint32_t)count};
+}
+
 static bool from_json(const json_t *o, rn_seal *s)
 {
     bool ok = true;
     s->tool = get_text(o, "tool", &ok);
     s->kind = get_text(o, "kind", &ok);
     s->options = get_text(o, "options", &ok);
+    get_shard(json_object_get(o, "shard"), &s->shard, &ok);
     s->records = get_count(o, "records", &ok);
     s->skipped = get_count(o, "skipped", &ok);
     s->data_bytes = get_count(o, "data_bytes", &ok);

@@ -18,6 +18,7 @@
 
 #include "base/rn_digest.h"
 #include "base/rn_io.h"
+#include "data/rn_shard.h"
 
 #define RN_SEAL_FILE   "seal.json"
 #define RN_SEAL_FORMAT "rnkit-lmdb-1"
@@ -37,9 +38,10 @@ typedef struct rn_seal_source {
 } rn_seal_source;
 
 typedef struct rn_seal {
-    char *tool;    /* "pack-lmdb 0.1.0" */
-    char *kind;    /* "raw-train", "raw-val", "tree", "list" */
-    char *options; /* "resize=none encode=keep check=markers shuffle=7" (rn_pack_options_text) */
+    char *tool;     /* "pack-lmdb 0.1.0" */
+    char *kind;     /* "raw-train", "raw-val", "tree", "list" */
+    char *options;  /* "resize=none encode=keep check=markers shuffle=7" (rn_pack_options_text) */
+    rn_shard shard; /* {0, 0}: the whole set. Of a shard: counts and content are its own, list and sources the set's */
     int nclasses;
     rn_seal_class *classes;
     int nsources;
