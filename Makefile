@@ -161,6 +161,12 @@ $(B)/gen/bench_shapes.inc: $(SHAPES)
 	@for f in $^; do printf '{"%s",\n' "$$(basename $$f .shapes)"; sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $$f; echo '},'; done > $@
 $(B)/bench/bench_shapes.o: $(B)/gen/bench_shapes.inc
 
+# So does the manifest of ILSVRC2012.
+$(B)/gen/rn_manifest_ilsvrc2012.inc: datasets/ilsvrc2012/manifest.json
+	@mkdir -p $(B)/gen
+	@sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< > $@
+$(B)/libcore/data/rn_manifest_builtin.o: $(B)/gen/rn_manifest_ilsvrc2012.inc
+
 $(B)/librnkit.a: $(LIB_OBJ)
 	@rm -f $@
 	$(call SAY,AR,$@)
@@ -327,7 +333,7 @@ lint-cppcheck: | $(GEN_H)
 	  -D_GNU_SOURCE -D__x86_64__ -Ilibcore -I. --library=posix $(LINT_C)
 
 # One stamp a file: a second run looks only at what changed (or at everything, when a header did).
-$(B)/lint/%.tidy: %.c $(LINT_H) .clang-tidy | $(GEN_H) $(B)/gen/bench_shapes.inc
+$(B)/lint/%.tidy: %.c $(LINT_H) .clang-tidy | $(GEN_H) $(B)/gen/bench_shapes.inc $(B)/gen/rn_manifest_ilsvrc2012.inc
 	@mkdir -p $(@D)
 	@clang-tidy --quiet $< -- $(TIDY_FLAGS) $(if $(findstring kernels/cpu/,$<),-fopenmp) $(ISA) 2>$@.err || { cat $@.err >&2; exit 1; }
 	@mv $@.err $@

@@ -6,6 +6,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const kind_names[RN_NKINDS] = {
+    "digest",      "size",      "unreadable", "archive",   "entry",   "name",      "count",       "missing",
+    "extra",       "duplicate", "empty",      "truncated", "damaged", "not_image", "unsupported", "label",
+    "label_order", "seal",      "unfinished", "png",       "cmyk",    "exif",      "warning",
+};
+
+const char *rn_kind_name(enum rn_kind kind)
+{
+    return kind_names[kind];
+}
+
+int rn_oddity_kind(const char *name)
+{
+    for (int k = RN_K_PNG; k < RN_NKINDS; k++)
+        if (strcmp(name, kind_names[k]) == 0)
+            return k;
+    return -1;
+}
+
 void rn_findings_init(rn_findings *f)
 {
     memset(f, 0, sizeof *f);

@@ -133,7 +133,7 @@ static int hash(task *t)
 
 static void judge(rn_verify_archive *v)
 {
-    const rn_published *p = rn_published_find(v->path);
+    const rn_manifest_archive *p = rn_manifest_find(rn_manifest_builtin(), v->path);
     if (!v->expected) {
         v->verdict = RN_UNKNOWN;
         return;
@@ -144,7 +144,7 @@ static void judge(rn_verify_archive *v)
     }
     v->verdict = RN_WRONG;
     rn_findings_add(&v->bad, "%s", rn_error_text());
-    if (p && p->bytes > v->bytes && strcmp(p->md5, v->expected) == 0)
+    if (p && p->bytes > (int64_t)v->bytes && strcmp(p->md5, v->expected) == 0)
         rn_findings_add(&v->bad, "%s: has %llu bytes of %llu: the download was cut short", v->path,
                         (unsigned long long)v->bytes, (unsigned long long)p->bytes);
 }
