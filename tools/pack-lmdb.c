@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* pack-lmdb: images out of archives, a tree or a list into one sealed LMDB that Caffe, DALI and rn-train read. */
 #include <inttypes.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +41,17 @@ static void catch_signals(bool on)
     struct sigaction sa = {.sa_handler = on ? on_signal : SIG_DFL, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+}
+
+/* LMDB takes a batch's pages from malloc and gives them back at its end, images come and go: memory that returns to the
+ * kernel every time is zeroed anew every time, which is half of a pack's system time. */
+static void keep_freed_memory(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TOP_PAD, 1 << 20);
+#endif
 }
 
 static int check_source(settings *s, const rn_opt_result *args)
@@ -218,6 +232,7 @@ int main(int argc, char **argv)
         .max_operands = 2,
     };
     rn_opt_result args = {0};
+    keep_freed_memory();
     int rc = rn_opt_parse(&spec, argc, argv, &args);
     if (rc == RN_OK)
         rc = run(&s, &spec, &args);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/rn_error.h"
@@ -268,6 +269,9 @@ int rn_input_read(const rn_inputs *s, uint32_t i, rn_buf *out)
 
 void rn_input_prefetch(const rn_inputs *s, uint32_t i)
 {
-    if (s->fd >= 0)
-        (void)posix_fadvise(s->fd, (off_t)s->input[i].offset, (off_t)s->input[i].size, POSIX_FADV_WILLNEED);
+    uint8_t byte;
+    struct iovec one = {&byte, 1};
+    if (s->fd < 0 || preadv2(s->fd, &one, 1, (off_t)s->input[i].offset, RWF_NOWAIT) > 0)
+        return; /* in memory already, in all likelihood all of it */
+    (void)posix_fadvise(s->fd, (off_t)s->input[i].offset, (off_t)s->input[i].size, POSIX_FADV_WILLNEED);
 }

@@ -20,9 +20,13 @@
 #include "data/rn_packdb.h"
 #include "data/rn_seal.h"
 
-/* What may be in work between reading and writing: enough that the workers go on while a batch is synced to disk. */
-#define WINDOW_BYTES (256u << 20)
-enum { WINDOW_MAX = 1024, KEEP_BUFFER = 4 << 20, GUESS_BYTES = 256 << 10 };
+/*
+ * Between reading and writing there may be WINDOW images, so that the workers go on while a batch is synced to disk, of which
+ * at most HELD_BYTES wait, converted, for the writer: whoever has more waits too, but for what the writer needs next. Small
+ * images are handed out in groups, since waking a thread costs more than reading one.
+ */
+enum { WINDOW = 1024, GROUP_IMAGES = 16, GROUP_BYTES = 256 << 10, GUESS_BYTES = 64 << 10, KEEP_BUFFER = 1 << 20 };
+#define HELD_BYTES (128u << 20)
 
 typedef struct pack pack;
 
@@ -30,13 +34,19 @@ typedef struct pack pack;
 typedef struct slot {
     pack *p;
     uint32_t place; /* in key order */
-    rn_buf in, datum;
-    uint64_t data_n, cost;
+    uint32_t group; /* in the first of a group: how many images it has */
+    bool done;      /* in the first of a group, under p->lock: all of it */
+    rn_buf datum;
+    uint64_t data_n;
     char key[512], hex[RN_DIGEST_HEX_MAX];
     int rc;
     char why[1024];
-    bool done; /* under p->lock */
 } slot;
+
+typedef struct worker {
+    rn_converter *converter;
+    rn_buf in;
+} worker;
 
 struct pack {
     const rn_inputs *inputs;
@@ -45,78 +55,113 @@ struct pack {
     uint32_t first, end; /* the places packed here: all, or those of a shard */
     rn_packdb *db;
     rn_pool *pool;
-    rn_converter **converter; /* one a worker */
-    slot *slots;
-    uint32_t nslots;
+    worker *workers;      /* opts->jobs */
+    slot *slots;          /* WINDOW, a ring by place */
     uint32_t submitted;   /* places given to the pool */
-    uint64_t in_work;     /* their cost in bytes */
-    pthread_mutex_t lock; /* guards slot.done */
-    pthread_cond_t ready;
+    pthread_mutex_t lock; /* guards slot.done and what follows */
+    pthread_cond_t ready; /* a group is done */
+    pthread_cond_t room;  /* `held` or `head` changed */
+    uint64_t held;        /* bytes of Datums that wait for the writer */
+    uint32_t head;        /* the place that the writer needs next */
+    bool ending;          /* nothing more will be written */
     rn_progress *progress;
 };
 
+static slot *slot_of(pack *p, uint32_t place)
+{
+    return &p->slots[place % WINDOW];
+}
+
 /* ---- workers ------------------------------------------------------------------------------------------------ */
 
-static int convert(slot *s, int worker)
+static int convert(slot *s, worker *w)
 {
     pack *p = s->p;
     uint32_t input = p->order[s->place];
     const char *path = rn_input_path(p->inputs, input);
-    RN_TRY(rn_input_read(p->inputs, input, &s->in));
-    RN_TRY(rn_converter_run(p->converter[worker], s->in.data, s->in.n, path, p->inputs->input[input].label, &s->datum,
+    RN_TRY(rn_input_read(p->inputs, input, &w->in));
+    RN_TRY(rn_converter_run(w->converter, w->in.data, w->in.n, path, p->inputs->input[input].label, &s->datum,
                             &s->data_n));
     snprintf(s->key, sizeof s->key, "%08" PRIu32 "_%s", s->place, path);
     return rn_chain_record(s->key, strlen(s->key), s->datum.data, s->datum.n, s->hex);
 }
 
-/* Failures stay in the slot: the writer meets them in key order, so the same one is reported at any number of jobs. */
-static int work(void *arg, int worker)
+/* The group that the writer needs next is never held back, and groups begin in order: so this cannot lock up. False: nobody
+ * wants it any more. */
+static bool wait_for_room(pack *p, uint32_t place)
 {
-    slot *s = arg;
-    s->rc = convert(s, worker);
-    if (s->rc < 0)
-        snprintf(s->why, sizeof s->why, "%s", rn_error_text());
-    pthread_mutex_lock(&s->p->lock);
-    s->done = true;
-    pthread_cond_signal(&s->p->ready);
-    pthread_mutex_unlock(&s->p->lock);
+    pthread_mutex_lock(&p->lock);
+    while (p->held > HELD_BYTES && p->head != place && !p->ending)
+        pthread_cond_wait(&p->room, &p->lock);
+    bool go = !p->ending;
+    pthread_mutex_unlock(&p->lock);
+    return go;
+}
+
+/* Failures stay in the slot: the writer meets them in key order, so the same one is reported at any number of jobs. */
+static int work(void *arg, int index)
+{
+    slot *first = arg;
+    pack *p = first->p;
+    worker *w = &p->workers[index];
+    uint64_t held = 0;
+    if (!wait_for_room(p, first->place))
+        return RN_OK;
+    for (uint32_t i = 0; i < first->group; i++) {
+        slot *s = slot_of(p, first->place + i);
+        s->rc = convert(s, w);
+        if (s->rc < 0)
+            snprintf(s->why, sizeof s->why, "%s", rn_error_text());
+        held += s->datum.cap;
+    }
+    if (w->in.cap > KEEP_BUFFER)
+        rn_buf_free(&w->in); /* one huge file must not weigh for ever */
+    pthread_mutex_lock(&p->lock);
+    p->held += held;
+    first->done = true;
+    pthread_cond_signal(&p->ready);
+    pthread_mutex_unlock(&p->lock);
     return RN_OK;
 }
 
-static uint64_t cost_of(const pack *p, uint32_t input)
+/* Fills the slots of the next group, which fits between p->submitted and `end`. */
+static slot *make_group(pack *p, uint32_t end)
 {
-    const rn_convert_opts *o = &p->opts->convert;
-    uint64_t size = p->inputs->input[input].size;
-    if (size == 0)
-        size = GUESS_BYTES;
-    if (o->encode == RN_ENCODE_RAW && o->size == RN_SIZE_EXACT)
-        return size + 3 * (uint64_t)o->w * (uint64_t)o->h;
-    return o->encode == RN_ENCODE_RAW ? 8 * size : 2 * size;
+    slot *first = slot_of(p, p->submitted);
+    uint64_t bytes = 0;
+    uint32_t n = 0;
+    while (n < GROUP_IMAGES && p->submitted + n < end && (n == 0 || bytes < GROUP_BYTES)) {
+        slot *s = slot_of(p, p->submitted + n);
+        uint32_t input = p->order[p->submitted + n];
+        uint64_t size = p->inputs->input[input].size;
+        s->p = p;
+        s->place = p->submitted + n++;
+        bytes += size ? size : GUESS_BYTES;
+        rn_input_prefetch(p->inputs, input);
+    }
+    first->group = n;
+    first->done = false;
+    return first;
 }
 
-/* Keeps the window full: at least one image, at most nslots, at most WINDOW_BYTES. */
+/* Keeps the window full. */
 static int submit_more(pack *p, uint32_t written)
 {
-    while (p->submitted < p->end && p->submitted - written < p->nslots &&
-           (p->submitted == written || p->in_work < WINDOW_BYTES)) {
-        slot *s = &p->slots[p->submitted % p->nslots];
-        uint32_t input = p->order[p->submitted];
-        s->p = p;
-        s->place = p->submitted;
-        s->done = false;
-        s->cost = cost_of(p, input);
-        p->in_work += s->cost;
-        rn_input_prefetch(p->inputs, input);
-        RN_TRY(rn_pool_submit(p->pool, work, s));
-        p->submitted++;
+    uint32_t left = p->end - written, end = written + (left < WINDOW ? left : WINDOW);
+    while (p->submitted < end) {
+        slot *first = make_group(p, end);
+        RN_TRY(rn_pool_submit(p->pool, work, first));
+        p->submitted += first->group;
     }
     return RN_OK;
 }
 
-static void wait_for(pack *p, slot *s)
+static void wait_for(pack *p, slot *first)
 {
     pthread_mutex_lock(&p->lock);
-    while (!s->done)
+    p->head = first->place;
+    pthread_cond_broadcast(&p->room);
+    while (!first->done)
         pthread_cond_wait(&p->ready, &p->lock);
     pthread_mutex_unlock(&p->lock);
 }
@@ -140,13 +185,31 @@ static int write_slot(pack *p, slot *s)
     return rn_packdb_skip(p->db, s->place, s->why);
 }
 
-static void recycle(pack *p, slot *s)
+static int write_group(pack *p, slot *first)
 {
-    p->in_work -= s->cost;
-    if (s->in.cap > KEEP_BUFFER)
-        rn_buf_free(&s->in);
-    if (s->datum.cap > KEEP_BUFFER)
+    uint64_t freed = 0;
+    int rc = RN_OK;
+    for (uint32_t i = 0; i < first->group; i++) {
+        slot *s = slot_of(p, first->place + i);
+        if (rc >= 0)
+            rc = write_slot(p, s);
+        freed += s->datum.cap;
         rn_buf_free(&s->datum);
+    }
+    pthread_mutex_lock(&p->lock);
+    p->held -= freed;
+    pthread_cond_broadcast(&p->room);
+    pthread_mutex_unlock(&p->lock);
+    rn_progress_add(p->progress, first->group);
+    return rc;
+}
+
+static void end_work(pack *p)
+{
+    pthread_mutex_lock(&p->lock);
+    p->ending = true;
+    pthread_cond_broadcast(&p->room);
+    pthread_mutex_unlock(&p->lock);
 }
 
 static int write_all(pack *p)
@@ -154,20 +217,17 @@ static int write_all(pack *p)
     uint32_t done = p->first + (uint32_t)rn_packdb_at(p->db)->at;
     int rc = RN_OK;
     p->submitted = done;
-    while (done < p->end && rc >= 0) {
-        if (p->opts->stop && *p->opts->stop) {
-            rc = rn_fail(RN_E_INTERRUPTED, "interrupted; the same command goes on from here");
-            break;
-        }
+    while (done < p->end) {
+        if (p->opts->stop && *p->opts->stop)
+            RN_GO(rn_fail(RN_E_INTERRUPTED, "interrupted; the same command goes on from here"));
         RN_GO(submit_more(p, done));
-        slot *s = &p->slots[done % p->nslots];
-        wait_for(p, s);
-        rc = write_slot(p, s);
-        recycle(p, s);
-        rn_progress_add(p->progress, 1);
-        done++;
+        slot *first = slot_of(p, done);
+        wait_for(p, first);
+        RN_GO(write_group(p, first));
+        done += first->group;
     }
 out:
+    end_work(p);
     if (rn_pool_wait(p->pool) < 0 && rc >= 0)
         rc = RN_E_NOMEM;
     return rc < 0 ? rc : rn_packdb_flush(p->db);
@@ -201,32 +261,30 @@ static int make_order(pack *p)
 static int make_workers(pack *p)
 {
     int jobs = p->opts->jobs;
-    p->nslots = 64 + 16 * (uint32_t)jobs;
-    if (p->nslots > WINDOW_MAX)
-        p->nslots = WINDOW_MAX;
-    p->slots = calloc(p->nslots, sizeof *p->slots);
-    p->converter = calloc((size_t)jobs, sizeof *p->converter);
-    if (!p->slots || !p->converter)
+    p->slots = calloc(WINDOW, sizeof *p->slots);
+    p->workers = calloc((size_t)jobs, sizeof *p->workers);
+    if (!p->slots || !p->workers)
         return rn_fail(RN_E_NOMEM, "no memory for %d workers", jobs);
     for (int i = 0; i < jobs; i++)
-        RN_TRY(rn_converter_open(&p->opts->convert, &p->converter[i]));
-    return rn_pool_open(jobs, (int)p->nslots, &p->pool);
+        RN_TRY(rn_converter_open(&p->opts->convert, &p->workers[i].converter));
+    return rn_pool_open(jobs, WINDOW, &p->pool);
 }
 
 static void tear_down(pack *p)
 {
     rn_pool_close(p->pool);
-    for (int i = 0; p->converter && i < p->opts->jobs; i++)
-        rn_converter_close(p->converter[i]);
-    free(p->converter);
-    for (uint32_t i = 0; p->slots && i < p->nslots; i++) {
-        rn_buf_free(&p->slots[i].in);
-        rn_buf_free(&p->slots[i].datum);
+    for (int i = 0; p->workers && i < p->opts->jobs; i++) {
+        rn_converter_close(p->workers[i].converter);
+        rn_buf_free(&p->workers[i].in);
     }
+    free(p->workers);
+    for (uint32_t i = 0; p->slots && i < WINDOW; i++)
+        rn_buf_free(&p->slots[i].datum);
     free(p->slots);
     free(p->order);
     rn_packdb_close(p->db);
     rn_progress_done(p->progress);
+    pthread_cond_destroy(&p->room);
     pthread_cond_destroy(&p->ready);
     pthread_mutex_destroy(&p->lock);
 }
@@ -416,6 +474,7 @@ int rn_pack_run(const rn_inputs *inputs, const rn_pack_opts *opts, const char *d
     pack p = {.inputs = inputs, .opts = opts};
     pthread_mutex_init(&p.lock, NULL);
     pthread_cond_init(&p.ready, NULL);
+    pthread_cond_init(&p.room, NULL);
     RN_GO(make_order(&p));
     RN_GO(begin(&p, dir));
     RN_GO(make_workers(&p));
