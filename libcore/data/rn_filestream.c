@@ -12,7 +12,8 @@
 
 #include "base/rn_error.h"
 
-enum { BLOCK = 1 << 20, RING = 8 };
+/* After a seek a block is small, since most of what follows may be passed over, too; then blocks grow again. */
+enum { BLOCK = 1 << 20, AFTER_SKIP = 16 << 10, RING = 8 };
 
 /* Block i lives in ring slot i % RING from the moment it is read until it is both hashed and given up by the caller. */
 struct rn_filestream {
@@ -21,6 +22,7 @@ struct rn_filestream {
     off_t end; /* size of the file when it was opened; 0 if it cannot be told */
     uint8_t *ring;
     size_t size[RING];
+    size_t want;                                /* of the next block, without threads */
     uint64_t nread, nhashed, ntaken, nreleased; /* blocks; under `lock` */
     uint64_t bytes;
     bool eof, stop, threads, lock_ready;
@@ -32,12 +34,12 @@ struct rn_filestream {
     pthread_cond_t change;
 };
 
-/* Fills a whole block unless the file ends. Returns 0 or errno. */
-static int read_block(rn_filestream *s, uint8_t *to, size_t *n)
+/* Fills `want` bytes unless the file ends. Returns 0 or errno. */
+static int read_block(rn_filestream *s, uint8_t *to, size_t want, size_t *n)
 {
     *n = 0;
-    while (*n < BLOCK) {
-        ssize_t k = read(s->fd, to + *n, BLOCK - *n);
+    while (*n < want) {
+        ssize_t k = read(s->fd, to + *n, want - *n);
         if (k == 0)
             break;
         if (k < 0 && errno == EINTR)
@@ -65,7 +67,7 @@ static void *reader_main(void *arg)
         }
         size_t slot = s->nread % RING, n;
         pthread_mutex_unlock(&s->lock);
-        int err = read_block(s, s->ring + slot * BLOCK, &n);
+        int err = read_block(s, s->ring + slot * BLOCK, BLOCK, &n);
         pthread_mutex_lock(&s->lock);
         s->err = err;
         if (err == 0 && n > 0) {
@@ -143,6 +145,7 @@ int rn_filestream_open(const char *path, int digest, uint64_t start, rn_filestre
     if (!s)
         return rn_fail(RN_E_NOMEM, "%s: out of memory", path);
     s->fd = -1;
+    s->want = BLOCK;
     s->path = strdup(path);
     s->ring = malloc((size_t)BLOCK * (digest >= 0 ? RING : 1));
     rc = RN_E_NOMEM;
@@ -208,9 +211,10 @@ int64_t rn_filestream_next(rn_filestream *s, const void **block)
     if (s->threads)
         return next_threaded(s, block);
     size_t n;
-    s->err = read_block(s, s->ring, &n);
+    s->err = read_block(s, s->ring, s->want, &n);
     if (s->err)
         return read_failed(s);
+    s->want = s->want < BLOCK / 2 ? 2 * s->want : BLOCK;
     s->bytes += n;
     *block = s->ring;
     return (int64_t)n;
@@ -223,6 +227,7 @@ int64_t rn_filestream_skip(rn_filestream *s, int64_t n)
     off_t at = lseek(s->fd, 0, SEEK_CUR);
     if (at < 0 || at > s->end || n > s->end - at || lseek(s->fd, (off_t)n, SEEK_CUR) < 0)
         return 0;
+    s->want = AFTER_SKIP;
     return n;
 }
 
