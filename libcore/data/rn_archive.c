@@ -14,12 +14,20 @@
 #include "base/rn_error.h"
 #include "data/rn_filestream.h"
 
-enum { TAR_BLOCK = 512, NAME_MAX_BYTES = 1024 };
+/* A window's block is small enough to stay in a core's cache between being read and being used. */
+enum { TAR_BLOCK = 512, NAME_MAX_BYTES = 1024, WINDOW_BLOCK = 256 << 10 };
 
 struct rn_archive {
     char *path;
     struct archive *ar;
-    rn_filestream *stream; /* NULL for an archive in memory */
+    rn_filestream *stream; /* NULL for an archive in memory, a window and a zip file */
+    struct {
+        int fd;
+        uint64_t at, end;
+        uint8_t *block; /* NULL if this is none */
+    } window;
+    bool zip;
+    int digest; /* of a zip file */
     bool raw_names;
     bool ended; /* clean end or failure: next gives `last` again */
     int last;
@@ -68,6 +76,11 @@ static void describe(const uint8_t *b, size_t n, char *out, size_t cap)
     out[k] = 0;
 }
 
+static bool is_zip(const uint8_t *b, size_t n)
+{
+    return n >= 4 && b[0] == 'P' && b[1] == 'K' && ((b[2] == 3 && b[3] == 4) || (b[2] == 5 && b[3] == 6));
+}
+
 static int check_start(const char *name, const uint8_t *b, size_t n)
 {
     char text[160];
@@ -79,28 +92,36 @@ static int check_start(const char *name, const uint8_t *b, size_t n)
     return rn_fail(RN_E_FORMAT, "%s: not a tar archive (it begins with \"%s\"); download it again", name, text);
 }
 
-static int check_file_start(const char *path, uint64_t start)
+static int pread_start(int fd, const char *name, uint64_t start, uint8_t b[TAR_BLOCK], size_t *n)
 {
-    uint8_t b[TAR_BLOCK];
-    size_t n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return rn_fail_errno(errno, "%s: opening it", path);
-    while (n < sizeof b) {
-        ssize_t k = pread(fd, b + n, sizeof b - n, (off_t)(start + n));
+    *n = 0;
+    while (*n < TAR_BLOCK) {
+        ssize_t k = pread(fd, b + *n, TAR_BLOCK - *n, (off_t)(start + *n));
         if (k < 0 && errno == EINTR)
             continue;
-        if (k < 0) {
-            int rc = rn_fail_errno(errno, "%s: reading it", path);
-            close(fd);
-            return rc;
-        }
+        if (k < 0)
+            return rn_fail_errno(errno, "%s: reading it", name);
         if (k == 0)
             break;
-        n += (size_t)k;
+        *n += (size_t)k;
     }
+    return RN_OK;
+}
+
+/* Looks at the first block of the file; with opts->zip it may be a zip file's. */
+static int check_file_start(rn_archive *a, bool zip)
+{
+    uint8_t b[TAR_BLOCK];
+    size_t n;
+    int fd = open(a->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return rn_fail_errno(errno, "%s: opening it", a->path);
+    int rc = pread_start(fd, a->path, a->start, b, &n);
     close(fd);
-    return check_start(path, b, n);
+    if (rc < 0)
+        return rc;
+    a->zip = zip && is_zip(b, n);
+    return a->zip ? RN_OK : check_start(a->path, b, n);
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------- */
@@ -127,6 +148,38 @@ static la_int64_t skip(struct archive *ar, void *client, la_int64_t n)
     return k;
 }
 
+static la_ssize_t feed_window(struct archive *ar, void *client, const void **block)
+{
+    rn_archive *a = client;
+    uint64_t left = a->window.end - a->window.at;
+    ssize_t n;
+    do
+        n = pread(a->window.fd, a->window.block, left < WINDOW_BLOCK ? (size_t)left : WINDOW_BLOCK,
+                  (off_t)a->window.at);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        a->stream_rc = rn_fail_errno(errno, "%s: reading it", a->path);
+        archive_set_error(ar, EIO, "%s", rn_error_text());
+        return -1;
+    }
+    a->window.at += (uint64_t)n;
+    a->consumed += (uint64_t)n;
+    *block = a->window.block;
+    return n;
+}
+
+static la_int64_t skip_window(struct archive *ar, void *client, la_int64_t n)
+{
+    rn_archive *a = client;
+    uint64_t left = a->window.end - a->window.at, k = n < 0 ? 0 : (uint64_t)n;
+    (void)ar;
+    if (k > left)
+        k = left;
+    a->window.at += k;
+    a->consumed += k;
+    return (la_int64_t)k;
+}
+
 static int new_archive(const char *name, const rn_archive_opts *opts, rn_archive **out)
 {
     rn_archive *a = calloc(1, sizeof *a);
@@ -146,14 +199,31 @@ static int new_archive(const char *name, const rn_archive_opts *opts, rn_archive
     return RN_OK;
 }
 
+/* A zip file's directory is at its end: libarchive reads it by seeking. */
+static int open_zip(rn_archive *a, int digest)
+{
+    a->digest = digest;
+    archive_read_support_format_zip_seekable(a->ar);
+    if (archive_read_open_filename(a->ar, a->path, 1 << 16) != ARCHIVE_OK)
+        return rn_fail(RN_E_FORMAT, "%s: damaged (%s); download it again", a->path, archive_error_string(a->ar));
+    return RN_OK;
+}
+
 int rn_archive_open(const char *path, const rn_archive_opts *opts, rn_archive **out)
 {
     int rc;
     rn_archive *a = NULL;
     *out = NULL;
     RN_GO(new_archive(path, opts, &a));
+    if (opts && opts->zip)
+        RN_GO(check_file_start(a, true));
+    if (a->zip) {
+        RN_GO(open_zip(a, opts->digest));
+        *out = a;
+        return RN_OK;
+    }
     RN_GO(rn_filestream_open(path, opts ? opts->digest : -1, a->start, &a->stream));
-    RN_GO(check_file_start(path, a->start));
+    RN_GO(check_file_start(a, false));
     if (archive_read_open2(a->ar, a, NULL, feed, skip, NULL) != ARCHIVE_OK)
         RN_GO(a->stream_rc
                   ? a->stream_rc
@@ -177,6 +247,33 @@ int rn_archive_open_memory(const char *name, const void *data, size_t n, const r
     if (archive_read_open_memory(a->ar, (const char *)data + a->start, n - a->start) != ARCHIVE_OK)
         RN_GO(rn_fail(RN_E_FORMAT, "%s: %s", name, archive_error_string(a->ar)));
     a->consumed = n;
+    *out = a;
+    return RN_OK;
+out:
+    rn_archive_close(a);
+    return rc;
+}
+
+int rn_archive_open_window(const char *name, int fd, uint64_t start, uint64_t n, rn_archive **out)
+{
+    int rc;
+    rn_archive *a = NULL;
+    uint8_t b[TAR_BLOCK];
+    size_t got;
+    *out = NULL;
+    RN_GO(new_archive(name, NULL, &a));
+    a->window.fd = fd;
+    a->window.at = start;
+    a->window.end = start + n;
+    a->window.block = malloc(WINDOW_BLOCK);
+    if (!a->window.block)
+        RN_GO(rn_fail(RN_E_NOMEM, "%s: out of memory", name));
+    RN_GO(pread_start(fd, name, start, b, &got));
+    RN_GO(check_start(name, b, got < n ? got : (size_t)n));
+    if (archive_read_open2(a->ar, a, NULL, feed_window, skip_window, NULL) != ARCHIVE_OK)
+        RN_GO(a->stream_rc
+                  ? a->stream_rc
+                  : rn_fail(RN_E_FORMAT, "%s: damaged (%s); download it again", name, archive_error_string(a->ar)));
     *out = a;
     return RN_OK;
 out:
@@ -235,7 +332,7 @@ static int damaged(rn_archive *a, const char *doing)
 static int check_end(rn_archive *a)
 {
     uint64_t seen = (uint64_t)archive_filter_bytes(a->ar, 0);
-    if (seen >= a->data_end + (uint64_t)2 * TAR_BLOCK)
+    if (a->zip || seen >= a->data_end + (uint64_t)2 * TAR_BLOCK)
         return end_with(a, 0);
     return end_with(a, rn_fail(RN_E_FORMAT, "%s: truncated after '%s': no end-of-archive mark; download it again",
                                a->path, a->name));
@@ -274,7 +371,8 @@ int rn_archive_next(rn_archive *a, rn_archive_entry *e)
             return damaged(a, "at or after");
         RN_TRY(keep_name(a, entry));
         a->left = (uint64_t)archive_entry_size(entry);
-        a->data_end = (uint64_t)archive_filter_bytes(a->ar, 0) + (a->left + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+        uint64_t data = (uint64_t)archive_filter_bytes(a->ar, 0);
+        a->data_end = data + (a->left + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
         bool folder = archive_entry_filetype(entry) == AE_IFDIR;
         size_t n = strlen(a->name);
         while (folder && n > 0 && a->name[n - 1] == '/')
@@ -287,6 +385,7 @@ int rn_archive_next(rn_archive *a, rn_archive_entry *e)
         *e = (rn_archive_entry){.name = a->name,
                                 .size = a->left,
                                 .offset = a->start + (uint64_t)archive_read_header_position(a->ar),
+                                .data = a->start + data,
                                 .why = why};
         return 1;
     }
@@ -303,6 +402,24 @@ int64_t rn_archive_read_some(rn_archive *a, void *buf, size_t n)
         return damaged(a, "inside");
     a->left -= (uint64_t)k;
     return k;
+}
+
+int64_t rn_archive_read_block(rn_archive *a, const void **block)
+{
+    size_t n = 0;
+    la_int64_t at;
+    if (a->ended || a->left == 0)
+        return 0;
+    int r = archive_read_data_block(a->ar, block, &n, &at);
+    if ((r != ARCHIVE_OK && r != ARCHIVE_WARN) || n == 0 || n > a->left)
+        return damaged(a, "inside");
+    a->left -= n;
+    return (int64_t)n;
+}
+
+bool rn_archive_is_plain(const rn_archive *a)
+{
+    return a->stream && archive_filter_count(a->ar) == 1 && archive_filter_code(a->ar, 0) == ARCHIVE_FILTER_NONE;
 }
 
 int rn_archive_read(rn_archive *a, void *buf, size_t size)
@@ -322,11 +439,13 @@ int rn_archive_read(rn_archive *a, void *buf, size_t size)
 
 uint64_t rn_archive_consumed(const rn_archive *a)
 {
-    return a->consumed;
+    return a->zip ? (uint64_t)archive_filter_bytes(a->ar, -1) : a->consumed;
 }
 
 int rn_archive_digest(rn_archive *a, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)
 {
+    if (a->zip && a->digest >= 0)
+        return rn_digest_file((enum rn_digest_kind)a->digest, a->path, hex, bytes);
     if (!a->stream)
         return rn_fail(RN_E_USAGE, "%s: an archive in memory has no digest", a->path);
     return rn_filestream_digest(a->stream, hex, bytes);
@@ -339,6 +458,7 @@ void rn_archive_close(rn_archive *a)
     if (a->ar)
         archive_read_free(a->ar);
     rn_filestream_close(a->stream);
+    free(a->window.block);
     free(a->path);
     free(a);
 }

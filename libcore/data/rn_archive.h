@@ -22,6 +22,7 @@ typedef struct rn_archive_opts {
     int digest;     /* -1: none; else enum rn_digest_kind: digest of every byte of the file */
     bool raw_names; /* hand over entries that would be refused, with entry.why set (ilsvrc-verify lists them) */
     uint64_t start; /* byte offset of a tar header to start at (resume; plain tars without digest only) */
+    bool zip;       /* take a zip file, too (it is read by seeking; its digest by a pass of its own) */
 } rn_archive_opts;
 
 /* One regular file of the archive. Texts and data are valid until the next call on the archive. */
@@ -29,6 +30,7 @@ typedef struct rn_archive_entry {
     const char *name; /* as stored, leading "./" removed */
     uint64_t size;    /* bytes */
     uint64_t offset;  /* of its tar header in the (uncompressed) archive; for resume */
+    uint64_t data;    /* of its data there; with rn_archive_is_plain, where pread finds it in the file */
     const char *why;  /* NULL, or with raw_names why the entry would have been refused ("a link") */
 } rn_archive_entry;
 
@@ -44,6 +46,12 @@ int rn_archive_read(rn_archive *a, void *buf, size_t size);
 /* Reads up to n bytes of the current entry; returns the count, 0 at its end, RN_E_*. Unread data is skipped by next. */
 int64_t rn_archive_read_some(rn_archive *a, void *buf, size_t n);
 
+/* The same without a copy: the next bytes of the current entry, valid until the next call; their count, 0 at its end, RN_E_*. */
+int64_t rn_archive_read_block(rn_archive *a, const void **block);
+
+/* A tar that is not compressed, read from a file: offsets of entries are offsets in the file. Known after the first next. */
+bool rn_archive_is_plain(const rn_archive *a);
+
 /* Bytes of the file consumed so far (for progress). */
 uint64_t rn_archive_consumed(const rn_archive *a);
 
@@ -55,6 +63,10 @@ void rn_archive_close(rn_archive *a); /* accepts NULL */
 /* An inner tar held in memory (one class of the train set, ~150 MB at most): same iteration. `data` is
  * borrowed and must outlive the handle; `name` is for messages; opts->digest is not looked at. */
 int rn_archive_open_memory(const char *name, const void *data, size_t n, const rn_archive_opts *opts, rn_archive **out);
+
+/* A tar in bytes [start, start + n) of fd (an inner tar), read with pread through a buffer of fixed size: any number may be
+ * open on one fd at the same time, which stays the caller's. `name` is for messages. */
+int rn_archive_open_window(const char *name, int fd, uint64_t start, uint64_t n, rn_archive **out);
 
 /* Checks a member path: relative, no "..", no empty or "." component, no NUL, at most 1,024 bytes. */
 bool rn_archive_name_ok(const char *name);

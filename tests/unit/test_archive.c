@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Archives: every cut of a tar is noticed, names are checked, offsets resume, digests are those of the whole file. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <archive.h>
+#include <archive_entry.h>
 #include <cmocka.h>
 
 #include "base/rn_error.h"
@@ -103,6 +106,121 @@ static void reads_what_was_written(void **state)
     assert_int_equal(n, FILES);
     rn_archive_close(a);
     rn_buf_free(&tar);
+}
+
+/* A tar somewhere in a file, read through a window; blocks without a copy add up to the same bytes. */
+static void reads_windows(void **state)
+{
+    (void)state;
+    rn_buf tar = make_tar(), file = {0};
+    rn_archive *a[2];
+    rn_archive_entry e;
+    int n;
+    assert_int_equal(rn_buf_append(&file, "0123456789", 10), 0);
+    assert_int_equal(rn_buf_append(&file, tar.data, tar.n), 0);
+    assert_int_equal(rn_buf_append(&file, tar.data, tar.n), 0);
+    save("window.bin", file.data, file.n);
+    int fd = open("window.bin", O_RDONLY);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(rn_archive_open_window("inner", fd, 10 + (uint64_t)i * tar.n, tar.n, &a[i]), 0);
+    assert_int_equal(read_all(a[0], 0, &n), 0);
+    assert_int_equal(n, FILES);
+    for (int i = 0; rn_archive_next(a[1], &e) > 0; i++) {
+        static uint8_t want[70001];
+        const void *block;
+        size_t at = 0;
+        fill(want, sizes[i], (uint32_t)i);
+        for (int64_t k; (k = rn_archive_read_block(a[1], &block)) != 0; at += (size_t)k) {
+            assert_true(k > 0 && at + (size_t)k <= sizes[i]);
+            assert_memory_equal(block, want + at, k);
+        }
+        assert_int_equal(at, sizes[i]);
+    }
+    rn_archive_close(a[0]);
+    rn_archive_close(a[1]);
+    /* A window that ends inside the tar is a truncated tar, whatever follows in the file. */
+    assert_int_equal(rn_archive_open_window("inner", fd, 10, tar.n - 20000, &a[0]), 0);
+    while ((n = rn_archive_next(a[0], &e)) > 0)
+        ;
+    assert_int_equal(n, RN_E_FORMAT);
+    rn_archive_close(a[0]);
+    assert_int_equal(rn_archive_open_window("inner", fd, 9, tar.n, &a[0]), RN_E_FORMAT);
+    close(fd);
+    rn_buf_free(&file);
+    rn_buf_free(&tar);
+}
+
+/* Where an entry's data lies in a plain tar's file. */
+static void tells_where_data_lies(void **state)
+{
+    (void)state;
+    rn_archive *a;
+    rn_archive_entry e;
+    static uint8_t got[70001], want[70001];
+    int fd = open("whole.tar", O_RDONLY);
+    assert_int_equal(rn_archive_open("whole.tar", &(rn_archive_opts){.digest = -1}, &a), 0);
+    for (int i = 0; rn_archive_next(a, &e) > 0; i++) {
+        assert_true(rn_archive_is_plain(a));
+        assert_int_equal(pread(fd, got, sizes[i], (off_t)e.data), sizes[i]);
+        fill(want, sizes[i], (uint32_t)i);
+        assert_memory_equal(got, want, sizes[i]);
+    }
+    rn_archive_close(a);
+    close(fd);
+}
+
+static void make_zip(const char *path)
+{
+    struct archive *w = archive_write_new();
+    struct archive_entry *e = archive_entry_new();
+    archive_write_set_format_zip(w);
+    assert_int_equal(archive_write_open_filename(w, path), ARCHIVE_OK);
+    for (int i = 0; i < FILES; i++) {
+        static uint8_t data[70001];
+        char name[32];
+        snprintf(name, sizeof name, "folder/file%d", i);
+        fill(data, sizes[i], (uint32_t)i);
+        archive_entry_clear(e);
+        archive_entry_set_pathname(e, name);
+        archive_entry_set_filetype(e, AE_IFREG);
+        archive_entry_set_perm(e, 0644);
+        archive_entry_set_size(e, (la_int64_t)sizes[i]);
+        assert_int_equal(archive_write_header(w, e), ARCHIVE_OK);
+        assert_int_equal(archive_write_data(w, data, sizes[i]), sizes[i]);
+    }
+    assert_int_equal(archive_write_close(w), ARCHIVE_OK);
+    archive_entry_free(e);
+    archive_write_free(w);
+}
+
+static void reads_zip_when_told(void **state)
+{
+    (void)state;
+    rn_archive *a;
+    int n;
+    char got[RN_DIGEST_HEX_MAX], want[RN_DIGEST_HEX_MAX];
+    make_zip("whole.zip");
+    assert_int_equal(rn_archive_open("whole.zip", &(rn_archive_opts){.digest = -1}, &a), RN_E_FORMAT);
+    assert_int_equal(rn_archive_open("whole.zip", &(rn_archive_opts){.digest = RN_MD5, .zip = true}, &a), 0);
+    assert_int_equal(read_all(a, 0, &n), 0);
+    assert_int_equal(n, FILES);
+    assert_false(rn_archive_is_plain(a));
+    assert_int_equal(rn_archive_digest(a, got, NULL), 0);
+    assert_int_equal(rn_digest_file(RN_MD5, "whole.zip", want, NULL), 0);
+    assert_string_equal(got, want);
+    rn_archive_close(a);
+    /* With the directory at its end cut off, it is damaged. */
+    assert_int_equal(truncate("whole.zip", 60000), 0);
+    n = rn_archive_open("whole.zip", &(rn_archive_opts){.digest = -1, .zip = true}, &a);
+    if (n == 0) {
+        n = read_all(a, 0, &(int){0});
+        rn_archive_close(a);
+    }
+    assert_int_equal(n, RN_E_FORMAT);
+    /* The option does not change what a tar is. */
+    assert_int_equal(rn_archive_open("whole.tar", &(rn_archive_opts){.digest = -1, .zip = true}, &a), 0);
+    assert_int_equal(read_all(a, 0, &n), 0);
+    rn_archive_close(a);
 }
 
 static void skips_what_is_not_read(void **state)
@@ -355,6 +473,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_was_written),
+        cmocka_unit_test(reads_windows),
+        cmocka_unit_test(tells_where_data_lies),
+        cmocka_unit_test(reads_zip_when_told),
         cmocka_unit_test(skips_what_is_not_read),
         cmocka_unit_test(every_cut_is_noticed),
         cmocka_unit_test(cut_inside_a_skipped_entry),
