@@ -31,13 +31,14 @@ export RNKIT_DATA
 DEPS_BUILD := gcc make pkg-config libarchive-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
   libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libcmocka-dev
 DEPS_RUN := gnuplot-nox dataset-fashion-mnist
+DEPS_BENCH := gnuplot-nox openssl python3-dev python3-venv
 DEPS_LINT := clang libclang-rt-dev/libclang-common-14-dev clang-tidy clang-format cppcheck shellcheck libomp-dev
 DEPS_COVERAGE := gcovr
 
 REQUIRED := libarchive lmdb libcrypto matio libprotobuf-c jansson libpng libjpeg
 
 # ---- configuration found on this machine ----------------------------------------------------------------------
-NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage fuzz fuzz-run format golden-help clean reproduce bench
+NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage fuzz fuzz-run format golden-help clean reproduce bench bench-data
 ifneq ($(filter-out $(NOCONFIG_GOALS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(strip $(foreach p,$(REQUIRED),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p))) $(shell command -v protoc-c >/dev/null 2>&1 || echo protoc-c))
 ifneq ($(MISSING),)
@@ -115,7 +116,7 @@ C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_S
 SAY = @printf '  %-6s %s\n' $(1) $(2)
 
 # ---- build ------------------------------------------------------------------------------------------------
-.PHONY: all deps deps-lint demo reproduce check check-run check-long check-cuda bench install help clean format lint lint-run coverage tests demo-run reproduce-run
+.PHONY: all deps deps-lint demo reproduce check check-run check-long check-cuda bench bench-data install help clean format lint lint-run coverage tests demo-run reproduce-run
 
 all: $(TOOL_BIN) $(BENCH_BIN) bin ## build the tools into bin/
 
@@ -293,6 +294,11 @@ bench: ## time this machine's peak and the convolutions of ResNet-18 beside oneD
 	@bin/rn-bench peak
 	@bin/rn-bench conv --net resnet18-128 --mb 64 --rounds 5 | tee $(or $(OUT),out/bench)/resnet18-128.txt
 
+bench-data: ## verify, extract, pack, load beside today's tools, interleaved, about 1 hour [OUT=out/bench-data ROUNDS=7 ROWS=.. PYTHON=..]
+	$(call INSTALL,$(DEPS_BUILD) $(DEPS_BENCH))
+	@$(MAKE) -j$(JOBS) all
+	@bench/data.sh $(or $(OUT),out/bench-data)
+
 golden-help: all ## rewrite tests/cli/expected/*.help from the tools' --help (then read the diff)
 	@mkdir -p tests/cli/expected
 	@for t in $(HELP_TOOLS); do $(B)/bin/$$t --help >tests/cli/expected/$$t.help || exit 1; done
@@ -304,7 +310,7 @@ lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck and the rooms'
 
 LINT_H := $(sort $(wildcard libcore/*/*.h kernels/*.h kernels/*/*.h bench/*.h tools/*.h tests/*/*.h))
 LINT_C := $(C_SRC)
-LINT_SH := .ci/run $(sort $(wildcard datasets/*.sh tests/*.sh tests/*/*.sh))
+LINT_SH := .ci/run $(sort $(wildcard bench/*.sh bench/*/*.sh datasets/*.sh tests/*.sh tests/*/*.sh))
 TIDY_FLAGS = $(filter-out -O2 -g $(WARN),$(BASE_CFLAGS)) $(patsubst -I%,-isystem %,$(PKG_CFLAGS)) -isystem $(B)/gen
 LINT_JOBS := $(addprefix lint-,format words shell rooms cppcheck) $(LINT_C:%.c=$(B)/lint/%.tidy)
 .PHONY: $(filter lint-%,$(LINT_JOBS))
