@@ -14,9 +14,10 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "data/rn_loader_impl.h"
+#include "data/rn_mixup.h"
 #include "data/rn_sampler.h"
 
-enum { MAX_RUN = 16, MAX_WORKERS = 1024, MAX_DEPTH = 1024 };
+enum { MAX_RUN = 16 };
 
 /* ---- handing out; called with the lock held ------------------------------------------------------------------- */
 
@@ -55,13 +56,17 @@ static bool open_batch(rn_loader *l)
     s->number = l->number_at;
     s->n = left < (uint64_t)l->o.batch ? (int)left : l->o.batch;
     s->handed = s->done = 0;
-    s->held = false;
+    s->whole = s->held = false;
     s->bad = -1;
     s->status = RN_OK;
     memcpy(s->index, l->order[epoch & 1] + first, (size_t)s->n * sizeof *s->index);
     size_t rest = (size_t)(l->o.batch - s->n);
     memset(s->index + s->n, 0, rest * sizeof *s->index);
     memset(s->labels + s->n, 0, rest * sizeof *s->labels);
+    if (l->o.mixup > 0) {
+        memset(s->labels2 + s->n, 0, rest * sizeof *s->labels2);
+        s->share = rn_mixup_share(l->o.seed, epoch, s->number, l->o.mixup);
+    }
     memset(s->images + (size_t)s->n * l->image_bytes, 0, rest * l->image_bytes);
     l->out++;
     if (++l->number_at == l->per_epoch && l->o.train) {
@@ -85,7 +90,7 @@ static bool make_order(rn_loader *l)
         l->order_state[b] = ORDER_MAKING;
         l->busy++;
         pthread_mutex_unlock(&l->lock);
-        rn_sampler s = {.order = l->o.train ? RN_ORDER_RANDOM : RN_ORDER_KEYS, .seed = l->o.seed};
+        const rn_sampler s = {.order = l->o.order, .seed = l->o.seed};
         rn_sampler_order(&s, epoch, l->count, l->order[b]);
         pthread_mutex_lock(&l->lock);
         l->busy--;
@@ -106,6 +111,21 @@ static void add_profile(rn_loader *l, rn_loader_profile *p)
     l->profile.resize_s += p->resize_s;
     l->profile.augment_s += p->augment_s;
     *p = (rn_loader_profile){0};
+}
+
+/* The last of a batch's images has come: whoever brought it mixes them, outside the lock. */
+static void finish_batch(rn_loader_worker *w, rn_loader_slot *s)
+{
+    rn_loader *l = w->l;
+    if (l->o.mixup > 0 && s->status == RN_OK) {
+        l->busy++;
+        pthread_mutex_unlock(&l->lock);
+        rn_loader_mix(w, s);
+        pthread_mutex_lock(&l->lock);
+        l->busy--;
+        add_profile(l, &w->profile);
+    }
+    s->whole = true;
 }
 
 /* Takes a run of images and fills it, outside the lock. False when there is none. */
@@ -137,7 +157,9 @@ static bool make_images(rn_loader_worker *w)
         snprintf(s->text, sizeof s->text, "%s", rn_error_text());
     }
     s->done += to - from;
-    if (s->done == s->n || l->paused)
+    if (s->done == s->n)
+        finish_batch(w, s);
+    if (s->whole || l->paused)
         pthread_cond_broadcast(&l->ready);
     return true;
 }
@@ -163,41 +185,6 @@ static void *work(void *arg)
 
 /* ---- opening and closing --------------------------------------------------------------------------------------- */
 
-static int check(const rn_store *store, const rn_loader_opts *o)
-{
-    uint32_t n = rn_store_count(store);
-    const char *path = rn_store_path(store);
-    if (n == 0)
-        return rn_fail(RN_E_NOTHING, "%s: the set is empty", path);
-    if (o->batch < 1 || o->batch > 1 << 20)
-        return rn_fail(RN_E_RANGE, "batch of %d images: 1 to %d are possible", o->batch, 1 << 20);
-    if (o->width < 1 || o->height < 1 || o->width > 8192 || o->height > 8192 || (o->channels != 1 && o->channels != 3))
-        return rn_fail(RN_E_RANGE, "images of %d x %d x %d: sides of 1 to 8192 and 1 or 3 channels are possible",
-                       o->width, o->height, o->channels);
-    if (o->workers < 1 || o->workers > MAX_WORKERS || o->depth < 0 || o->depth > MAX_DEPTH)
-        return rn_fail(RN_E_RANGE, "%d workers, %d batches ahead: 1 to %d and 0 to %d are possible", o->workers,
-                       o->depth, MAX_WORKERS, MAX_DEPTH);
-    if (o->train && o->drop_last && n < (uint32_t)o->batch)
-        return rn_fail(RN_E_RANGE, "%s: %u images do not fill one batch of %d: use a smaller batch", path, n, o->batch);
-    if (o->resize_short < 0 || o->resize_short > 8192)
-        return rn_fail(RN_E_RANGE, "resize to a short side of %d: 0 (none) to 8192 are possible", o->resize_short);
-    return RN_OK;
-}
-
-/* 0 means torchvision's defaults. */
-static int set_ranges(rn_loader *l)
-{
-    const rn_loader_opts *o = &l->o;
-    l->scale[0] = o->scale_lo > 0 ? o->scale_lo : 0.08;
-    l->scale[1] = o->scale_hi > 0 ? o->scale_hi : 1.0;
-    l->ratio[0] = o->ratio_lo > 0 ? o->ratio_lo : 3.0 / 4.0;
-    l->ratio[1] = o->ratio_hi > 0 ? o->ratio_hi : 4.0 / 3.0;
-    if (!(l->scale[0] <= l->scale[1] && l->ratio[0] <= l->ratio[1]))
-        return rn_fail(RN_E_RANGE, "random crop: scale %g to %g, ratio %g to %g: the first must not exceed the second",
-                       l->scale[0], l->scale[1], l->ratio[0], l->ratio[1]);
-    return RN_OK;
-}
-
 static int alloc_slots(rn_loader *l)
 {
     size_t batch = (size_t)l->o.batch;
@@ -210,7 +197,8 @@ static int alloc_slots(rn_loader *l)
         s->images = aligned_alloc(64, (batch * l->image_bytes + 63) / 64 * 64);
         s->labels = calloc(batch, sizeof *s->labels);
         s->index = calloc(batch, sizeof *s->index);
-        ok = s->images && s->labels && s->index;
+        s->labels2 = l->o.mixup > 0 ? calloc(batch, sizeof *s->labels2) : NULL;
+        ok = s->images && s->labels && s->index && (s->labels2 || !(l->o.mixup > 0));
     }
     if (!ok)
         return rn_fail(RN_E_NOMEM, "loader: %d batches of %d images of %zu bytes do not fit in memory: lower the batch",
@@ -227,6 +215,8 @@ static int start_workers(rn_loader *l)
         l->workers[i].l = l;
         RN_TRY(rn_store_begin(l->store, &l->workers[i].txn));
         RN_TRY(rn_renderer_open(&l->workers[i].renderer));
+        if (l->o.mixup > 0 && !(l->workers[i].scratch = malloc(l->image_bytes)))
+            return rn_fail(RN_E_NOMEM, "loader: out of memory");
     }
     for (; l->started < l->o.workers; l->started++) {
         int err = pthread_create(&l->workers[l->started].thread, NULL, work, &l->workers[l->started]);
@@ -240,7 +230,7 @@ int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out)
 {
     int rc;
     *out = NULL;
-    RN_TRY(check(store, opts));
+    RN_TRY(rn_loader_check(store, opts));
     rn_loader *l = calloc(1, sizeof *l);
     if (!l)
         return rn_fail(RN_E_NOMEM, "loader: out of memory");
@@ -248,15 +238,14 @@ int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out)
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->ready, NULL);
     l->store = store;
-    l->o = *opts;
-    l->o.depth = l->o.depth ? l->o.depth : 4;
+    rn_loader_resolve(opts, &l->o);
     l->count = rn_store_count(store);
     l->image_bytes = (size_t)l->o.width * (size_t)l->o.height * (size_t)l->o.channels;
     uint64_t batch = (uint64_t)l->o.batch;
     l->per_epoch = l->o.train && l->o.drop_last ? l->count / batch : (l->count + batch - 1) / batch;
     l->run = l->o.batch / (4 * l->o.workers);
     l->run = l->run < 1 ? 1 : l->run > MAX_RUN ? MAX_RUN : l->run;
-    RN_GO(set_ranges(l));
+    RN_GO(rn_resident_open(l->o.resident, &l->resident));
     RN_GO(alloc_slots(l));
     RN_GO(start_workers(l));
     *out = l;
@@ -279,12 +268,15 @@ void rn_loader_close(rn_loader *l)
     for (int i = 0; l->workers && i < l->o.workers; i++) {
         rn_store_end(l->workers[i].txn);
         rn_renderer_close(l->workers[i].renderer);
+        free(l->workers[i].scratch);
     }
     for (int i = 0; l->slots && i < l->o.depth; i++) {
         free(l->slots[i].images);
         free(l->slots[i].labels);
+        free(l->slots[i].labels2);
         free(l->slots[i].index);
     }
+    rn_resident_close(l->resident);
     free(l->workers);
     free(l->slots);
     free(l->order[0]);
@@ -337,7 +329,7 @@ static int wait_batch(rn_loader *l, rn_loader_slot **s)
     if (l->taken == l->out)
         return 0;
     *s = slot_of(l, l->taken);
-    while ((*s)->done < (*s)->n)
+    while (!(*s)->whole)
         pthread_cond_wait(&l->ready, &l->lock);
     return (*s)->status < 0 ? rn_fail((*s)->status, "%s", (*s)->text) : 1;
 }
@@ -354,6 +346,8 @@ int rn_loader_next(rn_loader *l, rn_batch *out)
         *out = (rn_batch){.images = s->images,
                           .labels = s->labels,
                           .index = s->index,
+                          .labels2 = s->labels2,
+                          .share = s->labels2 ? (float)s->share / 65536 : 1,
                           .n = s->n,
                           .epoch = s->epoch,
                           .number = s->number,
