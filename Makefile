@@ -28,14 +28,14 @@ Q := $(if $(filter 0,$(V)),@)
 export RNKIT_DATA
 
 # ---- packages -----------------------------------------------------------------------------------------------
-DEPS_BUILD := gcc make pkg-config libarchive-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
+DEPS_BUILD := gcc make pkg-config libarchive-dev zlib1g-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
   libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libcmocka-dev
 DEPS_RUN := gnuplot-nox dataset-fashion-mnist
 DEPS_BENCH := gnuplot-nox openssl python3-dev python3-venv
 DEPS_LINT := clang libclang-rt-dev/libclang-common-14-dev clang-tidy clang-format cppcheck shellcheck libomp-dev
 DEPS_COVERAGE := gcovr
 
-REQUIRED := libarchive lmdb libcrypto matio libprotobuf-c jansson libpng libjpeg
+REQUIRED := libarchive zlib lmdb libcrypto matio libprotobuf-c jansson libpng libjpeg
 
 # ---- configuration found on this machine ----------------------------------------------------------------------
 NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage fuzz fuzz-run format golden-help clean reproduce bench bench-data

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ILSVRC2012's archives as streams: an outer tar (plain or gzip), and inside it, for the train set,
- * one inner tar per class, read in one pass without a second copy on disk. Sits on libarchive; a digest
- * of the archive's bytes can be computed on the same pass.
+ * one inner tar per class, read in one pass without a second copy on disk. A digest of the archive's bytes can be
+ * computed on the same pass. What is taken for a tar, rn_tarread.h and rn_tarhead.h say; gzip is undone on the way, any
+ * other compression is RN_E_UNSUPPORTED.
  *
- * Names are checked where they enter: an entry whose name is absolute, holds "..", or is not a
- * regular file (link, device, fifo) is RN_E_FORMAT; directories are passed over.
+ * Names are checked where they enter: an entry whose name is absolute, holds "..", stands there for the second time, or
+ * that is not a regular file (link, device, fifo, sparse) is RN_E_FORMAT; directories are passed over.
  */
 #ifndef RN_ARCHIVE_H
 #define RN_ARCHIVE_H
@@ -41,10 +42,8 @@ int rn_archive_open(const char *path, const rn_archive_opts *opts, rn_archive **
  * archive and entry). An archive without its end-of-archive blocks counts as truncated. */
 int rn_archive_next(rn_archive *a, rn_archive_entry *e);
 
-/* Reads the current entry's whole data into buf (capacity >= size). */
+/* Reads the current entry's whole data into buf (capacity >= size). Unread data is skipped by next. */
 int rn_archive_read(rn_archive *a, void *buf, size_t size);
-/* Reads up to n bytes of the current entry; returns the count, 0 at its end, RN_E_*. Unread data is skipped by next. */
-int64_t rn_archive_read_some(rn_archive *a, void *buf, size_t n);
 
 /* The same without a copy: the next bytes of the current entry, valid until the next call; their count, 0 at its end, RN_E_*. */
 int64_t rn_archive_read_block(rn_archive *a, const void **block);

@@ -1,136 +1,86 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/rn_tarscan.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/rn_error.h"
-#include "data/rn_archive.h"
+#include "data/rn_tarread.h"
 
 /* Small, because most of what follows a header is data that will be seeked over. */
-enum { READ_BLOCK = 4096, TAR_BLOCK = 512 };
+enum { BUFFER = 4096 };
 
 typedef struct window {
+    const char *what;
     int fd;
-    uint64_t at, end;
-    uint8_t block[READ_BLOCK];
+    uint64_t at, end;     /* the next byte to hand out, and where the bytes stop */
+    uint64_t held, nheld; /* what `buffer` holds of the file: nheld bytes from `held` */
+    uint8_t buffer[BUFFER];
 } window;
 
-static ssize_t pread_some(int fd, void *buf, size_t n, uint64_t at)
+/* Fills the buffer from w->at on: 1, or 0 where the bytes end. */
+static int refill(window *w)
 {
+    uint64_t left = w->end - w->at;
     ssize_t got;
     do
-        got = pread(fd, buf, n, (off_t)at);
+        got = left ? pread(w->fd, w->buffer, left < BUFFER ? (size_t)left : BUFFER, (off_t)w->at) : 0;
     while (got < 0 && errno == EINTR);
-    return got;
+    if (got < 0)
+        return rn_fail_errno(errno, "%s: reading it at byte %llu", w->what, (unsigned long long)w->at);
+    w->held = w->at;
+    w->nheld = (uint64_t)got;
+    return got > 0;
 }
 
-static la_ssize_t on_read(struct archive *a, void *arg, const void **block)
+static int64_t read_bytes(void *arg, void *buf, size_t n)
+{
+    window *w = arg;
+    size_t done = 0;
+    while (done < n) {
+        if (w->at < w->held || w->at >= w->held + w->nheld) {
+            int rc = refill(w);
+            if (rc < 0)
+                return rc;
+            if (rc == 0)
+                break;
+        }
+        uint64_t have = w->held + w->nheld - w->at;
+        size_t k = have < n - done ? (size_t)have : n - done;
+        memcpy((uint8_t *)buf + done, w->buffer + (w->at - w->held), k);
+        w->at += k;
+        done += k;
+    }
+    return (int64_t)done;
+}
+
+static int64_t skip_bytes(void *arg, uint64_t n)
 {
     window *w = arg;
     uint64_t left = w->end - w->at;
-    ssize_t got = pread_some(w->fd, w->block, left < READ_BLOCK ? (size_t)left : READ_BLOCK, w->at);
-    if (got < 0) {
-        archive_set_error(a, errno, "read failed: %s", strerror(errno));
-        return -1;
-    }
-    w->at += (uint64_t)got;
-    *block = w->block;
-    return got;
-}
-
-static la_int64_t on_skip(struct archive *a, void *arg, la_int64_t want)
-{
-    window *w = arg;
-    uint64_t left = w->end - w->at, n = want < 0 ? 0 : (uint64_t)want;
-    (void)a;
     if (n > left)
         n = left;
     w->at += n;
-    return (la_int64_t)n;
-}
-
-/* libarchive ends quietly where a tar stops at a member's end; the closing zeros tell a whole one from one cut there. */
-static int check_end(int fd, const char *what, uint64_t at, uint64_t end)
-{
-    static const uint8_t zeros[TAR_BLOCK];
-    uint8_t block[TAR_BLOCK];
-    ssize_t got = at + TAR_BLOCK <= end ? pread_some(fd, block, TAR_BLOCK, at) : 0;
-    if (got != TAR_BLOCK || memcmp(block, zeros, TAR_BLOCK) != 0)
-        return rn_fail(RN_E_FORMAT, "%s: cut short: no end-of-archive block at byte %llu; fetch it again", what,
-                       (unsigned long long)at);
-    return RN_OK;
-}
-
-static int check_start(int fd, const char *what, uint64_t start)
-{
-    uint8_t magic[6] = {0};
-    ssize_t got = pread_some(fd, magic, sizeof magic, start);
-    if (got < 0)
-        return rn_fail_errno(errno, "%s", what);
-    if ((magic[0] == 0x1f && magic[1] == 0x8b) || memcmp(magic, "BZh", 3) == 0 ||
-        memcmp(magic,
-               "\xfd"
-               "7zXZ",
-               5) == 0)
-        return rn_fail(RN_E_UNSUPPORTED, "%s: compressed; reading by offset needs a plain tar: decompress it first",
-                       what);
-    return RN_OK;
-}
-
-static int on_member(const char *what, struct archive_entry *e, uint64_t offset, uint64_t end, rn_tar_member_fn fn,
-                     void *arg)
-{
-    const char *name = archive_entry_pathname(e);
-    if (archive_entry_filetype(e) == AE_IFDIR)
-        return RN_OK;
-    while (name && strncmp(name, "./", 2) == 0)
-        name += 2;
-    if (!name || !rn_archive_name_ok(name))
-        return rn_fail(RN_E_FORMAT, "%s: refused a member with the name '%s'", what, name ? name : "(unreadable)");
-    if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e) || archive_entry_sparse_count(e) > 0)
-        return rn_fail(RN_E_FORMAT, "%s: %s is a link, a device or a sparse file, not a plain one", what, name);
-    uint64_t size = (uint64_t)archive_entry_size(e);
-    if (offset > end || size > end - offset)
-        return rn_fail(RN_E_FORMAT, "%s: cut short inside %s; fetch it again", what, name);
-    return fn(arg, name, offset, size);
+    return (int64_t)n;
 }
 
 int rn_tar_scan(int fd, const char *what, uint64_t start, uint64_t n, rn_tar_member_fn fn, void *arg)
 {
-    RN_TRY(check_start(fd, what, start));
-    window w = {.fd = fd, .at = start, .end = start + n};
-    struct archive *a = archive_read_new();
-    struct archive_entry *e;
-    uint64_t next = start; /* where the header after the last member is due */
-    int rc = RN_OK;
-    if (!a)
-        return rn_fail(RN_E_NOMEM, "%s: out of memory", what);
-    archive_read_support_format_tar(a);
-    archive_read_set_read_callback(a, on_read);
-    archive_read_set_skip_callback(a, on_skip);
-    archive_read_set_callback_data(a, &w);
-    int la = archive_read_open1(a);
-    while (la == ARCHIVE_OK && rc >= 0) {
-        la = archive_read_next_header(a, &e);
-        if (la != ARCHIVE_OK && la != ARCHIVE_WARN)
+    window w = {.what = what, .fd = fd, .at = start, .end = start + n};
+    rn_tarread *t;
+    rn_tar_member m;
+    int rc;
+    RN_TRY(rn_tarread_open(what, (rn_tar_source){&w, read_bytes, skip_bytes, NULL}, 0, false, &t));
+    while ((rc = rn_tarread_next(t, &m)) > 0) {
+        /* A member whose data the window does not hold is told of now, not when the next one is asked for. */
+        if (m.size > w.end - w.at)
+            rc = rn_fail(RN_E_FORMAT, "%s: truncated inside '%s'; download it again", what, m.name);
+        else
+            rc = fn(arg, m.name, start + m.data, m.size);
+        if (rc < 0)
             break;
-        la = ARCHIVE_OK;
-        /* All headers of the entry (also pax and GNU long names) are consumed by now: what comes next is its data. */
-        uint64_t offset = start + (uint64_t)archive_filter_bytes(a, 0);
-        next = offset + ((uint64_t)archive_entry_size(e) + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-        rc = on_member(what, e, offset, w.end, fn, arg);
     }
-    if (rc >= 0 && la != ARCHIVE_EOF)
-        rc = next == start
-                 ? rn_fail(RN_E_FORMAT, "%s: not a tar archive (%s)", what, archive_error_string(a))
-                 : rn_fail(RN_E_FORMAT, "%s: damaged or cut short (%s); fetch it again", what, archive_error_string(a));
-    else if (rc >= 0)
-        rc = check_end(fd, what, next, w.end);
-    archive_read_free(a);
-    return rc;
+    rn_tarread_close(t);
+    return rc < 0 ? rc : RN_OK;
 }

@@ -13,9 +13,9 @@
 typedef int (*rn_tar_member_fn)(void *arg, const char *name, uint64_t offset, uint64_t size);
 
 /*
- * Scans the tar in bytes [start, start + n) of fd; `what` names it in messages. Folders are passed over. RN_E_FORMAT: not a
- * tar, damaged, cut short (also: without its end-of-archive block), or a member is a link, a device, a sparse file or has a bad name
- * (rn_archive_name_ok). RN_E_UNSUPPORTED: compressed. Uses pread alone, so scans of one descriptor may nest.
+ * Scans the tar in bytes [start, start + n) of fd; `what` names it in messages. It takes and refuses what rn_archive.h does
+ * (both stand on rn_tarread.h), but nothing compressed. RN_E_IO when a read fails. Uses pread alone, so scans of one
+ * descriptor may nest.
  */
 int rn_tar_scan(int fd, const char *what, uint64_t start, uint64_t n, rn_tar_member_fn fn, void *arg);
 

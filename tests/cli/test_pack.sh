@@ -162,7 +162,7 @@ exits "an archive cut short" 1 pack-lmdb cut --split train x.lmdb
 says "is named" "ILSVRC2012_img_train.tar"
 head -c $(($(wc -c <raw/ILSVRC2012_img_train.tar) - 10240)) raw/ILSVRC2012_img_train.tar >cut/ILSVRC2012_img_train.tar
 exits "an archive without its end" 1 pack-lmdb cut --split train x.lmdb
-says "is cut short" "cut short"
+says "is cut short" "truncated inside"
 yes "this is text" | head -n 4000 >cut/ILSVRC2012_img_train.tar
 exits "text as an archive" 1 pack-lmdb cut --split train x.lmdb
 says "is no tar" "not a tar archive"

@@ -87,7 +87,7 @@ structure() { # NAME TEXT: bad/ without MD5SUMS' help
 size=$(stat -c %s raw/$TRAIN)
 fresh; truncate -s $((size - 20480)) bad/$TRAIN; structure "a truncated tar" "truncated"
 fresh; tar xf raw/$TRAIN n90000002.tar && truncate -s 9216 n90000002.tar && tar xf raw/$TRAIN n90000000.tar n90000001.tar n90000003.tar
-tar cf bad/$TRAIN n9000000?.tar; structure "an inner tar cut short in a whole outer one" "n90000002.tar: damaged or truncated"
+tar cf bad/$TRAIN n9000000?.tar; structure "an inner tar cut short in a whole outer one" "n90000002.tar: truncated inside"
 echo hello >text.tar
 exits "a text of no known digest is no archive" 1 "$verify" text.tar
 says "which it says" "text.tar: not a tar archive"

@@ -228,14 +228,10 @@ static void skips_what_is_not_read(void **state)
     (void)state;
     rn_archive *a;
     rn_archive_entry e;
-    uint8_t some[100];
     int n = 0, rc;
     assert_int_equal(rn_archive_open("whole.tar", &(rn_archive_opts){.digest = -1}, &a), 0);
-    while ((rc = rn_archive_next(a, &e)) > 0) {
+    while ((rc = rn_archive_next(a, &e)) > 0)
         n++;
-        if (e.size > 1000)
-            assert_int_equal(rn_archive_read_some(a, some, sizeof some), sizeof some);
-    }
     assert_int_equal(rc, 0);
     assert_int_equal(n, FILES);
     rn_archive_close(a);
