@@ -22,7 +22,7 @@ typedef struct settings {
     const char *split, *list, *root, *resize, *encode, *mean;
     int filter, on_bad, check;
     uint64_t seed;
-    bool verify;
+    bool verify, exif_rotate;
     const char *src, *out; /* src: tree or RAW_DIR, NULL with --list */
 } settings;
 
@@ -81,6 +81,7 @@ static int make_opts(const settings *s, bool shuffle, int jobs, rn_pack_opts *o)
     *o = (rn_pack_opts){.shuffle = shuffle, .seed = s->seed, .skip_bad = s->on_bad == 1, .jobs = jobs, .stop = &stop};
     o->convert.filter = (enum rn_filter)s->filter;
     o->convert.check_decode = s->check == 1;
+    o->convert.exif_rotate = s->exif_rotate;
     RN_TRY(rn_convert_parse_size(s->resize, &o->convert));
     const char *encode = s->encode ? s->encode : o->convert.size == RN_SIZE_NONE ? "keep" : "jpeg:95";
     RN_TRY(rn_convert_parse_encode(encode, &o->convert));
@@ -191,8 +192,14 @@ int main(int argc, char **argv)
         {RN_OPT_TEXT, "resize", "SIZE", &s.resize, "none, short:N (short side N), exact:WxH (warped, as in Caffe).",
          NULL, 0, 0},
         {RN_OPT_ENUM, "filter", "NAME", &s.filter, "How to resize; opencv-linear is Caffe's.", rn_filter_names, 0, 0},
+        {RN_OPT_FLAG, "exif-rotate", NULL, &s.exif_rotate,
+         "Turn the pixels as their EXIF orientation says, before the resize; without it EXIF is ignored, as in "
+         "torchvision.",
+         NULL, 0, 0},
         {RN_OPT_TEXT, "encode", "FORM", &s.encode,
-         "keep (the file's own bytes), jpeg:QUALITY, or raw (planar BGR). Default: keep, or jpeg:95 with --resize.",
+         "keep (the file's own bytes), jpeg:QUALITY (libjpeg-turbo, baseline, 4:2:0), or raw (planar BGR). Default: "
+         "keep, or "
+         "jpeg:95 with --resize.",
          NULL, 0, 0},
         {RN_OPT_UINT, "shuffle", "SEED", &s.seed,
          "Shuffle the key order with this seed; without it the order is by path (or the list's).", NULL, 0, 0},

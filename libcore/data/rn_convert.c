@@ -8,6 +8,7 @@
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
 #include "data/rn_datum.h"
+#include "data/rn_exif.h"
 #include "data/rn_image.h"
 
 enum { SIDE_MAX = 8192 };
@@ -71,6 +72,10 @@ int rn_convert_check(const rn_convert_opts *o)
     if (o->encode == RN_ENCODE_KEEP && o->size != RN_SIZE_NONE)
         return rn_fail(RN_E_USAGE, "--encode keep stores the files as they are, --resize changes them: "
                                    "add --encode jpeg:QUALITY or --encode raw");
+    if (o->encode == RN_ENCODE_KEEP && o->exif_rotate)
+        return rn_fail(RN_E_USAGE,
+                       "--encode keep stores the files as they are, with their EXIF, --exif-rotate turns pixels: add "
+                       "--encode jpeg:QUALITY or --encode raw");
     return RN_OK;
 }
 
@@ -82,6 +87,8 @@ int rn_convert_text(const rn_convert_opts *o, rn_buf *out)
         RN_TRY(rn_buf_printf(out, "resize=exact:%dx%d filter=%s ", o->w, o->h, rn_filter_names[o->filter]));
     else
         RN_TRY(rn_buf_printf(out, "resize=none "));
+    if (o->exif_rotate) /* said only when on: sets packed without it keep their seal */
+        RN_TRY(rn_buf_printf(out, "exif-rotate=yes "));
     if (o->encode == RN_ENCODE_JPEG)
         return rn_buf_printf(out, "encode=jpeg:%d", o->quality);
     if (o->encode == RN_ENCODE_RAW)
@@ -165,7 +172,7 @@ int rn_convert_check_markers(const void *data, size_t n, const char *name)
 struct rn_converter {
     rn_convert_opts opts;
     rn_resizer *resizer;
-    rn_image decoded, resized;
+    rn_image decoded, turned, resized;
     uint8_t *jpeg; /* re-encoded */
     size_t jpeg_cap;
     rn_buf planar;
@@ -193,28 +200,41 @@ void rn_converter_close(rn_converter *c)
         return;
     rn_resizer_close(c->resizer);
     rn_image_free(&c->decoded);
+    rn_image_free(&c->turned);
     rn_image_free(&c->resized);
     rn_buf_free(&c->planar);
     free(c->jpeg);
     free(c);
 }
 
-/* Pixels of the wanted size, in c->decoded or c->resized. */
+/* Pixels the right way up, in c->decoded or c->turned. */
+static int decode(rn_converter *c, const void *image, size_t n, const char *name, const rn_image **out)
+{
+    RN_TRY(rn_image_decode(image, n, name, NULL, &c->decoded, NULL));
+    *out = &c->decoded;
+    int orientation = c->opts.exif_rotate ? rn_exif_orientation(image, n) : 1;
+    if (orientation == 1)
+        return RN_OK;
+    *out = &c->turned;
+    int rc = rn_exif_turn(&c->decoded, orientation, &c->turned);
+    return rc < 0 ? rn_fail_prefix(rc, "%s", name) : RN_OK;
+}
+
+/* Pixels of the wanted size, in one of c's images. */
 static int make_pixels(rn_converter *c, const void *image, size_t n, const char *name, const rn_image **out)
 {
     const rn_convert_opts *o = &c->opts;
-    RN_TRY(rn_image_decode(image, n, name, NULL, &c->decoded, NULL));
-    int w = c->decoded.w, h = c->decoded.h;
+    RN_TRY(decode(c, image, n, name, out));
+    int w = (*out)->w, h = (*out)->h;
     if (o->size == RN_SIZE_SHORT)
-        rn_resize_short_size(c->decoded.w, c->decoded.h, o->w, &w, &h);
+        rn_resize_short_size((*out)->w, (*out)->h, o->w, &w, &h);
     else if (o->size == RN_SIZE_EXACT) {
         w = o->w;
         h = o->h;
     }
-    *out = &c->decoded;
-    if (w == c->decoded.w && h == c->decoded.h)
+    if (w == (*out)->w && h == (*out)->h)
         return RN_OK;
-    int rc = rn_resize(c->resizer, &c->decoded, NULL, o->filter, w, h, &c->resized);
+    int rc = rn_resize(c->resizer, *out, NULL, o->filter, w, h, &c->resized);
     *out = &c->resized;
     return rc < 0 ? rn_fail_prefix(rc, "%s", name) : RN_OK;
 }

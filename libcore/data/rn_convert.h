@@ -23,13 +23,14 @@ typedef struct rn_convert_opts {
     enum rn_filter filter;
     enum rn_convert_encode encode;
     int quality;       /* RN_ENCODE_JPEG: 1..100 */
+    bool exif_rotate;  /* turn the pixels as EXIF says, before the resize (rn_exif.h); not with RN_ENCODE_KEEP */
     bool check_decode; /* RN_ENCODE_KEEP: decode every image instead of looking at its markers alone */
 } rn_convert_opts;
 
 /* "none", "short:256", "exact:256x256" and "keep", "jpeg:95", "raw". RN_E_USAGE lists what is accepted. */
 int rn_convert_parse_size(const char *text, rn_convert_opts *o);
 int rn_convert_parse_encode(const char *text, rn_convert_opts *o);
-/* RN_E_USAGE for combinations that make no sense (keep with a size). */
+/* RN_E_USAGE for combinations that make no sense (keep with a size, keep turned). */
 int rn_convert_check(const rn_convert_opts *o);
 /* The options as one line, "resize=short:256 filter=bilinear encode=jpeg:95": what the seal holds. What does not
  * matter (the filter without a resize, the check where every image is decoded) is left out, so that equal sets say the same. */

@@ -151,6 +151,8 @@ exits "no such folder" 1 pack-lmdb nowhere x.lmdb
 exits "an unknown option" 2 pack-lmdb tree/train x.lmdb --shufle 3
 says "suggests the known one" "--shuffle"
 exits "keep and a size" 2 pack-lmdb tree/train x.lmdb --resize short:24 --encode keep
+exits "keep turned by EXIF" 2 pack-lmdb tree/train x.lmdb --exif-rotate
+says "is refused, with the reason" "--encode keep stores the files as they are"
 exits "a size that is none" 2 pack-lmdb tree/train x.lmdb --resize exact:24
 says "lists the sizes" "none, short:N, exact:WxH"
 exits "an encoding that is none" 2 pack-lmdb tree/train x.lmdb --encode jpeg:101
