@@ -116,7 +116,7 @@ C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_S
 SAY = @printf '  %-6s %s\n' $(1) $(2)
 
 # ---- build ------------------------------------------------------------------------------------------------
-.PHONY: all deps deps-lint demo reproduce check check-run check-long check-cuda bench bench-data install help clean format lint lint-run coverage tests demo-run reproduce-run
+.PHONY: all deps deps-lint demo reproduce check check-run check-long check-cuda bench bench-data install man help clean format lint lint-run coverage tests demo-run reproduce-run
 
 all: $(TOOL_BIN) $(BENCH_BIN) bin ## build the tools into bin/
 
@@ -232,9 +232,15 @@ check-run: tests
 	@tests/run.sh $(B) $(TESTS)
 
 # ---- housekeeping -------------------------------------------------------------------------------------------
-install: all ## install the tools and man pages under PREFIX (default /usr/local)
-	install -d $(DESTDIR)$(PREFIX)/bin
+install: all man ## install the tools and man pages under PREFIX (default /usr/local)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(TOOL_BIN) $(BENCH_BIN) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(B)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+
+# Made from the tools' own --help, so that they cannot differ from it.
+man: $(B)/man/.made ## write the man pages, build/*/man/*.1, from the tools' --help
+$(B)/man/.made: $(TOOL_BIN) $(BENCH_BIN) docs/man/make.sh docs/man/man.awk
+	@docs/man/make.sh $(B)/bin $(B)/man && touch $@
 
 # A sanitizer run of the C tests alone, less tests/golden: what whole models and the shell tests add is time.
 check-san: ## build and run the C unit tests with the address and undefined behaviour sanitizers
@@ -310,7 +316,7 @@ lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck and the rooms'
 
 LINT_H := $(sort $(wildcard libcore/*/*.h kernels/*.h kernels/*/*.h bench/*.h tools/*.h tests/*/*.h))
 LINT_C := $(C_SRC)
-LINT_SH := .ci/run $(sort $(wildcard bench/*.sh bench/*/*.sh datasets/*.sh tests/*.sh tests/*/*.sh))
+LINT_SH := .ci/run $(sort $(wildcard bench/*.sh bench/*/*.sh datasets/*.sh docs/*/*.sh tests/*.sh tests/*/*.sh))
 TIDY_FLAGS = $(filter-out -O2 -g $(WARN),$(BASE_CFLAGS)) $(patsubst -I%,-isystem %,$(PKG_CFLAGS)) -isystem $(B)/gen
 LINT_JOBS := $(addprefix lint-,format words shell rooms cppcheck) $(LINT_C:%.c=$(B)/lint/%.tidy)
 .PHONY: $(filter lint-%,$(LINT_JOBS))
