@@ -142,6 +142,8 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 $(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast
 $(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
+# Loops of a vector's parts must be unrolled, or the sums live in memory.
+$(B)/libcore/data/rn_resize_%.o: ROOM_CFLAGS := -ffp-contract=off -O3
 $(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/tests/kernels/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 $(B)/kernels/onednn/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp

@@ -16,18 +16,20 @@ static const struct {
     {"conv", bench_conv_main},
     {"loader", bench_loader_main},
     {"peak", bench_peak_main},
+    {"resize", bench_resize_main},
 };
 
 static int top(int argc, char **argv)
 {
     const rn_opt_spec spec = {
         .tool = "rn-bench",
-        .synopsis = "conv [OPTION...]\nloader DB [OPTION...]\npeak [OPTION...]",
+        .synopsis = "conv [OPTION...]\nloader DB [OPTION...]\npeak [OPTION...]\nresize [OPTION...]",
         .summary = "Benchmarks this machine. `rn-bench COMMAND --help` tells more.",
         .epilog = "Commands:\n"
-                  "  conv   convolutions: every algorithm verified, then timed\n"
-                  "  loader images a second out of a packed set\n"
-                  "  peak   the machine's f32 ceiling\n"
+                  "  conv    convolutions: every algorithm verified, then timed\n"
+                  "  loader  images a second out of a packed set\n"
+                  "  peak    the machine's f32 ceiling\n"
+                  "  resize  decoded images: every instruction set verified, then timed\n"
                   "\n"
                   "Exit: 0 done, 1 a result was wrong, 2 usage, 3 nothing was selected, 77 a device is absent.",
         .max_operands = 1,
@@ -36,9 +38,9 @@ static int top(int argc, char **argv)
     int rc = rn_opt_parse(&spec, argc, argv, &res);
 
     if (rc == 0 && res.noperands)
-        rc = rn_fail(RN_E_USAGE, "command '%s': unknown; accepted: conv, loader, peak", res.operands[0]);
+        rc = rn_fail(RN_E_USAGE, "command '%s': unknown; accepted: conv, loader, peak, resize", res.operands[0]);
     else if (rc == 0)
-        rc = rn_fail(RN_E_USAGE, "no command given; accepted: conv, loader, peak (see --help)");
+        rc = rn_fail(RN_E_USAGE, "no command given; accepted: conv, loader, peak, resize (see --help)");
     rn_opt_free(&res);
     return rc < 0 ? rc : 0;
 }

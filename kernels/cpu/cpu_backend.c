@@ -16,7 +16,7 @@
 
 typedef struct cpu_backend {
     rn_backend be;
-    rn_cpu_isa isa;
+    rn_isa isa;
     bool capped;
     void *scratch;
     size_t scratch_bytes;
@@ -31,23 +31,7 @@ static const rn_conv_algo *const algos[] = {
     NULL,
 };
 
-static const char *const isa_names[] = {"portable", "avx2", "avx512"};
-
-rn_cpu_isa rn_cpu_isa_best(void)
-{
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return RN_ISA_AVX512;
-    if (avx2)
-        return RN_ISA_AVX2;
-#endif
-    return RN_ISA_PORTABLE;
-}
-
-rn_cpu_isa rn_cpu_backend_isa(const rn_backend *be)
+rn_isa rn_cpu_backend_isa(const rn_backend *be)
 {
     return ((const cpu_backend *)be->priv)->isa;
 }
@@ -129,38 +113,18 @@ static void cpu_model(char *out, size_t cap)
         fclose(f);
 }
 
-static int pick_isa(const char *cap, rn_cpu_isa *isa, bool *capped)
-{
-    rn_cpu_isa best = rn_cpu_isa_best(), want = best;
-
-    if (cap) {
-        int i = 0;
-        while (i <= RN_ISA_AVX512 && strcmp(cap, isa_names[i]) != 0)
-            i++;
-        if (i > RN_ISA_AVX512)
-            return rn_fail(RN_E_USAGE, "instruction set '%s': unknown; accepted: portable, avx2, avx512", cap);
-        want = (rn_cpu_isa)i;
-    }
-    if (want > best)
-        return rn_fail(RN_E_ABSENT, "instruction set %s: this CPU has only %s", cap, isa_names[best]);
-    *isa = want;
-    *capped = want < best;
-    return 0;
-}
-
 int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
 {
     char model[128], dnnl[32] = "";
-    rn_cpu_isa isa = RN_ISA_PORTABLE;
-    bool capped = false;
+    rn_isa isa = RN_ISA_PORTABLE;
 
     *out = NULL;
-    RN_TRY(pick_isa(opts->isa, &isa, &capped));
+    RN_TRY(rn_isa_pick(opts->isa, &isa));
     cpu_backend *c = calloc(1, sizeof *c);
     if (!c)
         return rn_fail(RN_E_NOMEM, "cpu: out of memory");
     c->isa = isa;
-    c->capped = capped;
+    c->capped = isa < rn_isa_best();
     c->be = (rn_backend){.device = "cpu",
                          .threads = rn_jobs(opts->threads),
                          .workspace_limit = opts->workspace_limit,
@@ -176,7 +140,7 @@ int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
     rn_onednn_version(dnnl, sizeof dnnl);
 #endif
     cpu_model(model, sizeof model);
-    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s%s%s", model, isa_names[isa], *dnnl ? ", oneDNN " : "",
+    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s%s%s", model, rn_isa_names[isa], *dnnl ? ", oneDNN " : "",
              dnnl);
     *out = &c->be;
     return 0;

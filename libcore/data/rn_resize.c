@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Resize: plans (coefficients for both axes), the portable passes, geometry. */
+/* Resize: which passes an image takes, in which order, and with which code; geometry. */
 #include "data/rn_resize.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +11,10 @@
 const char *const rn_filter_names[RN_FILTER_COUNT + 1] = {"box",     "bilinear",      "hamming", "bicubic",
                                                           "lanczos", "opencv-linear", NULL};
 
+enum { PASSES = 8 }; /* kept: those of the last few images */
+
 struct rn_resizer {
-    bool portable, avx2;
+    rn_isa isa;
     enum rn_filter filter;
     bool planned;
     bool same_x, same_y; /* that pass would copy */
@@ -21,67 +22,27 @@ struct rn_resizer {
     bool half;           /* OpenCV's 2:1 */
     rn_rect window, need;
     bool flip;
-    rn_pass x, y;
-    uint8_t *rows; /* between the passes: (need.h, window.w, channels) or (window.h, need.w, channels) */
+    rn_pass *x, *y; /* in passes */
+    rn_pass passes[PASSES];
+    uint64_t clock;
+    uint8_t *rows; /* between the passes */
     size_t cap_rows;
-    int32_t *lines; /* OpenCV's two horizontal lines */
-    size_t cap_lines;
+    const uint8_t **at; /* the rows that one row of the vertical pass reads */
+    size_t cap_at;
 };
 
-/* ---- filters: x in units of the (stretched) filter's own scale -------------------------------------------------- */
-
-static double box(double x)
-{
-    return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
-}
-
-static double bilinear(double x)
-{
-    x = fabs(x);
-    return x < 1.0 ? 1.0 - x : 0.0;
-}
-
-static double hamming(double x)
-{
-    x = fabs(x);
-    if (x == 0.0)
-        return 1.0;
-    if (x >= 1.0)
-        return 0.0;
-    x *= M_PI;
-    return sin(x) / x * (0.54 + 0.46 * cos(x));
-}
-
-static double bicubic(double x)
-{
-    const double a = -0.5;
-    x = fabs(x);
-    if (x < 1.0)
-        return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
-    if (x < 2.0)
-        return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
-    return 0.0;
-}
-
-static double sinc(double x)
-{
-    if (x == 0.0)
-        return 1.0;
-    x *= M_PI;
-    return sin(x) / x;
-}
-
-static double lanczos(double x)
-{
-    return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0;
-}
-
 static const struct {
-    double (*weight)(double);
-    double support;
-} filters[] = {{box, 0.5}, {bilinear, 1.0}, {hamming, 1.0}, {bicubic, 2.0}, {lanczos, 3.0}};
-
-/* ---- passes --------------------------------------------------------------------------------------------------- */
+    rn_rows_h_fn *rows_h;
+    rn_row_v_fn *row_v;
+    rn_cv_h_fn *cv_h;
+    rn_cv_v_fn *cv_v;
+} ways[] = {
+    [RN_ISA_PORTABLE] = {rn_resize_rows_h_ref, rn_resize_row_v_ref, rn_resize_cv_h_ref, rn_resize_cv_v_ref},
+#if defined(__x86_64__)
+    [RN_ISA_AVX2] = {rn_resize_rows_h_avx2, rn_resize_row_v_avx2, rn_resize_cv_h_avx2, rn_resize_cv_v_avx2},
+    [RN_ISA_AVX512] = {rn_resize_rows_h_avx512, rn_resize_row_v_avx512, rn_resize_cv_h_avx512, rn_resize_cv_v_avx512},
+#endif
+};
 
 static int grow(void *pp, size_t *cap, size_t n, size_t size)
 {
@@ -90,150 +51,36 @@ static int grow(void *pp, size_t *cap, size_t n, size_t size)
         return RN_OK;
     free(*p);
     *cap = 0;
-    *p = calloc(n, size);
+    *p = malloc(n * size);
     if (!*p)
         return rn_fail(RN_E_NOMEM, "resize: out of memory (%zu bytes)", n * size);
     *cap = n;
     return RN_OK;
 }
 
-/* Room for n outputs of `taps` taps. Arrays that grow together share a block. */
-static int pass_reserve(rn_pass *p, int n, int taps)
-{
-    p->n = n;
-    p->taps = (taps + 3) & ~3;
-    RN_TRY(grow(&p->w, &p->cap_w, (size_t)p->taps, sizeof *p->w));
-    RN_TRY(grow(&p->first, &p->cap_n, (size_t)n, 2 * sizeof *p->first));
-    p->count = p->first + p->cap_n;
-    RN_TRY(grow(&p->k, &p->cap_k, (size_t)n * (size_t)p->taps, 2 * sizeof *p->k));
-    p->low = (int16_t *)(p->k + p->cap_k);
-    p->high = p->low + p->cap_k;
-    return RN_OK;
-}
+/* ---- plan ------------------------------------------------------------------------------------------------------ */
 
-static void pass_free(rn_pass *p)
+rn_isa rn_resizer_isa(rn_resizer *rs, rn_isa most)
 {
-    free(p->first);
-    free(p->k);
-    free(p->w);
+    rn_isa best = rn_isa_best();
+    rs->isa = most < best ? most : best;
+    if (rs->isa == RN_ISA_AVX512 && !rn_isa_bytes512())
+        rs->isa = RN_ISA_AVX2;
+    rs->planned = false;
+    for (int i = 0; i < PASSES; i++)
+        rs->passes[i].form_c = -1;
+    return rs->isa;
 }
-
-/* Makes `first` count from the first pixel needed, and tells which pixels are. */
-static void pass_rebase(rn_pass *p, int *from, int *n)
-{
-    int lo = p->first[0], hi = 0;
-    for (int i = 0; i < p->n; i++) {
-        lo = p->first[i] < lo ? p->first[i] : lo;
-        hi = p->first[i] + p->count[i] > hi ? p->first[i] + p->count[i] : hi;
-    }
-    for (int i = 0; i < p->n; i++)
-        p->first[i] -= lo;
-    *from = lo;
-    *n = hi - lo;
-}
-
-static void set_tap(rn_pass *p, int i, int t, int32_t k)
-{
-    size_t at = (size_t)i * (size_t)p->taps + (size_t)t;
-    p->k[at] = k;
-    p->low[at] = (int16_t)(k & ((1 << RN_RESIZE_LOW_BITS) - 1));
-    p->high[at] = (int16_t)(k >> RN_RESIZE_LOW_BITS);
-}
-
-/* Pillow's coefficients for outputs from .. from+n-1 of in -> out; the order of the operations is part of the result.
- */
-static int plan_pillow(rn_pass *p, enum rn_filter filter, int in, int out, int from, int n, bool flip)
-{
-    double scale = (double)in / out, filterscale = scale < 1.0 ? 1.0 : scale;
-    double support = filters[filter].support * filterscale, ss = 1.0 / filterscale;
-    RN_TRY(pass_reserve(p, n, (int)ceil(support) * 2 + 1));
-    for (int i = 0; i < n; i++) {
-        double center = ((flip ? from + n - 1 - i : from + i) + 0.5) * scale, sum = 0.0;
-        int lo = (int)(center - support + 0.5), hi = (int)(center + support + 0.5);
-        lo = lo < 0 ? 0 : lo;
-        hi = hi > in ? in : hi;
-        p->first[i] = lo;
-        p->count[i] = hi - lo;
-        for (int t = 0; t < hi - lo; t++) {
-            p->w[t] = filters[filter].weight((t + lo - center + 0.5) * ss);
-            sum += p->w[t];
-        }
-        for (int t = 0; t < p->taps; t++) {
-            double w = t < hi - lo ? p->w[t] : 0.0;
-            if (sum != 0.0)
-                w /= sum;
-            w *= 1 << RN_RESIZE_BITS;
-            set_tap(p, i, t, (int32_t)(w < 0 ? w - 0.5 : w + 0.5));
-        }
-    }
-    return RN_OK;
-}
-
-/*
- * OpenCV's two taps, with fractions in float. Horizontally the fraction is dropped at the ends; vertically it stays and
- * the rows are clamped, which comes to another rounding: hence `clamp_rows`.
- */
-static int plan_opencv(rn_pass *p, int in, int out, int from, int n, bool flip, bool clamp_rows)
-{
-    double scale = 1.0 / ((double)out / in);
-    RN_TRY(pass_reserve(p, n, 2));
-    for (int i = 0; i < n; i++) {
-        int o = flip ? from + n - 1 - i : from + i;
-        float f = (float)((o + 0.5) * scale - 0.5);
-        int s = (int)floorf(f);
-        f -= (float)s;
-        if (!clamp_rows && s < 0)
-            s = 0, f = 0;
-        if (!clamp_rows && s >= in - 1)
-            s = in - 1, f = 0;
-        int a = s < 0 ? 0 : s > in - 1 ? in - 1 : s, b = s + 1 > in - 1 ? in - 1 : s + 1;
-        p->first[i] = a;
-        p->count[i] = b - a + 1;
-        /* one row twice (count 1): both taps read it */
-        p->k[(size_t)i * (size_t)p->taps] = (int32_t)lrintf((1.f - f) * 2048.f);
-        p->k[(size_t)i * (size_t)p->taps + 1] = (int32_t)lrintf(f * 2048.f);
-    }
-    return RN_OK;
-}
-
-void rn_resize_row_h_ref(const rn_pass *p, const uint8_t *src, int c, uint8_t *dst)
-{
-    for (int i = 0; i < p->n; i++) {
-        const int32_t *k = p->k + (size_t)i * (size_t)p->taps;
-        const uint8_t *s = src + (size_t)p->first[i] * (size_t)c;
-        for (int ch = 0; ch < c; ch++) {
-            int32_t acc = 1 << (RN_RESIZE_BITS - 1);
-            for (int t = 0; t < p->count[i]; t++)
-                acc += k[t] * s[t * c + ch];
-            acc >>= RN_RESIZE_BITS;
-            *dst++ = (uint8_t)(acc < 0 ? 0 : acc > 255 ? 255 : acc);
-        }
-    }
-}
-
-void rn_resize_row_v_ref(const rn_pass *p, int i, const uint8_t *src, size_t stride, int n, uint8_t *dst)
-{
-    const int32_t *k = p->k + (size_t)i * (size_t)p->taps;
-    const uint8_t *s = src + (size_t)p->first[i] * stride;
-    for (int b = 0; b < n; b++) {
-        int32_t acc = 1 << (RN_RESIZE_BITS - 1);
-        for (int t = 0; t < p->count[i]; t++)
-            acc += k[t] * s[(size_t)t * stride + (size_t)b];
-        acc >>= RN_RESIZE_BITS;
-        dst[b] = (uint8_t)(acc < 0 ? 0 : acc > 255 ? 255 : acc);
-    }
-}
-
-/* ---- plan and run --------------------------------------------------------------------------------------------- */
 
 int rn_resizer_open(rn_resizer **out)
 {
+    rn_isa isa = RN_ISA_PORTABLE;
+    *out = NULL;
+    RN_TRY(rn_isa_pick(NULL, &isa));
     rn_resizer *rs = *out = calloc(1, sizeof *rs);
     if (!rs)
         return rn_fail(RN_E_NOMEM, "resizer: out of memory");
-#if defined(__x86_64__)
-    rs->avx2 = __builtin_cpu_supports("avx2");
-#endif
+    rn_resizer_isa(rs, isa);
     return RN_OK;
 }
 
@@ -241,16 +88,11 @@ void rn_resizer_close(rn_resizer *rs)
 {
     if (!rs)
         return;
-    pass_free(&rs->x);
-    pass_free(&rs->y);
+    for (int i = 0; i < PASSES; i++)
+        rn_pass_free(&rs->passes[i]);
     free(rs->rows);
-    free(rs->lines);
+    free(rs->at);
     free(rs);
-}
-
-void rn_resizer_portable(rn_resizer *rs, bool on)
-{
-    rs->portable = on;
 }
 
 static int check_plan(enum rn_filter filter, const int size[4], const rn_rect *win)
@@ -269,6 +111,24 @@ static int check_plan(enum rn_filter filter, const int size[4], const rn_rect *w
     return RN_OK;
 }
 
+/* The pass of that key: one that is kept, or in the place of the one unused for longest. */
+static int take_pass(rn_resizer *rs, const rn_pass_key *key, rn_pass **out)
+{
+    rn_pass *p = &rs->passes[0];
+    for (int i = 0; i < PASSES; i++) {
+        rn_pass *q = &rs->passes[i];
+        if (rn_pass_is(q, key)) {
+            p = q;
+            break;
+        }
+        p = q->used < p->used ? q : p;
+    }
+    RN_TRY(rn_pass_plan(p, key));
+    p->used = ++rs->clock;
+    *out = p;
+    return RN_OK;
+}
+
 int rn_resizer_plan(rn_resizer *rs, enum rn_filter filter, int in_w, int in_h, int out_w, int out_h,
                     const rn_rect *window, bool flip, rn_rect *need)
 {
@@ -276,30 +136,30 @@ int rn_resizer_plan(rn_resizer *rs, enum rn_filter filter, int in_w, int in_h, i
     const rn_rect *win = window ? window : &all;
     rs->planned = false;
     RN_TRY(check_plan(filter, (const int[]){in_w, in_h, out_w, out_h}, win));
+    bool cv = filter == RN_FILTER_OPENCV_LINEAR;
     rs->filter = filter;
     rs->window = *win;
     rs->flip = flip;
     rs->same_x = in_w == out_w;
     rs->same_y = in_h == out_h;
     rs->vertical_first = out_h < in_h && in_h - out_h > 2 * (in_w - out_w);
-    rs->half = filter == RN_FILTER_OPENCV_LINEAR && in_w == 2 * out_w && in_h == 2 * out_h;
+    rs->half = cv && in_w == 2 * out_w && in_h == 2 * out_h;
     /* A pass that changes nothing is left out, but for the horizontal one that mirrors. */
     *n = (rn_rect){win->x, win->y, win->w, win->h};
     if (rs->half) {
         *n = (rn_rect){2 * win->x, 2 * win->y, 2 * win->w, 2 * win->h};
-    } else if (filter == RN_FILTER_OPENCV_LINEAR) {
-        RN_TRY(plan_opencv(&rs->x, in_w, out_w, win->x, win->w, flip, false));
-        RN_TRY(plan_opencv(&rs->y, in_h, out_h, win->y, win->h, false, true));
-        pass_rebase(&rs->x, &n->x, &n->w);
-        pass_rebase(&rs->y, &n->y, &n->h);
     } else {
-        if (!rs->same_x || flip) {
-            RN_TRY(plan_pillow(&rs->x, filter, in_w, out_w, win->x, win->w, flip));
-            pass_rebase(&rs->x, &n->x, &n->w);
+        const rn_pass_key x = {filter, in_w, out_w, win->x, win->w, flip, false};
+        const rn_pass_key y = {filter, in_h, out_h, win->y, win->h, false, true};
+        if (cv || !rs->same_x || flip) {
+            RN_TRY(take_pass(rs, &x, &rs->x));
+            n->x = rs->x->from;
+            n->w = rs->x->in_n;
         }
-        if (!rs->same_y) {
-            RN_TRY(plan_pillow(&rs->y, filter, in_h, out_h, win->y, win->h, false));
-            pass_rebase(&rs->y, &n->y, &n->h);
+        if (cv || !rs->same_y) {
+            RN_TRY(take_pass(rs, &y, &rs->y));
+            n->y = rs->y->from;
+            n->h = rs->y->in_n;
         }
     }
     *need = *n;
@@ -307,33 +167,138 @@ int rn_resizer_plan(rn_resizer *rs, enum rn_filter filter, int in_w, int in_h, i
     return RN_OK;
 }
 
-/* The horizontal pass over h rows. */
-static void run_h(const rn_resizer *rs, int h, const uint8_t *px, size_t stride, int c, uint8_t *dst, size_t dst_stride)
+/* ---- run ------------------------------------------------------------------------------------------------------- */
+
+/* An image in memory: its first row, bytes between rows, bytes a pixel. */
+typedef struct view {
+    const uint8_t *px;
+    size_t stride;
+    int c;
+} view;
+
+static inline int least(int a, int b)
 {
-    rn_row_h_fn *row = rn_resize_row_h_ref;
-    int fast = 0;
-#if defined(__x86_64__)
-    if (rs->avx2 && !rs->portable && c == 3) {
-        row = rn_resize_row_h3_avx2;
-        /* what it reads beyond a row must still be of the image: the last rows go the portable way */
-        int tail = (int)(RN_RESIZE_OVERREAD / stride) + 1;
-        fast = h > tail ? h - tail : 0;
-    }
-#endif
-    for (int y = 0; y < h; y++, px += stride, dst += dst_stride)
-        (y < fast ? row : rn_resize_row_h_ref)(&rs->x, px, c, dst);
+    return a < b ? a : b;
 }
 
-/* The vertical pass over rows of n bytes. */
-static void run_v(const rn_resizer *rs, int n, const uint8_t *px, size_t stride, uint8_t *dst, size_t dst_stride)
+static rn_rows_h_fn *way_h(const rn_resizer *rs)
 {
-    rn_row_v_fn *row = rn_resize_row_v_ref;
-#if defined(__x86_64__)
-    if (rs->avx2 && !rs->portable)
-        row = rn_resize_row_v_avx2;
-#endif
-    for (int y = 0; y < rs->window.h; y++)
-        row(&rs->y, y, px, stride, n, dst + (size_t)y * dst_stride);
+    return ways[rs->x->form == RN_FORM_NONE ? RN_ISA_PORTABLE : rs->isa].rows_h;
+}
+
+static rn_row_v_fn *way_v(const rn_resizer *rs)
+{
+    return ways[rs->y->form == RN_FORM_NONE ? RN_ISA_PORTABLE : rs->isa].row_v;
+}
+
+/* The horizontal pass alone. */
+static int run_h(rn_resizer *rs, const view *in, uint8_t *dst, size_t dst_stride)
+{
+    RN_TRY(rn_pass_prepare(rs->x, rs->isa, in->c));
+    for (int y = 0; y < rs->window.h; y += RN_RESIZE_ROWS) {
+        const uint8_t *src[RN_RESIZE_ROWS];
+        uint8_t *to[RN_RESIZE_ROWS];
+        for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+            size_t q = (size_t)least(y + r, rs->window.h - 1);
+            src[r] = in->px + q * in->stride;
+            to[r] = dst + q * dst_stride;
+        }
+        way_h(rs)(rs->x, in->c, src, to);
+    }
+    return RN_OK;
+}
+
+/* The vertical pass alone, over rows of n bytes. */
+static int run_v(rn_resizer *rs, int n, const view *in, uint8_t *dst, size_t dst_stride)
+{
+    const rn_pass *p = rs->y;
+    RN_TRY(rn_pass_prepare(rs->y, rs->isa, 0));
+    RN_TRY(grow(&rs->at, &rs->cap_at, (size_t)p->most, sizeof *rs->at));
+    for (int y = 0; y < p->n; y++) {
+        for (int t = 0; t < p->count[y]; t++)
+            rs->at[t] = in->px + (size_t)(p->first[y] + t) * in->stride;
+        way_v(rs)(p, y, rs->at, n, dst + (size_t)y * dst_stride);
+    }
+    return RN_OK;
+}
+
+/* Both, horizontal first: rows go through a ring that is as long as one output row needs, and so stays in the cache. */
+static int run_hv(rn_resizer *rs, const view *in, uint8_t *dst, size_t dst_stride)
+{
+    const rn_pass *p = rs->y;
+    int row = rs->window.w * in->c, ring = p->most + RN_RESIZE_ROWS - 1, made = 0;
+    size_t pitch = ((size_t)row + 63) & ~(size_t)63;
+    RN_TRY(rn_pass_prepare(rs->x, rs->isa, in->c));
+    RN_TRY(rn_pass_prepare(rs->y, rs->isa, 0));
+    RN_TRY(grow(&rs->at, &rs->cap_at, (size_t)p->most, sizeof *rs->at));
+    RN_TRY(grow(&rs->rows, &rs->cap_rows, pitch * (size_t)ring, 1));
+    for (int y = 0; y < p->n; y++) {
+        for (; made < p->first[y] + p->count[y]; made += RN_RESIZE_ROWS) {
+            const uint8_t *src[RN_RESIZE_ROWS];
+            uint8_t *to[RN_RESIZE_ROWS];
+            for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+                int q = least(made + r, p->in_n - 1);
+                src[r] = in->px + (size_t)q * in->stride;
+                to[r] = rs->rows + (size_t)(q % ring) * pitch;
+            }
+            way_h(rs)(rs->x, in->c, src, to);
+        }
+        for (int t = 0; t < p->count[y]; t++)
+            rs->at[t] = rs->rows + (size_t)((p->first[y] + t) % ring) * pitch;
+        way_v(rs)(p, y, rs->at, row, dst + (size_t)y * dst_stride);
+    }
+    return RN_OK;
+}
+
+/* Both, vertical first. */
+static int run_vh(rn_resizer *rs, const view *in, uint8_t *dst, size_t dst_stride)
+{
+    const rn_pass *p = rs->y;
+    int row = rs->need.w * in->c;
+    size_t pitch = ((size_t)row + 63) & ~(size_t)63;
+    RN_TRY(rn_pass_prepare(rs->x, rs->isa, in->c));
+    RN_TRY(rn_pass_prepare(rs->y, rs->isa, 0));
+    RN_TRY(grow(&rs->at, &rs->cap_at, (size_t)p->most, sizeof *rs->at));
+    RN_TRY(grow(&rs->rows, &rs->cap_rows, pitch * RN_RESIZE_ROWS, 1));
+    for (int y = 0; y < p->n; y += RN_RESIZE_ROWS) {
+        const uint8_t *src[RN_RESIZE_ROWS];
+        uint8_t *to[RN_RESIZE_ROWS];
+        for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+            int q = least(y + r, p->n - 1);
+            uint8_t *mid = rs->rows + (size_t)(q - y) * pitch;
+            for (int t = 0; y + r == q && t < p->count[q]; t++)
+                rs->at[t] = in->px + (size_t)(p->first[q] + t) * in->stride;
+            if (y + r == q)
+                way_v(rs)(p, q, rs->at, row, mid);
+            src[r] = mid;
+            to[r] = dst + (size_t)q * dst_stride;
+        }
+        way_h(rs)(rs->x, in->c, src, to);
+    }
+    return RN_OK;
+}
+
+/* OpenCV: two lines are kept, as neighbouring output rows often share them. */
+static int run_opencv(rn_resizer *rs, const view *in, uint8_t *dst, size_t dst_stride)
+{
+    const rn_pass *p = rs->y;
+    int row = rs->window.w * in->c, held[2] = {-1, -1}; /* the source rows in the lines */
+    size_t pitch = (((size_t)row * sizeof(int16_t) + 63) & ~(size_t)63) + RN_RESIZE_PAD;
+    RN_TRY(rn_pass_prepare(rs->x, rs->isa, in->c));
+    RN_TRY(grow(&rs->rows, &rs->cap_rows, 2 * pitch, 1));
+    for (int y = 0; y < p->n; y++, dst += dst_stride) {
+        const int16_t *l[2];
+        for (int t = 0; t < 2; t++) {
+            int q = p->first[y] + (t < p->count[y] ? t : 0);
+            int16_t *line = (int16_t *)(rs->rows + (size_t)(q & 1) * pitch);
+            if (held[q & 1] != q)
+                ways[rs->isa].cv_h(rs->x, in->c, in->px + (size_t)q * in->stride, line);
+            held[q & 1] = q;
+            l[t] = line;
+        }
+        ways[rs->isa].cv_v(p->k + (size_t)y * (size_t)p->taps, l[0], l[1], row, dst);
+    }
+    return RN_OK;
 }
 
 /* OpenCV's 2:1: the mean of four, halves up. */
@@ -353,29 +318,22 @@ int rn_resizer_run(rn_resizer *rs, const uint8_t *px, size_t stride, int channel
 {
     if (!rs->planned || (channels != 1 && channels != 3))
         return rn_fail(RN_E_RANGE, "resize: %s", rs->planned ? "channels must be 1 or 3" : "run without a plan");
-    size_t row = (size_t)rs->window.w * (size_t)channels;
-    if (rs->half) {
+    const view in = {px, stride, channels};
+    int row = rs->window.w * channels;
+    bool x = !rs->same_x || rs->flip, y = !rs->same_y;
+    if (rs->half)
         run_half(rs, px, stride, channels, dst, dst_stride);
-    } else if (rs->filter == RN_FILTER_OPENCV_LINEAR) {
-        RN_TRY(grow(&rs->lines, &rs->cap_lines, 2 * row, sizeof *rs->lines));
-        rn_resize_opencv(&rs->x, &rs->y, px, stride, channels, rs->lines, dst, dst_stride);
-    } else if (rs->same_x && !rs->flip && rs->same_y) {
-        for (int y = 0; y < rs->window.h; y++)
-            memcpy(dst + (size_t)y * dst_stride, px + (size_t)y * stride, row);
-    } else if (rs->same_y) {
-        run_h(rs, rs->window.h, px, stride, channels, dst, dst_stride);
-    } else if (rs->same_x && !rs->flip) {
-        run_v(rs, (int)row, px, stride, dst, dst_stride);
-    } else if (rs->vertical_first) {
-        size_t mid = (size_t)rs->need.w * (size_t)channels;
-        RN_TRY(grow(&rs->rows, &rs->cap_rows, mid * (size_t)rs->window.h, 1));
-        run_v(rs, (int)mid, px, stride, rs->rows, mid);
-        run_h(rs, rs->window.h, rs->rows, mid, channels, dst, dst_stride);
-    } else {
-        RN_TRY(grow(&rs->rows, &rs->cap_rows, row * (size_t)rs->need.h, 1));
-        run_h(rs, rs->need.h, px, stride, channels, rs->rows, row);
-        run_v(rs, (int)row, rs->rows, row, dst, dst_stride);
-    }
+    else if (rs->filter == RN_FILTER_OPENCV_LINEAR)
+        return run_opencv(rs, &in, dst, dst_stride);
+    else if (x && y)
+        return (rs->vertical_first ? run_vh : run_hv)(rs, &in, dst, dst_stride);
+    else if (x)
+        return run_h(rs, &in, dst, dst_stride);
+    else if (y)
+        return run_v(rs, row, &in, dst, dst_stride);
+    else
+        for (int i = 0; i < rs->window.h; i++)
+            memcpy(dst + (size_t)i * dst_stride, px + (size_t)i * stride, (size_t)row);
     return RN_OK;
 }
 

@@ -11,7 +11,9 @@
  * as wide differ. A region is *cropped first and resized then*, as torchvision does: no filter reads pixels outside it.
  *
  * OpenCV (modules/imgproc/src/resize.cpp): two taps an axis, no antialiasing, 11-bit coefficients; at exactly 2:1 in
- * both axes the mean of four. An x86 CPU with AVX2 takes another way to the same bits.
+ * both axes the mean of four.
+ *
+ * Each has ways of computing it with AVX2 and AVX-512, which give the same bits as the plain C.
  */
 #ifndef RN_RESIZE_H
 #define RN_RESIZE_H
@@ -20,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/rn_cpu.h"
 #include "data/rn_image.h"
 
 enum rn_filter {
@@ -34,12 +37,14 @@ enum rn_filter {
 /* "box", "bilinear", "hamming", "bicubic", "lanczos", "opencv-linear", NULL: indexed by enum rn_filter. */
 extern const char *const rn_filter_names[RN_FILTER_COUNT + 1];
 
-/* Coefficients and scratch rows, kept from image to image: no allocation once they have grown. One thread at a time. */
+/* Coefficients and scratch rows, kept from image to image: no allocation once they have grown, and no new coefficients
+ * for the sizes of the last few images. One thread at a time. */
 typedef struct rn_resizer rn_resizer;
-int rn_resizer_open(rn_resizer **out);
+int rn_resizer_open(rn_resizer **out); /* RN_E_USAGE, RN_E_ABSENT: what RNKIT_ISA asks for (base/rn_cpu.h) */
 void rn_resizer_close(rn_resizer *rs); /* accepts NULL */
-/* Keeps to the portable C code (tests and measurements; the pixels are the same). */
-void rn_resizer_portable(rn_resizer *rs, bool on);
+/* Keeps to this instruction set, or what there is below it (tests and measurements; the pixels are the same). Plan
+ * again afterwards. Returns what will run: AVX-512 code here needs VBMI and VNNI. */
+rn_isa rn_resizer_isa(rn_resizer *rs, rn_isa most);
 
 /* `crop` (NULL: all) of src to w x h in dst, which may have the pixels of an earlier image but not src's. */
 int rn_resize(rn_resizer *rs, const rn_image *src, const rn_rect *crop, enum rn_filter filter, int w, int h,

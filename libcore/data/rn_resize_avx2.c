@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pillow's passes with AVX2, bit for bit. A coefficient of 22 bits does not fit vpmaddwd's 16, so it is split into
+ * The rows of a resize with AVX2, bit for bit. A coefficient of 23 bits does not fit vpmaddwd's 16, so it is split into
  * high * 2^11 + low; both sums are exact in 32 bits and join to the very integer that the portable code has.
  */
 #include "data/rn_resize_kernels.h"
@@ -9,49 +9,7 @@
 #include <immintrin.h>
 #include <string.h>
 
-/* 3 channels: four taps a step. Lanes 0..2 of each half are R, G, B; each 32-bit lane multiplies a pair of neighbours.
- */
-void rn_resize_row_h3_avx2(const rn_pass *p, const uint8_t *src, int c, uint8_t *dst)
-{
-    (void)c;
-    const __m256i pairs = _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,    /* taps 0, 1 */
-                                           6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1); /* taps 2, 3 */
-    const __m256i spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
-    const __m128i half = _mm_set1_epi32(1 << (RN_RESIZE_BITS - 1));
-    for (int i = 0; i < p->n; i++) {
-        const int16_t *lo = p->low + (size_t)i * (size_t)p->taps, *hi = p->high + (size_t)i * (size_t)p->taps;
-        const uint8_t *s = src + 3 * (size_t)p->first[i];
-        __m256i sum_lo = _mm256_setzero_si256(), sum_hi = sum_lo;
-        for (int t = 0; t < p->count[i]; t += 4) {
-            __m256i v = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(s + 3 * (size_t)t)));
-            v = _mm256_shuffle_epi8(v, pairs);
-            __m256i kl = _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(lo + t)));
-            __m256i kh = _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(hi + t)));
-            sum_lo = _mm256_add_epi32(sum_lo, _mm256_madd_epi16(v, _mm256_permutevar8x32_epi32(kl, spread)));
-            sum_hi = _mm256_add_epi32(sum_hi, _mm256_madd_epi16(v, _mm256_permutevar8x32_epi32(kh, spread)));
-        }
-        __m256i sum = _mm256_add_epi32(sum_lo, _mm256_slli_epi32(sum_hi, RN_RESIZE_LOW_BITS));
-        __m128i r = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-        r = _mm_srai_epi32(_mm_add_epi32(r, half), RN_RESIZE_BITS);
-        r = _mm_packus_epi16(_mm_packs_epi32(r, r), r);
-        uint32_t rgb = (uint32_t)_mm_cvtsi128_si32(r);
-        memcpy(dst + 3 * (size_t)i, &rgb, 2);
-        dst[3 * (size_t)i + 2] = (uint8_t)(rgb >> 16);
-    }
-}
-
-/* 16 bytes of a row and of the one below: what the pair of taps adds to the four groups of four sums. */
-static inline void add_pair(const uint8_t *a, const uint8_t *b, __m256i kl, __m256i kh, __m256i lo[2], __m256i hi[2])
-{
-    __m256i va = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)a));
-    __m256i vb = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)b));
-    __m256i first = _mm256_unpacklo_epi16(va, vb), second = _mm256_unpackhi_epi16(va, vb);
-    lo[0] = _mm256_add_epi32(lo[0], _mm256_madd_epi16(first, kl));
-    lo[1] = _mm256_add_epi32(lo[1], _mm256_madd_epi16(second, kl));
-    hi[0] = _mm256_add_epi32(hi[0], _mm256_madd_epi16(first, kh));
-    hi[1] = _mm256_add_epi32(hi[1], _mm256_madd_epi16(second, kh));
-}
-
+/* low + high * 2^11, rounded and settled to the pixel's scale. */
 static inline __m256i join(__m256i lo, __m256i hi)
 {
     const __m256i half = _mm256_set1_epi32(1 << (RN_RESIZE_BITS - 1));
@@ -59,32 +17,235 @@ static inline __m256i join(__m256i lo, __m256i hi)
                              RN_RESIZE_BITS);
 }
 
-void rn_resize_row_v_avx2(const rn_pass *p, int i, const uint8_t *src, size_t stride, int n, uint8_t *dst)
+static inline int most(int a, int b)
 {
-    const int16_t *low = p->low + (size_t)i * (size_t)p->taps, *high = p->high + (size_t)i * (size_t)p->taps;
-    const uint8_t *s = src + (size_t)p->first[i] * stride;
-    int b = 0, count = p->count[i];
-    for (; b + 16 <= n; b += 16) {
-        __m256i lo[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()}, hi[2] = {lo[0], lo[0]};
-        for (int t = 0; t < count; t += 2) {
-            int32_t kl, kh;
-            memcpy(&kl, low + t, 4); /* taps is a multiple of 4: the odd one's partner is 0 */
-            memcpy(&kh, high + t, 4);
-            const uint8_t *row = s + (size_t)t * stride + (size_t)b;
-            add_pair(row, t + 1 < count ? row + stride : row, _mm256_set1_epi32(kl), _mm256_set1_epi32(kh), lo, hi);
+    return a > b ? a : b;
+}
+
+/* ---- Pillow, horizontal -------------------------------------------------------------------------------------------- */
+
+/* 16 bytes from each place in the two halves. */
+static inline __m256i load_two(const uint8_t *a, const uint8_t *b)
+{
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)a)),
+                                   _mm_loadu_si128((const __m128i *)b), 1);
+}
+
+/* Two outputs of 3 channels, one in each half: dwords R, G, B and an idle one; four rows. `exact`: nothing may be
+ * written behind them. */
+static inline void rgb_pair(const rn_pass *p, int i, const uint8_t *const *src, uint8_t *const *dst, bool exact)
+{
+    const __m128i taps01 = _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
+    const __m128i taps23 = _mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
+    const __m256i a01 = _mm256_broadcastsi128_si256(taps01), a23 = _mm256_broadcastsi128_si256(taps23);
+    const __m256i spread01 = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2),
+                  spread23 = _mm256_setr_epi32(1, 1, 1, 1, 3, 3, 3, 3);
+    __m256i lo[RN_RESIZE_ROWS], hi[RN_RESIZE_ROWS];
+    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        lo[r] = hi[r] = _mm256_setzero_si256();
+    size_t x0 = 3 * (size_t)p->first[i], x1 = 3 * (size_t)p->first[i + 1];
+    for (int g = 0; g < p->groups; g++, x0 += 12, x1 += 12) {
+        size_t at = ((size_t)g * (size_t)p->n + (size_t)i) * 4;
+        __m256i kl = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p->low + at)));
+        __m256i kh = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p->high + at)));
+        __m256i kl01 = _mm256_permutevar8x32_epi32(kl, spread01), kl23 = _mm256_permutevar8x32_epi32(kl, spread23);
+        __m256i kh01 = _mm256_permutevar8x32_epi32(kh, spread01), kh23 = _mm256_permutevar8x32_epi32(kh, spread23);
+        for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+            __m256i v = load_two(src[r] + x0, src[r] + x1);
+            __m256i v01 = _mm256_shuffle_epi8(v, a01), v23 = _mm256_shuffle_epi8(v, a23);
+            lo[r] =
+                _mm256_add_epi32(lo[r], _mm256_add_epi32(_mm256_madd_epi16(v01, kl01), _mm256_madd_epi16(v23, kl23)));
+            hi[r] =
+                _mm256_add_epi32(hi[r], _mm256_add_epi32(_mm256_madd_epi16(v01, kh01), _mm256_madd_epi16(v23, kh23)));
         }
-        __m256i r = _mm256_packs_epi32(join(lo[0], hi[0]), join(lo[1], hi[1])); /* unpack's order undone */
-        __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
-        _mm_storeu_si128((__m128i *)(dst + b), bytes);
     }
-    const int32_t *k = p->k + (size_t)i * (size_t)p->taps;
-    for (; b < n; b++) {
-        int32_t acc = 1 << (RN_RESIZE_BITS - 1);
-        for (int t = 0; t < count; t++)
-            acc += k[t] * s[(size_t)t * stride + (size_t)b];
-        acc >>= RN_RESIZE_BITS;
-        dst[b] = (uint8_t)(acc < 0 ? 0 : acc > 255 ? 255 : acc);
+    __m256i a = _mm256_packs_epi32(join(lo[0], hi[0]), join(lo[1], hi[1]));
+    __m256i b = _mm256_packs_epi32(join(lo[2], hi[2]), join(lo[3], hi[3]));
+    /* dword r of each half is row r: bring a row's two pixels together, and close the gap between them */
+    const __m256i rows = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m128i close = _mm_setr_epi8(0, 1, 2, 4, 5, 6, -1, -1, 8, 9, 10, 12, 13, 14, -1, -1);
+    __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), rows);
+    bytes = _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(close));
+    uint64_t out[RN_RESIZE_ROWS];
+    _mm256_storeu_si256((__m256i *)out, bytes);
+    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        memcpy(dst[r] + 3 * (size_t)i, &out[r], exact ? 6 : 8);
+}
+
+static inline uint32_t load4(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Four gray outputs, four rows: 64-bit lanes of four taps. */
+static inline void gray_four(const rn_pass *p, int i, const uint8_t *const *src, uint8_t *const *dst)
+{
+    __m256i lo[RN_RESIZE_ROWS], hi[RN_RESIZE_ROWS];
+    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        lo[r] = hi[r] = _mm256_setzero_si256();
+    const int32_t *x = p->first + i;
+    for (int g = 0; g < p->groups; g++) {
+        size_t at = ((size_t)g * (size_t)p->n + (size_t)i) * 4;
+        __m256i kl = _mm256_loadu_si256((const __m256i *)(p->low + at));
+        __m256i kh = _mm256_loadu_si256((const __m256i *)(p->high + at));
+        for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+            const uint8_t *s = src[r] + 4 * (size_t)g;
+            __m128i v =
+                _mm_setr_epi32((int)load4(s + x[0]), (int)load4(s + x[1]), (int)load4(s + x[2]), (int)load4(s + x[3]));
+            __m256i w = _mm256_cvtepu8_epi16(v);
+            lo[r] = _mm256_add_epi32(lo[r], _mm256_madd_epi16(w, kl));
+            hi[r] = _mm256_add_epi32(hi[r], _mm256_madd_epi16(w, kh));
+        }
     }
+    /* neighbouring dwords are one output's: added, two rows a vector */
+    __m256i l01 = _mm256_hadd_epi32(lo[0], lo[1]), h01 = _mm256_hadd_epi32(hi[0], hi[1]);
+    __m256i l23 = _mm256_hadd_epi32(lo[2], lo[3]), h23 = _mm256_hadd_epi32(hi[2], hi[3]);
+    __m256i words = _mm256_packs_epi32(join(l01, h01), join(l23, h23));
+    __m256i bytes = _mm256_packus_epi16(words, words);
+    __m128i rows = _mm_unpacklo_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+    uint32_t out[RN_RESIZE_ROWS];
+    _mm_storeu_si128((__m128i *)out, rows);
+    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        memcpy(dst[r] + i, &out[r], 4);
+}
+
+void rn_resize_rows_h_avx2(const rn_pass *p, int c, const uint8_t *const *src, uint8_t *const *dst)
+{
+    const int step = c == 3 ? 2 : 4, load = c == 3 ? 16 : 4;
+    const int last = (p->in_n - 4 * (p->groups - 1)) * c - load; /* the last byte at which all loads stay in the row */
+    for (int i = 0; i < p->n; i += step) {
+        if (i + step > p->n)
+            i = most(p->n - step, 0); /* some once more */
+        int end = i + step < p->n ? i + step : p->n;
+        if (end - i < step || most(p->first[i], p->first[end - 1]) * c > last)
+            rn_resize_part_h_ref(p, c, i, end, src, dst);
+        else if (c == 3)
+            rgb_pair(p, i, src, dst, end == p->n);
+        else
+            gray_four(p, i, src, dst);
+    }
+}
+
+/* ---- Pillow, vertical ------------------------------------------------------------------------------------------------ */
+
+static inline __m256i load32(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+static inline void block_v(const rn_pass *p, int i, const uint8_t *const *rows, int b, uint8_t *dst)
+{
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i lo[4] = {zero, zero, zero, zero}, hi[4] = {zero, zero, zero, zero};
+    int count = p->count[i];
+    for (int t = 0; t < count; t += 2) {
+        size_t at = ((size_t)(t / 4) * (size_t)p->n + (size_t)i) * 4 + (size_t)t % 4;
+        int32_t l, h;
+        memcpy(&l, p->low + at, 4); /* an odd one's partner is 0 */
+        memcpy(&h, p->high + at, 4);
+        __m256i kl = _mm256_set1_epi32(l), kh = _mm256_set1_epi32(h);
+        __m256i va = load32(rows[t] + b), vb = load32(rows[t + 1 < count ? t + 1 : t] + b);
+        __m256i first = _mm256_unpacklo_epi8(va, vb), second = _mm256_unpackhi_epi8(va, vb);
+        __m256i w[4] = {_mm256_unpacklo_epi8(first, zero), _mm256_unpackhi_epi8(first, zero),
+                        _mm256_unpacklo_epi8(second, zero), _mm256_unpackhi_epi8(second, zero)};
+        for (int q = 0; q < 4; q++) {
+            lo[q] = _mm256_add_epi32(lo[q], _mm256_madd_epi16(w[q], kl));
+            hi[q] = _mm256_add_epi32(hi[q], _mm256_madd_epi16(w[q], kh));
+        }
+    }
+    __m256i a = _mm256_packs_epi32(join(lo[0], hi[0]), join(lo[1], hi[1])); /* the unpackings undone */
+    __m256i c = _mm256_packs_epi32(join(lo[2], hi[2]), join(lo[3], hi[3]));
+    _mm256_storeu_si256((__m256i *)(dst + b), _mm256_packus_epi16(a, c));
+}
+
+void rn_resize_row_v_avx2(const rn_pass *p, int i, const uint8_t *const *rows, int n, uint8_t *dst)
+{
+    if (n < 32) {
+        rn_resize_row_v_ref(p, i, rows, n, dst);
+        return;
+    }
+    int b = 0;
+    for (; b + 32 <= n; b += 32)
+        block_v(p, i, rows, b, dst);
+    if (b < n)
+        block_v(p, i, rows, n - 32, dst); /* some once more */
+}
+
+/* ---- OpenCV ---------------------------------------------------------------------------------------------------------- */
+
+/* Outputs i, i + 1 of 3 channels: dwords R, G, B and an idle one in each half. */
+static inline __m256i cv_rgb_pair(const rn_pass *p, int i, const uint8_t *src)
+{
+    const __m128i taps = _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
+    __m128i a = _mm_loadl_epi64((const __m128i *)(src + 3 * (size_t)p->first[i]));
+    __m128i b = _mm_loadl_epi64((const __m128i *)(src + 3 * (size_t)p->first[i + 1]));
+    __m256i v =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_shuffle_epi8(a, taps)), _mm_shuffle_epi8(b, taps), 1);
+    __m256i k = _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)(p->pairs + 2 * (size_t)i)));
+    k = _mm256_permutevar8x32_epi32(k, _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
+    return _mm256_srli_epi32(_mm256_madd_epi16(v, k), 4);
+}
+
+static inline void cv_rgb_four(const rn_pass *p, int i, const uint8_t *src, int16_t *line)
+{
+    const __m128i close = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1);
+    __m256i w = _mm256_packs_epi32(cv_rgb_pair(p, i, src), cv_rgb_pair(p, i + 2, src)); /* 0, 2 | 1, 3 */
+    w = _mm256_shuffle_epi8(_mm256_permute4x64_epi64(w, 0xd8), _mm256_broadcastsi128_si256(close));
+    _mm_storeu_si128((__m128i *)(line + 3 * (size_t)i), _mm256_castsi256_si128(w));
+    _mm_storeu_si128((__m128i *)(line + 3 * (size_t)i + 6), _mm256_extracti128_si256(w, 1));
+}
+
+static inline short load2(const uint8_t *p)
+{
+    int16_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void cv_gray_eight(const rn_pass *p, int i, const uint8_t *src, int16_t *line)
+{
+    const int32_t *x = p->first + i;
+    __m128i v = _mm_setr_epi16(load2(src + x[0]), load2(src + x[1]), load2(src + x[2]), load2(src + x[3]),
+                               load2(src + x[4]), load2(src + x[5]), load2(src + x[6]), load2(src + x[7]));
+    __m256i k = _mm256_loadu_si256((const __m256i *)(p->pairs + 2 * (size_t)i));
+    __m256i d = _mm256_srli_epi32(_mm256_madd_epi16(_mm256_cvtepu8_epi16(v), k), 4);
+    __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(d, d), 0xd8);
+    _mm_storeu_si128((__m128i *)(line + i), _mm256_castsi256_si128(w));
+}
+
+void rn_resize_cv_h_avx2(const rn_pass *p, int c, const uint8_t *src, int16_t *line)
+{
+    const int step = c == 3 ? 4 : 8, last = p->in_n * c - (c == 3 ? 8 : 2);
+    for (int i = 0; i < p->n; i += step) {
+        int end = i + step < p->n ? i + step : p->n;
+        if (end - i < step || most(p->first[i], p->first[end - 1]) * c > last)
+            rn_resize_cv_part_ref(p, c, i, end, src, line);
+        else if (c == 3)
+            cv_rgb_four(p, i, src, line);
+        else
+            cv_gray_eight(p, i, src, line);
+    }
+}
+
+/* k * x >> 16 is what vpmulhw gives. */
+static inline __m256i cv_mix(const int16_t *a, const int16_t *b, __m256i ka, __m256i kb)
+{
+    __m256i va = _mm256_loadu_si256((const __m256i *)a), vb = _mm256_loadu_si256((const __m256i *)b);
+    __m256i sum = _mm256_add_epi16(_mm256_mulhi_epi16(va, ka), _mm256_mulhi_epi16(vb, kb));
+    return _mm256_srai_epi16(_mm256_add_epi16(sum, _mm256_set1_epi16(2)), 2);
+}
+
+void rn_resize_cv_v_avx2(const int32_t k[2], const int16_t *a, const int16_t *b, int n, uint8_t *dst)
+{
+    const __m256i ka = _mm256_set1_epi16((int16_t)k[0]), kb = _mm256_set1_epi16((int16_t)k[1]);
+    int i = 0;
+    for (; i + 32 <= n; i += 32) {
+        __m256i w = _mm256_packus_epi16(cv_mix(a + i, b + i, ka, kb), cv_mix(a + i + 16, b + i + 16, ka, kb));
+        _mm256_storeu_si256((__m256i *)(dst + i), _mm256_permute4x64_epi64(w, 0xd8));
+    }
+    rn_resize_cv_v_ref(k, a + i, b + i, n - i, dst + i);
 }
 #else
 typedef int rn_resize_no_avx2; /* an empty translation unit is not ISO C */

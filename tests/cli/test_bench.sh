@@ -6,7 +6,7 @@ PATH=$RNKIT_BIN:$PATH
 small="--case mb1ic3ih9oc5kh3ph1 --rounds 2 --threads 1"
 
 exits "no command is misuse" 2 rn-bench
-says "... and the commands are listed" "accepted: conv, loader, peak"
+says "... and the commands are listed" "accepted: conv, loader, peak, resize"
 exits "an unknown command is misuse" 2 rn-bench nosuch
 exits "help" 0 rn-bench conv --help
 exits "an unknown net is misuse" 2 rn-bench conv --net resnet19
@@ -62,4 +62,14 @@ says "... at its line" "bad.shapes:1"
 
 exits "peak" 0 rn-bench peak --threads 1 --json
 check "... is a number above 0" grep -Eq '"gflops": [1-9]' out.txt
+
+exits "resize" 0 rn-bench resize --from 61x40 --to short:13 --filter lanczos --images 3 --seconds 0 --json
+check "... has plain C first" grep -q '"from":"61x40","to":"19x13","channels":3,"filter":"lanczos","isa":"portable"' out.txt
+check "... all verified" test "$(grep -c '"isa":' out.txt)" = "$(grep -c '"verified":true' out.txt)"
+exits "resize of gray to an exact size with one instruction set" 0 env RNKIT_ISA=portable rn-bench resize --channels 1 --to exact:9x9 --images 1 --seconds 0
+check "... is one row" test "$(grep -vc '^#\|^isa' out.txt)" = 1
+exits "a size that is none is misuse" 2 rn-bench resize --to 256
+says "... and the forms are listed" "short:N"
+exits "an instruction set that is none is misuse" 2 env RNKIT_ISA=avx1024 rn-bench resize --images 1 --seconds 0
+says "... and the words are listed" "accepted: portable, avx2, avx512"
 finish

@@ -105,8 +105,8 @@ static void resize_is_pillows_and_opencvs(void **state)
         const rn_image src = {
             .w = g.a[1], .h = g.a[2], .c = g.a[3], .px = (uint8_t *)(uintptr_t)g.in, .cap = (size_t)g.in_n};
         assert_int_equal(g.kind, RESIZE);
-        for (int portable = 0; portable < 2; portable++) {
-            rn_resizer_portable(rs, portable);
+        for (rn_isa isa = RN_ISA_PORTABLE; isa <= RN_ISA_AVX512; isa++) {
+            rn_resizer_isa(rs, isa); /* or the best below it */
             assert_int_equal(rn_resize(rs, &src, NULL, (enum rn_filter)g.a[0], g.a[4], g.a[5], &dst), 0);
             check(&g, dst.px, (size_t)dst.w * (size_t)dst.h * (size_t)dst.c);
         }

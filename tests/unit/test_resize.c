@@ -58,30 +58,43 @@ static uint8_t *run_exact(const rn_image *im, const rn_rect *need, int w, int h)
     return out;
 }
 
-/* One random case: whole, portable and fast; a window of it, mirrored or not, from only the needed input. */
-static void check_case(enum rn_filter f, int w, int h, int c, int ow, int oh)
+/* A window of `whole`, mirrored or not, from only the needed input, by the present instruction set. */
+static void check_window(enum rn_filter f, const rn_image *im, const rn_image *whole)
 {
-    rn_image im = noise(w, h, c), a = {0}, b = {0};
-    rn_resizer_portable(rs, true);
-    assert_int_equal(rn_resize(rs, &im, NULL, f, ow, oh, &a), 0);
-    rn_resizer_portable(rs, false);
-    assert_int_equal(rn_resize(rs, &im, NULL, f, ow, oh, &b), 0);
-    assert_true(a.w == ow && a.h == oh && a.c == c);
-    assert_memory_equal(a.px, b.px, (size_t)ow * (size_t)oh * (size_t)c);
-
+    int w = im->w, h = im->h, c = im->c, ow = whole->w, oh = whole->h;
     rn_rect win = {.w = 1 + below(ow), .h = 1 + below(oh)}, need;
     win.x = below(ow - win.w + 1);
     win.y = below(oh - win.h + 1);
     for (int flip = 0; flip < 2; flip++) {
         assert_int_equal(rn_resizer_plan(rs, f, w, h, ow, oh, &win, flip, &need), 0);
         assert_true(need.x >= 0 && need.y >= 0 && need.x + need.w <= w && need.y + need.h <= h);
-        uint8_t *part = run_exact(&im, &need, win.w, win.h);
+        uint8_t *part = run_exact(im, &need, win.w, win.h);
         for (int y = 0; y < win.h; y++)
             for (int x = 0; x < win.w; x++) {
                 int from = win.x + (flip ? win.w - 1 - x : x);
-                assert_memory_equal(part + (y * win.w + x) * c, a.px + ((win.y + y) * ow + from) * c, (size_t)c);
+                if (memcmp(part + (y * win.w + x) * c, whole->px + ((win.y + y) * ow + from) * c, (size_t)c) != 0)
+                    fail_msg("%s %dx%dx%d to %dx%d, window %d,%d %dx%d%s: pixel %d,%d", rn_filter_names[f], w, h, c, ow,
+                             oh, win.x, win.y, win.w, win.h, flip ? " mirrored" : "", x, y);
             }
         free(part);
+    }
+}
+
+/* One random case: the whole in plain C, then the same and a window with every instruction set of this CPU. */
+static void check_case(enum rn_filter f, int w, int h, int c, int ow, int oh)
+{
+    rn_image im = noise(w, h, c), a = {0}, b = {0};
+    rn_resizer_isa(rs, RN_ISA_PORTABLE);
+    assert_int_equal(rn_resize(rs, &im, NULL, f, ow, oh, &a), 0);
+    assert_true(a.w == ow && a.h == oh && a.c == c);
+    for (rn_isa isa = RN_ISA_PORTABLE; isa <= RN_ISA_AVX512; isa++) {
+        if (rn_resizer_isa(rs, isa) != isa)
+            continue;
+        assert_int_equal(rn_resize(rs, &im, NULL, f, ow, oh, &b), 0);
+        if (memcmp(a.px, b.px, (size_t)ow * (size_t)oh * (size_t)c) != 0)
+            fail_msg("%s %dx%dx%d to %dx%d: %s differs from plain C", rn_filter_names[f], w, h, c, ow, oh,
+                     rn_isa_names[isa]);
+        check_window(f, &im, &a);
     }
     rn_image_free(&im);
     rn_image_free(&a);
@@ -91,11 +104,15 @@ static void check_case(enum rn_filter f, int w, int h, int c, int ow, int oh)
 static void ways_and_windows_agree(void **state)
 {
     (void)state;
-    for (int i = 0; i < 240; i++) {
+    for (int i = 0; i < 1500; i++) {
         enum rn_filter f = (enum rn_filter)(i % RN_FILTER_COUNT);
-        int top = i % 5 ? 50 : 200;
+        int top = i % 97 == 0 ? 700 : i % 5 ? 50 : 200;
         int w = 1 + below(top), h = 1 + below(top), c = i % 3 ? 3 : 1;
         int ow = i % 11 == 1 ? w : 1 + below(top), oh = i % 13 == 1 ? h : 1 + below(top);
+        if (i % 7 == 0) /* strips */
+            *(i % 2 ? &w : &h) = 1 + below(3);
+        if (i % 17 == 0) /* far fewer pixels than before, and so many taps */
+            *(i % 2 ? &ow : &oh) = 1 + below(4);
         check_case(f, w, h, c, ow, oh);
     }
     check_case(RN_FILTER_OPENCV_LINEAR, 40, 60, 3, 20, 30); /* its 2:1 */
@@ -114,13 +131,15 @@ static void nothing_beyond_is_read(void **state)
             for (int axes = 1; axes < 4; axes++) { /* vertical, horizontal, both */
                 int w = axes & 2 ? n : 11, h = axes & 1 ? n : 11, ow = axes & 2 ? out : 11, oh = axes & 1 ? out : 11;
                 rn_image im = noise(w, h, 3), want = {0};
-                rn_resizer_portable(rs, true);
+                rn_resizer_isa(rs, RN_ISA_PORTABLE);
                 assert_int_equal(rn_resize(rs, &im, NULL, RN_FILTER_BILINEAR, ow, oh, &want), 0);
-                rn_resizer_portable(rs, false);
-                assert_int_equal(rn_resizer_plan(rs, RN_FILTER_BILINEAR, w, h, ow, oh, NULL, false, &need), 0);
-                uint8_t *got = run_exact(&im, &need, ow, oh);
-                assert_memory_equal(got, want.px, (size_t)ow * (size_t)oh * 3);
-                free(got);
+                for (rn_isa isa = RN_ISA_AVX2; isa <= RN_ISA_AVX512; isa++) {
+                    rn_resizer_isa(rs, isa);
+                    assert_int_equal(rn_resizer_plan(rs, RN_FILTER_BILINEAR, w, h, ow, oh, NULL, false, &need), 0);
+                    uint8_t *got = run_exact(&im, &need, ow, oh);
+                    assert_memory_equal(got, want.px, (size_t)ow * (size_t)oh * 3);
+                    free(got);
+                }
                 rn_image_free(&im);
                 rn_image_free(&want);
             }

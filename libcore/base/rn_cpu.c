@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/rn_cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+
+const char *const rn_isa_names[] = {"portable", "avx2", "avx512", NULL};
+
+rn_isa rn_isa_best(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return RN_ISA_AVX512;
+    if (avx2)
+        return RN_ISA_AVX2;
+#endif
+    return RN_ISA_PORTABLE;
+}
+
+bool rn_isa_bytes512(void)
+{
+#if defined(__x86_64__)
+    return rn_isa_best() == RN_ISA_AVX512 && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512vnni");
+#else
+    return false;
+#endif
+}
+
+int rn_isa_pick(const char *cap, rn_isa *out)
+{
+    rn_isa best = rn_isa_best();
+    int i = 0;
+
+    *out = best;
+    cap = cap ? cap : getenv("RNKIT_ISA");
+    if (!cap || !*cap)
+        return RN_OK;
+    while (rn_isa_names[i] && strcmp(cap, rn_isa_names[i]) != 0)
+        i++;
+    if (!rn_isa_names[i])
+        return rn_fail(RN_E_USAGE, "instruction set '%s': unknown; accepted: portable, avx2, avx512", cap);
+    if ((rn_isa)i > best)
+        return rn_fail(RN_E_ABSENT, "instruction set %s: this CPU has only %s", cap, rn_isa_names[best]);
+    *out = (rn_isa)i;
+    return RN_OK;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Instruction sets, as far as code here is written for them. Whoever has such code asks at run time and calls into the
+ * file built for the answer (*_avx2.c, *_avx512.c). The environment variable RNKIT_ISA (portable, avx2, avx512) caps
+ * what is used, so that every one of them can be tested and timed on one machine.
+ */
+#ifndef RN_CPU_H
+#define RN_CPU_H
+
+#include <stdbool.h>
+
+typedef enum rn_isa {
+    RN_ISA_PORTABLE = 0,
+    RN_ISA_AVX2,  /* with FMA */
+    RN_ISA_AVX512 /* F, BW, DQ, VL */
+} rn_isa;
+extern const char *const rn_isa_names[]; /* "portable", "avx2", "avx512", NULL: indexed by rn_isa */
+
+rn_isa rn_isa_best(void);   /* of the CPU this runs on, as far as its operating system saves the registers */
+bool rn_isa_bytes512(void); /* AVX-512 with VBMI and VNNI too: Ice Lake, Zen 4 and later */
+
+/* The best, or what `cap` names where that is less; cap NULL: what RNKIT_ISA names, if anything. RN_E_USAGE for a word
+ * that names none, RN_E_ABSENT for one that this CPU lacks. */
+int rn_isa_pick(const char *cap, rn_isa *out);
+
+#endif
