@@ -113,6 +113,8 @@ static int pack(const settings *s, const rn_pack_opts *o, const char *const *fil
     RN_GO(rc);
     if (!r->already)
         RN_GO(rn_pack_log(s->out, files, o, r));
+    else if (rn_pack_log_files(s->out, files) < 0) /* a set on a read-only file system is as good as any */
+        rn_verbose("%s", rn_error_text());
 out:
     rn_inputs_close(in);
     return rc;

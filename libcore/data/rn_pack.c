@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The pack itself: order, a window of images in work, one writer, the seal. */
+/* The pack itself: order, what is written, the seal, and proving a set that was sealed before. */
 #include "data/rn_pack.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,224 +13,19 @@
 #include "base/rn_error.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
-#include "base/rn_pool.h"
 #include "base/rn_progress.h"
 #include "base/rn_rng.h"
+#include "data/rn_pack_flow.h"
 #include "data/rn_packdb.h"
 #include "data/rn_seal.h"
 
-/*
- * Between reading and writing there may be WINDOW images, so that the workers go on while a batch is synced to disk, of which
- * at most HELD_BYTES wait, converted, for the writer: whoever has more waits too, but for what the writer needs next. Small
- * images are handed out in groups, since waking a thread costs more than reading one.
- */
-enum { WINDOW = 1024, GROUP_IMAGES = 16, GROUP_BYTES = 256 << 10, GUESS_BYTES = 64 << 10, KEEP_BUFFER = 1 << 20 };
-#define HELD_BYTES (128u << 20)
-
-typedef struct pack pack;
-
-/* One image on its way. */
-typedef struct slot {
-    pack *p;
-    uint32_t place; /* in key order */
-    uint32_t group; /* in the first of a group: how many images it has */
-    bool done;      /* in the first of a group, under p->lock: all of it */
-    rn_buf datum;
-    uint64_t data_n;
-    char key[512], hex[RN_DIGEST_HEX_MAX];
-    int rc;
-    char why[1024];
-} slot;
-
-typedef struct worker {
-    rn_converter *converter;
-    rn_buf in;
-} worker;
-
-struct pack {
+typedef struct pack {
     const rn_inputs *inputs;
     const rn_pack_opts *opts;
     uint32_t *order;     /* order[place] = input */
     uint32_t first, end; /* the places packed here: all, or those of a shard */
     rn_packdb *db;
-    rn_pool *pool;
-    worker *workers;      /* opts->jobs */
-    slot *slots;          /* WINDOW, a ring by place */
-    uint32_t submitted;   /* places given to the pool */
-    pthread_mutex_t lock; /* guards slot.done and what follows */
-    pthread_cond_t ready; /* a group is done */
-    pthread_cond_t room;  /* `held` or `head` changed */
-    uint64_t held;        /* bytes of Datums that wait for the writer */
-    uint32_t head;        /* the place that the writer needs next */
-    bool ending;          /* nothing more will be written */
-    rn_progress *progress;
-};
-
-static slot *slot_of(pack *p, uint32_t place)
-{
-    return &p->slots[place % WINDOW];
-}
-
-/* ---- workers ------------------------------------------------------------------------------------------------ */
-
-static int convert(slot *s, worker *w)
-{
-    pack *p = s->p;
-    uint32_t input = p->order[s->place];
-    const char *path = rn_input_path(p->inputs, input);
-    RN_TRY(rn_input_read(p->inputs, input, &w->in));
-    RN_TRY(rn_converter_run(w->converter, w->in.data, w->in.n, path, p->inputs->input[input].label, &s->datum,
-                            &s->data_n));
-    snprintf(s->key, sizeof s->key, "%08" PRIu32 "_%s", s->place, path);
-    return rn_chain_record(s->key, strlen(s->key), s->datum.data, s->datum.n, s->hex);
-}
-
-/* The group that the writer needs next is never held back, and groups begin in order: so this cannot lock up. False: nobody
- * wants it any more. */
-static bool wait_for_room(pack *p, uint32_t place)
-{
-    pthread_mutex_lock(&p->lock);
-    while (p->held > HELD_BYTES && p->head != place && !p->ending)
-        pthread_cond_wait(&p->room, &p->lock);
-    bool go = !p->ending;
-    pthread_mutex_unlock(&p->lock);
-    return go;
-}
-
-/* Failures stay in the slot: the writer meets them in key order, so the same one is reported at any number of jobs. */
-static int work(void *arg, int index)
-{
-    slot *first = arg;
-    pack *p = first->p;
-    worker *w = &p->workers[index];
-    uint64_t held = 0;
-    if (!wait_for_room(p, first->place))
-        return RN_OK;
-    for (uint32_t i = 0; i < first->group; i++) {
-        slot *s = slot_of(p, first->place + i);
-        s->rc = convert(s, w);
-        if (s->rc < 0)
-            snprintf(s->why, sizeof s->why, "%s", rn_error_text());
-        held += s->datum.cap;
-    }
-    if (w->in.cap > KEEP_BUFFER)
-        rn_buf_free(&w->in); /* one huge file must not weigh for ever */
-    pthread_mutex_lock(&p->lock);
-    p->held += held;
-    first->done = true;
-    pthread_cond_signal(&p->ready);
-    pthread_mutex_unlock(&p->lock);
-    return RN_OK;
-}
-
-/* Fills the slots of the next group, which fits between p->submitted and `end`. */
-static slot *make_group(pack *p, uint32_t end)
-{
-    slot *first = slot_of(p, p->submitted);
-    uint64_t bytes = 0;
-    uint32_t n = 0;
-    while (n < GROUP_IMAGES && p->submitted + n < end && (n == 0 || bytes < GROUP_BYTES)) {
-        slot *s = slot_of(p, p->submitted + n);
-        uint32_t input = p->order[p->submitted + n];
-        uint64_t size = p->inputs->input[input].size;
-        s->p = p;
-        s->place = p->submitted + n++;
-        bytes += size ? size : GUESS_BYTES;
-        rn_input_prefetch(p->inputs, input);
-    }
-    first->group = n;
-    first->done = false;
-    return first;
-}
-
-/* Keeps the window full. */
-static int submit_more(pack *p, uint32_t written)
-{
-    uint32_t left = p->end - written, end = written + (left < WINDOW ? left : WINDOW);
-    while (p->submitted < end) {
-        slot *first = make_group(p, end);
-        RN_TRY(rn_pool_submit(p->pool, work, first));
-        p->submitted += first->group;
-    }
-    return RN_OK;
-}
-
-static void wait_for(pack *p, slot *first)
-{
-    pthread_mutex_lock(&p->lock);
-    p->head = first->place;
-    pthread_cond_broadcast(&p->room);
-    while (!first->done)
-        pthread_cond_wait(&p->ready, &p->lock);
-    pthread_mutex_unlock(&p->lock);
-}
-
-/* ---- writer ------------------------------------------------------------------------------------------------- */
-
-static bool is_bad_image(int rc)
-{
-    return rc == RN_E_FORMAT || rc == RN_E_RANGE || rc == RN_E_UNSUPPORTED || rc == RN_E_NOENT;
-}
-
-static int write_slot(pack *p, slot *s)
-{
-    if (s->rc >= 0)
-        return rn_packdb_put(p->db, s->key, s->datum.data, s->datum.n, s->hex, s->data_n);
-    if (!is_bad_image(s->rc))
-        return rn_fail(s->rc, "%s", s->why);
-    if (!p->opts->skip_bad)
-        return rn_fail(s->rc, "%s (--on-bad skip leaves such images out)", s->why);
-    rn_verbose("skipped: %s", s->why);
-    return rn_packdb_skip(p->db, s->place, s->why);
-}
-
-static int write_group(pack *p, slot *first)
-{
-    uint64_t freed = 0;
-    int rc = RN_OK;
-    for (uint32_t i = 0; i < first->group; i++) {
-        slot *s = slot_of(p, first->place + i);
-        if (rc >= 0)
-            rc = write_slot(p, s);
-        freed += s->datum.cap;
-        rn_buf_free(&s->datum);
-    }
-    pthread_mutex_lock(&p->lock);
-    p->held -= freed;
-    pthread_cond_broadcast(&p->room);
-    pthread_mutex_unlock(&p->lock);
-    rn_progress_add(p->progress, first->group);
-    return rc;
-}
-
-static void end_work(pack *p)
-{
-    pthread_mutex_lock(&p->lock);
-    p->ending = true;
-    pthread_cond_broadcast(&p->room);
-    pthread_mutex_unlock(&p->lock);
-}
-
-static int write_all(pack *p)
-{
-    uint32_t done = p->first + (uint32_t)rn_packdb_at(p->db)->at;
-    int rc = RN_OK;
-    p->submitted = done;
-    while (done < p->end) {
-        if (p->opts->stop && *p->opts->stop)
-            RN_GO(rn_fail(RN_E_INTERRUPTED, "interrupted; the same command goes on from here"));
-        RN_GO(submit_more(p, done));
-        slot *first = slot_of(p, done);
-        wait_for(p, first);
-        RN_GO(write_group(p, first));
-        done += first->group;
-    }
-out:
-    end_work(p);
-    if (rn_pool_wait(p->pool) < 0 && rc >= 0)
-        rc = RN_E_NOMEM;
-    return rc < 0 ? rc : rn_packdb_flush(p->db);
-}
+} pack;
 
 /* ---- setting up --------------------------------------------------------------------------------------------- */
 
@@ -258,35 +52,47 @@ static int make_order(pack *p)
     return RN_OK;
 }
 
-static int make_workers(pack *p)
-{
-    int jobs = p->opts->jobs;
-    p->slots = calloc(WINDOW, sizeof *p->slots);
-    p->workers = calloc((size_t)jobs, sizeof *p->workers);
-    if (!p->slots || !p->workers)
-        return rn_fail(RN_E_NOMEM, "no memory for %d workers", jobs);
-    for (int i = 0; i < jobs; i++)
-        RN_TRY(rn_converter_open(&p->opts->convert, &p->workers[i].converter));
-    return rn_pool_open(jobs, WINDOW, &p->pool);
-}
-
 static void tear_down(pack *p)
 {
-    rn_pool_close(p->pool);
-    for (int i = 0; p->workers && i < p->opts->jobs; i++) {
-        rn_converter_close(p->workers[i].converter);
-        rn_buf_free(&p->workers[i].in);
-    }
-    free(p->workers);
-    for (uint32_t i = 0; p->slots && i < WINDOW; i++)
-        rn_buf_free(&p->slots[i].datum);
-    free(p->slots);
     free(p->order);
     rn_packdb_close(p->db);
-    rn_progress_done(p->progress);
-    pthread_cond_destroy(&p->room);
-    pthread_cond_destroy(&p->ready);
-    pthread_mutex_destroy(&p->lock);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------ */
+
+static bool is_bad_image(int rc)
+{
+    return rc == RN_E_FORMAT || rc == RN_E_RANGE || rc == RN_E_UNSUPPORTED || rc == RN_E_NOENT;
+}
+
+static int write_record(void *arg, const rn_flow_record *r)
+{
+    pack *p = arg;
+    if (r->rc >= 0)
+        return rn_packdb_put(p->db, r->key, r->value, r->n, r->hex, r->data_n);
+    if (!is_bad_image(r->rc))
+        return rn_fail(r->rc, "%s", r->why);
+    if (!p->opts->skip_bad)
+        return rn_fail(r->rc, "%s (--on-bad skip leaves such images out)", r->why);
+    rn_verbose("skipped: %s", r->why);
+    return rn_packdb_skip(p->db, r->place, r->why);
+}
+
+/* Sends the images from place `from` on through `fn`. */
+static int flow(pack *p, uint32_t from, const char *verb, rn_flow_fn fn, void *arg)
+{
+    rn_flow f = {.inputs = p->inputs,
+                 .order = p->order,
+                 .from = from,
+                 .end = p->end,
+                 .convert = &p->opts->convert,
+                 .jobs = p->opts->jobs,
+                 .stop = p->opts->stop};
+    f.progress = rn_progress_start(verb, "images", RN_UNIT_ITEMS, p->end - p->first);
+    rn_progress_skip(f.progress, from - p->first);
+    int rc = rn_flow_run(&f, fn, arg);
+    rn_progress_done(f.progress);
+    return rc;
 }
 
 /* ---- seal --------------------------------------------------------------------------------------------------- */
@@ -407,33 +213,95 @@ static bool same_sources(const rn_inputs *in, const rn_seal *s)
     return same;
 }
 
-/* 1: `dir` is sealed and is what would be made now. 0: no seal. */
-static int is_sealed(const rn_inputs *in, const rn_pack_opts *opts, const char *dir, rn_pack_result *out)
+/* Is the finished set in `dir` what would be made now? */
+static int check_seal(const rn_seal *s, const rn_inputs *in, const rn_pack_opts *opts, const char *dir)
 {
-    rn_seal *s = NULL;
     rn_buf options = {0};
-    int rc = rn_seal_read(dir, &s);
-    if (rc == RN_E_NOENT)
-        return 0;
-    RN_TRY(rc);
+    char was[48], asked[48];
+    int rc;
     RN_GO(rn_pack_options_text(opts, &options));
     bool same = strcmp(s->options, (char *)options.data) == 0 && strcmp(s->kind, in->kind) == 0 &&
                 s->shard.index == opts->shard.index && s->shard.count == opts->shard.count &&
                 strcmp(s->list_sha256, in->list_sha256) == 0 && same_sources(in, s);
-    if (!same) {
-        char was[48], asked[48];
+    if (!same)
         rc = rn_fail(RN_E_USAGE,
                      "%s: holds a finished set of other options or another source (%s, %s%s); now asked for: %s, %s%s. "
                      "Name another folder, or delete this one",
                      dir, s->kind, s->options, shard_text(&s->shard, was), in->kind, (char *)options.data,
                      shard_text(&opts->shard, asked));
-        goto out;
+out:
+    rn_buf_free(&options);
+    return rc;
+}
+
+/* ---- proving ------------------------------------------------------------------------------------------------ */
+
+/* Does the seal say less of the sources than is known now? So it is when --verify meets a set packed without. */
+static bool says_less(const rn_seal *s, const rn_inputs *in)
+{
+    bool less = false;
+    for (int i = 0; i < s->nsources; i++)
+        less |= strcmp(in->sources[i].md5_from, "computed") == 0 && strcmp(s->sources[i].md5_from, "computed") != 0;
+    return less;
+}
+
+typedef struct proof {
+    char chain[RN_DIGEST_HEX_MAX];
+    uint64_t records, skipped;
+} proof;
+
+static int prove_record(void *arg, const rn_flow_record *r)
+{
+    proof *f = arg;
+    if (r->rc < 0 && !is_bad_image(r->rc))
+        return rn_fail(r->rc, "%s", r->why);
+    if (r->rc < 0) {
+        f->skipped++;
+        return RN_OK;
     }
+    f->records++;
+    return rn_chain_add(f->chain, r->hex);
+}
+
+/*
+ * The archives are now known to be right, but the set was made of what lay there then. Everything is read and converted again,
+ * and the digest of it must be the seal's; then the seal says what it would had the set been packed with --verify.
+ */
+static int prove(pack *p, const char *dir, rn_seal *s)
+{
+    proof f = {.records = 0};
+    rn_chain_start(f.chain);
+    RN_TRY(flow(p, p->first, "verify", prove_record, &f));
+    if (f.records != s->records || f.skipped != s->skipped || strcmp(f.chain, s->content_sha256) != 0)
+        return rn_fail(RN_E_MISMATCH,
+                       "%s: was not made of these archives (%" PRIu64
+                       " images, content %.12s; the archives give %" PRIu64
+                       ", %.12s); delete the folder and pack again",
+                       dir, s->records, s->content_sha256, f.records, f.chain);
+    for (int i = 0; i < s->nsources; i++) {
+        memcpy(s->sources[i].md5, p->inputs->sources[i].md5, sizeof s->sources[i].md5);
+        memcpy(s->sources[i].md5_from, p->inputs->sources[i].md5_from, sizeof s->sources[i].md5_from);
+    }
+    return rn_seal_write(dir, s);
+}
+
+/* 1: `dir` is sealed and is what would be made now. 0: no seal. */
+static int look_for_seal(pack *p, const char *dir, rn_pack_result *out)
+{
+    rn_seal *s = NULL;
+    int rc = rn_seal_read(dir, &s);
+    if (rc == RN_E_NOENT)
+        return 0;
+    RN_TRY(rc);
+    RN_GO(check_seal(s, p->inputs, p->opts, dir));
     RN_GO(rn_pack_from_seal(s, dir, out));
+    if (says_less(s, p->inputs)) {
+        RN_GO(prove(p, dir, s));
+        memcpy(out->seal, s->digest, sizeof out->seal);
+    }
     remove_state(dir); /* a kill between the seal and the journal's removal leaves it */
     rc = 1;
 out:
-    rn_buf_free(&options);
     rn_seal_free(s);
     return rc;
 }
@@ -456,11 +324,27 @@ static int begin(pack *p, const char *dir)
         RN_GO(rn_buf_printf(&what, " modified=%lld.%09ld", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec));
     }
     RN_GO(rn_packdb_open(dir, (char *)what.data, &p->db));
-    if (rn_packdb_at(p->db)->at > p->end - p->first)
+    if (p->db && rn_packdb_at(p->db)->at > p->end - p->first)
         rc = rn_fail(RN_E_MISMATCH, "%s: %s is ahead of its source; delete the folder", dir, RN_PACK_STATE);
 out:
     rn_buf_free(&what);
     return rc;
+}
+
+static int pack_all(pack *p, const char *dir, rn_pack_result *out)
+{
+    uint32_t done = (uint32_t)rn_packdb_at(p->db)->at;
+    out->resumed = done;
+    if (done)
+        rn_info("%s: going on after %" PRIu32 " of %" PRIu32 " images", dir, done, p->end - p->first);
+    RN_TRY(flow(p, p->first + done, "pack", write_record, p));
+    RN_TRY(rn_packdb_flush(p->db));
+    out->records = rn_packdb_at(p->db)->records;
+    out->skipped = rn_packdb_at(p->db)->skipped;
+    out->bytes = rn_packdb_bytes(p->db);
+    RN_TRY(write_seal(p, dir, out));
+    remove_state(dir);
+    return RN_OK;
 }
 
 int rn_pack_run(const rn_inputs *inputs, const rn_pack_opts *opts, const char *dir, rn_pack_result *out)
@@ -468,28 +352,19 @@ int rn_pack_run(const rn_inputs *inputs, const rn_pack_opts *opts, const char *d
     double t0 = rn_now();
     RN_TRY(rn_convert_check(&opts->convert));
     memset(out, 0, sizeof *out);
-    int rc = is_sealed(inputs, opts, dir, out);
-    if (rc != 0)
-        return rc < 0 ? rc : RN_OK;
     pack p = {.inputs = inputs, .opts = opts};
-    pthread_mutex_init(&p.lock, NULL);
-    pthread_cond_init(&p.ready, NULL);
-    pthread_cond_init(&p.room, NULL);
+    int rc;
     RN_GO(make_order(&p));
-    RN_GO(begin(&p, dir));
-    RN_GO(make_workers(&p));
-    out->resumed = rn_packdb_at(p.db)->at;
-    if (out->resumed)
-        rn_info("%s: going on after %" PRIu64 " of %" PRIu32 " images", dir, out->resumed, p.end - p.first);
-    p.progress = rn_progress_start("pack", "images", RN_UNIT_ITEMS, p.end - p.first);
-    rn_progress_skip(p.progress, out->resumed);
-    RN_GO(write_all(&p));
-    out->records = rn_packdb_at(p.db)->records;
-    out->skipped = rn_packdb_at(p.db)->skipped;
-    out->bytes = rn_packdb_bytes(p.db);
-    RN_GO(write_seal(&p, dir, out));
-    remove_state(dir);
+    RN_GO(look_for_seal(&p, dir, out));
+    if (rc == 0) {
+        RN_GO(begin(&p, dir));
+        if (!p.db) /* another process finished it since */
+            RN_GO(look_for_seal(&p, dir, out));
+    }
+    if (p.db)
+        RN_GO(pack_all(&p, dir, out));
     out->seconds = rn_now() - t0;
+    rc = RN_OK;
 out:
     tear_down(&p);
     return rc;

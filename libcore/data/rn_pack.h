@@ -38,10 +38,13 @@ typedef struct rn_pack_result {
 } rn_pack_result;
 
 /*
- * Packs all inputs into the folder `dir`. Bad images (empty, no image, cut short, too large, missing) are RN_E_FORMAT and so
- * on with the image's name, unless skip_bad; a disk that cannot be read is always an error. The first bad image in key order is
- * reported, whatever the number of jobs. RN_E_USAGE: `dir` holds something else (see rn_packdb_open, too), or there are
- * fewer images than shards. Of the images of other shards nothing is read.
+ * Packs all inputs into the folder `dir`. A set that is there already, of the same inputs and options, is left as it
+ * is; but where the inputs' archives were verified and the seal only declares them, everything is converted again in
+ * memory, compared with the seal's digest, and the seal then says that they were. Bad images (empty, no image, cut
+ * short, too large, missing) are RN_E_FORMAT and so on with the image's name, unless skip_bad; a disk that cannot be
+ * read is always an error. The first bad image in key order is reported, whatever the number of jobs. RN_E_USAGE:
+ * `dir` holds something else (see rn_packdb_open, too), or there are fewer images than shards. Of the images of other
+ * shards nothing is read.
  */
 int rn_pack_run(const rn_inputs *inputs, const rn_pack_opts *opts, const char *dir, rn_pack_result *out);
 
@@ -59,5 +62,7 @@ int rn_pack_from_seal(const rn_seal *s, const char *dir, rn_pack_result *out);
 
 /* Notes in pack.log.json which files a set was made of (for rn_pack_is_done), and how it went. */
 int rn_pack_log(const char *dir, const char *const *files, const rn_pack_opts *opts, const rn_pack_result *result);
+/* Notes only the files, for a set found finished whose log is missing (a kill right after the seal) or knows older ones. */
+int rn_pack_log_files(const char *dir, const char *const *files);
 
 #endif

@@ -25,8 +25,11 @@
 #define MAP_FIRST    (256ull << 20)
 #define MAP_SLACK    (32ull << 20) /* the tree's own pages, rounding to pages, and pages freed but not yet reused */
 
+static const char busy[] = "%s: another pack-lmdb is writing there; wait for it or stop it";
+
 struct rn_packdb {
     char *dir;
+    int folder;  /* descriptor of `dir`, locked; -1 where folders cannot be locked */
     int journal; /* descriptor, positioned at its end, locked */
     MDB_env *env;
     MDB_dbi dbi;
@@ -86,24 +89,37 @@ static int is_empty(const char *dir, bool *empty)
     return RN_OK;
 }
 
-/* Makes the folder and its journal if there is neither; an empty folder will do. */
-static int prepare_folder(const char *dir, const char *journal, const char *what)
+/*
+ * One process packs into a folder. The folder itself is locked, before anything in it is looked at: the journal cannot guard
+ * its own beginning, since whoever writes it last replaces the one that another has locked. Where folders cannot be locked
+ * (NFS), the journal's lock is all there is.
+ */
+static int lock_folder(rn_packdb *db)
 {
     struct stat st;
+    if (stat(db->dir, &st) != 0)
+        RN_TRY(rn_mkdir_p(db->dir));
+    else if (!S_ISDIR(st.st_mode))
+        return rn_fail(RN_E_USAGE, "%s: exists and is not a folder; name another one", db->dir);
+    db->folder = open(db->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (db->folder < 0)
+        return rn_fail_errno(errno, "%s", db->dir);
+    if (flock(db->folder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return rn_fail(RN_E_IO, busy, db->dir);
+    return RN_OK;
+}
+
+/* Makes the journal if there is none; the folder must be empty then. */
+static int prepare_folder(const char *dir, const char *journal, const char *what)
+{
     if (rn_is_file(journal))
         return RN_OK;
-    if (stat(dir, &st) == 0) {
-        bool empty = false;
-        if (!S_ISDIR(st.st_mode))
-            return rn_fail(RN_E_USAGE, "%s: exists and is not a folder; name another one", dir);
-        rn_remove_leftovers(dir, written);
-        RN_TRY(is_empty(dir, &empty));
-        if (!empty)
-            return rn_fail(RN_E_USAGE, "%s: the folder holds something else and will not be touched; name another one",
-                           dir);
-    } else {
-        RN_TRY(rn_mkdir_p(dir));
-    }
+    bool empty = false;
+    rn_remove_leftovers(dir, written);
+    RN_TRY(is_empty(dir, &empty));
+    if (!empty)
+        return rn_fail(RN_E_USAGE, "%s: the folder holds something else and will not be touched; name another one",
+                       dir);
     char chain[RN_DIGEST_HEX_MAX];
     rn_buf b = {0};
     int rc;
@@ -176,7 +192,7 @@ static int lock_journal(rn_packdb *db, const char *path)
         return rn_fail_errno(errno, "%s", path);
     if (flock(db->journal, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
-            return rn_fail(RN_E_IO, "%s: another pack-lmdb is writing there; wait for it or stop it", db->dir);
+            return rn_fail(RN_E_IO, busy, db->dir);
         return rn_fail_errno(errno, "%s", path);
     }
     return RN_OK;
@@ -239,20 +255,31 @@ static int grow_map(rn_packdb *db, size_t first_value)
     return RN_OK;
 }
 
+static bool is_sealed(const char *dir)
+{
+    char seal[4096];
+    return rn_path_join(seal, sizeof seal, dir, RN_SEAL_FILE) == 0 && rn_is_file(seal);
+}
+
 int rn_packdb_open(const char *dir, const char *what, rn_packdb **out)
 {
     char journal[4096];
     uint64_t records = 0;
     *out = NULL;
     RN_TRY(rn_path_join(journal, sizeof journal, dir, RN_PACK_STATE));
-    RN_TRY(prepare_folder(dir, journal, what));
     rn_packdb *db = calloc(1, sizeof *db);
     if (!db || !(db->dir = strdup(dir))) {
         free(db);
         return rn_fail(RN_E_NOMEM, "%s: out of memory", dir);
     }
-    db->journal = -1;
+    db->folder = db->journal = -1;
     int rc;
+    RN_GO(lock_folder(db));
+    if (is_sealed(dir)) { /* by another process, since the caller looked */
+        rc = RN_PACKDB_SEALED;
+        goto out;
+    }
+    RN_GO(prepare_folder(dir, journal, what));
     RN_GO(lock_journal(db, journal));
     rn_remove_leftovers(dir, written);
     RN_GO(open_env(db, &records));
@@ -383,6 +410,8 @@ void rn_packdb_close(rn_packdb *db)
         mdb_env_close(db->env);
     if (db->journal >= 0)
         close(db->journal);
+    if (db->folder >= 0)
+        close(db->folder);
     rn_buf_free(&db->lines);
     free(db->dir);
     free(db);

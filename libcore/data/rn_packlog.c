@@ -67,6 +67,36 @@ out:
     return done;
 }
 
+static int write_log(const char *path, json_t *o)
+{
+    char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
+    json_decref(o);
+    if (!text)
+        return rn_fail(RN_E_NOMEM, "%s: cannot be written: no memory, or a path that is not UTF-8", path);
+    int rc = rn_write_file_atomic(path, text, strlen(text));
+    free(text);
+    return rc;
+}
+
+int rn_pack_log_files(const char *dir, const char *const *files)
+{
+    char path[4096];
+    RN_TRY(rn_path_join(path, sizeof path, dir, LOG_FILE));
+    json_t *o = json_load_file(path, 0, NULL);
+    json_t *now = stamps_of(files);
+    if (o && json_equal(json_object_get(o, "files"), now)) {
+        json_decref(o);
+        json_decref(now);
+        return RN_OK;
+    }
+    if (!json_is_object(o)) {
+        json_decref(o);
+        o = json_pack("{s:s}", "tool", "pack-lmdb " RN_VERSION);
+    }
+    json_object_set_new(o, "files", now);
+    return write_log(path, o);
+}
+
 int rn_pack_log(const char *dir, const char *const *files, const rn_pack_opts *opts, const rn_pack_result *result)
 {
     char path[4096], when[32];
@@ -78,11 +108,5 @@ int rn_pack_log(const char *dir, const char *const *files, const rn_pack_opts *o
     json_t *o = json_pack("{s:s, s:s, s:i, s:f, s:I, s:o?}", "tool", "pack-lmdb " RN_VERSION, "finished", when, "jobs",
                           opts->jobs, "seconds", result->seconds, "resumed_at", (json_int_t)result->resumed, "files",
                           stamps_of(files));
-    char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
-    json_decref(o);
-    if (!text)
-        return rn_fail(RN_E_NOMEM, "%s: cannot be written: no memory, or a path that is not UTF-8", path);
-    int rc = rn_write_file_atomic(path, text, strlen(text));
-    free(text);
-    return rc;
+    return write_log(path, o);
 }
