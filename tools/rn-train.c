@@ -114,8 +114,8 @@ static void set_up(settings *s)
 /* What the metadata of a file of ours says of the model and its images; whatever was given wins. */
 static int settings_from_meta(settings *s, const char *recipe)
 {
-    static const char *const keys[] = {"arch", "stem",       "width",        "channels",  "image-size", "mean",
-                                       "std",  "val-resize", "exact-decode", "precision", NULL};
+    static const char *const keys[] = {"arch", "stem", "width",      "channels",  "image-size",
+                                       "mean", "std",  "val-resize", "precision", NULL};
     rn_buf text = {0};
     int rc = RN_OK;
     for (const char *p = recipe; *p && rc == RN_OK; p += strcspn(p, "\n"), p += *p == '\n')

@@ -140,9 +140,11 @@ static void xent_row(const rn_op_xent *a, int row)
 {
     const int k = a->k, label = a->labels[row];
     const float *z = (const float *)a->logits + (int64_t)row * k;
+    const int other = a->labels2 ? a->labels2[row] : label;
+    const double share = a->labels2 ? (double)a->share : 1;
     const row_facts f = look(z, k, label);
-    const float rest = a->smoothing / (float)k, on_label = 1 - a->smoothing + rest;
-    const double mine = z[label] - f.max;
+    const float rest = a->smoothing / (float)k, hit = 1 - a->smoothing, on_label = hit + rest;
+    const double mine = z[label] - f.max, others = z[other] - f.max;
     double sum = 0;
     float *d = a->dlogits ? (float *)a->dlogits + (int64_t)row * k : NULL;
     for (int j = 0; j < k; j++) { /* z[j] is read before d[j], which may be the same, is written */
@@ -153,8 +155,10 @@ static void xent_row(const rn_op_xent *a, int row)
     }
     const double lse = log(sum);
     double loss = 0;
-    if (a->smoothing < 1)
-        loss += (1 - (double)a->smoothing) * (lse - mine);
+    if (a->smoothing < 1 && share > 0) /* a ruled-out class may have no share */
+        loss += (1 - (double)a->smoothing) * share * (lse - mine);
+    if (a->smoothing < 1 && share < 1)
+        loss += (1 - (double)a->smoothing) * (1 - share) * (lse - others);
     if (a->smoothing > 0) /* 0 times an infinite total is nothing */
         loss += (double)a->smoothing * (lse - f.total / k);
     a->loss[row] = (float)loss;
@@ -162,8 +166,12 @@ static void xent_row(const rn_op_xent *a, int row)
     if (!d)
         return;
     const float scale = (float)(1 / sum);
+    const float e_label = d[label], e_other = d[other];
     for (int j = 0; j < k; j++)
-        d[j] = (d[j] * scale - (j == label ? on_label : rest)) * a->grad_scale;
+        d[j] = (d[j] * scale - rest) * a->grad_scale;
+    const float q_label = label == other ? on_label : (float)share * hit + rest;
+    d[other] = (e_other * scale - ((float)(1 - share) * hit + rest)) * a->grad_scale;
+    d[label] = (e_label * scale - q_label) * a->grad_scale;
 }
 
 int cpu_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)

@@ -71,12 +71,23 @@ static int rank_of(const float *z, int k, int label)
     return before;
 }
 
+/* q_j: of one label, or of the mixture of two. */
+static double target(const rn_op_xent *a, int row, int j)
+{
+    const double rest = (double)a->smoothing / a->k, share = a->labels2 ? (double)a->share : 1;
+    double q = rest;
+    if (j == a->labels[row])
+        q += share * (1 - (double)a->smoothing);
+    if (a->labels2 && j == a->labels2[row])
+        q += (1 - share) * (1 - (double)a->smoothing);
+    return q;
+}
+
 /* loss = sum_j q_j (lse - z_j), with z and lse taken relative to the row's maximum. */
 static void xent_row(const rn_op_xent *a, int row)
 {
     const int k = a->k, label = a->labels[row];
     const float *z = (const float *)a->logits + (int64_t)row * k;
-    const double rest = (double)a->smoothing / k, on_label = 1 - (double)a->smoothing + rest;
     double max = z[0], sum = 0, loss = 0;
     for (int j = 1; j < k; j++)
         max = z[j] > max || isnan(z[j]) ? z[j] : max;
@@ -84,7 +95,7 @@ static void xent_row(const rn_op_xent *a, int row)
         sum += exp(z[j] - max);
     const double lse = log(sum);
     for (int j = 0; j < k; j++) {
-        const double q = j == label ? on_label : rest;
+        const double q = target(a, row, j);
         if (q > 0) /* 0 times an infinite term is nothing */
             loss += q * (lse - (z[j] - max));
     }
@@ -95,7 +106,7 @@ static void xent_row(const rn_op_xent *a, int row)
         return;
     float *d = (float *)a->dlogits + (int64_t)row * k;
     for (int j = 0; j < k; j++)
-        d[j] = (float)((exp(z[j] - max) / sum - (j == label ? on_label : rest)) * a->grad_scale);
+        d[j] = (float)((exp(z[j] - max) / sum - target(a, row, j)) * a->grad_scale);
 }
 
 int ref_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)

@@ -3,7 +3,7 @@
 #include "base/rn_error.h"
 #include "nn/rn_net_impl.h"
 
-static int check_batch(const rn_net *net, const int32_t *labels, int n, bool train)
+static int check_batch(const rn_net *net, int n, bool train)
 {
     if (train && !net->opts.train)
         return rn_fail(RN_E_UNSUPPORTED, "net: opened for evaluation only; open it with train set");
@@ -14,6 +14,11 @@ static int check_batch(const rn_net *net, const int32_t *labels, int n, bool tra
                        n, net->opts.batch);
     if (n < 1 || n > net->opts.batch)
         return rn_fail(RN_E_RANGE, "net: %d images; this net takes 1..%d", n, net->opts.batch);
+    return RN_OK;
+}
+
+static int check_labels(const rn_net *net, const int32_t *labels, int n)
+{
     for (int i = 0; i < n; i++)
         if (labels[i] < 0 || labels[i] >= net->spec.classes)
             return rn_fail(RN_E_RANGE, "net: label %d of image %d; the net has %d classes", (int)labels[i], i,
@@ -52,17 +57,26 @@ static int collect(rn_net *net, int n, rn_net_result *out)
     return RN_OK;
 }
 
+/* Place 0 or 1 of the labels on the device. */
+static int put_labels(rn_net *net, int which, const int32_t *labels, int n)
+{
+    rn_backend *be = net->be;
+    RN_TRY(check_labels(net, labels, n));
+    return be->copy(be, rank_slot(net) + (1 + which) * net->opts.batch, labels, (size_t)n * sizeof *labels, RN_COPY_H2D,
+                    NULL);
+}
+
 /* `value`: the graph's input that `data` fills; the nodes from `first` on are run. */
 static int run_batch(rn_net *net, int value, int first, const void *data, const int32_t *labels, int n, bool train,
                      rn_net_result *out)
 {
     rn_backend *be = net->be;
-    RN_TRY(check_batch(net, labels, n, train));
+    RN_TRY(check_batch(net, n, train));
     RN_TRY(rn_net_prepare(net));
     const rn_tensor *in = &net->graph.values[value].t;
     size_t bytes = rn_tensor_bytes(in) / (size_t)net->opts.batch * (size_t)n;
     RN_TRY(be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL));
-    RN_TRY(be->copy(be, rank_slot(net) + net->opts.batch, labels, (size_t)n * sizeof *labels, RN_COPY_H2D, NULL));
+    RN_TRY(put_labels(net, 0, labels, n));
     RN_TRY(rn_net_forward(net, first, train, n));
     if (train)
         RN_TRY(rn_net_backward(net));
@@ -72,6 +86,20 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
 int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out)
 {
     return run_batch(net, net->graph.images, 0, images, labels, n, true, out);
+}
+
+int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *labels, const int32_t *labels2,
+                             float share, int n, rn_net_result *out)
+{
+    if (!(share >= 0 && share <= 1))
+        return rn_fail(RN_E_RANGE, "net: a share of %g; 0 to 1 are possible", (double)share);
+    RN_TRY(check_batch(net, n, true));
+    RN_TRY(put_labels(net, 1, labels2, n));
+    net->mixed = true;
+    net->share = share;
+    int rc = run_batch(net, net->graph.images, 0, images, labels, n, true, out);
+    net->mixed = false;
+    return rc;
 }
 
 int rn_net_eval_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out)

@@ -180,6 +180,8 @@ static int xent(const ctx *c)
                     .k = (int)t->dim[1],
                     .logits = t->data,
                     .labels = rank + t->dim[0],
+                    .labels2 = c->train && c->net->mixed ? rank + 2 * t->dim[0] : NULL,
+                    .share = c->net->share,
                     .smoothing = c->train ? c->net->opts.label_smoothing : 0,
                     .grad_scale = 1.0f / (float)c->n,
                     .dlogits = c->train ? c->in->grad : NULL,

@@ -93,6 +93,10 @@ typedef struct rn_net_result {
  * forward in training mode (batch statistics, running ones updated), loss, backward: gradients of the mean loss over n.
  * Padding would enter the batch statistics: n must be the net's batch, otherwise RN_E_RANGE. */
 int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out);
+/* The same with mixed images (mixup): the loss is share * that of labels + (1 - share) * that of labels2, share in 0..1; top1
+ * and top5 count `labels`. */
+int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *labels, const int32_t *labels2,
+                             float share, int n, rn_net_result *out);
 /* Forward with running statistics, 1 <= n <= batch; the loss is without label smoothing. Also on a training net, whose
  * gradients stay. */
 int rn_net_eval_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out);

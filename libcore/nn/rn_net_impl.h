@@ -46,6 +46,8 @@ struct rn_net {
     rn_conv_plan *(*conv)[3]; /* [node][direction]; NULL where there is none */
     rn_net_choice *choices;
     int nchoices;
+    bool mixed; /* the batch under way has second labels, with `share` for the first */
+    float share;
     float *host_loss;   /* (batch) */
     int32_t *host_rank; /* (batch) */
 };

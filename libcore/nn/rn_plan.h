@@ -21,7 +21,7 @@
 enum rn_slot_kind {
     RN_SLOT_VALUE, /* value i */
     RN_SLOT_GRAD,  /* gradient of value i */
-    RN_SLOT_AUX    /* of node i: BN mean[c], inv_std[c]; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb] */
+    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c]; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb] */
 };
 
 enum { RN_PLAN_ALIGN = 64 }; /* of every offset, in bytes */

@@ -128,7 +128,8 @@ typedef struct rn_op_linear {
 
 /*
  * Softmax cross-entropy over rows of logits, with label smoothing (q = 1-eps+eps/k on the label, eps/k elsewhere,
- * as PyTorch's). The log-sum-exp subtracts the row's maximum. For i < n:
+ * as PyTorch's). With labels2 (mixup), q = share * q(labels[i]) + (1 - share) * q(labels2[i]), so that the loss is the
+ * same mixture of the two losses; rank is that of labels[i]. The log-sum-exp subtracts the row's maximum. For i < n:
  *   loss[i]; dlogits[i] = (softmax - q) * grad_scale; rank[i] = number of classes ranked before the label (a tie
  *   counts as before when its index is lower; NaN anywhere in the row makes rank k and loss NaN).
  * Rows n..mb-1 (padding of the last batch) give dlogits 0, loss 0, rank -1. dlogits NULL: evaluation.
@@ -136,8 +137,10 @@ typedef struct rn_op_linear {
 typedef struct rn_op_xent {
     rn_dtype dtype; /* of logits and dlogits */
     int mb, n, k;
-    const void *logits;    /* (mb, k) */
-    const int32_t *labels; /* (mb), each 0..k-1 for i < n */
+    const void *logits;     /* (mb, k) */
+    const int32_t *labels;  /* (mb), each 0..k-1 for i < n */
+    const int32_t *labels2; /* (mb), likewise, or NULL; may name the same class */
+    float share;            /* of labels, 0..1; not read without labels2 */
     float smoothing, grad_scale;
     void *dlogits; /* (mb, k), may equal logits, or NULL */
     float *loss;   /* (mb) */

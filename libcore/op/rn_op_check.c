@@ -117,17 +117,24 @@ int rn_op_check_xent(const rn_op_xent *a)
     RN_TRY(need_f32("xent", a->dtype));
     RN_TRY(need(a->mb >= 1 && a->k >= 1 && a->n >= 0 && a->n <= a->mb, "xent",
                 "mb and k must be at least 1, and n in 0..mb"));
+    RN_TRY(need(!a->labels2 || (a->share >= 0 && a->share <= 1), "xent", "share must be in 0..1"));
     return need(a->smoothing >= 0 && a->smoothing <= 1, "xent", "smoothing must be in 0..1");
+}
+
+static int check_labels(const rn_op_xent *a, const int32_t *labels)
+{
+    for (int i = 0; i < a->n; i++)
+        if (labels[i] < 0 || labels[i] >= a->k)
+            return rn_fail(RN_E_RANGE,
+                           "xent: label %d of row %d is not in 0..%d; does the data set have the model's classes?",
+                           (int)labels[i], i, a->k - 1);
+    return RN_OK;
 }
 
 int rn_op_check_labels(const rn_op_xent *a)
 {
-    for (int i = 0; i < a->n; i++)
-        if (a->labels[i] < 0 || a->labels[i] >= a->k)
-            return rn_fail(RN_E_RANGE,
-                           "xent: label %d of row %d is not in 0..%d; does the data set have the model's classes?",
-                           (int)a->labels[i], i, a->k - 1);
-    return RN_OK;
+    RN_TRY(check_labels(a, a->labels));
+    return a->labels2 ? check_labels(a, a->labels2) : RN_OK;
 }
 
 int rn_op_check_sgd(const rn_op_sgd *a)

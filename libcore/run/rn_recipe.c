@@ -12,6 +12,7 @@
 const char *const rn_recipe_devices[] = {"cpu", "cuda", NULL};
 static const char *const stems[] = {"imagenet", "cifar", NULL};
 static const char *const crops[] = {"resized", "pad", NULL};
+static const char *const orders[] = {"random", "page-local", NULL}; /* not key order: a batch would be of one class */
 static const char *const precisions[] = {"f32", "bf16", "f16", NULL};
 static const char *const tunes[] = {"off", "quick", NULL};
 
@@ -67,8 +68,25 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_FLAG, "no-flip", NULL, &r->no_flip, "No horizontal flips.", NULL, 0, 0},
         {RN_OPT_INT, "val-resize", "N", &r->val_resize,
          "Short side before the centre crop in evaluation; 0: no resize.", NULL, 0, 2048},
-        {RN_OPT_FLAG, "exact-decode", NULL, &r->exact_decode, "Never scale while decoding a JPEG (slower).", NULL, 0,
-         0},
+        {RN_OPT_TEXT, "color-jitter", "B,C,S,H", &r->color_jitter,
+         "torchvision's ColorJitter: ranges of brightness, contrast, saturation and hue, e.g. 0.4,0.4,0.4,0.1; 0 "
+         "leaves one "
+         "out.",
+         NULL, 0, 0},
+        {RN_OPT_REAL, "lighting", "STD", &r->lighting, "AlexNet's PCA lighting; usual is 0.1.", NULL, 0, 10},
+        {RN_OPT_INT, "cutout", "N", &r->cutout,
+         "Paint a square of N pixels with the mean colour; usual for 32 x 32: 16.", NULL, 0, 1024},
+        {RN_OPT_REAL, "mixup", "A", &r->mixup,
+         "Mix pairs of images and their labels, the shares drawn from Beta(A, A).", NULL, 0, 1000},
+        {RN_OPT_ENUM, "order", "KIND", &r->order,
+         "How an epoch visits the records; page-local reads neighbours together, for sets larger than memory on slow "
+         "disks.",
+         orders, 0, 0},
+        {RN_OPT_FLAG, "exact", NULL, &r->exact,
+         "Training pixels of a full decode, bit-identical to torchvision's on PIL images (slower); those of evaluation "
+         "always "
+         "are.",
+         NULL, 0, 0},
         {RN_OPT_INT, "workers", "N", &r->workers, "Decode threads; 0: as many as compute threads.", NULL, 0, 256},
 
         {RN_OPT_GROUP, "Optimization", NULL, NULL, NULL, NULL, 0, 0},
@@ -125,13 +143,13 @@ int rn_recipe_reals(const char *what, const char *list, double lo, double hi, in
         memcpy(word, p, len);
         word[len] = 0;
         if (rn_parse_real(word, lo, hi, &v) < 0)
-            return rn_fail(RN_E_USAGE, "--%s %s: '%s' is not a number between %g and %g (%d wanted, one a channel)",
-                           what, list, word, lo, hi, n);
+            return rn_fail(RN_E_USAGE, "--%s %s: '%s' is not a number between %g and %g (%d wanted)", what, list, word,
+                           lo, hi, n);
         out[i] = (float)v;
         p += len;
     }
     return *p || (n && p > list && p[-1] == ',')
-               ? rn_fail(RN_E_USAGE, "--%s %s: more numbers than the %d channels", what, list, n)
+               ? rn_fail(RN_E_USAGE, "--%s %s: more numbers than the %d wanted", what, list, n)
                : RN_OK;
 }
 
@@ -147,6 +165,20 @@ int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3])
         RN_TRY(rn_recipe_reals("mean", r->mean, 0, 1, n, mean));
     if (r->std)
         RN_TRY(rn_recipe_reals("std", r->std, 1e-3, 1, n, std));
+    return RN_OK;
+}
+
+int rn_recipe_jitter(const rn_recipe *r, rn_jitter *out)
+{
+    float range[RN_COLOR_OPS];
+    *out = (rn_jitter){{0}};
+    if (!r->color_jitter)
+        return RN_OK;
+    RN_TRY(rn_recipe_reals("color-jitter", r->color_jitter, 0, 100, RN_COLOR_OPS, range));
+    if (range[RN_COLOR_HUE] > 0.5f)
+        return rn_fail(RN_E_USAGE, "--color-jitter %s: hue goes round at 0.5; give 0 to 0.5", r->color_jitter);
+    for (int op = 0; op < RN_COLOR_OPS; op++)
+        out->range[op] = (double)range[op];
     return RN_OK;
 }
 
@@ -167,9 +199,21 @@ int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out)
 
 /* ---- checks ---- */
 
+static int check_augmentation(const rn_recipe *r)
+{
+    rn_jitter jitter;
+    RN_TRY(rn_recipe_jitter(r, &jitter));
+    if (r->lighting > 0 && r->channels == 1)
+        return rn_fail(RN_E_USAGE, "--lighting shifts red, green and blue: --channels 1 has none; leave it out");
+    if (r->mixup > 0 && r->batch < 2)
+        return rn_fail(RN_E_USAGE, "--mixup mixes images of one batch: give --batch 2 or more");
+    return RN_OK;
+}
+
 int rn_recipe_check(const rn_recipe *r)
 {
     float mean[3], std[3];
+    RN_TRY(check_augmentation(r));
     if (r->channels == 2)
         return rn_fail(RN_E_USAGE, "--channels 2: images have 3 channels, or 1 (gray)");
     if (!(r->lr > 0))

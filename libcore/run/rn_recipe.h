@@ -12,6 +12,7 @@
 
 #include "base/rn_io.h"
 #include "base/rn_opt.h"
+#include "data/rn_color.h"
 #include "nn/rn_sched.h"
 
 enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK };
@@ -29,7 +30,11 @@ typedef struct rn_recipe {
     int crop; /* enum rn_train_crop */
     int64_t pad, val_resize, workers;
     double scale_min, ratio;
-    bool no_flip, exact_decode;
+    bool no_flip, exact;
+    const char *color_jitter; /* comma list: brightness, contrast, saturation, hue; NULL: none */
+    double lighting, mixup;
+    int64_t cutout;
+    int order; /* enum rn_order: random or page-local */
     /* optimization */
     int64_t epochs, batch, step_epochs;
     double warmup_epochs;
@@ -63,6 +68,8 @@ int rn_recipe_check(const rn_recipe *r);
 int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out);
 /* mean and std of the recipe's channels; ImageNet's for 3 channels, their means for 1, when not set. */
 int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3]);
+/* Ranges of the colour jitter, by enum rn_color_op; all 0 when not set. */
+int rn_recipe_jitter(const rn_recipe *r, rn_jitter *out);
 /* The learning-rate schedule for that many steps an epoch; checked. */
 int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out);
 

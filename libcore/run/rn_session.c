@@ -65,28 +65,44 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
 
 /* ---- loaders ---- */
 
+/* What is done to the pixels after the crop. */
+static int set_augmentation(const rn_recipe *r, rn_loader_opts *o)
+{
+    float mean[3], std[3];
+    RN_TRY(rn_recipe_pixels(r, mean, std));
+    RN_TRY(rn_recipe_jitter(r, &o->jitter));
+    o->lighting = r->lighting;
+    o->cutout = (int)r->cutout;
+    for (int c = 0; c < 3; c++) /* what the device's normalisation takes to 0, but for half a level */
+        o->fill[c] = (uint8_t)(255 * mean[c] + 0.5f);
+    o->mixup = r->mixup;
+    return RN_OK;
+}
+
 static int open_train_loader(rn_session *s)
 {
     const rn_recipe *r = s->r;
-    const rn_loader_opts opts = {.train = true,
-                                 .batch = (int)r->batch,
-                                 .width = (int)r->image_size,
-                                 .height = (int)r->image_size,
-                                 .channels = (int)r->channels,
-                                 .seed = r->seed,
-                                 .workers = s->workers,
-                                 .crop = (enum rn_train_crop)r->crop,
-                                 .scale_lo = r->scale_min,
-                                 .scale_hi = 1,
-                                 .ratio_lo = 1 / r->ratio,
-                                 .ratio_hi = r->ratio,
-                                 .pad = (int)r->pad,
-                                 .flip = !r->no_flip,
-                                 .drop_last = true,
-                                 .exact = r->exact_decode};
+    rn_loader_opts opts = {.train = true,
+                           .batch = (int)r->batch,
+                           .width = (int)r->image_size,
+                           .height = (int)r->image_size,
+                           .channels = (int)r->channels,
+                           .seed = r->seed,
+                           .workers = s->workers,
+                           .crop = (enum rn_train_crop)r->crop,
+                           .scale_lo = r->scale_min,
+                           .scale_hi = 1,
+                           .ratio_lo = 1 / r->ratio,
+                           .ratio_hi = r->ratio,
+                           .pad = (int)r->pad,
+                           .flip = !r->no_flip,
+                           .drop_last = true,
+                           .order = (enum rn_order)r->order,
+                           .exact = r->exact};
     if (rn_store_count(s->train_db) < r->batch)
         return rn_fail(RN_E_USAGE, "--batch %lld is more than the %u images of %s", (long long)r->batch,
                        rn_store_count(s->train_db), r->train_db);
+    RN_TRY(set_augmentation(r, &opts));
     return rn_loader_open(s->train_db, &opts, &s->train);
 }
 
@@ -99,8 +115,7 @@ static int open_val_loader(rn_session *s)
                                  .channels = (int)r->channels,
                                  .seed = r->seed,
                                  .workers = s->workers,
-                                 .resize_short = (int)r->val_resize,
-                                 .exact = r->exact_decode};
+                                 .resize_short = (int)r->val_resize};
     return rn_loader_open(s->val_db, &opts, &s->val);
 }
 

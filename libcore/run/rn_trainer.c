@@ -29,6 +29,16 @@ static void add_sums(rn_sums *s, const rn_net_result *r, double seconds, double 
     s->waited += waited;
 }
 
+/* Of a mixed image the label with the larger share counts as its own, so that the training's top-1 means something. */
+static int forward_backward(rn_trainer *t, const rn_batch *b, rn_net_result *res)
+{
+    if (!b->labels2)
+        return rn_net_train_batch(t->s.net, b->images, b->labels, b->n, res);
+    bool first = b->share >= 0.5f;
+    return rn_net_train_batch_mixed(t->s.net, b->images, first ? b->labels : b->labels2, first ? b->labels2 : b->labels,
+                                    first ? b->share : 1 - b->share, b->n, res);
+}
+
 static int train_on(rn_trainer *t, const rn_batch *b, rn_net_result *res)
 {
     const rn_recipe *r = t->job->recipe;
@@ -36,7 +46,7 @@ static int train_on(rn_trainer *t, const rn_batch *b, rn_net_result *res)
         return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
                        (unsigned long long)b->number, b->epoch, (long long)t->state.batch, (long long)t->state.epoch);
     t->lr = rn_sched_lr(&t->sched, t->state.step);
-    RN_TRY(rn_net_train_batch(t->s.net, b->images, b->labels, b->n, res));
+    RN_TRY(forward_backward(t, b, res));
     if (!isfinite(res->loss_sum)) /* before the step: the weights stay as they were */
         return not_finite(t, res->loss_sum / b->n);
     const rn_sgd_opts sgd = {.lr = (float)t->lr,

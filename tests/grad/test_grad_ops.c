@@ -378,7 +378,8 @@ static void test_linear(void **state)
 typedef struct xent_what {
     int n, k;
     double smoothing;
-    const int32_t *labels;
+    const int32_t *labels, *labels2; /* labels2: NULL, or mixed with share for the first */
+    double share;
 } xent_what;
 
 /* Mean over n rows of -sum q log softmax. */
@@ -392,7 +393,8 @@ static double xent_loss(const void *what, const double *p)
         for (int j = 0; j < s->k; j++)
             sum += exp(z[j]);
         for (int j = 0; j < s->k; j++) {
-            const double q = (j == s->labels[i] ? 1 - s->smoothing : 0) + s->smoothing / s->k;
+            const double share = s->labels2 ? s->share : 1, other = s->labels2 && j == s->labels2[i] ? 1 - share : 0;
+            const double q = (1 - s->smoothing) * ((j == s->labels[i] ? share : 0) + other) + s->smoothing / s->k;
             loss -= q * (z[j] - log(sum)) / s->n;
         }
     }
@@ -406,23 +408,39 @@ static void test_xent(void **state)
     static const float smoothings[] = {0, 0.1f, 1};
     double p[MB * K];
     float z[MB * K], dz[MB * K], loss[MB];
-    int32_t labels[MB], rank[MB];
+    int32_t labels[MB], labels2[MB], rank[MB];
+    static const float shares[] = {0, 0.3f, 0.75f, 1};
     rn_rng r;
     seed(&r, 5);
     fill(&r, p, MB * K, -2, 2);
     narrow(z, p, MB * K);
-    for (int i = 0; i < MB; i++)
+    for (int i = 0; i < MB; i++) {
         labels[i] = (int32_t)rn_rng_below(&r, K);
-    for (int i = 0; i < 6; i++) {
-        const float smoothing = smoothings[i / 2];
-        const rn_op_xent a = {RN_F32, MB, N, K, z, labels, smoothing, 1.0f / N, dz, loss, rank};
-        const xent_what what = {N, K, smoothing, labels};
+        labels2[i] = i == 1 ? labels[i] : (int32_t)rn_rng_below(&r, K);
+    }
+    for (int i = 0; i < 3 * 2 * 5; i++) {
+        const int op = i % 2, mixed = i / 6; /* 0: not; else with shares[mixed - 1] */
+        const float smoothing = smoothings[i / 2 % 3], share = mixed ? shares[mixed - 1] : 0;
+        const rn_op_xent a = {.dtype = RN_F32,
+                              .mb = MB,
+                              .n = N,
+                              .k = K,
+                              .logits = z,
+                              .labels = labels,
+                              .labels2 = mixed ? labels2 : NULL,
+                              .share = share,
+                              .smoothing = smoothing,
+                              .grad_scale = 1.0f / N,
+                              .dlogits = dz,
+                              .loss = loss,
+                              .rank = rank};
+        const xent_what what = {N, K, smoothing, labels, a.labels2, share};
         double mean = 0;
-        assert_int_equal(t->ops[i % 2]->xent(t->cpu, &a, NULL), 0);
+        assert_int_equal(t->ops[op]->xent(t->cpu, &a, NULL), 0);
         for (int j = 0; j < MB; j++)
             mean += loss[j] / N; /* the padding's are 0 */
         assert_true(fabs(mean - xent_loss(&what, p)) <= 1e-6);
-        hold(names[i % 2], "dlogits", xent_loss, &what, p, 0, MB * K, dz);
+        hold(names[op], mixed ? "dlogits, mixed" : "dlogits", xent_loss, &what, p, 0, MB * K, dz);
     }
 }
 

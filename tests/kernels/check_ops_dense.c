@@ -111,20 +111,25 @@ static int32_t *xent_labels(check_run *r, const xent_case *s)
     return labels;
 }
 
-static void xent_once(check_run *r, rn_backend *be, const xent_case *s, const float *logits, const int32_t *labels,
-                      float smoothing, const char *what)
+/* `share` below 0: one label; otherwise that of labels beside labels2. */
+static void xent_mixed(check_run *r, rn_backend *be, const xent_case *s, const float *logits, const int32_t *labels,
+                       const int32_t *labels2, float share, float smoothing, const char *what)
 {
     const size_t mb = (size_t)s->mb, n = mb * (size_t)s->k;
     char label[80];
     rn_op_xent a = xent_args(r, s, check_copy(r, logits, n), labels);
     a.smoothing = smoothing;
+    a.labels2 = share >= 0 ? labels2 : NULL;
+    a.share = share;
     rn_op_xent want = xent_args(r, s, check_copy(r, logits, n), labels);
     want.smoothing = smoothing;
+    want.labels2 = a.labels2;
+    want.share = share;
     check_ran(r, "xent", be->ops->xent(be, &a, NULL));
     check_ran(r, "ref", rn_ref_ops.xent(NULL, &want, NULL));
-    snprintf(label, sizeof label, "loss, %s, smoothing %g", what, (double)smoothing);
+    snprintf(label, sizeof label, "loss, %s, smoothing %g, share %g", what, (double)smoothing, (double)share);
     check_near(r, label, a.loss, want.loss, NULL, mb, TOL);
-    snprintf(label, sizeof label, "dlogits, %s, smoothing %g", what, (double)smoothing);
+    snprintf(label, sizeof label, "dlogits, %s, smoothing %g, share %g", what, (double)smoothing, (double)share);
     double *mag = check_bytes(r, n * sizeof *mag);
     for (size_t i = 0; i < n; i++)
         mag[i] = a.grad_scale;
@@ -139,6 +144,15 @@ static void xent_once(check_run *r, rn_backend *be, const xent_case *s, const fl
     over.logits = over.dlogits = check_copy(r, logits, n);
     check_ran(r, "xent", be->ops->xent(be, &over, NULL));
     check_bits(r, "dlogits over logits", over.dlogits, a.dlogits, n * sizeof(float));
+}
+
+static void xent_once(check_run *r, rn_backend *be, const xent_case *s, const float *logits, const int32_t *labels,
+                      float smoothing, const char *what)
+{
+    static const float shares[] = {-1, 0, 0.4f, 1};
+    const int32_t *labels2 = xent_labels(r, s);
+    for (int i = 0; i < 4; i++)
+        xent_mixed(r, be, s, logits, labels, labels2, shares[i], smoothing, what);
 }
 
 static void xent(check_run *r, rn_backend *be, const void *what)
@@ -160,7 +174,7 @@ static void xent(check_run *r, rn_backend *be, const void *what)
     }
     for (size_t j = 0; j < n; j++) /* a class that is ruled out; never the label's */
         z[j] = (int)(j % (size_t)s->k) != labels[j / (size_t)s->k] && j % 2 ? -INFINITY : 1;
-    xent_once(r, be, s, z, labels, 0, "minus infinity");
+    xent_mixed(r, be, s, z, labels, NULL, -1, 0, "minus infinity");
 }
 
 /* What rn_op.h says of NaN, row by row; the other rows are not touched by it. */
@@ -208,6 +222,19 @@ static void refusals(check_run *r, rn_backend *be, const void *what)
     a.n = 3;
     if (be->ops->xent(be, &a, NULL) != RN_E_RANGE)
         check_fail(r, "n over mb was not refused");
+    static const int32_t fine[2] = {0, 1};
+    a.n = 2;
+    a.labels = fine;
+    a.labels2 = labels;
+    if (be->ops->xent(be, &a, NULL) != RN_E_RANGE || !strstr(rn_error_text(), "label 2 of row 1"))
+        check_fail(r, "a second label outside the classes: %s", rn_error_text());
+    a.labels2 = fine;
+    a.share = 1.5f;
+    if (be->ops->xent(be, &a, NULL) != RN_E_RANGE)
+        check_fail(r, "a share over 1 was not refused");
+    a.share = NAN;
+    if (be->ops->xent(be, &a, NULL) != RN_E_RANGE)
+        check_fail(r, "a share of NaN was not refused");
 }
 
 static void run(check_run *r)
