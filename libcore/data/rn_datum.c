@@ -14,11 +14,13 @@ typedef struct cursor {
     const uint8_t *p, *end;
 } cursor;
 
-/* At most 10 bytes, the tenth at most 1: anything longer does not fit 64 bits. */
-static bool take_varint(cursor *c, uint64_t *out)
+/* As protobuf has it: 10 bytes at most, the tenth at most 1 (more does not fit 64 bits); tags and lengths 5. */
+enum varint_limit { VALUE = 10, SHORT = 5 };
+
+static bool take_varint(cursor *c, enum varint_limit limit, uint64_t *out)
 {
     uint64_t v = 0;
-    for (int shift = 0; shift < 70; shift += 7) {
+    for (int shift = 0; shift < 7 * (int)limit; shift += 7) {
         if (c->p == c->end)
             return false;
         uint8_t b = *c->p++;
@@ -48,13 +50,13 @@ static bool skip_field(cursor *c, int wire)
     uint64_t v;
     switch (wire) {
     case WIRE_VARINT:
-        return take_varint(c, &v);
+        return take_varint(c, VALUE, &v);
     case WIRE_FIXED64:
         return take_bytes(c, 8, &ignored);
     case WIRE_FIXED32:
         return take_bytes(c, 4, &ignored);
     case WIRE_BYTES:
-        return take_varint(c, &v) && take_bytes(c, v, &ignored);
+        return take_varint(c, SHORT, &v) && take_bytes(c, v, &ignored);
     default:
         return false;
     }
@@ -65,7 +67,7 @@ static bool skip_floats(cursor *c, int wire)
 {
     const uint8_t *ignored;
     uint64_t n = 4;
-    if (wire == WIRE_BYTES && (!take_varint(c, &n) || n % 4 != 0))
+    if (wire == WIRE_BYTES && (!take_varint(c, SHORT, &n) || n % 4 != 0))
         return false;
     return (wire == WIRE_BYTES || wire == WIRE_FIXED32) && take_bytes(c, n, &ignored);
 }
@@ -108,7 +110,7 @@ int rn_datum_parse(const void *buf, size_t n, rn_datum *out)
     while (c.p < c.end) {
         const uint8_t *at = c.p;
         uint64_t tag, v;
-        if (!take_varint(&c, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
+        if (!take_varint(&c, SHORT, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
             return broken("bad field tag", at, buf);
         int wire = (int)(tag & 7);
         uint32_t number = (uint32_t)(tag >> 3);
@@ -125,7 +127,7 @@ int rn_datum_parse(const void *buf, size_t n, rn_datum *out)
         }
         if (wire != (number == F_DATA ? WIRE_BYTES : WIRE_VARINT))
             return broken("known field with a wrong wire type", at, buf);
-        if (!take_varint(&c, &v))
+        if (!take_varint(&c, number == F_DATA ? SHORT : VALUE, &v))
             return broken("bad or cut varint", at, buf);
         switch (number) {
         case F_CHANNELS:

@@ -253,6 +253,26 @@ static int put_real(rn_buf *b, const char *name, double v)
     return rn_buf_printf(b, "%s = %s\n", name, text);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* A line's form has no quotes: such a value would be read back as another one, or as a line of its own. */
+static int put_text(rn_buf *b, const char *name, const char *text)
+{
+    size_t n = strlen(text);
+    bool fits = n > 0 && !is_blank(text[0]) && !is_blank(text[n - 1]) && !strchr(text, '\n') && text[0] != '#';
+    for (size_t i = 1; i < n && fits; i++)
+        fits = text[i] != '#' || !is_blank(text[i - 1]);
+    if (!fits)
+        return rn_fail(RN_E_USAGE,
+                       "--%s '%s': a recipe cannot hold a line break, blanks at the ends, or # after a blank; give it "
+                       "another name",
+                       name, text);
+    return rn_buf_printf(b, "%s = %s\n", name, text);
+}
+
 int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out)
 {
     for (int i = 0; i < nopts; i++) {
@@ -278,7 +298,7 @@ int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out)
         case RN_OPT_LIST:
             text = *(const char *const *)o->dst;
             if (text)
-                RN_TRY(rn_buf_printf(out, "%s = %s\n", o->name, text));
+                RN_TRY(put_text(out, o->name, text));
             break;
         case RN_OPT_GROUP:
             RN_TRY(rn_buf_printf(out, "%s# %s\n", i ? "\n" : "", o->name));

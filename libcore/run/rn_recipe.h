@@ -73,7 +73,8 @@ int rn_recipe_jitter(const rn_recipe *r, rn_jitter *out);
 /* The learning-rate schedule for that many steps an epoch; checked. */
 int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out);
 
-/* "key = value" lines of all rows, in their order; rows whose text is not set are left out. */
+/* "key = value" lines of all rows, in their order; rows whose text is not set are left out. RN_E_USAGE: a value that would
+ * not be read back as it is. */
 int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out);
 
 /* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights): what goes into
