@@ -99,6 +99,9 @@ int rn_parse_i64(const char *s, int64_t lo, int64_t hi, int64_t *out);
 int rn_parse_u64(const char *s, uint64_t *out);
 int rn_parse_real(const char *s, double lo, double hi, double *out);
 
+/* Well-formed UTF-8: no overlong forms, no surrogates, nothing beyond U+10FFFF. */
+bool rn_utf8_ok(const char *s);
+
 /* Number of jobs to use: n if n > 0, else the cores this process may run on. */
 int rn_jobs(int64_t n);
 

@@ -84,6 +84,7 @@ typedef struct rn_sums {
 } rn_sums;
 
 int rn_sums_read(const char *path, rn_sums *out);
+int rn_sums_parse(char *text, const char *path, rn_sums *out); /* the same from memory; text is cut up */
 void rn_sums_free(rn_sums *s); /* accepts a zeroed one */
 
 /* What the sums (may be NULL or empty) say of a path's last component, or NULL. */

@@ -12,6 +12,8 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "base/rn_opt.h"
+#include "data/rn_matcheck.h"
 
 enum { MAX_ROWS = 1000000 };
 
@@ -80,7 +82,7 @@ static int number(const matvar_t *v, double *out)
 
 static int put_utf8(rn_buf *b, unsigned c)
 {
-    uint8_t u[3];
+    uint8_t u[4];
     size_t n;
     if (c < 0x80) {
         u[0] = (uint8_t)c;
@@ -89,16 +91,46 @@ static int put_utf8(rn_buf *b, unsigned c)
         u[0] = (uint8_t)(0xc0 | c >> 6);
         u[1] = (uint8_t)(0x80 | (c & 0x3f));
         n = 2;
-    } else {
+    } else if (c < 0x10000) {
         u[0] = (uint8_t)(0xe0 | c >> 12);
         u[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
         u[2] = (uint8_t)(0x80 | (c & 0x3f));
         n = 3;
+    } else {
+        u[0] = (uint8_t)(0xf0 | c >> 18);
+        u[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+        u[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+        u[3] = (uint8_t)(0x80 | (c & 0x3f));
+        n = 4;
     }
     return rn_buf_append(b, u, n);
 }
 
-/* A char row (1 x n, or empty) as UTF-8. 16-bit characters are the Basic Multilingual Plane's; that is all WordNet needs. */
+/* UTF-16 to UTF-8; half a pair comes out as what rn_utf8_ok refuses. */
+static int put_utf16(rn_buf *b, const uint16_t *u, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned c = u[i];
+        if (c >= 0xd800 && c < 0xdc00 && i + 1 < n && u[i + 1] >= 0xdc00 && u[i + 1] < 0xe000)
+            c = 0x10000 + ((c - 0xd800) << 10) + (u[++i] - 0xdc00u);
+        RN_TRY(put_utf8(b, c));
+    }
+    return RN_OK;
+}
+
+static int put_text(rn_buf *b, const matvar_t *v, size_t n)
+{
+    const uint8_t *bytes = v->data;
+    if (v->data_size == 2)
+        return put_utf16(b, v->data, n);
+    if (v->data_type == MAT_T_UTF8) /* as many bytes as there are, not as the dimensions count characters */
+        return rn_buf_append(b, bytes, v->nbytes);
+    for (size_t i = 0; i < n; i++)
+        RN_TRY(put_utf8(b, bytes[i]));
+    return RN_OK;
+}
+
+/* A char row (1 x n, or empty) as UTF-8. */
 static int text(const matvar_t *v, char **out)
 {
     rn_buf b = {0};
@@ -108,17 +140,11 @@ static int text(const matvar_t *v, char **out)
     size_t n = v->dims[0] * v->dims[1];
     if (n > 0 && (v->dims[0] != 1 || !v->data || v->nbytes < n * (size_t)v->data_size))
         return RN_E_FORMAT;
-    for (size_t i = 0; i < n && rc == RN_OK; i++) {
-        if (v->data_size == 2)
-            rc = put_utf8(&b, ((const uint16_t *)v->data)[i]);
-        else if (v->data_type == MAT_T_UTF8)
-            rc = rn_buf_append(&b, (const uint8_t *)v->data + i, 1);
-        else
-            rc = put_utf8(&b, ((const uint8_t *)v->data)[i]);
-    }
+    if (n > 0)
+        rc = put_text(&b, v, n);
     if (rc == RN_OK)
         rc = rn_buf_append(&b, "", 1);
-    if (rc == RN_OK && memchr(b.data, 0, b.n - 1))
+    if (rc == RN_OK && (memchr(b.data, 0, b.n - 1) || !rn_utf8_ok((const char *)b.data)))
         rc = RN_E_FORMAT;
     if (rc == RN_OK)
         *out = (char *)b.data;
@@ -149,16 +175,18 @@ static int read_row(matvar_t *synsets, int i, const char *name, rn_mat_synset *r
     return row->gloss ? RN_OK : rn_fail(RN_E_NOMEM, "%s: out of memory", name);
 }
 
-/* libmatio reads files by name only: the bytes go through an anonymous one. */
+/* What has passed the guard goes to libmatio, which reads files by name only: through an anonymous one. */
 static int read_variable(const void *data, size_t n, const char *name, matvar_t **out)
 {
     int rc;
     char path[64];
+    rn_buf checked = {0};
     mat_t *mat = NULL;
+    RN_TRY(rn_mat_extract(data, n, name, "synsets", &checked));
     int fd = memfd_create("meta.mat", MFD_CLOEXEC);
     if (fd < 0)
-        return rn_fail_errno(errno, "%s: making room for it in memory", name);
-    RN_GO(rn_write_all(fd, data, n, name));
+        RN_GO(rn_fail_errno(errno, "%s: making room for it in memory", name));
+    RN_GO(rn_write_all(fd, checked.data, checked.n, name));
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     pthread_once(&quiet_once, quiet_matio);
     mat = Mat_Open(path, MAT_ACC_RDONLY);
@@ -171,7 +199,9 @@ static int read_variable(const void *data, size_t n, const char *name, matvar_t 
 out:
     if (mat)
         Mat_Close(mat);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
+    rn_buf_free(&checked);
     return rc;
 }
 

@@ -26,15 +26,13 @@ static int parse_line(const char *line, struct rn_sum *row)
     return RN_OK;
 }
 
-int rn_sums_read(const char *path, rn_sums *out)
+int rn_sums_parse(char *text, const char *path, rn_sums *out)
 {
-    char *data, *save = NULL;
-    size_t n;
+    char *save = NULL;
     int number = 0, rc = RN_OK;
     memset(out, 0, sizeof *out);
     snprintf(out->path, sizeof out->path, "%s", path);
-    RN_TRY(rn_read_text(path, 16 << 20, &data, &n));
-    for (char *line = data; line; line = save) { /* strtok passes over empty lines, which then would not count */
+    for (char *line = text; line; line = save) { /* strtok passes over empty lines, which then would not count */
         save = strchr(line, '\n');
         if (save)
             *save++ = 0;
@@ -52,9 +50,19 @@ int rn_sums_read(const char *path, rn_sums *out)
         out->n++;
     }
 out:
-    free(data);
     if (rc < 0)
         rn_sums_free(out);
+    return rc;
+}
+
+int rn_sums_read(const char *path, rn_sums *out)
+{
+    char *text;
+    size_t n;
+    memset(out, 0, sizeof *out);
+    RN_TRY(rn_read_text(path, 16 << 20, &text, &n));
+    int rc = rn_sums_parse(text, path, out);
+    free(text);
     return rc;
 }
 

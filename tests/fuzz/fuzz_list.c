@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Caffe's list of "path label" lines, and the class list. The first byte tells which. */
+/* Caffe's list of "path label" lines, the class list, and MD5SUMS. The first byte tells which. */
 #include <string.h>
 
 #include "base/rn_error.h"
 #include "data/rn_archive.h"
 #include "data/rn_inputs.h"
+#include "data/rn_manifest.h"
 #include "fuzz.h"
 
 static void check_lines(const rn_inputs *s, int64_t highest)
@@ -24,6 +25,18 @@ static void check_classes(const rn_inputs *s)
         RN_FUZZ_CHECK(rn_inputs_class(s, s->classes[i].wnid) == i);
 }
 
+static void check_sums(char *text)
+{
+    rn_sums s;
+    if (rn_sums_parse(text, "sums", &s) < 0)
+        return;
+    for (int i = 0; i < s.n; i++) {
+        RN_FUZZ_CHECK(strlen(s.row[i].md5) == 32 && strspn(s.row[i].md5, "0123456789abcdef") == 32);
+        RN_FUZZ_CHECK(s.row[i].name[0] && !strchr(s.row[i].name, '/') && rn_sums_find(&s, s.row[i].name));
+    }
+    rn_sums_free(&s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     rn_inputs *s = NULL;
@@ -35,7 +48,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     memcpy(text, data + 1, n - 1);
     text[n - 1] = 0;
     RN_FUZZ_CHECK(rn_inputs_new("list", "root", &s) == RN_OK);
-    if (data[0] == 'c') {
+    if (data[0] == 'm') {
+        check_sums(text);
+    } else if (data[0] == 'c') {
         if (rn_inputs_parse_classes(s, "classes", text) == RN_OK)
             check_classes(s);
     } else if (rn_inputs_parse_list(s, "list", text, &highest) == RN_OK) {

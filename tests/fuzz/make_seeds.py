@@ -148,6 +148,12 @@ def texts():
     put("list", "odd.txt", b"l../x 1\n/abs 2\nx -1\nx 1e3\n\xff\xfe 4\r\n")
     put("list", "classes.txt", b"cn01440764 tench, Tinca tinca\nn01443537 goldfish\nn01484850\n")
     put("list", "classes-crlf.txt", b"cn01440764 tench\r\n\r\nn01440764 again\r\n")
+    put("list", "md5sums.txt", b"m# made\n0123456789ABCDEF0123456789abcdef  ILSVRC2012_img_val.tar\n\n" + b"f" * 32 + b" *./a/other.tar\r\n")
+    manifest = {"format": "rnkit-manifest-1", "name": "small", "archives": [{"file": "a.tar", "split": "train", "bytes": 5,
+                "md5": "a" * 32, "sha256": "B" * 64}, {"file": "b.tar"}],
+                "splits": {"train": {"images": 3, "classes": 2, "least_per_class": 1, "per_class": {"n01440764": 1, "n01443537": 2}},
+                           "b.tar": {"annotations": 7}}}
+    put("manifest", "small.json", json.dumps(manifest).encode())
     put("recipe", "fashion.recipe", b"# a comment\narch = resnet18\nstem = cifar\nlr = 0.1   # after a blank\nepochs=2\nmean = 0.5,0.5,0.5\n"
         b"std = 0.25,0.25,0.25\nmilestones = 1\nschedule = step\nnesterov = true\nseed = 18446744073709551615\n")
     put("recipe", "bad.recipe", b"lr = 1e999\nlr = 2\nno-such = 1\n = \nbatch\n")
