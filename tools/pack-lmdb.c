@@ -11,6 +11,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "base/rn_launch.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "data/rn_devkit.h"
@@ -23,8 +24,17 @@ typedef struct settings {
     int filter, on_bad, check;
     uint64_t seed;
     bool verify, exif_rotate;
+    const char *shard;
+    int64_t shards;
     const char *src, *out; /* src: tree or RAW_DIR, NULL with --list */
 } settings;
+
+/* What this process packs: shards next, next + step, ... below count, each into its folder in OUT; or OUT itself. */
+typedef struct plan {
+    bool in_folder;
+    uint32_t next, step, count; /* count 0: the whole set, in one piece */
+    rn_launch launch;
+} plan;
 
 static volatile sig_atomic_t stop;
 
@@ -97,27 +107,80 @@ static int open_inputs(const settings *s, rn_inputs **in)
     return rn_inputs_open_tree(s->src, in);
 }
 
-static int pack(const settings *s, const rn_pack_opts *o, const char *const *files, rn_pack_result *r)
+/* Messages of several processes come out mixed: each names its rank. */
+static void name_rank(const rn_launch *l)
 {
-    rn_inputs *in = NULL;
+    static char tool[48];
+    snprintf(tool, sizeof tool, "pack-lmdb (rank %d of %d)", l->rank, l->size);
+    rn_log_init(tool, rn_log_level());
+}
+
+/* Which shards are this process's: those asked for by name, else its share among the ranks. Never chosen silently. */
+static int make_plan(const settings *s, plan *p)
+{
+    rn_buf list = {0};
     int rc;
-    if (s->split && !s->verify &&
-        rn_pack_is_done(s->out, o, strcmp(s->split, "train") == 0 ? "raw-train" : "raw-val", files, r))
+    *p = (plan){.step = 1};
+    RN_TRY(rn_launch_find(&p->launch));
+    const rn_launch *l = &p->launch;
+    if (s->shard && s->shards)
+        return rn_fail(RN_E_USAGE, "give either --shard i/n (one of them) or --shards N (all of them), not both");
+    if (l->size > 1)
+        name_rank(l);
+    if (s->shard) {
+        rn_shard one;
+        RN_TRY(rn_shard_parse(s->shard, &one));
+        p->next = one.index;
+        p->step = p->count = one.count;
+        if (l->size > 1)
+            rn_info("--shard %s is given: every rank that %s started packs that one into %s", s->shard, l->who, s->out);
+    } else if (s->shards || l->size > 1) {
+        p->in_folder = true;
+        p->next = (uint32_t)l->rank;
+        p->step = (uint32_t)l->size;
+        p->count = s->shards ? (uint32_t)s->shards : (uint32_t)l->size;
+        RN_TRY(rn_shard_check_folder(s->out, p->count));
+    }
+    if (s->mean && (s->shard || l->size > 1))
+        return rn_fail(RN_E_USAGE, "--mean is of the whole set: when all shards are packed, run the same command with "
+                                   "--shards N --mean in one process; what is packed is left alone");
+    if (!p->in_folder || l->size == 1)
         return RN_OK;
-    RN_GO(open_inputs(s, &in));
-    if (in->passed_over)
-        rn_warn("%s: passed over %" PRIu32 " entries that are no .jpeg, .jpg or .png", s->src, in->passed_over);
-    catch_signals(true);
-    rc = rn_pack_run(in, o, s->out, r);
-    catch_signals(false);
-    RN_GO(rc);
-    if (!r->already)
-        RN_GO(rn_pack_log(s->out, files, o, r));
-    else if (rn_pack_log_files(s->out, files) < 0) /* a set on a read-only file system is as good as any */
-        rn_verbose("%s", rn_error_text());
+    for (uint32_t k = p->next; k < p->count; k += p->step)
+        RN_GO(rn_buf_printf(&list, "%s%" PRIu32, k > p->next ? ", " : "", k));
+    rn_info("started by %s: packing %s%s of %" PRIu32 " into %s", l->who,
+            !list.n                        ? "no shard"
+            : p->next + p->step < p->count ? "shards "
+                                           : "shard ",
+            list.n ? (char *)list.data : "", p->count, s->out);
+    rc = RN_OK;
 out:
-    rn_inputs_close(in);
+    rn_buf_free(&list);
     return rc;
+}
+
+/* One set, whole or a shard, into `dir`. The inputs are opened when they are first needed. */
+static int pack_one(const settings *s, const rn_pack_opts *o, const char *dir, const char *const *files, rn_inputs **in,
+                    rn_pack_result *r)
+{
+    *r = (rn_pack_result){0};
+    if (s->split && !s->verify &&
+        rn_pack_is_done(dir, o, strcmp(s->split, "train") == 0 ? "raw-train" : "raw-val", files, r))
+        return RN_OK;
+    if (!*in) {
+        RN_TRY(open_inputs(s, in));
+        if ((*in)->passed_over)
+            rn_warn("%s: passed over %" PRIu32 " entries that are no .jpeg, .jpg or .png", s->src, (*in)->passed_over);
+    }
+    catch_signals(true);
+    int rc = rn_pack_run(*in, o, dir, r);
+    catch_signals(false);
+    RN_TRY(rc);
+    if (!r->already)
+        return rn_pack_log(dir, files, o, r);
+    if (rn_pack_log_files(dir, files) < 0) /* a set on a read-only file system is as good as any */
+        rn_verbose("%s", rn_error_text());
+    return RN_OK;
 }
 
 static int write_mean(const settings *s, int jobs)
@@ -139,28 +202,58 @@ out:
     return rc;
 }
 
-static void print_result(const settings *s, const rn_pack_result *r, bool json)
+static void print_result(const char *dir, const rn_shard *shard, const rn_pack_result *r, bool json)
 {
+    char which[48] = "";
     if (json) {
+        if (shard->count)
+            snprintf(which, sizeof which, ",\"shard\":%" PRIu32 ",\"shards\":%" PRIu32, shard->index, shard->count);
         printf("{\"records\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"bytes\":%" PRIu64
-               ",\"seal\":\"%s\",\"seconds\":%.3f,\"already\":%s}\n",
-               r->records, r->skipped, r->bytes, r->seal, r->seconds, r->already ? "true" : "false");
+               ",\"seal\":\"%s\",\"seconds\":%.3f,\"already\":%s%s}\n",
+               r->records, r->skipped, r->bytes, r->seal, r->seconds, r->already ? "true" : "false", which);
         return;
     }
-    printf("%s: %s%" PRIu64 " records, %" PRIu64 " skipped, %" PRIu64 " bytes, seal %s\n", s->out,
-           r->already ? "already packed: " : "", r->records, r->skipped, r->bytes, r->seal);
+    if (shard->count)
+        snprintf(which, sizeof which, "shard %" PRIu32 " of %" PRIu32 ", ", shard->index, shard->count);
+    printf("%s: %s%s%" PRIu64 " records, %" PRIu64 " skipped, %" PRIu64 " bytes, seal %s\n", dir,
+           r->already ? "already packed: " : "", which, r->records, r->skipped, r->bytes, r->seal);
     if (r->skipped)
-        rn_warn("%" PRIu64 " bad images were left out: %s/skipped.txt says why", r->skipped, s->out);
+        rn_warn("%" PRIu64 " bad images were left out: %s/skipped.txt says why", r->skipped, dir);
+}
+
+/* Every result is printed when it stands: whoever reads them knows how far a long run got. */
+static int pack_all(const settings *s, rn_pack_opts *o, plan *p, const char *const *files, bool json)
+{
+    char dir[4096];
+    rn_pack_result r;
+    rn_inputs *in = NULL;
+    int rc = RN_OK;
+    do {
+        if (p->in_folder && p->next >= p->count)
+            break;
+        o->shard = (rn_shard){.index = p->count ? p->next : 0, .count = p->count};
+        if (p->in_folder)
+            RN_GO(rn_shard_path(dir, sizeof dir, s->out, &o->shard));
+        const char *to = p->in_folder ? dir : s->out;
+        RN_GO(pack_one(s, o, to, files, &in, &r));
+        print_result(to, &o->shard, &r, json);
+        fflush(stdout);
+        p->next += p->step;
+    } while (p->next < p->count);
+out:
+    rn_inputs_close(in);
+    return rc;
 }
 
 static int run(settings *s, const rn_opt_spec *spec, const rn_opt_result *args)
 {
     rn_pack_opts o;
-    rn_pack_result r = {0};
+    plan p;
     rn_raw_set raw = {0};
     int jobs = rn_jobs(args->common.jobs);
     RN_TRY(check_source(s, args));
     RN_TRY(make_opts(s, rn_opt_seen(spec, args, "shuffle"), jobs, &o));
+    RN_TRY(make_plan(s, &p));
     if (s->split)
         RN_TRY(rn_raw_find(s->src, &raw));
     const char *all[] = {strcmp(s->split ? s->split : "", "val") == 0 ? raw.val : raw.train, raw.devkit, raw.md5sums};
@@ -168,11 +261,8 @@ static int run(settings *s, const rn_opt_spec *spec, const rn_opt_result *args)
     for (size_t i = 0, n = 0; i < 3; i++)
         if (all[i][0])
             files[n++] = all[i];
-    RN_TRY(pack(s, &o, files, &r));
-    if (s->mean)
-        RN_TRY(write_mean(s, jobs));
-    print_result(s, &r, args->common.json);
-    return RN_OK;
+    RN_TRY(pack_all(s, &o, &p, files, args->common.json));
+    return s->mean ? write_mean(s, jobs) : RN_OK;
 }
 
 int main(int argc, char **argv)
@@ -207,6 +297,14 @@ int main(int argc, char **argv)
          "Shuffle the key order with this seed; without it the order is by path (or the list's).", NULL, 0, 0},
         {RN_OPT_TEXT, "mean", "FILE", &s.mean, "Also write the mean image (Caffe's binaryproto); needs equal sizes.",
          NULL, 0, 0},
+        {RN_OPT_GROUP, "In pieces", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_TEXT, "shard", "I/N", &s.shard,
+         "Pack only piece I (0 to N-1) of N equal ones, into OUT.lmdb itself: a set like any other.", NULL, 0, 0},
+        {RN_OPT_INT, "shards", "N", &s.shards,
+         "Pack N pieces into the folders OUT.lmdb/00000-of-0000N and so on. Under mpirun or srun every rank packs its "
+         "share of "
+         "them; N is then the number of ranks if it is not given.",
+         NULL, 0, RN_SHARDS_MAX},
         {RN_OPT_GROUP, "Bad images", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_ENUM, "on-bad", "WHAT", &s.on_bad, "fail at the first one, or skip, list and count them.", bad_words, 0,
          0},
@@ -227,10 +325,14 @@ int main(int argc, char **argv)
             "single\n"
             "hard disk (about 10 ms an image); extract first, or leave --shuffle out and let rn-train shuffle.\n"
             "\n"
+            "Pieces together hold the very records of the one set. OUT.lmdb with all of them inside is read as one by\n"
+            "rn-train and ilsvrc-verify; each alone is an LMDB that any program reads.\n"
+            "\n"
             "Examples:\n"
             "  pack-lmdb raw --split train --shuffle 2012 train.lmdb\n"
             "  pack-lmdb raw --split val val.lmdb\n"
             "  pack-lmdb tree/train small.lmdb --resize short:256 --encode jpeg:95\n"
+            "  mpirun -n 8 pack-lmdb raw --split train --shuffle 2012 --shards 64 train.lmdb\n"
             "  pack-lmdb --list val.txt --root images caffe.lmdb --resize exact:256x256 --filter opencv-linear "
             "--encode raw \\\n"
             "      --mean mean.binaryproto\n"
