@@ -30,7 +30,7 @@ export RNKIT_DATA
 # ---- packages -----------------------------------------------------------------------------------------------
 DEPS_BUILD := gcc make pkg-config libarchive-dev zlib1g-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
   libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libcmocka-dev
-DEPS_RUN := gnuplot-nox dataset-fashion-mnist
+DEPS_RUN := gnuplot-nox dataset-fashion-mnist openmpi-bin
 DEPS_BENCH := gnuplot-nox openssl python3-dev python3-venv
 DEPS_LINT := clang libclang-rt-dev/libclang-common-14-dev clang-tidy clang-format cppcheck shellcheck libomp-dev
 DEPS_COVERAGE := gcovr

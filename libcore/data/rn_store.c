@@ -1,242 +1,126 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/rn_store.h"
 
-#include <errno.h>
-#include <lmdb.h>
-#include <pthread.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/rn_error.h"
-#include "base/rn_io.h"
 #include "data/rn_datum.h"
 #include "data/rn_seal.h"
+#include "data/rn_shard_set.h"
+#include "data/rn_store_pages.h"
 
-enum { MAX_READERS = 1022 /* slots in lock.mdb: one a transaction; counts only where we create the file */ };
-
-/* LMDB must not open the same environment twice in a process (closing one drops the other's locks), so open ones
- * are kept in a list by the identity of their data file and shared. */
-typedef struct shared_env {
-    dev_t dev;
-    ino_t ino;
-    int refs;
-    MDB_env *env;
-    MDB_dbi dbi;
-    struct shared_env *next;
-} shared_env;
-
-static pthread_mutex_t envs_lock = PTHREAD_MUTEX_INITIALIZER;
-static shared_env *envs;
+/* One data.mdb. */
+typedef struct part {
+    rn_pages pages;
+    uint64_t *at; /* where its records lie (rn_pages_walk) */
+    uint32_t first, count;
+    uint64_t value_bytes;
+} part;
 
 struct rn_store {
     char *path;
-    shared_env *shared;
-    uint32_t count;
-    uint64_t *at;       /* count + 1 offsets into keys */
-    rn_buf keys;        /* all keys, one after another, in key order */
-    rn_seal *seal;      /* NULL when unsealed */
+    rn_shard_set set;
+    part *parts;        /* set.n, in key order */
+    uint32_t count;     /* of all */
     const char **wnids; /* nclasses + 1, last NULL; texts belong to the seal */
 };
 
 struct rn_store_txn {
     rn_store *store;
-    MDB_txn *txn;
 };
-
-static int fail_mdb(int err, const char *path, const char *what)
-{
-    if (err > 0)
-        return rn_fail_errno(err, "%s: %s", path, what);
-    return rn_fail(RN_E_FORMAT, "%s: %s: %s", path, what, mdb_strerror(err));
-}
-
-/* ---- environments ------------------------------------------------------------------------------------------- */
-
-/* A file cut short would only show as SIGBUS on the first read past its end. */
-static int check_length(MDB_env *env, const char *path, int64_t bytes)
-{
-    MDB_envinfo info;
-    MDB_stat stat;
-    int err = mdb_env_info(env, &info);
-    if (!err)
-        err = mdb_env_stat(env, &stat);
-    if (err)
-        return fail_mdb(err, path, "cannot read the environment");
-    uint64_t need = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
-    if (bytes < 0 || (uint64_t)bytes < need)
-        return rn_fail(RN_E_FORMAT, "%s: data.mdb is cut short: %lld of %llu bytes; copy or pack it again", path,
-                       (long long)bytes, (unsigned long long)need);
-    return RN_OK;
-}
-
-static int open_env(const char *path, MDB_env **out)
-{
-    /* NOTLS: a transaction is bound to its handle, not to a thread. Where lock.mdb cannot be made (read-only file system
-     * or folder) there is no writer to keep away from either. */
-    static const unsigned tries[] = {MDB_RDONLY | MDB_NOTLS, MDB_RDONLY | MDB_NOTLS | MDB_NOLOCK};
-    int err = 0;
-    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
-        MDB_env *env = NULL;
-        err = mdb_env_create(&env);
-        if (!err)
-            err = mdb_env_set_maxreaders(env, MAX_READERS);
-        if (!err)
-            err = mdb_env_open(env, path, tries[i], 0664);
-        if (!err) {
-            *out = env;
-            return RN_OK;
-        }
-        mdb_env_close(env);
-        if (err != EACCES && err != EROFS && err != EPERM)
-            break;
-    }
-    return fail_mdb(err, path, "cannot open LMDB");
-}
-
-static int open_dbi(MDB_env *env, const char *path, MDB_dbi *dbi)
-{
-    MDB_txn *txn = NULL;
-    int err = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
-    if (!err)
-        err = mdb_dbi_open(txn, NULL, 0, dbi);
-    if (!err) {
-        err = mdb_txn_commit(txn);
-        txn = NULL;
-    }
-    if (txn)
-        mdb_txn_abort(txn);
-    return err ? fail_mdb(err, path, "cannot open the database") : RN_OK;
-}
-
-static int acquire_locked(const char *path, const struct stat *st, shared_env **out)
-{
-    for (shared_env *e = envs; e; e = e->next)
-        if (e->dev == st->st_dev && e->ino == st->st_ino) {
-            e->refs++;
-            *out = e;
-            return RN_OK;
-        }
-    shared_env *e = calloc(1, sizeof *e);
-    if (!e)
-        return rn_fail(RN_E_NOMEM, "%s: out of memory", path);
-    int rc;
-    RN_GO(open_env(path, &e->env));
-    RN_GO(check_length(e->env, path, st->st_size));
-    RN_GO(open_dbi(e->env, path, &e->dbi));
-    e->dev = st->st_dev;
-    e->ino = st->st_ino;
-    e->refs = 1;
-    e->next = envs;
-    envs = e;
-    *out = e;
-    return RN_OK;
-out:
-    mdb_env_close(e->env);
-    free(e);
-    return rc;
-}
-
-static int acquire(const char *path, shared_env **out)
-{
-    char file[4096];
-    struct stat st;
-    RN_TRY(rn_path_join(file, sizeof file, path, "data.mdb"));
-    if (stat(file, &st) != 0) {
-        if (errno == ENOENT || errno == ENOTDIR)
-            return rn_fail(RN_E_NOENT, "%s: no packed set there (no data.mdb); pack-lmdb makes one", path);
-        return rn_fail_errno(errno, "%s", file);
-    }
-    pthread_mutex_lock(&envs_lock);
-    int rc = acquire_locked(path, &st, out);
-    pthread_mutex_unlock(&envs_lock);
-    return rc;
-}
-
-static void release(shared_env *e)
-{
-    if (!e)
-        return;
-    pthread_mutex_lock(&envs_lock);
-    if (--e->refs == 0) {
-        for (shared_env **p = &envs; *p; p = &(*p)->next)
-            if (*p == e) {
-                *p = e->next;
-                break;
-            }
-        mdb_env_close(e->env);
-        free(e);
-    }
-    pthread_mutex_unlock(&envs_lock);
-}
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
 
-/* The cursor is asked for keys alone, so only the B-tree's own pages are read, not the images. */
-static int index_keys(rn_store *s)
+static int add_record(void *arg, uint64_t at, size_t value_n)
 {
-    MDB_txn *txn = NULL;
-    MDB_cursor *cur = NULL;
-    MDB_stat stat;
-    MDB_val key;
-    int rc = RN_OK, err = mdb_txn_begin(s->shared->env, NULL, MDB_RDONLY, &txn);
-    if (!err)
-        err = mdb_stat(txn, s->shared->dbi, &stat);
-    if (!err)
-        err = mdb_cursor_open(txn, s->shared->dbi, &cur);
-    if (err) {
-        rc = fail_mdb(err, s->path, "cannot read");
-        goto out;
-    }
-    if (stat.ms_entries >= UINT32_MAX) {
-        rc = rn_fail(RN_E_RANGE, "%s: %zu records, at most 2^32 - 2 are read", s->path, stat.ms_entries);
-        goto out;
-    }
-    s->at = malloc((stat.ms_entries + 1) * sizeof *s->at);
-    if (!s->at) {
-        rc = rn_fail(RN_E_NOMEM, "%s: no memory for the index of %zu keys", s->path, stat.ms_entries);
-        goto out;
-    }
-    uint32_t n = 0;
-    for (err = mdb_cursor_get(cur, &key, NULL, MDB_FIRST); !err && n < stat.ms_entries;
-         err = mdb_cursor_get(cur, &key, NULL, MDB_NEXT)) {
-        s->at[n++] = s->keys.n;
-        RN_GO(rn_buf_append(&s->keys, key.mv_data, key.mv_size));
-    }
-    s->at[n] = s->keys.n;
-    s->count = n;
-    if (err != MDB_NOTFOUND || n != stat.ms_entries)
-        rc = err && err != MDB_NOTFOUND ? fail_mdb(err, s->path, "cannot read the keys")
-                                        : rn_fail(RN_E_FORMAT, "%s: %u keys found, LMDB says %zu: the file is damaged",
-                                                  s->path, n, stat.ms_entries);
-out:
-    if (cur)
-        mdb_cursor_close(cur);
-    if (txn)
-        mdb_txn_abort(txn);
-    return rc;
+    part *p = arg;
+    p->at[p->count++] = at;
+    p->value_bytes += value_n;
+    return RN_OK;
 }
 
-static int read_seal(rn_store *s, unsigned flags)
+static int index_records(part *p)
 {
-    int rc = rn_seal_read(s->path, &s->seal);
-    if (rc == RN_E_NOENT) {
-        char state[4096];
-        if (flags & RN_STORE_UNSEALED_OK)
-            return RN_OK;
-        RN_TRY(rn_path_join(state, sizeof state, s->path, RN_PACK_STATE));
-        if (rn_is_file(state))
-            return rn_fail(RN_E_FORMAT,
-                           "%s: packing is not finished (no seal.json): run the same pack-lmdb command again", s->path);
-        return rn_fail(RN_E_FORMAT, "%s: no seal.json: the set is incomplete or not packed by pack-lmdb; pack it again",
-                       s->path);
+    enum { NODE_MIN = 10 /* bytes that the smallest record takes: head and offset */ };
+    uint64_t n = p->pages.entries;
+    if (n >= UINT32_MAX || n > p->pages.npages * p->pages.page_size / NODE_MIN)
+        return rn_fail(RN_E_FORMAT,
+                       "%s: data.mdb counts %" PRIu64 " records, more than can be: it is damaged, pack it again",
+                       p->pages.path, n);
+    p->at = malloc((size_t)(n + 1) * sizeof *p->at);
+    if (!p->at)
+        return rn_fail(RN_E_NOMEM, "%s: no memory for the index of %" PRIu64 " records", p->pages.path, n);
+    return rn_pages_walk(&p->pages, add_record, p);
+}
+
+/* Whether the seal can be this set's, as far as can be told without reading the images. */
+static int check_seal(const part *p, const rn_seal *k)
+{
+    enum { DATUM_MAX = 64 /* what a Datum has beside its data, at most */ };
+    const char *path = p->pages.path;
+    if (k->records != p->count)
+        return rn_fail(RN_E_MISMATCH, "%s: %" PRIu32 " records, but its seal says %" PRIu64 "; pack it again", path,
+                       p->count, k->records);
+    if (p->value_bytes < k->data_bytes || p->value_bytes - k->data_bytes > (uint64_t)p->count * DATUM_MAX)
+        return rn_fail(RN_E_MISMATCH,
+                       "%s: records of %" PRIu64 " bytes, but its seal says %" PRIu64
+                       " of images: another set's seal? pack it again",
+                       path, p->value_bytes, k->data_bytes);
+    return RN_OK;
+}
+
+/* The last key of one shard and the first of the next must rise, too. */
+static int check_order(const part *a, const part *b)
+{
+    rn_pages_record x, y;
+    if (!a->count || !b->count)
+        return RN_OK;
+    if (!rn_pages_record_at(&a->pages, a->at[a->count - 1], &x) || !rn_pages_record_at(&b->pages, b->at[0], &y))
+        return rn_fail(RN_E_FORMAT, "%s: its first record, or the last of %s, is damaged: pack it again", b->pages.path,
+                       a->pages.path);
+    size_t n = x.key_n < y.key_n ? x.key_n : y.key_n;
+    int c = memcmp(x.key, y.key, n);
+    if (c > 0 || (c == 0 && x.key_n >= y.key_n))
+        return rn_fail(RN_E_MISMATCH, "%s: its keys do not follow those of %s: not shards of one set", b->pages.path,
+                       a->pages.path);
+    return RN_OK;
+}
+
+static int open_parts(rn_store *s)
+{
+    s->parts = calloc((size_t)s->set.n, sizeof *s->parts);
+    if (!s->parts)
+        return rn_fail(RN_E_NOMEM, "%s: out of memory", s->path);
+    uint64_t total = 0;
+    for (int i = 0; i < s->set.n; i++) {
+        part *p = &s->parts[i];
+        RN_TRY(rn_pages_open(s->set.folder[i].path, &p->pages));
+        RN_TRY(index_records(p));
+        if (s->set.folder[i].seal)
+            RN_TRY(check_seal(p, s->set.folder[i].seal));
+        if (i > 0)
+            RN_TRY(check_order(p - 1, p));
+        p->first = (uint32_t)total;
+        total += p->count;
+        if (total >= UINT32_MAX)
+            return rn_fail(RN_E_RANGE, "%s: %" PRIu64 " records, at most 2^32 - 2 are read", s->path, total);
     }
-    RN_TRY(rc);
-    s->wnids = calloc((size_t)s->seal->nclasses + 1, sizeof *s->wnids);
+    s->count = (uint32_t)total;
+    return RN_OK;
+}
+
+static int list_wnids(rn_store *s)
+{
+    const rn_seal *k = rn_store_seal(s);
+    if (!k)
+        return RN_OK;
+    s->wnids = calloc((size_t)k->nclasses + 1, sizeof *s->wnids);
     if (!s->wnids)
         return rn_fail(RN_E_NOMEM, "%s: out of memory", s->path);
-    for (int i = 0; i < s->seal->nclasses; i++)
-        s->wnids[i] = s->seal->classes[i].wnid;
+    for (int i = 0; i < k->nclasses; i++)
+        s->wnids[i] = k->classes[i].wnid;
     return RN_OK;
 }
 
@@ -249,14 +133,9 @@ int rn_store_open(const char *path, unsigned flags, rn_store **out)
         return rn_fail(RN_E_NOMEM, "%s: out of memory", path);
     }
     int rc;
-    RN_GO(acquire(path, &s->shared));
-    RN_GO(read_seal(s, flags));
-    RN_GO(index_keys(s));
-    if (s->seal && s->seal->records != s->count) {
-        rc = rn_fail(RN_E_MISMATCH, "%s: %u records, but its seal says %llu; pack it again", path, s->count,
-                     (unsigned long long)s->seal->records);
-        goto out;
-    }
+    RN_GO(rn_shard_set_open(path, flags & RN_STORE_UNSEALED_OK, &s->set));
+    RN_GO(open_parts(s));
+    RN_GO(list_wnids(s));
     *out = s;
     return RN_OK;
 out:
@@ -268,11 +147,13 @@ void rn_store_close(rn_store *s)
 {
     if (!s)
         return;
-    release(s->shared);
-    rn_seal_free(s->seal);
-    rn_buf_free(&s->keys);
+    for (int i = 0; s->parts && i < s->set.n; i++) {
+        rn_pages_close(&s->parts[i].pages);
+        free(s->parts[i].at);
+    }
+    free(s->parts);
+    rn_shard_set_close(&s->set);
     free(s->wnids);
-    free(s->at);
     free(s->path);
     free(s);
 }
@@ -284,7 +165,8 @@ uint32_t rn_store_count(const rn_store *s)
 
 int rn_store_nclasses(const rn_store *s)
 {
-    return s->seal ? s->seal->nclasses : 0;
+    const rn_seal *k = rn_store_seal(s);
+    return k ? k->nclasses : 0;
 }
 
 const char *const *rn_store_wnids(const rn_store *s)
@@ -295,7 +177,8 @@ const char *const *rn_store_wnids(const rn_store *s)
 
 const char *rn_store_seal_digest(const rn_store *s)
 {
-    return s->seal ? s->seal->digest : "";
+    const rn_seal *k = rn_store_seal(s);
+    return k ? k->digest : "";
 }
 
 const char *rn_store_path(const rn_store *s)
@@ -305,54 +188,89 @@ const char *rn_store_path(const rn_store *s)
 
 const rn_seal *rn_store_seal(const rn_store *s)
 {
-    return s->seal;
+    return s->set.merged ? s->set.merged : s->set.folder[0].seal;
+}
+
+int rn_store_nparts(const rn_store *s)
+{
+    return s->set.n;
+}
+
+rn_store_part rn_store_part_at(const rn_store *s, int i)
+{
+    return (rn_store_part){.path = s->set.folder[i].path,
+                           .first = s->parts[i].first,
+                           .count = s->parts[i].count,
+                           .seal = s->set.folder[i].seal};
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------ */
 
+/* The part that holds record i < count. */
+static const part *part_of(const rn_store *s, uint32_t i)
+{
+    int lo = 0, hi = s->set.n - 1;
+    while (lo < hi) {
+        int mid = lo + (hi - lo + 1) / 2;
+        if (s->parts[mid].first <= i)
+            lo = mid;
+        else
+            hi = mid - 1;
+    }
+    return &s->parts[lo];
+}
+
 int rn_store_begin(rn_store *s, rn_store_txn **out)
 {
-    *out = NULL;
-    rn_store_txn *t = calloc(1, sizeof *t);
+    rn_store_txn *t = *out = calloc(1, sizeof *t);
     if (!t)
         return rn_fail(RN_E_NOMEM, "%s: out of memory", s->path);
-    int err = mdb_txn_begin(s->shared->env, NULL, MDB_RDONLY, &t->txn);
-    if (err) {
-        free(t);
-        return fail_mdb(err, s->path, "cannot begin reading");
-    }
     t->store = s;
-    *out = t;
-    return RN_OK;
+    int rc = rn_store_renew(t);
+    if (rc < 0) {
+        free(t);
+        *out = NULL;
+    }
+    return rc;
 }
 
 int rn_store_renew(rn_store_txn *t)
 {
-    mdb_txn_reset(t->txn);
-    int err = mdb_txn_renew(t->txn);
-    return err ? fail_mdb(err, t->store->path, "cannot go on reading") : RN_OK;
+    const rn_store *s = t->store;
+    for (int i = 0; i < s->set.n; i++)
+        if (rn_pages_changed(&s->parts[i].pages))
+            return rn_fail(RN_E_MISMATCH,
+                           "%s: data.mdb is being written to while it is read; stop that, and verify the set",
+                           s->parts[i].pages.path);
+    return RN_OK;
 }
 
 void rn_store_end(rn_store_txn *t)
 {
-    if (!t)
-        return;
-    mdb_txn_abort(t->txn);
     free(t);
 }
 
 int rn_store_get_stored(rn_store_txn *t, uint32_t i, rn_stored *out)
 {
-    rn_store *s = t->store;
+    const rn_store *s = t->store;
+    rn_pages_record r = {0};
     if (i >= s->count)
-        return rn_fail(RN_E_RANGE, "%s: record %u of %u", s->path, i, s->count);
-    MDB_val key = {.mv_size = (size_t)(s->at[i + 1] - s->at[i]), .mv_data = s->keys.data + s->at[i]}, value;
-    int err = mdb_get(t->txn, s->shared->dbi, &key, &value);
-    if (err)
-        return rn_fail(RN_E_FORMAT, "%s: record %u (%.*s): %s", s->path, i, (int)key.mv_size, (char *)key.mv_data,
-                       mdb_strerror(err));
-    *out = (rn_stored){.key = key.mv_data, .key_n = key.mv_size, .value = value.mv_data, .value_n = value.mv_size};
+        return rn_fail(RN_E_RANGE, "%s: record %" PRIu32 " of %" PRIu32, s->path, i, s->count);
+    const part *p = part_of(s, i);
+    if (!rn_pages_record_at(&p->pages, p->at[i - p->first], &r))
+        return rn_fail(RN_E_FORMAT,
+                       "%s: record %" PRIu32 " (%.*s): its pages in data.mdb are damaged; copy it again, or pack again",
+                       p->pages.path, i, (int)r.key_n, r.key ? (const char *)r.key : "");
+    *out = (rn_stored){.key = r.key, .key_n = r.key_n, .value = r.value, .value_n = r.value_n};
     return RN_OK;
+}
+
+void rn_store_prefetch(const rn_store *s, uint32_t i)
+{
+    if (i >= s->count)
+        return;
+    const part *p = part_of(s, i);
+    rn_pages_prefetch(&p->pages, p->at[i - p->first]);
 }
 
 int rn_store_get(rn_store_txn *t, uint32_t i, rn_record *out)
@@ -362,7 +280,8 @@ int rn_store_get(rn_store_txn *t, uint32_t i, rn_record *out)
     RN_TRY(rn_store_get_stored(t, i, &v));
     int rc = rn_datum_parse(v.value, v.value_n, &d);
     if (rc < 0)
-        return rn_fail_prefix(rc, "%s: record %u (%.*s)", t->store->path, i, (int)v.key_n, (const char *)v.key);
+        return rn_fail_prefix(rc, "%s: record %" PRIu32 " (%.*s)", t->store->path, i, (int)v.key_n,
+                              (const char *)v.key);
     *out = (rn_record){.key = v.key,
                        .key_n = v.key_n,
                        .data = d.data,
