@@ -331,12 +331,27 @@ out:
     return rc;
 }
 
+/* What the images from place `from` on will take at least, as far as that is known before reading them. */
+static uint64_t bytes_to_come(const pack *p, uint32_t from)
+{
+    const rn_convert_opts *o = &p->opts->convert;
+    uint64_t sum = 0;
+    if (p->opts->skip_bad)
+        return 0; /* the images may all be left out */
+    if (o->encode == RN_ENCODE_RAW && o->size == RN_SIZE_EXACT)
+        return (uint64_t)(p->end - from) * 3 * (uint64_t)o->w * (uint64_t)o->h;
+    for (uint32_t i = from; o->encode == RN_ENCODE_KEEP && i < p->end; i++)
+        sum += p->inputs->input[p->order[i]].size;
+    return sum;
+}
+
 static int pack_all(pack *p, const char *dir, rn_pack_result *out)
 {
     uint32_t done = (uint32_t)rn_packdb_at(p->db)->at;
     out->resumed = done;
     if (done)
         rn_info("%s: going on after %" PRIu32 " of %" PRIu32 " images", dir, done, p->end - p->first);
+    RN_TRY(rn_packdb_check_room(p->db, bytes_to_come(p, p->first + done)));
     RN_TRY(flow(p, p->first + done, "pack", write_record, p));
     RN_TRY(rn_packdb_flush(p->db));
     out->records = rn_packdb_at(p->db)->records;

@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -294,6 +295,29 @@ out:
 const rn_packdb_state *rn_packdb_at(const rn_packdb *db)
 {
     return &db->now;
+}
+
+/* Some file systems compress: what they have free says little about what fits. */
+static bool may_compress(const char *dir)
+{
+    enum { BTRFS = 0x9123683e, ZFS = 0x2fc12fc1 };
+    struct statfs fs;
+    return statfs(dir, &fs) != 0 || (uint32_t)fs.f_type == BTRFS || (uint32_t)fs.f_type == ZFS;
+}
+
+int rn_packdb_check_room(const rn_packdb *db, uint64_t need)
+{
+    struct statvfs fs;
+    if (statvfs(db->dir, &fs) != 0 || may_compress(db->dir))
+        return RN_OK;
+    uint64_t blocks = geteuid() == 0 ? fs.f_bfree : fs.f_bavail, room = blocks * fs.f_frsize;
+    if (need <= room)
+        return RN_OK;
+    return rn_fail(
+        RN_E_NOSPACE,
+        "%s: at least %.1f MB are still to be written, its file system has %.1f MB free: make room, then run "
+        "the same command, or name a folder elsewhere",
+        db->dir, (double)need / 1e6, (double)room / 1e6);
 }
 
 /* ---- batches ------------------------------------------------------------------------------------------------ */

@@ -40,6 +40,9 @@ int rn_packdb_open(const char *dir, const char *what, rn_packdb **out);
 
 const rn_packdb_state *rn_packdb_at(const rn_packdb *db);
 
+/* RN_E_NOSPACE when the folder's file system has less than `need` bytes free; 0 also when that cannot be told. */
+int rn_packdb_check_room(const rn_packdb *db, uint64_t need);
+
 /* Appends the next input's record; record_hex is rn_chain_record's digest of it, data_n the length of the Datum's data. */
 int rn_packdb_put(rn_packdb *db, const char *key, const void *value, size_t n, const char *record_hex, uint64_t data_n);
 
