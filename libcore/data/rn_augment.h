@@ -54,8 +54,13 @@ int rn_renderer_begin_raw(rn_renderer *rd, const uint8_t *planar, int c, int h, 
  * pixels. Only the part of the image that the place needs is decoded; the pixels are the same.
  *
  * `fast`: where the crop is at least twice, four or eight times the resized size in both axes, a JPEG is decoded at a
- * half, quarter or eighth of its size in the DCT domain, and the crop's sides move to the nearest pixel there: cheaper,
- * nearly the same picture, other bits.
+ * half, quarter or eighth (1/s) of its size in the DCT domain, and the crop's sides move to the nearest multiple of s: cheaper,
+ * nearly the same picture, other bits. A crop of less is drawn exactly. Bounds, over all crops decoded at 1/s of 160 full-size
+ * ImageNet photographs at outputs of 32 to 224 pixels (tests/unit/test_fast_draw.c):
+ *                                                      mean |difference|   PSNR         a channel's mean, deviation
+ *   against the exact drawing of the crop so moved     <= 1.7 of 255       >= 38.5 dB   +- 0.15 of 255, +- 0.5 %
+ *   against the exact drawing of the crop as drawn     <= 4.2              >= 30.5 dB   the same
+ * A picture that is one output pixel off has 9.2 and 23.3 dB.
  */
 int rn_renderer_draw(rn_renderer *rd, const rn_place *p, bool fast, int out_w, int out_h, int channels, uint8_t *dst);
 
