@@ -240,7 +240,8 @@ out:
     return rc;
 }
 
-int rn_archive_open_window(const char *name, int fd, uint64_t start, uint64_t n, rn_archive **out)
+int rn_archive_open_window(const char *name, int fd, uint64_t start, uint64_t n, const rn_archive_opts *opts,
+                           rn_archive **out)
 {
     int rc;
     rn_archive *a = NULL;
@@ -252,7 +253,7 @@ int rn_archive_open_window(const char *name, int fd, uint64_t start, uint64_t n,
     a->window.block = malloc(WINDOW_BLOCK);
     if (!a->window.block)
         RN_GO(rn_fail(RN_E_NOMEM, "%s: out of memory", name));
-    RN_GO(begin(a, NULL));
+    RN_GO(begin(a, opts));
     *out = a;
     return RN_OK;
 out:
@@ -330,6 +331,13 @@ int rn_archive_digest(rn_archive *a, char hex[RN_DIGEST_HEX_MAX], uint64_t *byte
     if (!a->stream)
         return rn_fail(RN_E_USAGE, "%s: opened without a digest", a->path);
     return rn_filestream_digest(a->stream, hex, bytes);
+}
+
+int rn_archive_sha256(rn_archive *a, char hex[RN_DIGEST_HEX_MAX])
+{
+    if (!a->stream)
+        return rn_fail(RN_E_USAGE, "%s: an archive in memory has no digest", a->path);
+    return rn_filestream_sha256(a->stream, hex);
 }
 
 void rn_archive_close(rn_archive *a)

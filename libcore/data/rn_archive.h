@@ -57,6 +57,9 @@ uint64_t rn_archive_consumed(const rn_archive *a);
 /* Digest of the whole file, once; what has not been read yet is read first, so it can be had of a damaged archive too. */
 int rn_archive_digest(rn_archive *a, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes);
 
+/* The same for its SHA-256, of an archive opened with digest RN_MD5_AND_SHA256 (rn_filestream.h). */
+int rn_archive_sha256(rn_archive *a, char hex[RN_DIGEST_HEX_MAX]);
+
 void rn_archive_close(rn_archive *a); /* accepts NULL */
 
 /* An inner tar held in memory (one class of the train set, ~150 MB at most): same iteration. `data` is
@@ -64,8 +67,9 @@ void rn_archive_close(rn_archive *a); /* accepts NULL */
 int rn_archive_open_memory(const char *name, const void *data, size_t n, const rn_archive_opts *opts, rn_archive **out);
 
 /* A tar in bytes [start, start + n) of fd (an inner tar), read with pread through a buffer of fixed size: any number may be
- * open on one fd at the same time, which stays the caller's. `name` is for messages. */
-int rn_archive_open_window(const char *name, int fd, uint64_t start, uint64_t n, rn_archive **out);
+ * open on one fd at the same time, which stays the caller's. `name` is for messages; of opts (may be NULL) raw_names counts. */
+int rn_archive_open_window(const char *name, int fd, uint64_t start, uint64_t n, const rn_archive_opts *opts,
+                           rn_archive **out);
 
 /* Checks a member path: relative, no "..", no empty or "." component, no NUL, at most 1,024 bytes. */
 bool rn_archive_name_ok(const char *name);

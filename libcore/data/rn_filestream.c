@@ -15,21 +15,31 @@
 /* After a seek a block is small, since most of what follows may be passed over, too; then blocks grow again. */
 enum { BLOCK = 1 << 20, AFTER_SKIP = 16 << 10, RING = 8 };
 
-/* Block i lives in ring slot i % RING from the moment it is read until it is both hashed and given up by the caller. */
+/* One digest and the thread that computes it. */
+typedef struct hasher {
+    rn_filestream *s;
+    rn_digest *digest;
+    uint64_t done; /* blocks; under the stream's lock */
+    int err;       /* RN_E_* of a failed update */
+    pthread_t thread;
+} hasher;
+
+/* Block i lives in ring slot i % RING from the moment it is read until all have hashed it and the caller has given it up. */
 struct rn_filestream {
     char *path;
     int fd;
     off_t end; /* size of the file when it was opened; 0 if it cannot be told */
     uint8_t *ring;
     size_t size[RING];
-    size_t want;                                /* of the next block, without threads */
-    uint64_t nread, nhashed, ntaken, nreleased; /* blocks; under `lock` */
+    size_t want;                       /* of the next block, without threads */
+    uint64_t nread, ntaken, nreleased; /* blocks; under `lock` */
     uint64_t bytes;
     bool eof, stop, threads, lock_ready;
-    int err;      /* errno of a failed read */
-    int hash_err; /* RN_E_* of a failed update */
-    rn_digest *digest;
-    pthread_t reader, hasher;
+    int err; /* errno of a failed read */
+    hasher hash[2];
+    int nhash;    /* digests that are open */
+    int nstarted; /* of their threads */
+    pthread_t reader;
     pthread_mutex_t lock;
     pthread_cond_t change;
 };
@@ -51,9 +61,13 @@ static int read_block(rn_filestream *s, uint8_t *to, size_t want, size_t *n)
     return 0;
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
+/* Blocks that nobody needs any more. */
+static uint64_t used_up(const rn_filestream *s)
 {
-    return a < b ? a : b;
+    uint64_t n = s->nreleased;
+    for (int i = 0; i < s->nhash; i++)
+        n = s->hash[i].done < n ? s->hash[i].done : n;
+    return n;
 }
 
 static void *reader_main(void *arg)
@@ -61,7 +75,7 @@ static void *reader_main(void *arg)
     rn_filestream *s = arg;
     pthread_mutex_lock(&s->lock);
     while (!s->eof && !s->err && !s->stop) {
-        if (s->nread - min_u64(s->nhashed, s->nreleased) == RING) {
+        if (s->nread - used_up(s) == RING) {
             pthread_cond_wait(&s->change, &s->lock);
             continue;
         }
@@ -85,26 +99,39 @@ static void *reader_main(void *arg)
 
 static void *hasher_main(void *arg)
 {
-    rn_filestream *s = arg;
+    hasher *h = arg;
+    rn_filestream *s = h->s;
     pthread_mutex_lock(&s->lock);
     while (!s->stop) {
-        if (s->nhashed == s->nread) {
+        if (h->done == s->nread) {
             if (s->eof || s->err)
                 break;
             pthread_cond_wait(&s->change, &s->lock);
             continue;
         }
-        size_t slot = s->nhashed % RING, n = s->size[slot];
+        size_t slot = h->done % RING, n = s->size[slot];
         pthread_mutex_unlock(&s->lock);
-        int rc = rn_digest_update(s->digest, s->ring + slot * BLOCK, n);
+        int rc = rn_digest_update(h->digest, s->ring + slot * BLOCK, n);
         pthread_mutex_lock(&s->lock);
         if (rc < 0)
-            s->hash_err = rc;
-        s->nhashed++;
+            h->err = rc;
+        h->done++;
         pthread_cond_broadcast(&s->change);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
+}
+
+static void stop_threads(rn_filestream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_broadcast(&s->change);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->reader, NULL);
+    while (s->nstarted > 0)
+        pthread_join(s->hash[--s->nstarted].thread, NULL);
+    s->threads = false;
 }
 
 static int start_threads(rn_filestream *s)
@@ -120,16 +147,24 @@ static int start_threads(rn_filestream *s)
         s->threads = false;
         return rn_fail_errno(err, "%s: starting its reader", s->path);
     }
-    err = pthread_create(&s->hasher, NULL, hasher_main, s);
-    if (err) {
-        pthread_mutex_lock(&s->lock);
-        s->stop = true;
-        pthread_cond_broadcast(&s->change);
-        pthread_mutex_unlock(&s->lock);
-        pthread_join(s->reader, NULL);
-        s->threads = false;
-        return rn_fail_errno(err, "%s: starting its digest", s->path);
+    for (; s->nstarted < s->nhash; s->nstarted++) {
+        hasher *h = &s->hash[s->nstarted];
+        h->s = s;
+        err = pthread_create(&h->thread, NULL, hasher_main, h);
+        if (err) {
+            stop_threads(s);
+            return rn_fail_errno(err, "%s: starting its digest", s->path);
+        }
     }
+    return RN_OK;
+}
+
+static int open_digests(rn_filestream *s, int digest)
+{
+    static const enum rn_digest_kind both[] = {RN_MD5, RN_SHA256};
+    int n = digest == RN_MD5_AND_SHA256 ? 2 : 1;
+    for (; s->nhash < n; s->nhash++)
+        RN_TRY(rn_digest_open(n == 2 ? both[s->nhash] : (enum rn_digest_kind)digest, &s->hash[s->nhash].digest));
     return RN_OK;
 }
 
@@ -169,7 +204,7 @@ int rn_filestream_open(const char *path, int digest, uint64_t start, rn_filestre
         goto fail;
     }
     if (digest >= 0) {
-        rc = rn_digest_open((enum rn_digest_kind)digest, &s->digest);
+        rc = open_digests(s, digest);
         if (rc == RN_OK)
             rc = start_threads(s);
         if (rc < 0)
@@ -231,45 +266,52 @@ int64_t rn_filestream_skip(rn_filestream *s, int64_t n)
     return n;
 }
 
-int rn_filestream_digest(rn_filestream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)
+static int finish(rn_filestream *s, int which, char hex[RN_DIGEST_HEX_MAX])
 {
     const void *block;
     int64_t n;
-    if (!s->digest)
-        return rn_fail(RN_E_USAGE, "%s: opened without a digest", s->path);
+    hasher *h = &s->hash[which];
+    if (which >= s->nhash)
+        return rn_fail(RN_E_USAGE, "%s: opened without %s", s->path, which ? "a SHA-256 beside the MD5" : "a digest");
     while ((n = rn_filestream_next(s, &block)) > 0)
         ;
     if (n < 0)
         return (int)n;
     pthread_mutex_lock(&s->lock);
-    while (s->nhashed < s->nread)
+    while (h->done < s->nread)
         pthread_cond_wait(&s->change, &s->lock);
-    int rc = s->hash_err;
+    int rc = h->err;
     pthread_mutex_unlock(&s->lock);
     if (rc < 0)
         return rn_fail(rc, "%s: computing its digest failed", s->path);
+    return rn_digest_final(h->digest, hex);
+}
+
+int rn_filestream_digest(rn_filestream *s, char hex[RN_DIGEST_HEX_MAX], uint64_t *bytes)
+{
+    RN_TRY(finish(s, 0, hex));
     if (bytes)
         *bytes = s->bytes;
-    return rn_digest_final(s->digest, hex);
+    return RN_OK;
+}
+
+int rn_filestream_sha256(rn_filestream *s, char hex[RN_DIGEST_HEX_MAX])
+{
+    return finish(s, 1, hex);
 }
 
 void rn_filestream_close(rn_filestream *s)
 {
     if (!s)
         return;
-    if (s->threads) {
-        pthread_mutex_lock(&s->lock);
-        s->stop = true;
-        pthread_cond_broadcast(&s->change);
-        pthread_mutex_unlock(&s->lock);
-        pthread_join(s->reader, NULL);
-        pthread_join(s->hasher, NULL);
-    }
+    if (s->threads)
+        stop_threads(s);
     if (s->lock_ready) {
         pthread_cond_destroy(&s->change);
         pthread_mutex_destroy(&s->lock);
     }
-    rn_digest_close(s->digest);
+    for (int i = 0; i < 2; i++)
+        rn_digest_close(s->hash[i].digest);
     if (s->fd >= 0)
         close(s->fd);
     free(s->ring);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a check found: lines of text, the first 200 kept, all counted. Any thread may add; sorted when they are read. */
+/*
+ * What a check found: lines of text, each of a kind and a level. All are counted; of each kind and level the first 200 in the
+ * order of their text are kept, so that what is kept does not depend on which thread was faster. Any thread may add.
+ */
 #ifndef RN_FINDINGS_H
 #define RN_FINDINGS_H
 
@@ -38,18 +41,35 @@ const char *rn_kind_name(enum rn_kind kind); /* "label_order" */
 /* The oddity (RN_K_PNG...) of that name, -1 for any other word. */
 int rn_oddity_kind(const char *name);
 
+enum rn_level {
+    RN_BAD = 0, /* damage: the set is not what it should be */
+    RN_NOTE,    /* odd, and does no harm */
+    RN_KNOWN,   /* odd, and the manifest says so of this very file */
+    RN_NLEVELS
+};
+
 enum { RN_FINDINGS_KEPT = 200 };
 
+typedef struct rn_finding {
+    enum rn_kind kind;
+    enum rn_level level;
+    char *name; /* of what it is about: a file, a class, an archive */
+    char *text; /* one line, for people; names it too */
+} rn_finding;
+
 typedef struct rn_findings {
-    char *text[RN_FINDINGS_KEPT];
-    int n;          /* kept */
-    uint64_t total; /* all */
+    rn_finding *row;
+    int n, cap;
+    int kept[RN_NKINDS][RN_NLEVELS];
+    uint64_t count[RN_NKINDS][RN_NLEVELS]; /* all */
     pthread_mutex_t lock;
 } rn_findings;
 
 void rn_findings_init(rn_findings *f);
-void rn_findings_add(rn_findings *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void rn_findings_sort(rn_findings *f);
+void rn_findings_add(rn_findings *f, enum rn_level level, enum rn_kind kind, const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+uint64_t rn_findings_total(const rn_findings *f, enum rn_level level);
+void rn_findings_sort(rn_findings *f); /* by level, kind, text */
 void rn_findings_free(rn_findings *f);
 
 #endif

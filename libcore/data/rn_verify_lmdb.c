@@ -10,14 +10,15 @@
 #include "data/rn_store.h"
 #include "data/rn_verify.h"
 #include "data/rn_verify_image.h"
+#include "data/rn_verify_records.h"
 
 /* Record digests are computed by all workers, a window of records at a time, and then chained in key order. */
 enum { WINDOW = 1 << 15, TASK_RECORDS = 256 };
 
 typedef struct walker {
     rn_store *store;
-    const rn_seal *seal;
-    bool decode;
+    const rn_seal *seal; /* NULL: unsealed */
+    rn_image_check check;
     rn_pool *pool;
     rn_progress *bar;
     rn_image *scratch; /* one a worker */
@@ -25,7 +26,7 @@ typedef struct walker {
     rn_verify_set *set;
     uint32_t first; /* of the window */
     char (*hex)[RN_DIGEST_HEX_MAX];
-    _Atomic uint64_t *per_class;
+    rn_seen_record *seen; /* every record's key and label */
 } walker;
 
 typedef struct task {
@@ -35,36 +36,46 @@ typedef struct task {
 
 static void check_record(walker *w, const rn_record *r, rn_image *scratch)
 {
-    char name[256];
-    snprintf(name, sizeof name, "%.*s", (int)(r->key_n < 200 ? r->key_n : 200), r->key);
-    if (r->label < 0 || r->label >= w->seal->nclasses)
-        rn_findings_add(&w->set->bad, "%s: label %d, the seal has %d classes", name, r->label, w->seal->nclasses);
-    else
-        w->per_class[r->label]++;
+    char name[RN_KEY_TEXT_MAX];
+    rn_findings *f = &w->set->found;
+    rn_key_text(r->key, r->key_n, name);
+    if (r->label < 0 || (w->seal && r->label >= w->seal->nclasses))
+        rn_findings_add(f, RN_BAD, RN_K_LABEL, name, "%s: label %d, the seal has %d classes", name, r->label,
+                        w->seal ? w->seal->nclasses : 0);
     if (r->encoded) {
-        rn_verify_image(r->data, r->data_n, name, w->decode, scratch, &w->counts, w->set);
+        rn_verify_image(&w->check, r->data, r->data_n, name, scratch);
         return;
     }
     w->counts.images++;
     w->counts.bytes += r->data_n;
-    w->counts.decoded += w->decode; /* raw pixels need none */
+    w->counts.decoded += w->check.decode; /* raw pixels need none */
     if (r->channels <= 0 || r->height <= 0 || r->width <= 0 ||
         (uint64_t)r->channels * (uint64_t)r->height * (uint64_t)r->width != r->data_n)
-        rn_findings_add(&w->set->bad, "%s: %zu bytes for %dx%dx%d pixels", name, r->data_n, r->channels, r->height,
-                        r->width);
+        rn_findings_add(f, RN_BAD, RN_K_DAMAGED, name, "%s: %zu bytes for %dx%dx%d pixels", name, r->data_n,
+                        r->channels, r->height, r->width);
 }
 
 static int look_at(walker *w, rn_store_txn *txn, uint32_t i, rn_image *scratch)
 {
     rn_record r;
     rn_stored s;
+    char name[RN_KEY_TEXT_MAX];
     rn_chain_start(w->hex[i - w->first]); /* a record that cannot be read has a digest of zeros */
-    if (rn_store_get_stored(txn, i, &s) == 0)
-        RN_TRY(rn_chain_record(s.key, s.key_n, s.value, s.value_n, w->hex[i - w->first]));
-    if (rn_store_get(txn, i, &r) < 0)
-        rn_findings_add(&w->set->bad, "%s", rn_error_text());
-    else
+    w->seen[i] = (rn_seen_record){.key = "", .label = -1};
+    if (rn_store_get_stored(txn, i, &s) < 0) {
+        rn_findings_add(&w->set->found, RN_BAD, RN_K_DAMAGED, rn_store_path(w->store), "%s", rn_error_text());
+        return RN_OK;
+    }
+    w->seen[i].key = s.key;
+    w->seen[i].key_n = s.key_n;
+    RN_TRY(rn_chain_record(s.key, s.key_n, s.value, s.value_n, w->hex[i - w->first]));
+    if (rn_store_get(txn, i, &r) < 0) {
+        rn_key_text(s.key, s.key_n, name);
+        rn_findings_add(&w->set->found, RN_BAD, RN_K_DAMAGED, name, "%s", rn_error_text());
+    } else {
+        w->seen[i].label = r.label;
         check_record(w, &r, scratch);
+    }
     return RN_OK;
 }
 
@@ -98,24 +109,6 @@ static int look_through_window(walker *w, uint32_t n, char chain[RN_DIGEST_HEX_M
     return RN_OK;
 }
 
-static int take_classes(walker *w)
-{
-    rn_verify_set *s = w->set;
-    s->class = calloc((size_t)w->seal->nclasses + 1, sizeof *s->class);
-    if (!s->class)
-        return rn_fail(RN_E_NOMEM, "out of memory");
-    s->classes = w->seal->nclasses;
-    for (int c = 0; c < s->classes; c++) {
-        snprintf(s->class[c].name, sizeof s->class[c].name, "%.60s", w->seal->classes[c].wnid);
-        s->class[c].images = w->per_class[c];
-        if (w->per_class[c] != w->seal->classes[c].records)
-            rn_findings_add(&s->bad, "%s: class %s has %llu records, its seal says %llu", rn_store_path(w->store),
-                            w->seal->classes[c].wnid, (unsigned long long)w->per_class[c],
-                            (unsigned long long)w->seal->classes[c].records);
-    }
-    return RN_OK;
-}
-
 /* Each shard has its own seal, and with it its own chain. */
 static int look_through_part(walker *w, const rn_store_part *p)
 {
@@ -124,8 +117,9 @@ static int look_through_part(walker *w, const rn_store_part *p)
     rn_chain_start(chain);
     for (w->first = p->first; w->first < end; w->first += WINDOW)
         RN_TRY(look_through_window(w, end - w->first < WINDOW ? end - w->first : WINDOW, chain));
-    if (strcmp(chain, p->seal->content_sha256) != 0)
-        rn_findings_add(&w->set->bad, "%s: its records' digest is %s, the seal says %s: pack it again", p->path, chain,
+    if (p->seal && strcmp(chain, p->seal->content_sha256) != 0)
+        rn_findings_add(&w->set->found, RN_BAD, RN_K_DIGEST, p->path,
+                        "%s: its records' digest is %s, the seal says %s: pack it again", p->path, chain,
                         p->seal->content_sha256);
     return RN_OK;
 }
@@ -136,30 +130,50 @@ static int look_through(walker *w)
         rn_store_part p = rn_store_part_at(w->store, i);
         RN_TRY(look_through_part(w, &p));
     }
-    return take_classes(w);
+    return RN_OK;
 }
 
-int rn_verify_lmdb(const char *path, bool decode, int jobs, rn_verify_set *out)
+/* A set without its seal, or whose seal is damaged, is looked through all the same: that is the first finding. */
+static int open_store(const char *path, rn_verify_set *out, rn_store **store)
 {
-    int rc;
-    walker w = {.decode = decode, .set = out};
+    char why[1024];
+    int rc = rn_store_open(path, 0, store);
+    if (rc != RN_E_FORMAT)
+        return rc;
+    snprintf(why, sizeof why, "%s", rn_error_text());
+    if (rn_store_open(path, RN_STORE_UNSEALED_OK, store) < 0)
+        return rn_fail(rc, "%s", why);
+    rn_findings_add(&out->found, RN_BAD, RN_K_SEAL, path, "%s", why);
+    return RN_OK;
+}
+
+int rn_verify_lmdb(const char *path, const rn_verify_opts *opts, rn_verify_set *out)
+{
+    int rc, jobs = opts->jobs;
+    walker w = {.set = out};
     memset(out, 0, sizeof *out);
-    rn_findings_init(&out->bad);
-    rn_findings_init(&out->notes);
-    RN_TRY(rn_store_open(path, 0, &w.store));
+    rn_findings_init(&out->found);
+    w.check = (rn_image_check){.decode = opts->decode,
+                               .manifest = opts->manifest ? opts->manifest : rn_manifest_builtin(),
+                               .found = &out->found,
+                               .counts = &w.counts};
+    RN_TRY(open_store(path, out, &w.store));
+    uint32_t n = rn_store_count(w.store);
     w.seal = rn_store_seal(w.store);
-    snprintf(out->digest, sizeof out->digest, "%s", rn_store_seal_digest(w.store));
+    snprintf(out->digest, sizeof out->digest, "%s", w.seal ? rn_store_seal_digest(w.store) : "");
     w.scratch = calloc((size_t)jobs, sizeof *w.scratch);
     w.hex = malloc(WINDOW * sizeof *w.hex);
-    w.per_class = calloc((size_t)w.seal->nclasses + 1, sizeof *w.per_class);
-    if (!w.scratch || !w.hex || !w.per_class)
+    w.seen = calloc((size_t)n + 1, sizeof *w.seen);
+    if (!w.scratch || !w.hex || !w.seen)
         RN_GO(rn_fail(RN_E_NOMEM, "%s: out of memory", path));
-    if (rn_store_count(w.store) == 0)
+    if (n == 0)
         RN_GO(rn_fail(RN_E_NOTHING, "%s: no records in it", path));
     RN_GO(rn_pool_open(jobs, 2 * jobs, &w.pool));
-    w.bar = rn_progress_start("verify records", "records", RN_UNIT_ITEMS, rn_store_count(w.store));
+    w.bar = rn_progress_start("verify records", "records", RN_UNIT_ITEMS, n);
     rc = look_through(&w);
     rn_progress_done(w.bar);
+    if (rc == RN_OK)
+        rc = rn_records_check(path, opts, w.seal, w.seen, n, out);
     rn_verify_take_counts(&w.counts, out);
 out:
     rn_pool_close(w.pool);
@@ -167,7 +181,7 @@ out:
         rn_image_free(&w.scratch[i]);
     free(w.scratch);
     free(w.hex);
-    free((void *)w.per_class);
+    free(w.seen);
     rn_store_close(w.store);
     return rc;
 }

@@ -13,12 +13,16 @@
 #include "data/rn_extract_state.h"
 #include "data/rn_verify.h"
 #include "data/rn_verify_image.h"
+#include "data/rn_verify_labels.h"
+#include "data/rn_verify_names.h"
+#include "data/rn_verify_shape.h"
 
 enum { TASK_FILES = 128, FILE_MAX = 256 << 20 };
 
 typedef struct walker {
     const char *root;
-    bool decode;
+    const rn_verify_opts *opts;
+    rn_image_check check;
     rn_pool *pool;
     rn_progress *bar;
     rn_image *scratch; /* one a worker */
@@ -33,6 +37,17 @@ typedef struct task {
     char *path[TASK_FILES];
 } task;
 
+/* One split's folder; or the root itself, which then holds class folders. */
+typedef struct split {
+    walker *w;
+    const char *dir;    /* "tree/train" */
+    const char *name;   /* "train", "val", "test"; "" when it cannot be told */
+    const char *prefix; /* of its classes in the report: "train/" */
+    rn_name_list list;  /* of what should be there */
+    int first;          /* of its classes in the set */
+    uint64_t images;
+} split;
+
 static int look(void *arg, int worker)
 {
     task *t = arg;
@@ -41,9 +56,10 @@ static int look(void *arg, int worker)
         char *data;
         size_t n;
         if (rn_read_file(t->path[i], FILE_MAX, &data, &n) < 0) {
-            rn_findings_add(&w->set->bad, "%s", rn_error_text());
+            rn_findings_add(&w->set->found, RN_BAD, RN_K_UNREADABLE, t->path[i], "%s", rn_error_text());
+            w->counts.images++;
         } else {
-            rn_verify_image((uint8_t *)data, n, t->path[i], w->decode, &w->scratch[worker], &w->counts, w->set);
+            rn_verify_image(&w->check, (uint8_t *)data, n, t->path[i], &w->scratch[worker]);
             free(data);
         }
         free(t->path[i]);
@@ -80,9 +96,28 @@ static int add_file(walker *w, task **t, const char *path)
     return (*t)->n == TASK_FILES ? flush(w, t) : RN_OK;
 }
 
-/* Queues every file of `dir`; n counts them. */
-static int look_through(walker *w, const char *dir, uint64_t *count)
+/* Is a file listed? `class` is the folder's index among the split's classes, -1 without folders. */
+static void look_up(split *s, const char *folder, const char *name, int class)
 {
+    char path[1024];
+    if (!s->list.from[0])
+        return;
+    snprintf(path, sizeof path, "%s%s%s", folder, *folder ? "/" : "", name);
+    rn_listed *r = rn_name_list_find(&s->list, path);
+    if (!r) {
+        rn_findings_add(&s->w->set->found, RN_BAD, RN_K_EXTRA, path, "%s/%s: not in %s", s->dir, path, s->list.from);
+        return;
+    }
+    if (r->seen)
+        rn_findings_add(&s->w->set->found, RN_BAD, RN_K_DUPLICATE, path, "%s/%s: there twice", s->dir, path);
+    r->seen = true;
+    r->class = class;
+}
+
+/* Queues every file of `dir`; n counts them. */
+static int look_through(split *s, const char *dir, const char *folder, int class, uint64_t *count)
+{
+    walker *w = s->w;
     struct dirent **names;
     struct stat st;
     task *t = NULL;
@@ -94,9 +129,10 @@ static int look_through(walker *w, const char *dir, uint64_t *count)
         if (rc < 0)
             break;
         if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode)) {
-            rn_findings_add(&w->set->bad, "%s: not a file", path);
+            rn_findings_add(&w->set->found, RN_BAD, RN_K_ENTRY, path, "%s: not a file", path);
             continue;
         }
+        look_up(s, folder, names[i]->d_name, class);
         rc = add_file(w, &t, path);
         ++*count;
     }
@@ -105,52 +141,56 @@ static int look_through(walker *w, const char *dir, uint64_t *count)
     return rc < 0 ? rc : rest;
 }
 
-static int add_class(walker *w, const char *name, uint64_t images)
+static int add_class(split *s, const char *name, uint64_t images)
 {
-    rn_verify_set *s = w->set;
-    struct rn_verify_class *c = realloc(s->class, ((size_t)s->classes + 1) * sizeof *c);
-    if (!c)
+    rn_verify_set *set = s->w->set;
+    struct rn_verify_class *c = realloc(set->class, ((size_t)set->classes + 1) * sizeof *c);
+    if (c)
+        set->class = c;
+    if (!c || asprintf(&c[set->classes].name, "%s%s", s->prefix, name) < 0)
         return rn_fail(RN_E_NOMEM, "out of memory");
-    s->class = c;
-    snprintf(c[s->classes].name, sizeof c->name, "%s", name);
-    c[s->classes++].images = images;
+    c[set->classes++].images = images;
     if (images == 0)
-        rn_findings_add(&s->bad, "%s: class %s has no images", w->root, name);
+        rn_findings_add(&set->found, RN_BAD, RN_K_EMPTY, c[set->classes - 1].name, "%s: class %s has no images",
+                        s->w->root, c[set->classes - 1].name);
     return RN_OK;
 }
 
 /* A folder of class folders, or (test) of images. */
-static int look_at_split(walker *w, const char *dir, const char *label, bool flat, uint64_t *images)
+static int look_at_folders(split *s)
 {
+    walker *w = s->w;
     struct dirent **names;
-    char path[4096], name[64];
-    int rc = RN_OK, n;
-    if (flat)
-        return look_through(w, dir, images);
-    RN_TRY(rn_list_folder(AT_FDCWD, dir, &names, &n));
+    char path[4096];
+    int rc = RN_OK, n, class = 0;
+    if (strcmp(s->name, "test") == 0)
+        return look_through(s, s->dir, "", -1, &s->images);
+    RN_TRY(rn_list_folder(AT_FDCWD, s->dir, &names, &n));
     for (int i = 0; i < n && rc == RN_OK; i++) {
         uint64_t count = 0;
-        rc = rn_path_join(path, sizeof path, dir, names[i]->d_name);
+        rc = rn_path_join(path, sizeof path, s->dir, names[i]->d_name);
         if (rc < 0)
             break;
         if (!rn_is_dir(path)) {
-            rn_findings_add(&w->set->notes, "%s: not a class folder", path);
+            rn_findings_add(&w->set->found, RN_NOTE, RN_K_ENTRY, path, "%s: not a class folder", path);
             continue;
         }
-        rc = look_through(w, path, &count);
-        snprintf(name, sizeof name, "%s%.50s", label, names[i]->d_name);
+        rc = look_through(s, path, names[i]->d_name, class ++, &count);
         if (rc == RN_OK)
-            rc = add_class(w, name, count);
-        *images += count;
+            rc = add_class(s, names[i]->d_name, count);
+        s->images += count;
     }
     rn_free_names(names, n);
     return rc;
 }
 
+/* ---- against what should be there ---------------------------------------------------------------------------------- */
+
 /* What ilsvrc-extract noted of the split; `there`: its folder is in place. Trees made by others have no note. */
 static void compare_state(walker *w, enum rn_split split, bool there, uint64_t images)
 {
     char path[2048], name[32];
+    rn_findings *f = &w->set->found;
     rn_split_state st = {0};
     snprintf(name, sizeof name, ".rnkit/%s.json", rn_split_names[split]);
     int rc = rn_path_join(path, sizeof path, w->root, name);
@@ -159,50 +199,164 @@ static void compare_state(walker *w, enum rn_split split, bool there, uint64_t i
     if (rc == RN_E_NOENT || (rc == RN_OK && st.whole && !there)) /* a split moved elsewhere is no damage */
         return;
     if (rc < 0)
-        rn_findings_add(&w->set->bad, "%s", rn_error_text());
+        rn_findings_add(f, RN_BAD, RN_K_UNFINISHED, path, "%s", rn_error_text());
     else if (!st.whole)
-        rn_findings_add(&w->set->bad, "%s/%s: its extraction is unfinished; run ilsvrc-extract again", w->root,
+        rn_findings_add(f, RN_BAD, RN_K_UNFINISHED, rn_split_names[split],
+                        "%s/%s: its extraction is unfinished; run ilsvrc-extract again", w->root,
                         rn_split_names[split]);
     else if (st.images != images)
-        rn_findings_add(&w->set->bad, "%s/%s: has %llu images, %llu were extracted", w->root, rn_split_names[split],
-                        (unsigned long long)images, (unsigned long long)st.images);
+        rn_findings_add(f, RN_BAD, RN_K_COUNT, rn_split_names[split], "%s/%s: has %llu images, %llu were extracted",
+                        w->root, rn_split_names[split], (unsigned long long)images, (unsigned long long)st.images);
+}
+
+static const char *listed_name(const void *arg, uint32_t i)
+{
+    return rn_name_list_path(arg, i);
+}
+
+/* Labels of the list against the folders that its images lie in. */
+static int compare_labels(split *s)
+{
+    int rc;
+    rn_name_list *l = &s->list;
+    rn_verify_set *set = s->w->set;
+    int n = set->classes - s->first;
+    const char **class = calloc((size_t)n + 1, sizeof *class);
+    int32_t *of = calloc((size_t)l->n + 1, sizeof *of), *label = calloc((size_t)l->n + 1, sizeof *label);
+    if (!class || !of || !label)
+        RN_GO(rn_fail(RN_E_NOMEM, "%s: out of memory", s->dir));
+    for (int i = 0; i < n; i++)
+        class[i] = set->class[s->first + i].name + strlen(s->prefix);
+    for (uint32_t i = 0; i < l->n; i++) {
+        of[i] = l->row[i].label < 0 ? -1 : l->row[i].class;
+        label[i] = l->row[i].label;
+    }
+    rc = rn_labels_check(&(rn_labelled){.where = l->from,
+                                        .class = class,
+                                        .nclasses = n,
+                                        .n = l->n,
+                                        .of = of,
+                                        .label = label,
+                                        .name = listed_name,
+                                        .arg = l,
+                                        .level = RN_BAD},
+                         &set->found);
+out:
+    free(class);
+    free(of);
+    free(label);
+    return rc;
+}
+
+/* Classes that the lists name and that have no folder: with one of them gone, all labels above it would shift. */
+static bool classes_agree(split *s)
+{
+    rn_verify_set *set = s->w->set;
+    bool agree = true;
+    for (int i = s->first, j = 0; j < s->list.nclasses;) {
+        int order = i == set->classes ? 1 : strcmp(set->class[i].name + strlen(s->prefix), s->list.class[j]);
+        agree &= order == 0;
+        if (order > 0)
+            rn_findings_add(&set->found, RN_BAD, RN_K_MISSING, s->list.class[j], "%s: class %s is missing; %s has it",
+                            s->dir, s->list.class[j], s -> list.from);
+        i += order <= 0;
+        j += order >= 0;
+    }
+    return agree && (s->list.nclasses == 0 || s->list.nclasses == set->classes - s->first);
+}
+
+static int compare(split *s)
+{
+    rn_verify_set *set = s->w->set;
+    rn_counted c = {.where = s->dir,
+                    .images = s->images,
+                    .nclasses = set->classes - s->first,
+                    .class = set->class + s->first,
+                    .prefix = strlen(s->prefix)};
+    const rn_shape *shape = rn_shape_for(s->w->opts, s->name, &c);
+    if (shape)
+        rn_shape_compare(s->w->opts, shape, &c, 0, &set->found);
+    size_t at = strlen(set->against);
+    if (s->list.from[0] || shape)
+        snprintf(set->against + at, sizeof set->against - at, "%s%s%s%s", at ? ", " : "", s->list.from,
+                 s->list.from[0] && shape ? ", " : "", shape ? "the manifest" : "");
+    if (!s->list.from[0])
+        return RN_OK;
+    rn_name_list_missing(&s->list, s->dir, &set->found);
+    return classes_agree(s) && c.nclasses > 0 ? compare_labels(s) : RN_OK;
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------------- */
+
+static int look_at_split(walker *w, const char *dir, const char *own, const char *name, const char *prefix,
+                         uint64_t *images)
+{
+    split s = {.w = w, .dir = dir, .name = name, .prefix = prefix, .first = w->set->classes};
+    const rn_manifest *m = w->opts->manifest;
+    const rn_shape *shape = rn_manifest_shape(m, name);
+    if (name[0])
+        RN_TRY(rn_name_list_open(w->opts->against, own, name, shape ? shape->images : -1, &w->set->found, &s.list));
+    int rc = look_at_folders(&s);
+    if (rc == RN_OK)
+        rc = compare(&s);
+    rn_name_list_free(&s.list);
+    *images = s.images;
+    return rc;
+}
+
+/* The root is a split's own folder, "tree/train": lists then lie beside it. */
+static int look_at_root(walker *w)
+{
+    char *real = realpath(w->root, NULL), parent[4096];
+    uint64_t images;
+    if (!real)
+        return rn_fail(RN_E_NOENT, "%s: no such folder", w->root);
+    char *slash = strrchr(real, '/');
+    const char *name = "";
+    for (int s = 0; s < RN_NSPLITS; s++)
+        if (strcmp(slash + 1, rn_split_names[s]) == 0)
+            name = rn_split_names[s];
+    snprintf(parent, sizeof parent, "%.*s", (int)(slash - real), real);
+    int rc = look_at_split(w, w->root, *name ? parent : NULL, name, "", &images);
+    free(real);
+    return rc;
 }
 
 static int look_at_all(walker *w)
 {
-    char path[2048], label[16];
+    char path[2048], prefix[16];
     bool any = false;
-    uint64_t images = 0;
     for (int s = 0; s < RN_NSPLITS; s++) {
         RN_TRY(rn_path_join(path, sizeof path, w->root, rn_split_names[s]));
         bool there = rn_is_dir(path);
-        images = 0;
-        if (!there) {
-            compare_state(w, (enum rn_split)s, there, images);
-            continue;
+        uint64_t images = 0;
+        if (there) {
+            any = true;
+            snprintf(prefix, sizeof prefix, "%s/", rn_split_names[s]);
+            RN_TRY(look_at_split(w, path, w->root, rn_split_names[s], prefix, &images));
         }
-        any = true;
-        snprintf(label, sizeof label, "%s/", rn_split_names[s]);
-        RN_TRY(look_at_split(w, path, label, s == RN_SPLIT_TEST, &images));
         compare_state(w, (enum rn_split)s, there, images);
     }
-    return any ? RN_OK : look_at_split(w, w->root, "", false, &images);
+    return any ? RN_OK : look_at_root(w);
 }
 
-int rn_verify_tree(const char *dir, bool decode, int jobs, rn_verify_set *out)
+int rn_verify_tree(const char *dir, const rn_verify_opts *opts, rn_verify_set *out)
 {
-    int rc;
-    walker w = {.root = dir, .decode = decode, .set = out};
+    int rc, jobs = opts->jobs;
+    walker w = {.root = dir, .opts = opts, .set = out};
     memset(out, 0, sizeof *out);
-    rn_findings_init(&out->bad);
-    rn_findings_init(&out->notes);
+    rn_findings_init(&out->found);
+    w.check = (rn_image_check){.decode = opts->decode,
+                               .manifest = opts->manifest ? opts->manifest : rn_manifest_builtin(),
+                               .found = &out->found,
+                               .counts = &w.counts};
     if (!rn_is_dir(dir))
         return rn_fail(RN_E_NOENT, "%s: no such folder", dir);
     w.scratch = calloc((size_t)jobs, sizeof *w.scratch);
     if (!w.scratch)
         return rn_fail(RN_E_NOMEM, "out of memory");
     RN_GO(rn_pool_open(jobs, 2 * jobs, &w.pool));
-    w.bar = rn_progress_start(decode ? "decode" : "look", "images", RN_UNIT_ITEMS, 0);
+    w.bar = rn_progress_start(opts->decode ? "decode" : "look", "images", RN_UNIT_ITEMS, 0);
     rc = look_at_all(&w);
     int waited = rn_pool_wait(w.pool);
     rn_progress_done(w.bar);

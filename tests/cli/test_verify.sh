@@ -77,8 +77,8 @@ check "and the others are told all the same" test "$(grep -c '^ok ' out.txt)" = 
 odd=$(printf 'odd\377')
 mkdir "$odd" && cp raw/* "$odd"
 exits "a path that is no UTF-8" 0 "$verify" "$odd"
-exits "is no JSON, and not left out of it" 1 "$verify" "$odd" --json
-says "which it says" "not UTF-8"
+exits "stands in JSON" 0 "$verify" "$odd" --json
+has "its odd byte escaped" '"file": "odd\\xff/ILSVRC2012_img_val.tar"'
 structure() { # NAME TEXT: bad/ without MD5SUMS' help
     (cd bad && md5sum ILS* >MD5SUMS)
     exits "$1" 1 "$verify" bad --structure
@@ -107,8 +107,12 @@ has "in full" "68 decoded: 0 gray, 0 CMYK, 0 PNG, 0 with warnings"
 exits "a split alone" 0 "$verify" --tree tree/train --decode --json
 has "as JSON" '"n90000001": 12'
 cp -r tree/train oddtree && mv oddtree/n90000001 "oddtree/$odd"
-exits "a class whose name is no UTF-8 is not left out of JSON" 1 "$verify" --tree oddtree --json
-says "but told" "not UTF-8"
+exits "a class whose name is no UTF-8 is not left out of JSON" 0 "$verify" --tree oddtree --json
+has "but escaped" '"odd\\xff": 12'
+: >"oddtree/$odd/$odd.JPEG"
+exits "nor is what was found in it" 1 "$verify" --tree oddtree --json
+has "by name" '"oddtree/odd\\xff/odd\\xff.JPEG: empty"'
+has "and in the list of its kind" '"oddtree/odd\\xff/odd\\xff.JPEG"'
 spoilt() { # NAME TEXT [OPTION]: tree2 is found bad
     exits "$1" 1 "$verify" --tree tree2 ${3:+"$3"}
     says "$1: says so" "$2"

@@ -122,7 +122,7 @@ static void reads_windows(void **state)
     save("window.bin", file.data, file.n);
     int fd = open("window.bin", O_RDONLY);
     for (int i = 0; i < 2; i++)
-        assert_int_equal(rn_archive_open_window("inner", fd, 10 + (uint64_t)i * tar.n, tar.n, &a[i]), 0);
+        assert_int_equal(rn_archive_open_window("inner", fd, 10 + (uint64_t)i * tar.n, tar.n, NULL, &a[i]), 0);
     assert_int_equal(read_all(a[0], 0, &n), 0);
     assert_int_equal(n, FILES);
     for (int i = 0; rn_archive_next(a[1], &e) > 0; i++) {
@@ -139,12 +139,12 @@ static void reads_windows(void **state)
     rn_archive_close(a[0]);
     rn_archive_close(a[1]);
     /* A window that ends inside the tar is a truncated tar, whatever follows in the file. */
-    assert_int_equal(rn_archive_open_window("inner", fd, 10, tar.n - 20000, &a[0]), 0);
+    assert_int_equal(rn_archive_open_window("inner", fd, 10, tar.n - 20000, NULL, &a[0]), 0);
     while ((n = rn_archive_next(a[0], &e)) > 0)
         ;
     assert_int_equal(n, RN_E_FORMAT);
     rn_archive_close(a[0]);
-    assert_int_equal(rn_archive_open_window("inner", fd, 9, tar.n, &a[0]), RN_E_FORMAT);
+    assert_int_equal(rn_archive_open_window("inner", fd, 9, tar.n, NULL, &a[0]), RN_E_FORMAT);
     close(fd);
     rn_buf_free(&file);
     rn_buf_free(&tar);
