@@ -195,16 +195,28 @@ out:
     return rc;
 }
 
-static int emit(const uint8_t *header, const cursor *body, const uint8_t *tag, rn_buf *out)
+static void put_word(uint8_t *to, uint32_t v, bool swap)
 {
-    char text[HEADER];
-    memset(text, ' ', 116);
-    memcpy(text, "MATLAB 5.0 MAT-file", 19);
-    memset(text + 116, 0, 8); /* no subsystem data */
-    memcpy(text + 124, header + 124, 4);
-    RN_TRY(rn_buf_append(out, text, sizeof text));
-    RN_TRY(rn_buf_append(out, tag, TAG));
-    return rn_buf_append(out, body->p, body->n);
+    for (int i = 0; i < 4; i++)
+        to[swap ? 3 - i : i] = (uint8_t)(v >> 8 * i);
+}
+
+/* Deflated again: libmatio is given a file, and a limit on the size of files (ulimit -f) counts even for one in memory. */
+static int emit(const uint8_t *header, const cursor *element, rn_buf *out)
+{
+    uLongf n = compressBound((uLong)element->n);
+    RN_TRY(rn_buf_reserve(out, HEADER + TAG + n));
+    uint8_t *p = out->data;
+    memset(p, ' ', 116);
+    memcpy(p, "MATLAB 5.0 MAT-file", 19);
+    memset(p + 116, 0, 8); /* no subsystem data */
+    memcpy(p + 124, header + 124, 4);
+    if (compress2(p + HEADER + TAG, &n, element->p, (uLong)element->n, Z_BEST_SPEED) != Z_OK)
+        return rn_fail(RN_E_NOMEM, "out of memory");
+    put_word(p + HEADER, COMPRESSED, element->swap);
+    put_word(p + HEADER + 4, (uint32_t)n, element->swap);
+    out->n = HEADER + TAG + n;
+    return RN_OK;
 }
 
 /* Looks at one element of the file, inflated: 1 if it was `variable`, which then stands in out. */
@@ -213,15 +225,15 @@ static int look(cursor element, const uint8_t *header, const char *name, const c
     array a;
     uint32_t type;
     cursor body;
-    const uint8_t *tag = element.p;
+    const cursor whole = element;
     if (!take(&element, &type, &body))
         return rn_fail(RN_E_FORMAT, "%s: damaged: an element runs over the end", name);
     if (type != MATRIX || take_heading(body, &a) != NULL || strcmp(a.name, variable) != 0)
         return 0;
-    const char *bad = body.p == tag + TAG ? check_array(body, 0) : "an array that is too small";
+    const char *bad = body.p == whole.p + TAG ? check_array(body, 0) : "an array that is too small";
     if (bad)
         return rn_fail(RN_E_FORMAT, "%s: `%s` holds %s", name, variable, bad);
-    RN_TRY(emit(header, &body, tag, out));
+    RN_TRY(emit(header, &(cursor){whole.p, whole.n - element.n, whole.swap}, out));
     return 1;
 }
 

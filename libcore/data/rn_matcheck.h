@@ -2,7 +2,7 @@
 /*
  * A guard before libmatio, which trusts sizes and counts inside a file more than a download deserves: one variable is taken
  * out of a MATLAB 5 file, inflated within a limit, checked element by element (tags, sizes, dimensions, depth, counts of
- * cells and fields), and laid down alone and uncompressed. libmatio sees only that.
+ * cells and fields), and laid down alone. libmatio sees only that.
  */
 #ifndef RN_MATCHECK_H
 #define RN_MATCHECK_H
