@@ -325,7 +325,7 @@ static void a_failing_read_is_no_damage(void **state)
     int fd = open(".", O_RDONLY | O_CLOEXEC);
     assert_int_equal(rn_tar_scan(fd, "x.tar", 0, 4096, on_member, &names), RN_E_IO);
     assert_non_null(strstr(rn_error_text(), "x.tar: reading it at byte 0: Is a directory"));
-    assert_int_equal(rn_archive_open_window("x.tar", fd, 0, 4096, &a), RN_E_IO);
+    assert_int_equal(rn_archive_open_window("x.tar", fd, 0, 4096, NULL, &a), RN_E_IO);
     close(fd);
     rn_buf_free(&names);
 }
