@@ -110,7 +110,9 @@ CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
 # Twice from the same objects: with the plain driver (make check), and with libFuzzer (make fuzz).
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(B)/tests/%)
 LIBFUZZER_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
-C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c
+C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c tests/fault/fault.c
+# A bad disk, preloaded into the tools by the shell tests; without sanitizers, whose runtime would have to come first.
+FAULT_SO := $(if $(SAN),,$(B)/tests/fault/fault.so)
 
 # One short line a step; V=1 shows the commands.
 SAY = @printf '  %-6s %s\n' $(1) $(2)
@@ -124,7 +126,7 @@ all: $(TOOL_BIN) $(BENCH_BIN) bin ## build the tools into bin/
 bin: $(TOOL_BIN) $(BENCH_BIN)
 	@mkdir -p $(B)/bin && ln -sfn $(B)/bin bin
 
-tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) ## build the tests
+tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) ## build the tests
 
 .SECONDARY: $(GEN_C) $(GEN_H)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
@@ -193,6 +195,11 @@ $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) -lcmocka $(LIBS)
+
+$(B)/tests/fault/fault.so: tests/fault/fault.c
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(filter-out --coverage,$(BASE_CFLAGS)) -shared -fPIC -o $@ $< -ldl
 
 $(FUZZ_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/tests/fuzz/driver.o $(B)/librnkit.a
 	$(LINK)
