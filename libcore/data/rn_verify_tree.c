@@ -265,6 +265,13 @@ static bool classes_agree(split *s)
     return agree && (s->list.nclasses == 0 || s->list.nclasses == set->classes - s->first);
 }
 
+static void held_against(rn_verify_set *set, const char *what)
+{
+    size_t at = strlen(set->against);
+    if (!strstr(set->against, what))
+        snprintf(set->against + at, sizeof set->against - at, "%s%s", at ? ", " : "", what);
+}
+
 static int compare(split *s)
 {
     rn_verify_set *set = s->w->set;
@@ -276,10 +283,10 @@ static int compare(split *s)
     const rn_shape *shape = rn_shape_for(s->w->opts, s->name, &c);
     if (shape)
         rn_shape_compare(s->w->opts, shape, &c, 0, &set->found);
-    size_t at = strlen(set->against);
-    if (s->list.from[0] || shape)
-        snprintf(set->against + at, sizeof set->against - at, "%s%s%s%s", at ? ", " : "", s->list.from,
-                 s->list.from[0] && shape ? ", " : "", shape ? "the manifest" : "");
+    if (s->list.from[0])
+        held_against(set, s->list.from);
+    if (shape)
+        held_against(set, "the manifest");
     if (!s->list.from[0])
         return RN_OK;
     rn_name_list_missing(&s->list, s->dir, &set->found);

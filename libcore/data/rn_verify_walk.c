@@ -209,7 +209,7 @@ static int on_entry(level *l, const char *name, uint64_t size, const char *why)
     const char *base = rn_base_name(name);
     bool xml = ends_with(base, ".xml"), image = strstr(base, ".JPEG") || strstr(base, ".jpg");
     if (why) {
-        BAD(l, RN_K_ENTRY, name, "%s: '%s': %s", l->where, name, why);
+        BAD(l, strstr(why, "stands twice") ? RN_K_DUPLICATE : RN_K_ENTRY, name, "%s: '%s': %s", l->where, name, why);
         return 0;
     }
     RN_TRY(add_name(&l->names, name));
