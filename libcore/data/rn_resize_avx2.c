@@ -31,45 +31,82 @@ static inline __m256i load_two(const uint8_t *a, const uint8_t *b)
                                    _mm_loadu_si128((const __m128i *)b), 1);
 }
 
-/* Two outputs of 3 channels, one in each half: dwords R, G, B and an idle one; four rows. `exact`: nothing may be
- * written behind them. */
-static inline void rgb_pair(const rn_pass *p, int i, const uint8_t *const *src, uint8_t *const *dst, bool exact)
+/* The coefficients of two outputs for one group: taps 0 and 1, 2 and 3; low, high; the same for R, G, B. */
+typedef struct pair_k {
+    __m256i l01, l23, h01, h23;
+} pair_k;
+
+static inline pair_k pair_k_of(const rn_pass *p, int i, int g)
 {
-    const __m128i taps01 = _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
-    const __m128i taps23 = _mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
-    const __m256i a01 = _mm256_broadcastsi128_si256(taps01), a23 = _mm256_broadcastsi128_si256(taps23);
-    const __m256i spread01 = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2),
-                  spread23 = _mm256_setr_epi32(1, 1, 1, 1, 3, 3, 3, 3);
-    __m256i lo[RN_RESIZE_ROWS], hi[RN_RESIZE_ROWS];
-    for (int r = 0; r < RN_RESIZE_ROWS; r++)
-        lo[r] = hi[r] = _mm256_setzero_si256();
-    size_t x0 = 3 * (size_t)p->first[i], x1 = 3 * (size_t)p->first[i + 1];
-    for (int g = 0; g < p->groups; g++, x0 += 12, x1 += 12) {
-        size_t at = ((size_t)g * (size_t)p->n + (size_t)i) * 4;
-        __m256i kl = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p->low + at)));
-        __m256i kh = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p->high + at)));
-        __m256i kl01 = _mm256_permutevar8x32_epi32(kl, spread01), kl23 = _mm256_permutevar8x32_epi32(kl, spread23);
-        __m256i kh01 = _mm256_permutevar8x32_epi32(kh, spread01), kh23 = _mm256_permutevar8x32_epi32(kh, spread23);
-        for (int r = 0; r < RN_RESIZE_ROWS; r++) {
-            __m256i v = load_two(src[r] + x0, src[r] + x1);
-            __m256i v01 = _mm256_shuffle_epi8(v, a01), v23 = _mm256_shuffle_epi8(v, a23);
-            lo[r] =
-                _mm256_add_epi32(lo[r], _mm256_add_epi32(_mm256_madd_epi16(v01, kl01), _mm256_madd_epi16(v23, kl23)));
-            hi[r] =
-                _mm256_add_epi32(hi[r], _mm256_add_epi32(_mm256_madd_epi16(v01, kh01), _mm256_madd_epi16(v23, kh23)));
-        }
-    }
-    __m256i a = _mm256_packs_epi32(join(lo[0], hi[0]), join(lo[1], hi[1]));
-    __m256i b = _mm256_packs_epi32(join(lo[2], hi[2]), join(lo[3], hi[3]));
+    const __m256i a = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2), b = _mm256_setr_epi32(1, 1, 1, 1, 3, 3, 3, 3);
+    size_t at = ((size_t)g * (size_t)p->n + (size_t)i) * 4;
+    __m256i l = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p->low + at)));
+    __m256i h = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p->high + at)));
+    return (pair_k){_mm256_permutevar8x32_epi32(l, a), _mm256_permutevar8x32_epi32(l, b),
+                    _mm256_permutevar8x32_epi32(h, a), _mm256_permutevar8x32_epi32(h, b)};
+}
+
+/* Adds one group's products; a and b are the places of the two outputs' pixels. */
+static inline void pair_add(const pair_k *k, const uint8_t *a, const uint8_t *b, __m256i *lo, __m256i *hi)
+{
+    const __m256i t01 =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
+    const __m256i t23 =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
+    __m256i v = load_two(a, b), v01 = _mm256_shuffle_epi8(v, t01), v23 = _mm256_shuffle_epi8(v, t23);
+    *lo = _mm256_add_epi32(*lo, _mm256_add_epi32(_mm256_madd_epi16(v01, k->l01), _mm256_madd_epi16(v23, k->l23)));
+    *hi = _mm256_add_epi32(*hi, _mm256_add_epi32(_mm256_madd_epi16(v01, k->h01), _mm256_madd_epi16(v23, k->h23)));
+}
+
+/* Two settled outputs of four rows to bytes; `exact`: nothing may be written behind them. */
+static inline void pair_store(const __m256i s[RN_RESIZE_ROWS], uint8_t *const *dst, size_t at, bool exact)
+{
     /* dword r of each half is row r: bring a row's two pixels together, and close the gap between them */
     const __m256i rows = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     const __m128i close = _mm_setr_epi8(0, 1, 2, 4, 5, 6, -1, -1, 8, 9, 10, 12, 13, 14, -1, -1);
-    __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), rows);
-    bytes = _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(close));
-    uint64_t out[RN_RESIZE_ROWS];
-    _mm256_storeu_si256((__m256i *)out, bytes);
-    for (int r = 0; r < RN_RESIZE_ROWS; r++)
-        memcpy(dst[r] + 3 * (size_t)i, &out[r], exact ? 6 : 8);
+    const __m128i zero = _mm_setzero_si128();
+    __m256i v = _mm256_packus_epi16(_mm256_packs_epi32(s[0], s[1]), _mm256_packs_epi32(s[2], s[3]));
+    v = _mm256_shuffle_epi8(_mm256_permutevar8x32_epi32(v, rows), _mm256_broadcastsi128_si256(close));
+    __m128i row[RN_RESIZE_ROWS] = {_mm256_castsi256_si128(v), _mm_unpackhi_epi64(_mm256_castsi256_si128(v), zero),
+                                   _mm256_extracti128_si256(v, 1)};
+    row[3] = _mm_unpackhi_epi64(row[2], zero);
+    if (exact)
+        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+            memcpy(dst[r] + at, &row[r], 6);
+    else
+        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+            _mm_storel_epi64((__m128i *)(dst[r] + at), row[r]);
+}
+
+/* Two outputs of 3 channels, one in each half (dwords R, G, B and an idle one); four rows. `groups`: the pass's where it
+ * has few (a constant, once inlined), else 0. */
+static inline __attribute__((always_inline)) void rgb_pair(const rn_pass *p, int groups, int i,
+                                                           const uint8_t *const *src, uint8_t *const *dst)
+{
+    const size_t a = 3 * (size_t)p->first[i], b = 3 * (size_t)p->first[i + 1];
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i s[RN_RESIZE_ROWS];
+    if (groups) {
+        pair_k k[2];
+        for (int g = 0; g < groups; g++)
+            k[g] = pair_k_of(p, i, g);
+        for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+            __m256i lo = zero, hi = zero;
+            for (int g = 0; g < groups; g++)
+                pair_add(&k[g], src[r] + a + 12 * (size_t)g, src[r] + b + 12 * (size_t)g, &lo, &hi);
+            s[r] = join(lo, hi);
+        }
+    } else {
+        __m256i lo[RN_RESIZE_ROWS] = {zero, zero, zero, zero}, hi[RN_RESIZE_ROWS] = {zero, zero, zero, zero};
+        for (int g = 0; g < p->groups; g++) {
+            const pair_k k = pair_k_of(p, i, g);
+            for (int r = 0; r < RN_RESIZE_ROWS; r++)
+                pair_add(&k, src[r] + a + 12 * (size_t)g, src[r] + b + 12 * (size_t)g, &lo[r], &hi[r]);
+        }
+        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+            s[r] = join(lo[r], hi[r]);
+    }
+    pair_store(s, dst, 3 * (size_t)i, i + 2 >= p->n);
 }
 
 static inline uint32_t load4(const uint8_t *p)
@@ -111,8 +148,12 @@ static inline void gray_four(const rn_pass *p, int i, const uint8_t *const *src,
         memcpy(dst[r] + i, &out[r], 4);
 }
 
-void rn_resize_rows_h_avx2(const rn_pass *p, int c, const uint8_t *const *src, uint8_t *const *dst)
+static inline __attribute__((always_inline)) void rows_h(const rn_pass *pass, int c, int groups,
+                                                         const uint8_t *const *src, uint8_t *const *dst)
 {
+    const rn_pass own = *pass, *p = &own; /* copies, which no store of a pixel can change */
+    const uint8_t *const from[] = {src[0], src[1], src[2], src[3]};
+    uint8_t *const to[] = {dst[0], dst[1], dst[2], dst[3]};
     const int step = c == 3 ? 2 : 4, load = c == 3 ? 16 : 4;
     const int last = (p->in_n - 4 * (p->groups - 1)) * c - load; /* the last byte at which all loads stay in the row */
     for (int i = 0; i < p->n; i += step) {
@@ -120,12 +161,24 @@ void rn_resize_rows_h_avx2(const rn_pass *p, int c, const uint8_t *const *src, u
             i = most(p->n - step, 0); /* some once more */
         int end = i + step < p->n ? i + step : p->n;
         if (end - i < step || most(p->first[i], p->first[end - 1]) * c > last)
-            rn_resize_part_h_ref(p, c, i, end, src, dst);
+            rn_resize_part_h_ref(pass, c, i, end, src, dst);
         else if (c == 3)
-            rgb_pair(p, i, src, dst, end == p->n);
+            rgb_pair(p, groups, i, from, to);
         else
-            gray_four(p, i, src, dst);
+            gray_four(p, i, from, to);
     }
+}
+
+void rn_resize_rows_h_avx2(const rn_pass *p, int c, const uint8_t *const *src, uint8_t *const *dst)
+{
+    if (c == 1)
+        rows_h(p, 1, 0, src, dst);
+    else if (p->groups == 1)
+        rows_h(p, 3, 1, src, dst);
+    else if (p->groups == 2)
+        rows_h(p, 3, 2, src, dst);
+    else
+        rows_h(p, 3, 0, src, dst);
 }
 
 /* ---- Pillow, vertical ------------------------------------------------------------------------------------------------ */

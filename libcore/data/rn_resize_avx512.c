@@ -20,7 +20,7 @@
 /* The low n bytes of a vector. */
 static inline __mmask64 low_bytes(long n)
 {
-    return n >= 64 ? ~(__mmask64)0 : n <= 0 ? 0 : ((__mmask64)1 << n) - 1;
+    return n >= 64 ? ~(__mmask64)0 : n <= 0 ? 0 : ~(__mmask64)0 >> (64 - n);
 }
 
 typedef struct sums {
@@ -118,7 +118,7 @@ static inline void store_rows(const __m512i s[RN_RESIZE_ROWS], uint8_t *const *d
             _mm_mask_storeu_epi8(dst[r] + at, (__mmask16)low_bytes(bytes), row[r]);
 }
 
-/* Group g of the block of outputs from i on, whose first byte is `at`: its coefficients, a lane's in each lane. */
+/* Group g of the block of outputs from i on: its coefficients, a lane's in each lane. */
 static inline void block_k(const rn_pass *p, const lanes *l, int i, int g, __m512i k[3])
 {
     for (int d = 0; d < 3; d++)
@@ -126,16 +126,13 @@ static inline void block_k(const rn_pass *p, const lanes *l, int i, int g, __m51
             _mm512_permutexvar_epi32(l->px, _mm512_loadu_si512(p->d[d] + ((size_t)g * (size_t)p->n + (size_t)i) * 4));
 }
 
-/* Its pixels; what lies behind the row's end is 0, and not read. */
-static inline __m512i block_px(const rn_pass *p, int c, const uint8_t *row, int at, __m512i index)
-{
-    return _mm512_permutexvar_epi8(index, _mm512_maskz_loadu_epi8(low_bytes((long)p->in_n * c - at), row + at));
-}
-
 /* `groups`: those of the pass where they are few (a constant, once inlined), else 0. */
-static inline __attribute__((always_inline)) void rows_side_by_side(const rn_pass *p, int c, int groups,
+static inline __attribute__((always_inline)) void rows_side_by_side(const rn_pass *pass, int c, int groups,
                                                                     const uint8_t *const *src, uint8_t *const *dst)
 {
+    const rn_pass own = *pass, *p = &own; /* copies, which no store of a pixel can change */
+    const uint8_t *const from[] = {src[0], src[1], src[2], src[3]};
+    uint8_t *const to[] = {dst[0], dst[1], dst[2], dst[3]};
     const lanes l = lanes_of(c);
     for (int i = 0; i < p->n; i += l.per) {
         int base = block_base(p, i, l.per);
@@ -143,12 +140,16 @@ static inline __attribute__((always_inline)) void rows_side_by_side(const rn_pas
         __m512i out[RN_RESIZE_ROWS];
         if (groups) {
             __m512i k[FEW][3];
-            for (int g = 0; g < groups; g++)
+            __mmask64 there[FEW]; /* what lies behind the row's end is 0, and not read */
+            for (int g = 0; g < groups; g++) {
                 block_k(p, &l, i, g, k[g]);
+                there[g] = low_bytes((long)(p->in_n - base - 4 * g) * c);
+            }
             for (int r = 0; r < RN_RESIZE_ROWS; r++) {
                 __m512i px[FEW];
                 for (int g = 0; g < groups; g++)
-                    px[g] = block_px(p, c, src[r], (base + 4 * g) * c, index);
+                    px[g] = _mm512_permutexvar_epi8(
+                        index, _mm512_maskz_loadu_epi8(there[g], from[r] + (size_t)(base + 4 * g) * (size_t)c));
                 out[r] = settled(px, k, groups);
             }
         } else {
@@ -158,14 +159,17 @@ static inline __attribute__((always_inline)) void rows_side_by_side(const rn_pas
             for (int g = 0; g < p->groups; g++) {
                 __m512i k[3];
                 block_k(p, &l, i, g, k);
-                for (int r = 0; r < RN_RESIZE_ROWS; r++)
-                    add_products(&s[r], block_px(p, c, src[r], (base + 4 * g) * c, index), k);
+                const __mmask64 there = low_bytes((long)(p->in_n - base - 4 * g) * c);
+                for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+                    __m512i v = _mm512_maskz_loadu_epi8(there, from[r] + (size_t)(base + 4 * g) * (size_t)c);
+                    add_products(&s[r], _mm512_permutexvar_epi8(index, v), k);
+                }
             }
             for (int r = 0; r < RN_RESIZE_ROWS; r++)
                 out[r] = settle(&s[r]);
         }
         /* 15 bytes count of the 16 that three channels write: the next block sets the last one right */
-        store_rows(out, dst, (size_t)i * (size_t)c, (p->n - i) * c);
+        store_rows(out, to, (size_t)i * (size_t)c, (p->n - i) * c);
     }
 }
 
