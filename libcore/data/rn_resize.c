@@ -51,7 +51,7 @@ static int grow(void *pp, size_t *cap, size_t n, size_t size)
         return RN_OK;
     free(*p);
     *cap = 0;
-    *p = malloc(n * size);
+    *p = aligned_alloc(64, (n * size + 63) & ~(size_t)63); /* rows that begin with a line of the cache load faster */
     if (!*p)
         return rn_fail(RN_E_NOMEM, "resize: out of memory (%zu bytes)", n * size);
     *cap = n;
