@@ -64,9 +64,10 @@ args=(--bin "${RNKIT_BIN:-$root/bin}" --python "$PYTHON" --data "$data" --out "$
     --limit "$limit" --rounds "${ROUNDS:-7}" --rows "${ROWS:-*}")
 [ -z "${JOBS:-}" ] || args+=(--jobs "$JOBS")
 [ "${QUICK:-0}" = 0 ] || args+=(--quick)
+rm -f "$out/data-tools.json"
 rc=0
 python3 "$here/data/main.py" "${args[@]}" || rc=$?
-[ $rc = 0 ] || [ $rc = 1 ] || exit $rc
+[ -e "$out/data-tools.json" ] || exit $((rc ? rc : 1))
 python3 "$here/data/page.py" "$out/data-tools.json" "$out/data-tools.md" "$out/data-tools.svg"
 say "results: $out/data-tools.md"
 exit $rc

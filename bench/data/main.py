@@ -26,10 +26,22 @@ class Context:
         self.quick, self.jobs = a.quick, a.jobs
         self.limit = a.limit and os.path.abspath(a.limit)
         self.at = {}
+        self.said = [(self.out, "$OUT"), (self.data, "$RNKIT_DATA"), (self.python, "python"), (self.bin, "bin"), (self.root + "/", "")]
         self.logs = os.path.join(self.out, "logs")
         self.work = os.path.join(self.out, "work")
         for folder in (self.logs, self.work):
             os.makedirs(folder, exist_ok=True)
+
+    def shown(self, value):
+        """The same with the folders of this machine under their names: results are published."""
+        if isinstance(value, dict):
+            return {k: self.shown(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.shown(v) for v in value]
+        if isinstance(value, str):
+            for path, name in self.said:
+                value = value.replace(path, name)
+        return value
 
     def tmp(self, name):
         return os.path.join(self.work, name)
@@ -72,11 +84,11 @@ def versions(ctx):
     names = "PIL torch torchvision lmdb cv2".split()
     code = "import importlib,sys\nfor n in sys.argv[1:]:\n try: print(n, importlib.import_module(n).__version__)\n except Exception as e: print(n, 'not there')"
     done = subprocess.run([ctx.python, "-c", code, *names], capture_output=True, text=True, check=False)
-    out = {"rnkit": said("git", "-C", ctx.root, "describe", "--always", "--dirty"),
-           "rnkit built with": said(os.path.join(ctx.bin, "pack-lmdb"), "--version", line=1),
-           "openssl": said("openssl", "version"), "tar": said("tar", "--version"), "md5sum": said("md5sum", "--version"),
-           "python": said(ctx.python, "--version")}
-    out.update(line.split(" ", 1) for line in done.stdout.splitlines())
+    out = {"rnkit": said("git", "-C", ctx.root, "describe", "--always", "--dirty") + ", " + said(os.path.join(ctx.bin, "pack-lmdb"), "--version", line=1),
+           "openssl": said("openssl", "version").split()[1], "tar": said("tar", "--version").split()[-1],
+           "md5sum": said("md5sum", "--version").split()[-1], "Python": said(ctx.python, "--version").split()[-1]}
+    known = {"PIL": "Pillow", "lmdb": "Python's lmdb", "cv2": "OpenCV"}
+    out.update((known.get(n, n), v) for n, v in (line.split(" ", 1) for line in done.stdout.splitlines()))
     for name, package in (("simd", "Pillow-SIMD"), ("webdataset", "webdataset"), ("ffcv", "ffcv")):
         code = f"import importlib.metadata as m; print(m.version('{package}'))"
         out[package] = (said(ctx.python, "-c", code, line=-1, env={"PYTHONPATH": ctx.extra(name)}) if ctx.extra(name)
@@ -114,7 +126,7 @@ def main():
         result["memory"] = memory.measure_all(ctx, measure.log)
     result["machine"]["load after"] = " ".join(f"{x:.2f}" for x in os.getloadavg())
     with open(a.json + ".new", "w", encoding="utf-8") as f:
-        json.dump(result, f, indent=1)
+        json.dump(ctx.shown(result), f, indent=1)
         f.write("\n")
     os.rename(a.json + ".new", a.json)
     bad = [r["id"] for r in result["rows"] if "failed" in r or (r["check"] and not r["check"]["ok"])]

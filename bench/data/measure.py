@@ -75,10 +75,14 @@ def clean(paths):
 
 
 def last_json(path):
+    """What a command told last: the last line that is an object, or the last object of an array that is all of the output."""
     with open(path, encoding="utf-8", errors="replace") as f:
-        for line in reversed(f.read().splitlines()):
-            if line.startswith("{"):
-                return json.loads(line)
+        text = f.read()
+    if text.lstrip().startswith("["):
+        return json.loads(text)[-1]
+    for line in reversed(text.splitlines()):
+        if line.startswith("{"):
+            return json.loads(line)
     raise Failed(f"{path}: no line of JSON")
 
 
@@ -160,7 +164,9 @@ def measure(row, rounds, logs, say):
             continue
         theirs = results[s.name]
         entry = {"name": s.name, "command": " ".join(s.argv), "note": s.note, "runs": theirs, "target": s.target,
-                 "speed": spread([speed(s, row.items, x) for x in theirs])}
+                 "speed": spread([speed(s, row.items, x) for x in theirs]),
+                 "speed_core": spread([speed_core(s, row.items, x) for x in theirs])
+                 if all(speed_core(s, row.items, x) is not None for x in theirs) else None}
         if s is not row.ours:
             ratios = [speed(row.ours, row.items, a) / speed(s, row.items, b) for a, b in zip(mine, theirs)]
             entry["ratio"] = spread(ratios)

@@ -6,19 +6,19 @@ import subprocess
 import sys
 
 RULES = """\
-- **Interleaved**: every round runs each side once, one after the other, in an order that turns from round to round; a ratio is taken
-  within a round, and the table shows the median of the rounds' ratios, their quartiles and extremes. Above 1, ours is faster.
-- **Warm page cache for all**: before each run outputs of earlier runs are removed, dirty pages are written back (`sync`) and all inputs
-  are read once, untimed. No cache is dropped.
-- **What is timed**: the whole process from outside, by the clock: interpreters' start and imports are in it, as for whoever calls them,
-  on work long enough that they are below a tenth. Loaders and resize alone report themselves (their second line of the rules): imports and
-  the workers' start are left out, batches prefetched before the clock starts are taken first.
-- **Same output**, checked after the rounds: file trees by digest, LMDB records key by key, by bytes or by decoded pixels. Batches of the fast
-  training path have the same shape, type and distribution of crops, but not the same pixels as Pillow's (`--exact` has; it has a row of its own).
-- **Same number of processes**: one worker a core on both sides, unless the peer's usual form has one; then a parallel form stands beside it.
-- **Durability differs, to our cost**: `ilsvrc-extract` and `pack-lmdb` sync what they write and can be killed at any moment; `tar` and the Python
-  extraction do not (Python's `lmdb` syncs at each commit). Where that matters there is a row with `sync`.
-- **CPU** is the ratio of work done in a second of CPU time (user and system, all threads and children): it does not see waiting.
+- **Interleaved**: every round runs each side once, one after the other, in an order that turns from round to round. A ratio is taken within
+  a round; the table has the median of the rounds' ratios, their quartiles and extremes. Above 1, ours is faster.
+- **The page cache is warm for all**: before each run the outputs of earlier runs are removed, dirty pages are written back (`sync`), and all
+  inputs are read once; none of that is timed, and no cache is dropped.
+- **What is timed** is the whole process, by the clock and from outside. An interpreter's start and its imports are in it, as for whoever calls
+  it, on work long enough that they are below a tenth. Loaders and the bare resize tell their own speed instead: who trains for days does not
+  wait for imports and workers to start. What was prefetched before their clock starts is taken out first.
+- **The same output**, compared after the rounds: file trees by digest; LMDB records key by key, by bytes or by decoded pixels. The loaders' batches
+  have one shape, type and distribution of crops; the fast path's pixels are not Pillow's to the bit, those of `--exact` are, in a row of its own.
+- **As many workers**: one a core on either side. Where the usual form of a peer has one process only, a parallel form stands beside it.
+- **Durability differs, to our cost**: `ilsvrc-extract` and `pack-lmdb` sync what they write and can be killed at any moment. `tar` syncs nothing;
+  Python's `lmdb` syncs each commit of 1,000 records. A row with `sync` shows what that is worth.
+- **CPU** is the ratio of what is done in a second of CPU time (user and system, all threads and children); it does not see waiting.
 """
 
 
@@ -63,12 +63,14 @@ def details(rows):
         out += ["", f"### {row['title']}", ""]
         if row["note"]:
             out += [row["note"], ""]
-        out += [f"| | {row['unit']}/s, median | quartiles | wall, s | CPU, s | |", "|---|---|---|---|---|---|"]
+        out += [f"| | {row['unit']}/s, median | quartiles | {row['unit']} a second of CPU | wall, s | CPU, s | |", "|---|---|---|---|---|---|---|"]
         for side in row["sides"]:
             runs = side["runs"]
             middle = lambda key: sorted(r[key] for r in runs)[len(runs) // 2]
             s = side["speed"]
-            out.append(f"| {side['name']} | {number(s['median'])} | {number(s['q1'])} .. {number(s['q3'])} | {middle('wall'):.2f} | "
+            core = side["speed_core"]
+            out.append(f"| {side['name']} | {number(s['median'])} | {number(s['q1'])} .. {number(s['q3'])} | "
+                       f"{number(core['median']) if core else ''} | {middle('wall'):.2f} | "
                        f"{middle('cpu'):.2f} | {side['note']} |")
         if row["check"]:
             out += ["", ("The outputs are the same: " if row["check"]["ok"] else "**The outputs differ**: ") + row["check"]["what"] + "."]
@@ -104,7 +106,7 @@ def chart(rows, path):
     script = f"""
 set terminal svg size 960,{90 + 34 * len(bars)} font "sans,13" background "white"
 set output "{path}"
-set title "Speed beside the peer, as a multiple of the target (bar: median; line: extremes of the rounds)"
+set title "Ratio to the peer, as a multiple of the target: median, extremes"
 set yrange [-0.7:{len(bars) - 0.3}]
 set xrange [0:{max(1.2, max(b[3] for b in bars) * 1.05):.3f}]
 set xlabel "1 = the target"
@@ -130,7 +132,7 @@ def page(result, chart_name):
         out += ["**Quick mode: small inputs, to try the harness. These figures mean nothing.**", ""]
     out += [f"{result['date']}, {result['rounds']} rounds. {m['cpu']}, {m['cores']} cores ({m['isa']}), {m['memory']}, Linux {m['kernel']}, {m['file system']}; "
             f"load average before {m['load before']}, after {m.get('load after', '?')}.", ""]
-    out += ["| " + " | ".join(result["versions"]) + " |", "|---" * len(result["versions"]) + "|", "| " + " | ".join(result["versions"].values()) + " |", ""]
+    out += ["Versions: " + "; ".join(f"{name} {said}" for name, said in result["versions"].items()) + ".", ""]
     out += ["## Ratios", ""]
     if chart_name:
         out += [f"![ratios against their targets]({chart_name})", ""]

@@ -102,9 +102,9 @@ def pack_rows(ctx):
     if ctx.limit:
         sides.append(Side("libjpeg-turbo alone (the bound)", [ctx.limit, photos, ctx.at["short256"], "90", str(ctx.jobs)], inner=True,
                           note="decodes the photographs and encodes the small pictures, nothing else; 1.0 would be all of it"))
-    yield Row("pack-short", "Pack full-size photographs, short side 256, JPEG 90", "image", n,
+    yield Row("pack-short", "Pack full-size photographs, short side 256, JPEG 90", "images", n,
               Side("pack-lmdb", [*pack, photos, ours, *small, *q90], [ours]), sides, [photos], same("pixels"))
-    yield Row("pack-exact", "Pack raw 256x256, OpenCV's linear (convert_imageset)", "image", n,
+    yield Row("pack-exact", "Pack raw 256x256, OpenCV's linear (convert_imageset)", "images", n,
               Side("pack-lmdb --filter opencv-linear",
                    [*pack, photos, ours, "--resize", "exact:256x256", "--filter", "opencv-linear", "--encode", "raw"], [ours]),
               [Side("OpenCV, one process a core", [*peer(ctx, "pack_opencv.py"), photos, theirs], [theirs]),
@@ -123,7 +123,7 @@ def loader_rows(ctx):
         return Side(name, [*peer(ctx, script), source, "--workers", str(workers), *how], target=target, inner=True, env=env)
 
     full, small = ctx.at["photos.lmdb"], ctx.at["short256.lmdb"]
-    yield Row("load-full", "Decode, random resized crop 224, flip: full-size photographs", "image", 0,
+    yield Row("load-full", "Decode, random resized crop 224, flip: full-size photographs", "images", 0,
               ours("rn-bench loader", full),
               [theirs("torchvision DataLoader, files", "loader_torchvision.py", ctx.at["photos"], 2.0),
                theirs("torchvision DataLoader, LMDB", "loader_torchvision.py", full)],
@@ -134,9 +134,9 @@ def loader_rows(ctx):
         sides.append(theirs("webdataset, tar shards", "loader_webdataset.py", ctx.at["shards"], PYTHONPATH=webdataset))
     if ffcv:
         sides.append(theirs("FFCV, .beton of JPEG", "loader_ffcv.py", ctx.at["short256"], PYTHONPATH=ffcv))
-    yield Row("load-short", "The same from short:256, JPEG 90", "image", 0, ours("rn-bench loader", small), sides,
+    yield Row("load-short", "Decode, random resized crop 224, flip: short side 256, JPEG 90", "images", 0, ours("rn-bench loader", small), sides,
               [small, ctx.at["shards"], ctx.at["short256"]])
-    yield Row("load-exact", "The same, torchvision's pixels bit for bit (--exact), full-size", "image", 0,
+    yield Row("load-exact", "The same crops with torchvision's pixels to the bit (--exact), full-size", "images", 0,
               ours("rn-bench loader --exact", full, "--exact"),
               [theirs("torchvision DataLoader, files", "loader_torchvision.py", ctx.at["photos"])], [full, ctx.at["photos"]])
 
@@ -148,7 +148,7 @@ def resize_rows(ctx):
     sides = [Side("Pillow", script, target=4.0, inner=True)]
     if simd:
         sides.append(Side("Pillow-SIMD", script, target=1.5, inner=True, env={"PYTHONPATH": simd}))
-    yield Row("resize", "Resize alone, 500x375 to short side 256, bilinear, one core", "image", 0,
+    yield Row("resize", "Resize alone, 500x375 to short side 256, bilinear, one core", "images", 0,
               Side("rn-bench resize", [tool(ctx, "rn-bench"), "resize", "--json", *how], inner=True), sides)
 
 
