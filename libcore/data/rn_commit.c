@@ -18,6 +18,7 @@ typedef struct action {
 
 struct rn_commit {
     int dirfd;
+    const char *where;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t change;
@@ -29,7 +30,7 @@ struct rn_commit {
 
 static int run_batch(rn_commit *c, action *a)
 {
-    int rc = syncfs(c->dirfd) == 0 ? RN_OK : rn_fail_errno(errno, "writing to disk");
+    int rc = syncfs(c->dirfd) == 0 ? RN_OK : rn_fail_errno(errno, "%s: writing it to disk", c->where);
     bool synced = rc == RN_OK;
     char text[1024] = "";
     if (rc < 0)
@@ -78,13 +79,14 @@ static void *commit_main(void *arg)
     return NULL;
 }
 
-int rn_commit_open(int dirfd, rn_commit **out)
+int rn_commit_open(int dirfd, const char *where, rn_commit **out)
 {
     *out = NULL;
     rn_commit *c = calloc(1, sizeof *c);
     if (!c)
         return rn_fail(RN_E_NOMEM, "out of memory");
     c->dirfd = dirfd;
+    c->where = where;
     c->last = &c->first;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->change, NULL);

@@ -10,8 +10,8 @@
 typedef struct rn_commit rn_commit;
 typedef int (*rn_commit_fn)(void *arg); /* frees arg; returns 0 or RN_E_* */
 
-/* dirfd: any folder on that file system; it must stay open. */
-int rn_commit_open(int dirfd, rn_commit **out);
+/* dirfd: any folder on that file system; it must stay open, and so must `where`, its name for messages. */
+int rn_commit_open(int dirfd, const char *where, rn_commit **out);
 int rn_commit_add(rn_commit *c, rn_commit_fn fn, void *arg); /* any thread; on failure arg is the caller's */
 int rn_commit_wait(rn_commit *c);   /* until all have run; the first failure, its message carried over */
 void rn_commit_close(rn_commit *c); /* waits; accepts NULL */

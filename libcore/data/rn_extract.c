@@ -243,7 +243,7 @@ static int extract(rn_job *j)
     pthread_cond_init(&j->freed, NULL);
     RN_GO(begin(j));
     RN_GO(rn_pool_open(j->opts->jobs, 2, &j->pool));
-    RN_GO(rn_commit_open(j->tree, &j->commit));
+    RN_GO(rn_commit_open(j->tree, j->work, &j->commit));
     RN_GO(fill(j));
     j->state.classes = j->devkit ? j->devkit->nclasses : 0;
     RN_GO(rn_extract_lists(j));

@@ -2,10 +2,10 @@
 /*
  * A bad disk for a real program: preloaded (LD_PRELOAD), it makes system calls fall short or fail, as the environment says.
  *   RN_FAULT_SHORT=SEED     every second read or write moves only a part of what was asked for
- *   RN_FAULT_EINTR=SEED     one in eight reads, writes and syncs is interrupted before it has done anything
+ *   RN_FAULT_EINTR=SEED     one in eight reads and writes is interrupted before it has done anything
  *   RN_FAULT_FAIL=OP K E    OP (read, write, sync, rename) fails with errno E (EIO, ENOSPC) from the K-th such call on
  *   RN_FAULT_FAIL=OP @AT E  only where it would touch byte AT of a file; what lies before is still read or written
- *   RN_FAULT_PATH=TEXT      all this only for files in whose path TEXT stands
+ *   RN_FAULT_PATH=TEXT      all this only for files in whose path TEXT stands; !TEXT: in whose path it does not
  * Calls are counted and drawn for the whole process, so that with threads the order may differ from run to run.
  */
 #include <dlfcn.h>
@@ -76,6 +76,12 @@ static uint64_t draw(void)
     return x ^ x >> 31;
 }
 
+static bool wanted(const char *path)
+{
+    bool other = fault.path && fault.path[0] == '!';
+    return !fault.path || (strstr(path, fault.path + other) != NULL) != other;
+}
+
 /* Regular files and folders, of a path that is wanted: terminals and pipes are left alone. */
 static bool concerns(int fd)
 {
@@ -87,7 +93,7 @@ static bool concerns(int fd)
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         ssize_t n = readlink(link, path, sizeof path - 1);
         path[n > 0 ? n : 0] = 0;
-        yes = strstr(path, fault.path) != NULL;
+        yes = wanted(path);
     }
     errno = keep;
     return yes;
@@ -208,7 +214,7 @@ ssize_t pwritev64(int fd, const struct iovec *v, int n, off64_t at)
 
 static bool sync_fails(int fd)
 {
-    return concerns(fd) && (interrupted() || fails(OP_SYNC));
+    return concerns(fd) && fails(OP_SYNC);
 }
 
 int fsync(int fd)
@@ -228,7 +234,7 @@ int syncfs(int fd)
 
 static bool rename_fails(const char *to)
 {
-    return (!fault.path || strstr(to, fault.path)) && fails(OP_RENAME);
+    return wanted(to) && fails(OP_RENAME);
 }
 
 int rename(const char *from, const char *to)
