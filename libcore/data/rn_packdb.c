@@ -19,6 +19,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "data/rn_packdb_check.h"
 #include "data/rn_seal.h"
 
 #define BATCH_INPUTS 1024u
@@ -142,12 +143,32 @@ static bool parse_at(const char *line, rn_packdb_state *s)
            line[end] == '\0' && strlen(s->chain) == 64 && s->at == s->records + s->skipped;
 }
 
-/* Finds the last whole "at" line with `records`, returns where it ends in *keep. What follows it was announced but
- * never committed. */
-static int scan_journal(char *text, const char *what, uint64_t records, const char *dir, rn_packdb_state *s,
-                        size_t *keep)
+/* The journal's "at" lines that LMDB knows of, too. */
+typedef struct ats {
+    rn_packdb_state *line;
+    size_t n, cap;
+    size_t end; /* where the last one ends in the journal */
+} ats;
+
+static int add_at(ats *a, const rn_packdb_state *s, size_t end)
 {
-    bool found = false, first = true;
+    if (a->n == a->cap) {
+        size_t cap = a->cap ? 2 * a->cap : 64;
+        rn_packdb_state *more = realloc(a->line, cap * sizeof *more);
+        if (!more)
+            return rn_fail(RN_E_NOMEM, "no memory for %zu batches", cap);
+        a->line = more;
+        a->cap = cap;
+    }
+    a->line[a->n++] = *s;
+    a->end = end;
+    return RN_OK;
+}
+
+/* Takes the whole lines up to `records`; what follows was announced but never committed. */
+static int scan_journal(char *text, const char *what, uint64_t records, const char *dir, ats *a)
+{
+    bool first = true;
     for (char *line = text, *nl; (nl = strchr(line, '\n')) != NULL; line = nl + 1) {
         rn_packdb_state at;
         *nl = '\0';
@@ -157,31 +178,32 @@ static int scan_journal(char *text, const char *what, uint64_t records, const ch
                            "same, or delete the folder\n"
                            "  begun: %s\n  now:   %s",
                            dir, line, what);
-        if (!first && parse_at(line, &at) && at.records == records) {
-            *s = at;
-            *keep = (size_t)(nl + 1 - text);
-            found = true;
-        }
+        if (!first && parse_at(line, &at) && at.records <= records)
+            RN_TRY(add_at(a, &at, (size_t)(nl + 1 - text)));
         first = false;
     }
-    if (!found)
+    if (a->n == 0 || a->line[a->n - 1].records != records)
         return rn_fail(RN_E_MISMATCH,
                        "%s: %" PRIu64 " records in data.mdb, which pack.state does not know; delete the folder", dir,
                        records);
     return RN_OK;
 }
 
+/* Where to go on, once what there is has proved whole. */
 static int read_journal(rn_packdb *db, const char *path, const char *what, uint64_t records)
 {
     char *text = NULL;
-    size_t n = 0, keep = 0;
+    size_t n = 0;
+    ats a = {0};
     int rc;
     RN_GO(rn_read_file(path, 0, &text, &n));
-    RN_GO(scan_journal(text, what, records, db->dir, &db->done, &keep));
-    if (ftruncate(db->journal, (off_t)keep) != 0 || lseek(db->journal, 0, SEEK_END) < 0)
+    RN_GO(scan_journal(text, what, records, db->dir, &a));
+    RN_GO(rn_packdb_recheck(db->dir, a.line, a.n));
+    if (ftruncate(db->journal, (off_t)a.end) != 0 || lseek(db->journal, 0, SEEK_END) < 0)
         rc = rn_fail_errno(errno, "%s", path);
-    db->now = db->done;
+    db->now = db->done = a.line[a.n - 1];
 out:
+    free(a.line);
     free(text);
     return rc;
 }
@@ -201,11 +223,10 @@ static int lock_journal(rn_packdb *db, const char *path)
 
 /* ---- the environment ---------------------------------------------------------------------------------------- */
 
-static int open_env(rn_packdb *db, uint64_t *records)
+static int open_env(rn_packdb *db)
 {
     char data[4096];
     MDB_txn *txn = NULL;
-    MDB_stat stat = {0};
     RN_TRY(rn_path_join(data, sizeof data, db->dir, "data.mdb"));
     int err = mdb_env_create(&db->env);
     /* An existing environment brings its own size, so that a resumed pack has the one it had. Without the sync of its own, a
@@ -218,11 +239,8 @@ static int open_env(rn_packdb *db, uint64_t *records)
         err = mdb_txn_begin(db->env, NULL, 0, &txn);
     if (!err)
         err = mdb_dbi_open(txn, NULL, 0, &db->dbi);
-    if (!err)
-        err = mdb_stat(txn, db->dbi, &stat);
     if (txn)
         mdb_txn_abort(txn); /* the unnamed database's handle outlives it */
-    *records = stat.ms_entries;
     return err ? fail_mdb(db, err, "cannot open LMDB for writing") : RN_OK;
 }
 
@@ -230,10 +248,9 @@ static int open_env(rn_packdb *db, uint64_t *records)
  * every batch (a millisecond in a second) gives a resumed pack the file of an undisturbed one, to the byte. */
 static int reopen_env(rn_packdb *db)
 {
-    uint64_t records;
     mdb_env_close(db->env);
     db->env = NULL;
-    return open_env(db, &records);
+    return open_env(db);
 }
 
 /* Before a batch: room for all of it, so that MDB_MAP_FULL cannot come in the middle. Doubling an address range that
@@ -283,8 +300,9 @@ int rn_packdb_open(const char *dir, const char *what, rn_packdb **out)
     RN_GO(prepare_folder(dir, journal, what));
     RN_GO(lock_journal(db, journal));
     rn_remove_leftovers(dir, written);
-    RN_GO(open_env(db, &records));
+    RN_GO(rn_packdb_count(dir, &records));
     RN_GO(read_journal(db, journal, what, records));
+    RN_GO(open_env(db)); /* LMDB follows its pages wherever they point: only now are they known to be sound */
     *out = db;
     return RN_OK;
 out:

@@ -32,8 +32,9 @@ typedef struct rn_packdb_state {
  * Begins or goes on in `dir` (made if needed). `what` is one line without '\n' that says what is packed, how. On success
  * rn_packdb_at() tells where to go on: at the next input.
  * RN_E_USAGE: `dir` holds something that is not ours, or a pack of something else (the message names the remedy).
- * RN_E_MISMATCH: data and journal do not fit. RN_E_IO: another process packs there. RN_PACKDB_SEALED, which is no failure: the
- * set was finished meanwhile, *out is NULL.
+ * RN_E_MISMATCH, RN_E_FORMAT: data and journal do not fit, or a record is no longer what was committed (all are read).
+ * RN_E_IO: another process packs there. RN_PACKDB_SEALED, which is no failure: the set was finished meanwhile, *out is
+ * NULL.
  */
 enum { RN_PACKDB_SEALED = 1 };
 int rn_packdb_open(const char *dir, const char *what, rn_packdb **out);
