@@ -16,7 +16,7 @@
 
 enum {
     MAX_MAPS = 256, /* more (a set of very many shards) stay as they are */
-    EVERY = 16      /* calls between two counts: one costs about a microsecond */
+    EVERY = 8       /* calls between two counts: one costs about a microsecond */
 };
 
 typedef struct map {

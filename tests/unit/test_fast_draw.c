@@ -17,7 +17,7 @@
 #include "base/rn_error.h"
 #include "data/rn_augment.h"
 
-enum { MAX_OUT = 224, CROPS = 3 };
+enum { MAX_OUT = 224, CROPS = 2 };
 
 /* Differences over all channels of all images, in levels of 255. */
 typedef struct sums {
