@@ -2,7 +2,8 @@
 /*
  * Marks that must not outrun the data they vouch for. An action added here runs, on one background thread, after
  * everything written to the file system before the call has reached the disk. One syncfs() serves all actions that came in
- * while the last one was running, so many small pieces cost no more than a few large ones.
+ * while the last one was running, so many small pieces cost no more than a few large ones. Unless someone waits, the thread
+ * then rests as long as that took: at most half of the disk's time goes into waiting for it.
  */
 #ifndef RN_COMMIT_H
 #define RN_COMMIT_H

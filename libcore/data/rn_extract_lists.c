@@ -13,7 +13,7 @@
 #include "data/rn_extract_job.h"
 
 /* One class of the finished train tree: its files by name, counted and listed. */
-static int list_class(rn_job *j, int label, rn_buf *out)
+static int list_class(const rn_job *j, int label, rn_buf *out, uint64_t *images)
 {
     const char *wnid = j->devkit->synsets[label].wnid;
     int want = j->devkit->synsets[label].num_train, rc = RN_OK;
@@ -25,19 +25,10 @@ static int list_class(rn_job *j, int label, rn_buf *out)
     if (want >= 0 && n != want)
         rc = rn_fail(RN_E_MISMATCH, "%s/tree/%s: %d images instead of %d; remove the folder and run again", j->work,
                      wnid, n, want);
-    for (int i = 0; i < n; i++) {
-        char path[300];
-        struct stat st;
-        snprintf(path, sizeof path, "%s/%s", wnid, names[i]->d_name);
-        if (rc == RN_OK && fstatat(j->tree, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            rc = rn_fail_errno(errno, "%s/tree/%s: looking at it", j->work, path);
-        if (rc == RN_OK) {
-            j->state.bytes += (uint64_t)st.st_size;
-            rc = rn_buf_printf(out, "%s %d\n", path, label);
-        }
-    }
+    for (int i = 0; i < n && rc == RN_OK; i++)
+        rc = rn_buf_printf(out, "%s/%s %d\n", wnid, names[i]->d_name, label);
     rn_free_names(names, n);
-    j->state.images += (uint64_t)n;
+    *images += (uint64_t)n;
     return rc;
 }
 
@@ -48,22 +39,39 @@ static int write_list(const rn_job *j, const char *name, const rn_buf *b)
     return rn_write_file_atomic(path, b->data ? b->data : (const uint8_t *)"", b->n);
 }
 
-static int train_list(rn_job *j, rn_buf *b)
+static int train_list(const rn_job *j, rn_buf *b)
 {
-    j->state.images = j->state.bytes = 0;
+    uint64_t images = 0;
     for (int c = 0; c < j->devkit->nclasses; c++)
-        RN_TRY(list_class(j, c, b));
+        RN_TRY(list_class(j, c, b, &images));
+    if (images != j->state.images)
+        return rn_fail(RN_E_MISMATCH, "%s/tree: holds %llu images, %llu were extracted; remove %s and run again",
+                       j->work, (unsigned long long)images, (unsigned long long)j->state.images, j->work);
     return write_list(j, "train.txt", b);
 }
 
-static int val_list(rn_job *j, rn_buf *b)
+static int val_list(const rn_job *j, rn_buf *b)
 {
     for (int i = 0; i < j->devkit->nval; i++)
         RN_TRY(rn_buf_printf(b, "ILSVRC2012_val_%08d.JPEG %d\n", i + 1, j->devkit->val_label[i]));
     return write_list(j, "val.txt", b);
 }
 
-static int class_lists(rn_job *j)
+/* The test set's labels were never published: Caffe's list has 0 for all, and so has this one. */
+static int test_list(const rn_job *j, rn_buf *b)
+{
+    struct dirent **names;
+    int n;
+    int rc = rn_list_folder(j->tree, ".", &names, &n);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "%s/tree", j->work);
+    for (int i = 0; i < n && rc == RN_OK; i++)
+        rc = rn_buf_printf(b, "%s 0\n", names[i]->d_name);
+    rn_free_names(names, n);
+    return rc < 0 ? rc : write_list(j, "test.txt", b);
+}
+
+static int class_lists(const rn_job *j)
 {
     rn_buf ids = {0}, words = {0};
     int rc = RN_OK;
@@ -83,9 +91,10 @@ out:
 int rn_extract_lists(rn_job *j)
 {
     rn_buf b = {0};
-    if (j->split == RN_SPLIT_TEST)
-        return RN_OK;
-    int rc = j->split == RN_SPLIT_TRAIN ? train_list(j, &b) : val_list(j, &b);
+    int rc = j->split == RN_SPLIT_TRAIN  ? train_list(j, &b)
+             : j->split == RN_SPLIT_VAL  ? val_list(j, &b)
+             : j->split == RN_SPLIT_TEST ? test_list(j, &b)
+                                         : RN_OK;
     rn_buf_free(&b);
-    return rc < 0 ? rc : class_lists(j);
+    return rc < 0 || !j->devkit ? rc : class_lists(j);
 }
