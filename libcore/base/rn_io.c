@@ -76,6 +76,22 @@ int rn_read_text(const char *path, size_t max, char **text, size_t *n)
     return rn_fail(RN_E_FORMAT, "%s: not a text file (it holds a NUL byte); write or fetch it again", path);
 }
 
+int rn_read_at(int fd, void *buf, size_t n, uint64_t at, const char *name, size_t *got)
+{
+    *got = 0;
+    while (*got < n) {
+        ssize_t k = pread(fd, (char *)buf + *got, n - *got, (off_t)(at + *got));
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return rn_fail_errno(errno, "%s: reading it at byte %llu", name, (unsigned long long)(at + *got));
+        if (k == 0)
+            break;
+        *got += (size_t)k;
+    }
+    return RN_OK;
+}
+
 int rn_write_all(int fd, const void *data, size_t n, const char *name)
 {
     const char *p = data;

@@ -23,6 +23,9 @@ int rn_read_text(const char *path, size_t max, char **text, size_t *n);
  * lock: a write under way loses its temporary. What cannot be removed stays. */
 void rn_remove_leftovers(const char *dir, const char *const *names);
 
+/* Reads n bytes at `at`, over short reads and EINTR; *got is less only where the file ends. `name` is for the message. */
+int rn_read_at(int fd, void *buf, size_t n, uint64_t at, const char *name, size_t *got);
+
 /* Writes all n bytes, over short writes and EINTR; `name` is for the message. */
 int rn_write_all(int fd, const void *data, size_t n, const char *name);
 

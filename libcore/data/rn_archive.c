@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/rn_archive.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/rn_error.h"
+#include "base/rn_io.h"
 #include "data/rn_filestream.h"
 #include "data/rn_gunzip.h"
 #include "data/rn_tarhead.h"
@@ -44,16 +43,12 @@ static int64_t pull_window(rn_archive *a, const void **block)
 {
     uint64_t left = a->window.end - a->window.at;
     size_t want = left < WINDOW_BLOCK ? (size_t)left : WINDOW_BLOCK;
-    ssize_t n;
-    do
-        n = want ? pread(a->window.fd, a->window.block, want, (off_t)a->window.at) : 0;
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return rn_fail_errno(errno, "%s: reading it", a->path);
-    a->window.at += (uint64_t)n;
-    a->consumed += (uint64_t)n;
+    size_t n;
+    RN_TRY(rn_read_at(a->window.fd, a->window.block, want, a->window.at, a->path, &n));
+    a->window.at += n;
+    a->consumed += n;
     *block = a->window.block;
-    return n;
+    return (int64_t)n;
 }
 
 /* The next block of the file, window or memory as it is. */

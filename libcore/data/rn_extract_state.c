@@ -77,8 +77,10 @@ static int add_edge(rn_digest *d, int fd, off_t at, const char *path)
     char *buf = malloc(EDGE);
     if (!buf)
         return rn_fail(RN_E_NOMEM, "%s: out of memory", path);
-    ssize_t k = pread(fd, buf, EDGE, at);
-    int rc = k < 0 ? rn_fail_errno(errno, "%s: reading it", path) : rn_digest_update(d, buf, (size_t)k);
+    size_t n;
+    int rc = rn_read_at(fd, buf, EDGE, (uint64_t)at, path, &n);
+    if (rc == RN_OK)
+        rc = rn_digest_update(d, buf, n);
     free(buf);
     return rc;
 }

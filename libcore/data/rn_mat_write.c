@@ -71,14 +71,10 @@ static int read_back(int fd, rn_buf *out)
     if (fstat(fd, &st) < 0)
         return rn_fail_errno(errno, "meta.mat: reading it back");
     RN_TRY(rn_buf_reserve(out, out->n + (size_t)st.st_size));
-    for (off_t at = 0; at < st.st_size;) {
-        ssize_t k = pread(fd, out->data + out->n, (size_t)(st.st_size - at), at);
-        if (k <= 0)
-            return rn_fail_errno(k < 0 ? errno : EIO, "meta.mat: reading it back");
-        at += k;
-        out->n += (size_t)k;
-    }
-    return RN_OK;
+    size_t got;
+    RN_TRY(rn_read_at(fd, out->data + out->n, (size_t)st.st_size, 0, "meta.mat", &got));
+    out->n += got;
+    return got == (size_t)st.st_size ? RN_OK : rn_fail(RN_E_IO, "meta.mat: it became shorter while it was read back");
 }
 
 int rn_mat_write_synsets(const rn_mat_synset *rows, int nrows, const double *const *children, const double *heights,

@@ -94,13 +94,16 @@ static int read_meta(const rn_pages *p, const uint8_t *b, uint64_t number, meta 
 static int read_metas(rn_pages *p, int fd, uint64_t bytes, meta *m)
 {
     uint8_t b[META_BYTES];
+    size_t got;
     meta other;
-    if (pread(fd, b, sizeof b, 0) != (ssize_t)sizeof b)
+    RN_TRY(rn_read_at(fd, b, sizeof b, 0, p->path, &got));
+    if (got != sizeof b)
         return rn_fail(RN_E_FORMAT,
                        "%s: data.mdb is not LMDB, or cut short after %" PRIu64 " bytes; pack the set again", p->path,
                        bytes);
     RN_TRY(read_meta(p, b, 0, m));
-    if (pread(fd, b, sizeof b, m->page_size) != (ssize_t)sizeof b)
+    RN_TRY(rn_read_at(fd, b, sizeof b, m->page_size, p->path, &got));
+    if (got != sizeof b)
         return rn_fail(RN_E_FORMAT, "%s: data.mdb is cut short after %" PRIu64 " bytes; copy or pack it again", p->path,
                        bytes);
     RN_TRY(read_meta(p, b, 1, &other));

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/rn_tarscan.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/rn_error.h"
+#include "base/rn_io.h"
 #include "data/rn_tarread.h"
 
 /* Small, because most of what follows a header is data that will be seeked over. */
@@ -23,14 +22,10 @@ typedef struct window {
 static int refill(window *w)
 {
     uint64_t left = w->end - w->at;
-    ssize_t got;
-    do
-        got = left ? pread(w->fd, w->buffer, left < BUFFER ? (size_t)left : BUFFER, (off_t)w->at) : 0;
-    while (got < 0 && errno == EINTR);
-    if (got < 0)
-        return rn_fail_errno(errno, "%s: reading it at byte %llu", w->what, (unsigned long long)w->at);
+    size_t got;
+    RN_TRY(rn_read_at(w->fd, w->buffer, left < BUFFER ? (size_t)left : BUFFER, w->at, w->what, &got));
     w->held = w->at;
-    w->nheld = (uint64_t)got;
+    w->nheld = got;
     return got > 0;
 }
 
