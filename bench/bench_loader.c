@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* rn-bench loader: how many images a second come out of a packed set. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +12,14 @@
 #include "base/rn_opt.h"
 #include "bench.h"
 #include "data/rn_loader.h"
+#include "run/rn_recipe.h"
 
 enum { MAX_ROUNDS = 1000, VERIFY_IMAGES = 512 };
 
 typedef struct settings {
-    const char *db;
+    const char *db, *color_jitter, *dump;
+    double lighting, mixup;
+    int64_t cutout;
     int64_t size, batch, workers, depth, rounds, resize_short;
     double seconds;
     uint64_t seed;
@@ -40,19 +44,29 @@ static double cpu_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static rn_loader_opts options(const settings *s)
+static int options(const settings *s, rn_loader_opts *o)
 {
-    return (rn_loader_opts){.train = s->mode == 0,
-                            .batch = (int)s->batch,
-                            .width = (int)s->size,
-                            .height = (int)s->size,
-                            .channels = 3,
-                            .seed = s->seed,
-                            .workers = (int)s->workers,
-                            .depth = (int)s->depth,
-                            .flip = true,
-                            .resize_short = (int)s->resize_short,
-                            .exact = s->exact};
+    float range[RN_COLOR_OPS] = {0};
+    *o = (rn_loader_opts){.train = s->mode == 0,
+                          .batch = (int)s->batch,
+                          .width = (int)s->size,
+                          .height = (int)s->size,
+                          .channels = 3,
+                          .seed = s->seed,
+                          .workers = (int)s->workers,
+                          .depth = (int)s->depth,
+                          .flip = true,
+                          .resize_short = (int)s->resize_short,
+                          .exact = s->exact,
+                          .lighting = s->lighting,
+                          .cutout = (int)s->cutout,
+                          .fill = {124, 116, 104}, /* ImageNet's mean */
+                          .mixup = s->mixup};
+    if (s->color_jitter)
+        RN_TRY(rn_recipe_reals("color-jitter", s->color_jitter, 0, 100, RN_COLOR_OPS, range));
+    for (int op = 0; op < RN_COLOR_OPS; op++)
+        o->jitter.range[op] = (double)range[op];
+    return RN_OK;
 }
 
 /* The next batch, round after round of an evaluation. */
@@ -142,13 +156,12 @@ static int time_round(rn_loader *l, const settings *s, int round, measured *m)
     return RN_OK;
 }
 
-static int time_loader(rn_store *store, const settings *s, measured *m)
+static int time_loader(rn_store *store, const settings *s, const rn_loader_opts *o, measured *m)
 {
-    const rn_loader_opts o = options(s);
     rn_loader *l = NULL;
     rn_batch b;
     int rc;
-    RN_GO(rn_loader_open(store, &o, &l));
+    RN_GO(rn_loader_open(store, o, &l));
     for (int i = 0; i < 2; i++) /* buffers grow, pages come in */
         RN_GO(take(l, &b));
     for (int round = 0; round < s->rounds; round++)
@@ -156,6 +169,44 @@ static int time_loader(rn_store *store, const settings *s, measured *m)
     rn_loader_profiled(l, &m->profile);
 out:
     rn_loader_close(l);
+    return rc;
+}
+
+/* ---- what came out ---- */
+
+static int dump_batch(FILE *f, const rn_loader_opts *o, const rn_batch *b)
+{
+    const size_t bytes = (size_t)o->width * (size_t)o->height * (size_t)o->channels;
+    for (int i = 0; i < b->n; i++)
+        if (fwrite(&b->index[i], 4, 1, f) != 1 || fwrite(&b->labels[i], 4, 1, f) != 1 ||
+            fwrite(b->images + (size_t)i * bytes, bytes, 1, f) != 1)
+            return rn_fail_errno(errno, "writing");
+    return RN_OK;
+}
+
+/* The first epoch: for each image its record's number and label (32 bits each), then the pixels. */
+static int dump(rn_store *store, const rn_loader_opts *o, const char *path)
+{
+    rn_loader *l = NULL;
+    rn_batch b;
+    int rc;
+    FILE *f = fopen(path, "wbe");
+    if (!f)
+        return rn_fail_errno(errno, "cannot write %s", path);
+    RN_GO(rn_loader_open(store, o, &l));
+    for (uint64_t i = 0; i < rn_loader_batches(l); i++) {
+        rc = rn_loader_next(l, &b);
+        if (rc == 1)
+            rc = dump_batch(f, o, &b);
+        if (rc < 0)
+            goto out;
+        rn_loader_release(l, &b);
+    }
+    rc = RN_OK;
+out:
+    rn_loader_close(l);
+    if (fclose(f) != 0 && rc == RN_OK)
+        rc = rn_fail_errno(errno, "cannot write %s", path);
     return rc;
 }
 
@@ -196,14 +247,17 @@ static int run(settings *s)
 {
     rn_store *store = NULL;
     measured *m = calloc(1, sizeof *m);
-    const rn_loader_opts o = options(s);
+    rn_loader_opts o;
     int rc;
     if (!m)
         return rn_fail(RN_E_NOMEM, "bench: out of memory");
+    RN_GO(options(s, &o));
     RN_GO(rn_store_open(s->db, 0, &store));
     if (!s->no_verify)
         RN_GO(verify(store, &o));
-    RN_GO(time_loader(store, s, m));
+    if (s->dump)
+        RN_GO(dump(store, &o, s->dump));
+    RN_GO(time_loader(store, s, &o, m));
     print(s, store, m);
 out:
     rn_store_close(store);
@@ -223,13 +277,22 @@ int bench_loader_main(int argc, char **argv)
         {RN_OPT_INT, "resize-short", "N", &s.resize_short, "eval: short side before the centre crop; 0: no resize.",
          NULL, 0, 8192},
         {RN_OPT_FLAG, "exact", NULL, &s.exact, "train: the pixels of a full decode, bit for bit (slower).", NULL, 0, 0},
-        {RN_OPT_UINT, "seed", "N", &s.seed, "Seed of order and crops.", NULL, 0, 0},
+        {RN_OPT_TEXT, "color-jitter", "B,C,S,H", &s.color_jitter, "train: as rn-train's.", NULL, 0, 0},
+        {RN_OPT_REAL, "lighting", "STD", &s.lighting, "train: as rn-train's.", NULL, 0, 10},
+        {RN_OPT_INT, "cutout", "N", &s.cutout, "train: as rn-train's.", NULL, 0, 8192},
+        {RN_OPT_REAL, "mixup", "A", &s.mixup, "train: as rn-train's.", NULL, 0, 1000},
+        {RN_OPT_UINT, "seed", "N", &s.seed, "Seed of order and augmentation.", NULL, 0, 0},
         {RN_OPT_GROUP, "How", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_INT, "workers", "N", &s.workers, "Decode threads; 0: as --jobs.", NULL, 0, 256},
         {RN_OPT_INT, "depth", "N", &s.depth, "Batches in the ring; 0: the loader's own choice.", NULL, 0, 1024},
         {RN_OPT_INT, "rounds", "N", &s.rounds, "Rounds; the median counts.", NULL, 1, MAX_ROUNDS},
         {RN_OPT_REAL, "seconds", "X", &s.seconds, "Length of a round, and on to the end of its last batch.", NULL, 0,
          3600},
+        {RN_OPT_TEXT, "dump", "FILE", &s.dump,
+         "Before that write the first epoch: for each image its record's number and label (32 bits each, as the "
+         "machine has "
+         "them), then its pixels.",
+         NULL, 0, 0},
         {RN_OPT_FLAG, "no-verify", NULL, &s.no_verify, "Do not compare the batches with those of one worker first.",
          NULL, 0, 0},
     };

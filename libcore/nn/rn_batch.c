@@ -62,8 +62,8 @@ static int put_labels(rn_net *net, int which, const int32_t *labels, int n)
 {
     rn_backend *be = net->be;
     RN_TRY(check_labels(net, labels, n));
-    return be->copy(be, rank_slot(net) + (1 + which) * net->opts.batch, labels, (size_t)n * sizeof *labels, RN_COPY_H2D,
-                    NULL);
+    return be->copy(be, rank_slot(net) + (size_t)(1 + which) * (size_t)net->opts.batch, labels,
+                    (size_t)n * sizeof *labels, RN_COPY_H2D, NULL);
 }
 
 /* `value`: the graph's input that `data` fills; the nodes from `first` on are run. */

@@ -28,4 +28,16 @@ check "... counts what came" grep -q '"images":12,' out.txt
     exits "for people" 0 rn-bench loader train.lmdb $quick --exact
     check "... with both rates" grep -q 'images/s a core' out.txt
 }
+# shellcheck disable=SC2086
+{
+    exits "the first epoch, dumped" 0 rn-bench loader train.lmdb $quick --mode eval --dump eval.bin
+    check "... is 12 records of number, label and pixels" test "$(stat -c %s eval.bin)" = $((12 * (8 + 32 * 32 * 3)))
+    exits "... with augmentations" 0 rn-bench loader train.lmdb $quick --dump plain.bin
+    for o in "--color-jitter 0.4,0.4,0.4,0.1" "--lighting 0.2" "--cutout 16" "--mixup 0.5" "--exact"; do
+        exits "... $o" 0 rn-bench loader train.lmdb $quick --dump other.bin $o --json
+        [ "$o" = --exact ] || check "... changes the pixels" sh -c '! cmp -s plain.bin other.bin'
+    done
+    exits "a jitter of two is misuse" 2 rn-bench loader train.lmdb $quick --color-jitter 1,1
+    exits "a dump into a full disk fails" 1 rn-bench loader train.lmdb $quick --dump /dev/full
+}
 finish

@@ -23,6 +23,8 @@ import torchvision
 import torchvision.transforms as T
 from PIL import Image
 
+from philox import Philox
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 DECODE, RESIZE, EVAL, CROP = 1, 2, 3, 4
 rng = np.random.default_rng(20121019)
@@ -123,33 +125,6 @@ def evaluation():
         im = Image.open(io.BytesIO(data)).convert("RGB")
         for short, size in ((256, 224), (146, 128)):
             g.add(EVAL, (short, size, size), data, T.CenterCrop(size)(T.Resize(short)(im)).tobytes())
-
-
-class Philox:
-    """rn_rng: Philox4x32-10; key the seed, counter (block, 0, index, stream << 24 | epoch)."""
-
-    def __init__(self, seed, stream, a, b):
-        self.key, self.tail, self.block, self.words = (seed & 0xFFFFFFFF, seed >> 32), (0, b, stream << 24 | a), 0, []
-
-    def u32(self):
-        if not self.words:
-            c, k = [self.block, *self.tail], list(self.key)
-            for _ in range(10):
-                p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
-                c = [p1 >> 32 ^ c[1] ^ k[0], p1 & 0xFFFFFFFF, p0 >> 32 ^ c[3] ^ k[1], p0 & 0xFFFFFFFF]
-                k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
-            self.words, self.block = c, self.block + 1
-        return self.words.pop(0)
-
-    def uniform(self, lo, hi):
-        f = np.float32
-        return f(f(f(self.u32() >> 8) * f(2.0**-24)) * f(f(hi) - f(lo)) + f(lo))
-
-    def below(self, n):
-        m = self.u32() * n
-        while m & 0xFFFFFFFF < 2**32 % n:
-            m = self.u32() * n
-        return m >> 32
 
 
 def crops():
