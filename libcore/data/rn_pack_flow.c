@@ -17,7 +17,7 @@
  * images are handed out in groups, since waking a thread costs more than reading one.
  */
 enum { WINDOW = 1024, GROUP_IMAGES = 16, GROUP_BYTES = 256 << 10, GUESS_BYTES = 64 << 10, KEEP_BUFFER = 1 << 20 };
-#define HELD_BYTES (128u << 20)
+#define HELD_BYTES (64u << 20)
 
 typedef struct line line;
 

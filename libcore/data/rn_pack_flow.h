@@ -35,7 +35,7 @@ typedef struct rn_flow {
 /* Returns 0 to go on, or RN_E_* to stop. Called in this thread. */
 typedef int (*rn_flow_fn)(void *arg, const rn_flow_record *r);
 
-/* Memory stays bounded whatever the images are: some 128 MiB wait for `fn`, and each worker has one in hand. */
+/* Memory stays bounded whatever the images are: some 64 MiB wait for `fn`, and each worker has one in hand. */
 int rn_flow_run(const rn_flow *flow, rn_flow_fn fn, void *arg);
 
 #endif

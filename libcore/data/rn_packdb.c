@@ -23,7 +23,7 @@
 #include "data/rn_seal.h"
 
 #define BATCH_INPUTS 1024u
-#define BATCH_BYTES  (128u << 20)
+#define BATCH_BYTES  (64u << 20)
 #define MAP_FIRST    (256ull << 20)
 #define MAP_SLACK    (32ull << 20) /* the tree's own pages, rounding to pages, and pages freed but not yet reused */
 

@@ -3,7 +3,7 @@
  * The writing side of a packed set: an LMDB environment that grows by itself, and a journal (pack.state) beside it that
  * lets a killed pack go on. One thread writes, in key order.
  *
- * Records go in with MDB_APPEND in batches of at most 1,024 inputs and 128 MiB; every batch is one synced LMDB
+ * Records go in with MDB_APPEND in batches of at most 1,024 inputs and 64 MiB; every batch is one synced LMDB
  * transaction, announced in the journal before it commits. So a kill at any moment costs at most the open batch, and since
  * the ends of batches depend on the records alone, a resumed pack makes the same transactions as an undisturbed one.
  *
