@@ -20,6 +20,9 @@ out=$(realpath "$out")
 data=$(realpath "${RNKIT_DATA:-$root/../shared/data}")
 say() { echo "bench-data: $*" >&2; }
 
+exec 9>"$out/.lock"
+flock -n 9 || { say "another run works in $out; name a folder of its own for this one"; exit 1; }
+
 for need in imagenette/ILSVRC2012_img_train.tar imagenet-sample.tar; do
     [ -e "$data/$need" ] || { say "RNKIT_DATA ($data) has no $need"; exit 3; }
 done

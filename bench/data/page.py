@@ -90,8 +90,8 @@ def memory(table):
     return out
 
 
-def chart(rows, path):
-    """Bars of the ratios that have a target, each as a multiple of that target: the line at 1 is to be reached."""
+def bars_of(rows):
+    """(label, median, least, most, reached) of the ratios that have a target, each as a multiple of it; last row first."""
     bars = []
     for row in rows:
         for side in row.get("sides", []):
@@ -99,9 +99,11 @@ def chart(rows, path):
                 r, t = side["ratio"], side["target"]
                 label = f"{row['id']} / {side['name']}  ({r['median']:.2f}x of {t:g}x)".replace('"', "'")
                 bars.append((label, r["median"] / t, r["min"] / t, r["max"] / t, 1 if side["reached"] else 2))
-    if not bars:
-        return False
-    bars.reverse()
+    return bars[::-1]
+
+
+def chart(bars, path):
+    """Drawn by gnuplot: bars against a line at 1, which is to be reached."""
     data = "\n".join(f'{i} {b[1]:.4f} {b[2]:.4f} {b[3]:.4f} {b[4]} "{b[0]}"' for i, b in enumerate(bars))
     script = f"""
 set terminal svg size 960,{90 + 34 * len(bars)} font "sans,13" background "white"
@@ -121,7 +123,6 @@ plot $bars using ($2/2):1:($2/2):(0.33):(($5==1)?0x4c9a6a:0xc46a4a):ytic(6) with
      '' using 2:1:3:4 with xerrorbars pt 0 lc rgb "#222222"
 """
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
-    return True
 
 
 def page(result, chart_name):
@@ -150,13 +151,14 @@ def page(result, chart_name):
 def main(source, target, picture):
     with open(source, encoding="utf-8") as f:
         result = json.load(f)
+    bars = bars_of(result["rows"])
+    with open(target, "w", encoding="utf-8") as f:
+        f.write(page(result, os.path.basename(picture) if bars else None))
     try:
-        drawn = chart(result["rows"], picture)
+        if bars:
+            chart(bars, picture)
     except (OSError, subprocess.CalledProcessError) as e:
         print(f"no chart: {e}", file=sys.stderr)
-        drawn = False
-    with open(target, "w", encoding="utf-8") as f:
-        f.write(page(result, os.path.basename(picture) if drawn else None))
 
 
 if __name__ == "__main__":

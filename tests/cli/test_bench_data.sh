@@ -65,6 +65,15 @@ else
     skip "and its chart" "gnuplot is not installed"
 fi
 
+# ---- what is published was not touched by hand
+results=$(realpath "$RNKIT_TESTS/../docs/results")
+if [ -e "$results/data-tools.json" ]; then
+    exits "the published page is made anew" 0 python3 "$bench/data/page.py" "$results/data-tools.json" published.md data-tools.svg
+    check "and is the one on file" diff -u "$results/data-tools.md" published.md
+else
+    skip "the published page is the one its JSON makes" "there is no docs/results/data-tools.json"
+fi
+
 # ---- the script says what is missing
 exits "no data" 3 env RNKIT_DATA="$PWD/empty" PYTHON=python3 "$bench/data.sh" out
 says "says which" "imagenette/ILSVRC2012_img_train.tar"
