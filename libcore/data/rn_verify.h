@@ -109,7 +109,7 @@ void rn_verify_set_free(rn_verify_set *s);
 
 /* On stdout, for machines (a tool's --json) and for people. A name that is no UTF-8 has its odd bytes as \xNN in JSON. */
 int rn_verify_archives_json(const rn_verify_archive *a, int n);
-void rn_verify_archive_text(const rn_verify_archive *a);
+void rn_verify_archive_text(const rn_verify_archive *v);
 int rn_verify_set_json(const char *what /* "tree", "lmdb" */, const char *path, const rn_verify_opts *opts,
                        const rn_verify_set *s);
 void rn_verify_set_text(const char *path, const rn_verify_opts *opts, const rn_verify_set *s);

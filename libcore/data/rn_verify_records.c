@@ -124,6 +124,7 @@ static int take_folders(records *s)
         s->class[i] = p;
     if (runs)
         qsort(s->class, runs, sizeof *s->class, by_text);
+    s->nclasses = 0;
     for (size_t i = 0; i < runs; i++)
         if (i == 0 || strcmp(s->class[s->nclasses - 1], s -> class[i]) != 0)
             s->class[s->nclasses++] = s->class[i];

@@ -223,8 +223,10 @@ static int compare_labels(split *s)
     int n = set->classes - s->first;
     const char **class = calloc((size_t)n + 1, sizeof *class);
     int32_t *of = calloc((size_t)l->n + 1, sizeof *of), *label = calloc((size_t)l->n + 1, sizeof *label);
-    if (!class || !of || !label)
-        RN_GO(rn_fail(RN_E_NOMEM, "%s: out of memory", s->dir));
+    if (!class || !of || !label) {
+        rc = rn_fail(RN_E_NOMEM, "%s: out of memory", s->dir);
+        goto out;
+    }
     for (int i = 0; i < n; i++)
         class[i] = set->class[s->first + i].name + strlen(s->prefix);
     for (uint32_t i = 0; i < l->n; i++) {
