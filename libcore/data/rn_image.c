@@ -156,29 +156,19 @@ int rn_decoder_read(rn_decoder *d, const rn_decode_opts *opts, const rn_rect *re
         rc = rn_png_read(&d->src, opts->gray, region, out, &d->info);
     if (info)
         *info = d->info;
+    if (rc == 0 && opts->strict && d->info.warnings)
+        return rn_fail(RN_E_FORMAT, "%s: damaged %s (%s); " RN_BAD_FILE_REMEDY, d->src.name,
+                       d->info.format == RN_IMG_JPEG ? "JPEG" : "PNG", d->info.warning);
     return rc;
-}
-
-/* The largest of 1, 2, 4, 8 that leaves the short side at least `min_side` long. */
-static int denom_for(const rn_image_info *info, int min_side)
-{
-    int side = info->w < info->h ? info->w : info->h, s = 1;
-    while (s < 8 && (side + 2 * s - 1) / (2 * s) >= min_side)
-        s *= 2;
-    return s;
 }
 
 int rn_image_decode(const void *data, size_t n, const char *name, const rn_decode_opts *opts, rn_image *out,
                     rn_image_info *info)
 {
     rn_decoder d = {0};
-    rn_decode_opts o = opts ? *opts : (rn_decode_opts){0};
-    o.denom = 0;
     int rc;
     RN_GO(rn_decoder_begin(&d, data, n, name, info));
-    if (o.scale_min_side > 0 && d.info.format == RN_IMG_JPEG)
-        o.denom = denom_for(&d.info, o.scale_min_side);
-    RN_GO(rn_decoder_read(&d, &o, NULL, out, info));
+    RN_GO(rn_decoder_read(&d, opts, NULL, out, info));
 out:
     rn_jpeg_close(d.jpeg);
     return rc;

@@ -22,7 +22,7 @@ enum rn_image_format rn_image_sniff(const void *data, size_t n);
 typedef struct rn_image_info {
     enum rn_image_format format;
     int w, h, components; /* as stored */
-    int warnings;         /* libjpeg warnings (corrupt data that was decoded all the same) */
+    int warnings;         /* libjpeg's or libpng's (corrupt data that was decoded all the same) */
     char warning[160];    /* the first one */
     bool cmyk;            /* 4-component JPEG */
 } rn_image_info;
@@ -35,22 +35,24 @@ enum rn_image_limits {
     RN_IMAGE_MAX_PIXELS = 178956970, /* Pillow's 2x bomb limit */
     RN_IMAGE_MAX_SCANS = 500         /* of a progressive JPEG, real ones have about 10: each is a pass over the image */
 };
+/* Pixels that all scans of an image may pass over: 50 times the largest image. */
+#define RN_IMAGE_MAX_SCANNED (50 * (uint64_t)RN_IMAGE_MAX_PIXELS)
 
 typedef struct rn_decode_opts {
-    bool gray;          /* 1 channel wanted (grayscale sets); default RGB */
-    int scale_min_side; /* >0: may decode with DCT scaling to n/8 as long as the short side stays >= this (not exact) */
-    bool strict;        /* libjpeg warnings fail (RN_E_FORMAT) */
-    int denom; /* rn_decoder_read only: JPEG scaled in the DCT domain by 1/denom: 0, 1, 2, 4 or 8 (not exact) */
+    bool gray;   /* 1 channel wanted (grayscale sets); default RGB */
+    bool strict; /* warnings fail (RN_E_FORMAT) */
+    int denom;   /* JPEG scaled in the DCT domain by 1/denom: 0, 1, 2, 4 or 8 (not exact) */
 } rn_decode_opts;
 
 /*
  * Decodes to RGB the pixels Pillow's Image.open(f).convert("RGB") gives: libjpeg-turbo's defaults (ISLOW, fancy
  * upsampling); grayscale replicated; CMYK/YCCK with Pillow's inversion and MULDIV255; PNG's alpha dropped, palette
- * expanded, of 16 bits the upper 8 (Pillow clips 16-bit *gray* at 255 instead, which turns most of such an image
- * white). EXIF orientation ignored. With opts->gray the pixels of convert("L"):
- * (19595 R + 38470 G + 7471 B + 32768) >> 16.
+ * expanded, of 16 bits the upper 8, but for gray without alpha, which Pillow clips at 255 (so that most of such an image
+ * turns white). EXIF orientation ignored. With opts->gray the pixels of convert("L"): (19595 R + 38470 G + 7471 B +
+ * 32768) >> 16.
  *
- * A truncated file is RN_E_FORMAT (as in Pillow), huge declared sizes RN_E_RANGE before allocation. `opts` may be NULL.
+ * A truncated file is RN_E_FORMAT (as in Pillow), huge declared sizes RN_E_RANGE before allocation, as are sizes that
+ * the file is too short for (RN_E_FORMAT). `opts` may be NULL.
  * `name` is for messages. `out` is zeroed or was filled before. Thread-safe.
  */
 int rn_image_decode(const void *data, size_t n, const char *name, const rn_decode_opts *opts, rn_image *out,
@@ -78,7 +80,7 @@ int rn_decoder_begin(rn_decoder *d, const void *data, size_t n, const char *name
  * inside.
  *
  * With opts->denom = s > 1 the region is in pixels of the scaled image: ceil(w / s) x ceil(h / s) for a JPEG, and a PNG
- * is RN_E_UNSUPPORTED. opts may be NULL; opts->scale_min_side is ignored here. info (may be NULL): the warnings too.
+ * is RN_E_UNSUPPORTED. opts may be NULL. info (may be NULL): the warnings too.
  */
 int rn_decoder_read(rn_decoder *d, const rn_decode_opts *opts, const rn_rect *region, rn_image *out,
                     rn_image_info *info);

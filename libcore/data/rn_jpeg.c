@@ -91,8 +91,9 @@ static int report(const rn_source *src, const struct error_trap *t)
         return rn_fail(RN_E_FORMAT, "%s: truncated JPEG (%zu bytes, then the data ends); " RN_BAD_FILE_REMEDY,
                        src->name, src->n);
     if (t->code == JERR_BAD_PROG_SCRIPT)
-        return rn_fail(RN_E_FORMAT, "%s: JPEG of more than %d scans; re-encode it or leave it out", src->name,
-                       RN_IMAGE_MAX_SCANS);
+        return rn_fail(RN_E_FORMAT,
+                       "%s: JPEG of more scans than %d, or too many for its size; re-encode it or leave it out",
+                       src->name, RN_IMAGE_MAX_SCANS);
     if (t->code == JERR_CONVERSION_NOTIMPL || t->code == JERR_BAD_PRECISION || t->code == JERR_SOF_UNSUPPORTED)
         return rn_fail(RN_E_UNSUPPORTED,
                        "%s: a kind of JPEG that libjpeg-turbo does not decode (%s); re-encode it or leave it out",
@@ -127,7 +128,8 @@ static void source_skip(j_decompress_ptr cinfo, long n)
 static void on_progress(j_common_ptr cinfo)
 {
     j_decompress_ptr d = (j_decompress_ptr)cinfo;
-    if (d->input_scan_number > RN_IMAGE_MAX_SCANS)
+    uint64_t scans = (uint64_t)d->input_scan_number;
+    if (scans > RN_IMAGE_MAX_SCANS || scans * d->image_width * d->image_height > RN_IMAGE_MAX_SCANNED)
         ERREXIT1(cinfo, JERR_BAD_PROG_SCRIPT, RN_IMAGE_MAX_SCANS);
 }
 
@@ -298,6 +300,19 @@ static void read_rows(void *arg)
         jpeg_abort_decompress(c);
 }
 
+/* Huffman codes spend at least a bit on each block of each component: a few bytes cannot make us reserve gigabytes. */
+static int check_length(const rn_jpeg *j)
+{
+    const struct jpeg_decompress_struct *c = &j->cinfo;
+    uint64_t blocks = 0;
+    for (int i = 0; i < c->num_components; i++)
+        blocks += (uint64_t)c->comp_info[i].width_in_blocks * c->comp_info[i].height_in_blocks;
+    if (!c->arith_code && blocks / 8 > j->src.n)
+        return rn_fail(RN_E_FORMAT, "%s: truncated JPEG (%zu bytes cannot hold %u x %u pixels); " RN_BAD_FILE_REMEDY,
+                       j->src.name, j->src.n, c->image_width, c->image_height);
+    return RN_OK;
+}
+
 int rn_jpeg_read(rn_jpeg *j, const rn_decode_opts *opts, const rn_rect *region, rn_image *out, rn_image_info *info)
 {
     j->opts = opts;
@@ -310,6 +325,7 @@ int rn_jpeg_read(rn_jpeg *j, const rn_decode_opts *opts, const rn_rect *region, 
     int w = (info->w + s - 1) / s, h = (info->h + s - 1) / s;
     j->region = region ? *region : (rn_rect){0, 0, w, h};
     RN_TRY(rn_codec_check_region(j->src.name, &j->region, w, h));
+    RN_TRY(check_length(j));
     if (!guarded(&j->trap, start, j))
         return report(&j->src, &j->trap);
     RN_TRY(rn_image_alloc(out, j->region.w, j->region.h, opts->gray ? 1 : 3));
@@ -319,8 +335,6 @@ int rn_jpeg_read(rn_jpeg *j, const rn_decode_opts *opts, const rn_rect *region, 
         RN_TRY(rn_image_alloc(&j->line, w, 1, 3));
     if (!guarded(&j->trap, read_rows, j))
         return report(&j->src, &j->trap);
-    if (opts->strict && info->warnings)
-        return rn_fail(RN_E_FORMAT, "%s: damaged JPEG (%s); " RN_BAD_FILE_REMEDY, j->src.name, info->warning);
     return RN_OK;
 }
 

@@ -25,6 +25,7 @@ struct reader {
     uint8_t *pixels; /* the whole image, channels bytes a pixel */
     png_bytep *rows;
     int channels;
+    bool gray16; /* rows of 16-bit gray, high byte first, until they are clipped */
 };
 
 static void on_error(png_structp png, png_const_charp text)
@@ -78,6 +79,8 @@ static void reader_free(struct reader *r)
 static void read_head(struct reader *r)
 {
     png_set_read_fn(r->png, r, on_read);
+    /* Nothing in them changes a pixel: no profile is parsed, no text unpacked, and no warning told about either. */
+    png_set_keep_unknown_chunks(r->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     png_set_user_limits(r->png, 0x7fffffff, 0x7fffffff); /* our own limits have the better message */
     png_read_info(r->png, r->head);
 }
@@ -108,15 +111,17 @@ int rn_png_peek(const rn_source *src, rn_image_info *info)
     return rc;
 }
 
-/* To 8-bit gray or RGB without alpha; no gamma, as in Pillow. */
+/* To 8-bit gray or RGB without alpha; no gamma, as in Pillow. 16-bit gray without alpha stays as it is. */
 static void transform(struct reader *r)
 {
     int type = png_get_color_type(r->png, r->head);
+    r->gray16 = type == PNG_COLOR_TYPE_GRAY && png_get_bit_depth(r->png, r->head) == 16;
     if (type == PNG_COLOR_TYPE_PALETTE)
         png_set_palette_to_rgb(r->png);
     if (type == PNG_COLOR_TYPE_GRAY)
         png_set_expand_gray_1_2_4_to_8(r->png);
-    png_set_strip_16(r->png);
+    if (!r->gray16)
+        png_set_strip_16(r->png);
     png_set_strip_alpha(r->png);
     png_set_interlace_handling(r->png);
     png_read_update_info(r->png, r->head);
@@ -129,18 +134,37 @@ static void read_pixels(struct reader *r)
     png_read_end(r->png, NULL);
 }
 
+/* Pillow has an own mode for 16-bit gray, whose way to 8 bits is to clip: all above 255 turns white. Odd, but what a
+ * network trained through Pillow has seen: so it is followed. */
+static void clip_gray16(struct reader *r)
+{
+    for (int y = 0; y < r->info->h; y++)
+        for (int x = 0; x < r->info->w; x++) {
+            const uint8_t *v = r->rows[y] + (size_t)2 * (size_t)x;
+            r->rows[y][x] = v[0] ? 255 : v[1];
+        }
+}
+
 static int read_all(struct reader *r)
 {
     if (!guarded(r, transform))
         return report(r);
     size_t h = (size_t)r->info->h, row = png_get_rowbytes(r->png, r->head);
+    /* before the transform a row was at least an eighth byte a pixel, and deflate makes at most 1032 bytes of one */
+    if (h * ((size_t)r->info->w / 8) / 1032 > r->src.n)
+        return rn_fail(RN_E_FORMAT, "%s: truncated PNG (%zu bytes cannot hold %d x %d pixels); " RN_BAD_FILE_REMEDY,
+                       r->src.name, r->src.n, r->info->w, r->info->h);
     r->pixels = malloc(h * row);
     r->rows = malloc(h * sizeof *r->rows);
     if (!r->pixels || !r->rows)
         return rn_fail(RN_E_NOMEM, "%s: out of memory while decoding", r->src.name);
     for (size_t y = 0; y < h; y++)
         r->rows[y] = r->pixels + y * row;
-    return guarded(r, read_pixels) ? RN_OK : report(r);
+    if (!guarded(r, read_pixels))
+        return report(r);
+    if (r->gray16)
+        clip_gray16(r);
+    return RN_OK;
 }
 
 static void deliver(const struct reader *r, const rn_rect *at, rn_image *out)
