@@ -35,8 +35,8 @@ enum rn_image_limits {
     RN_IMAGE_MAX_PIXELS = 178956970, /* Pillow's 2x bomb limit */
     RN_IMAGE_MAX_SCANS = 500         /* of a progressive JPEG, real ones have about 10: each is a pass over the image */
 };
-/* Pixels that all scans of an image may pass over: 50 times the largest image. */
-#define RN_IMAGE_MAX_SCANNED (50 * (uint64_t)RN_IMAGE_MAX_PIXELS)
+/* Pixels that all scans of an image may pass over: 20 times the largest image, some seconds. */
+#define RN_IMAGE_MAX_SCANNED (20 * (uint64_t)RN_IMAGE_MAX_PIXELS)
 
 typedef struct rn_decode_opts {
     bool gray;   /* 1 channel wanted (grayscale sets); default RGB */
