@@ -204,12 +204,13 @@ typedef struct token {
     int index;         /* row of the tool's table, -1 for a common one */
     const char *value; /* NULL: none given */
     bool joined;       /* --name=VALUE */
+    const char *next;  /* what stands behind an option that found no value */
 } token;
 
-static bool is_known_option(const row_set *set, const char *arg)
+/* Known or misspelt: "--md5sums --strucure" is a slip, and not a file of that name (--md5sums=--strucure is). */
+static bool looks_like_option(const char *arg)
 {
-    int index;
-    return strncmp(arg, "--", 2) == 0 && (arg[2] == 0 || find_row(set, arg + 2, strcspn(arg + 2, "="), &index));
+    return strncmp(arg, "--", 2) == 0;
 }
 
 /* Takes argv[*i] (and its value) and moves *i past it. */
@@ -232,8 +233,10 @@ static token take(const row_set *set, int argc, char **argv, int *i)
         t.value = t.name + t.len + 1;
     else if (t.row && t.row->type == RN_OPT_FLAG)
         t.value = "true";
-    else if (t.row && *i < argc && !is_known_option(set, argv[*i]))
+    else if (t.row && *i < argc && !looks_like_option(argv[*i]))
         t.value = argv[(*i)++];
+    else if (t.row && *i < argc)
+        t.next = argv[*i];
     return t;
 }
 
@@ -253,9 +256,12 @@ static int apply(const row_set *set, const token *t, rn_opt_result *res)
     if (!t->row)
         return rn_fail(RN_E_USAGE, "unknown option %s%.*s; the nearest is --%s (--help lists all)", t->dashes,
                        (int)t->len, t->name, nearest(set, t->name, t->len));
+    const char *arg = t->row->arg ? t->row->arg : "VALUE";
+    if (!t->value && t->next && t->next[2])
+        return rn_fail(RN_E_USAGE, "--%s needs a value: --%s %s (if it is '%s': --%s=%s)", t->row->name, t->row->name,
+                       arg, t->next, t->row->name, t->next);
     if (!t->value)
-        return rn_fail(RN_E_USAGE, "--%s needs a value: --%s %s", t->row->name, t->row->name,
-                       t->row->arg ? t->row->arg : "VALUE");
+        return rn_fail(RN_E_USAGE, "--%s needs a value: --%s %s", t->row->name, t->row->name, arg);
     const char *before = t->row->type == RN_OPT_LIST && is_seen(res, t->index) ? *(const char **)t->row->dst : NULL;
     int rc = set_value(t->row, t->value, res);
     if (rc == RN_OK && before)

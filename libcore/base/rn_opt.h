@@ -6,7 +6,8 @@
  * number inside the row's range, otherwise the error says what would have been accepted.
  *
  *   --name VALUE, --name=VALUE, flags without a value; "--" ends the options; operands may
- *   stand between options. An unknown option is RN_E_USAGE with the nearest known name.
+ *   stand between options. A VALUE that begins with "--" is only taken after "=". An unknown
+ *   option is RN_E_USAGE with the nearest known name.
  *   Help goes to stdout, misuse to stderr (exit 2).
  */
 #ifndef RN_OPT_H
@@ -101,6 +102,8 @@ int rn_parse_real(const char *s, double lo, double hi, double *out);
 
 /* Well-formed UTF-8: no overlong forms, no surrogates, nothing beyond U+10FFFF. */
 bool rn_utf8_ok(const char *s);
+/* A malloc'ed copy for JSON and the like, what is malformed as \xNN; NULL when memory is short. */
+char *rn_utf8_escape(const char *s);
 
 /* Number of jobs to use: n if n > 0, else the cores this process may run on. */
 int rn_jobs(int64_t n);

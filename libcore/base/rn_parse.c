@@ -122,6 +122,28 @@ bool rn_utf8_ok(const char *s)
     return true;
 }
 
+char *rn_utf8_escape(const char *s)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *out = malloc(4 * strlen(s) + 1), *to = out;
+    for (const unsigned char *p = (const unsigned char *)s; out && *p;) {
+        size_t n = utf8_length(p);
+        if (n) {
+            memcpy(to, p, n);
+            to += n;
+            p += n;
+            continue;
+        }
+        *to++ = '\\';
+        *to++ = 'x';
+        *to++ = hex[*p >> 4];
+        *to++ = hex[*p++ & 15];
+    }
+    if (out)
+        *to = 0;
+    return out;
+}
+
 int rn_jobs(int64_t n)
 {
     if (n > 0)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/rn_error.h"
+#include "base/rn_opt.h"
 #include "data/rn_archive.h"
 
 enum { INPUT_MAX = 1 << 30 };
@@ -100,6 +101,11 @@ void rn_inputs_sort(rn_inputs *s)
 
 int rn_inputs_add_class(rn_inputs *s, const char *wnid, const char *words)
 {
+    /* The seal is JSON: better now than when everything has been packed. */
+    if (!rn_utf8_ok(wnid) || !rn_utf8_ok(words))
+        return rn_fail(RN_E_FORMAT,
+                       "%s: the name or words of class '%s' are not UTF-8, which the seal needs; convert them", s->root,
+                       wnid);
     rn_seal_class c = {.wnid = strdup(wnid), .words = strdup(words)};
     rn_seal_class *more = realloc(s->classes, ((size_t)s->nclasses + 1) * sizeof *more);
     if (more)

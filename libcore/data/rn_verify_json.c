@@ -5,49 +5,15 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "base/rn_io.h"
+#include "base/rn_opt.h"
 #include "data/rn_verify.h"
 
 /* ---- texts that may be no UTF-8 (names out of an archive) ------------------------------------------------------------ */
 
-/* Bytes of the UTF-8 sequence at s, 0 if there is none. */
-static size_t sequence(const char *s)
-{
-    unsigned char c = (unsigned char)*s;
-    size_t n = c < 0x80 ? 1 : c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    if (strnlen(s, n) < n)
-        return 0;
-    json_t *j = json_stringn(s, n); /* jansson takes nothing else */
-    json_decref(j);
-    return j ? n : 0;
-}
-
-/* The text with what is no UTF-8 as \xNN; malloc'ed, NULL when memory is short. */
-static char *escaped(const char *s)
-{
-    rn_buf b = {0};
-    int rc = rn_buf_reserve(&b, strlen(s) + 1);
-    b.data[0] = 0;
-    while (rc >= 0 && *s) {
-        size_t n = sequence(s);
-        if (n)
-            rc = rn_buf_printf(&b, "%.*s", (int)n, s);
-        else
-            rc = rn_buf_printf(&b, "\\x%02x", (unsigned char)*s);
-        s += n ? n : 1;
-    }
-    if (rc < 0)
-        rn_buf_free(&b);
-    return (char *)b.data;
-}
-
 static json_t *text(const char *s)
 {
-    json_t *j = json_string(s);
-    if (j)
-        return j;
-    char *e = escaped(s);
-    j = e ? json_string(e) : NULL;
+    char *e = rn_utf8_escape(s);
+    json_t *j = e ? json_string(e) : NULL;
     free(e);
     return j;
 }
@@ -160,7 +126,7 @@ int rn_verify_set_json(const char *what, const char *path, const rn_verify_opts 
 {
     json_t *j = json_object(), *classes = json_object(), *decoded = json_object();
     for (int i = 0; i < s->classes; i++) {
-        char *key = escaped(s->class[i].name);
+        char *key = rn_utf8_escape(s->class[i].name);
         if (key)
             put_number(classes, key, s->class[i].images);
         free(key);

@@ -262,6 +262,10 @@ static bool is_blank(char c)
 static int put_text(rn_buf *b, const char *name, const char *text)
 {
     size_t n = strlen(text);
+    if (!rn_utf8_ok(text))
+        return rn_fail(RN_E_USAGE,
+                       "--%s '%s': not UTF-8, as what stands in checkpoints has to be; give it another name", name,
+                       text);
     bool fits = n > 0 && !is_blank(text[0]) && !is_blank(text[n - 1]) && !strchr(text, '\n') && text[0] != '#';
     for (size_t i = 1; i < n && fits; i++)
         fits = text[i] != '#' || !is_blank(text[i - 1]);

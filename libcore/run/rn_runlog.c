@@ -12,6 +12,7 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_log.h"
+#include "base/rn_opt.h"
 
 struct rn_runlog {
     char *path;
@@ -82,6 +83,14 @@ void rn_runlog_close(rn_runlog *log)
         close(log->fd);
     free(log->path);
     free(log);
+}
+
+json_t *rn_runlog_text(const char *s)
+{
+    char *text = rn_utf8_escape(s);
+    json_t *j = text ? json_string(text) : NULL;
+    free(text);
+    return j;
 }
 
 json_t *rn_runlog_real(double v)

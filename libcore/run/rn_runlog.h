@@ -27,6 +27,9 @@ int rn_runlog_sync(rn_runlog *log, int64_t *bytes);
 
 void rn_runlog_close(rn_runlog *log); /* accepts NULL */
 
+/* A text for the log: what is no UTF-8, as a path may be, stands there as \xNN (rn_utf8_escape). */
+json_t *rn_runlog_text(const char *s);
+
 /* A number for the log: NaN and infinities, which JSON lacks, become null. */
 json_t *rn_runlog_real(double v);
 

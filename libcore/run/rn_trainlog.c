@@ -35,15 +35,18 @@ static json_t *recipe_object(const char *text)
         if (!key || *p == '#' || key >= sizeof name || line < key + 3)
             continue;
         snprintf(name, sizeof name, "%.*s", (int)key, p);
-        json_object_set_new(o, name, json_stringn(p + key + 3, line - key - 3));
+        char *value = strndup(p + key + 3, line - key - 3);
+        json_object_set_new(o, name, value ? rn_runlog_text(value) : NULL);
+        free(value);
     }
     return o;
 }
 
 static json_t *data_object(const rn_store *db)
 {
-    return json_pack("{s:s, s:I, s:I, s:s}", "path", rn_store_path(db), "records", (json_int_t)rn_store_count(db),
-                     "classes", (json_int_t)rn_store_nclasses(db), "seal", rn_store_seal_digest(db));
+    return json_pack("{s:o, s:I, s:I, s:s}", "path", rn_runlog_text(rn_store_path(db)), "records",
+                     (json_int_t)rn_store_count(db), "classes", (json_int_t)rn_store_nclasses(db), "seal",
+                     rn_store_seal_digest(db));
 }
 
 static json_t *machine_object(const rn_trainer *t)
@@ -107,9 +110,9 @@ static json_t *memory_object(const rn_net *net)
 
 static json_t *run_line(const rn_trainer *t)
 {
-    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:{s:o, s:o}, s:I, s:I, s:I, s:o, s:o, s:o}", "type", "run",
-                     "version", RN_VERSION, "started", now_text(), "command", t->job->command, "machine",
-                     machine_object(t), "recipe", recipe_object(t->job->recipe_text), "data", "train",
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:I, s:I, s:I, s:o, s:o, s:o}", "type", "run",
+                     "version", RN_VERSION, "started", now_text(), "command", rn_runlog_text(t->job->command),
+                     "machine", machine_object(t), "recipe", recipe_object(t->job->recipe_text), "data", "train",
                      data_object(t->s.train_db), "val", data_object(t->s.val_db), "parameters",
                      (json_int_t)rn_net_weights(t->s.net), "steps_per_epoch", (json_int_t)t->steps_per_epoch, "steps",
                      (json_int_t)t->total_steps, "memory", memory_object(t->s.net), "versions", version_lines(),
@@ -121,8 +124,8 @@ static int note_session(const rn_trainer *t)
 {
     char path[PATH_MAX];
     FILE *f;
-    json_t *o = json_pack("{s:o, s:I, s:s, s:o}", "started", now_text(), "step", (json_int_t)t->state.step, "from",
-                          t->from, "machine", machine_object(t));
+    json_t *o = json_pack("{s:o, s:I, s:o, s:o}", "started", now_text(), "step", (json_int_t)t->state.step, "from",
+                          rn_runlog_text(t->from), "machine", machine_object(t));
     char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
     json_decref(o);
     int rc = text ? rn_rundir_path(t, "sessions.jsonl", path) : rn_fail(RN_E_NOMEM, "no memory for sessions.jsonl");

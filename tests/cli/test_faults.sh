@@ -131,4 +131,18 @@ rm -rf run
 RN_FAULT_SHORT=3 RN_FAULT_EINTR=3 RN_FAULT_PATH='!.mdb' exits "train: short writes" 0 bad "${train[@]}" --out run
 check "train: the same weights" cmp whole/weights.safetensors run/weights.safetensors
 enough 10 "train"
+
+# ---- names of bytes that are no text -------------------------------------------------------------------------------
+odd=$(printf 'odd\377')
+exits "a run's folder that is not UTF-8" 0 "${train[@]}" --out "$odd"
+check "its log is JSON all the same" grep -q 'command.*odd.\\xff' "$odd/log.jsonl"
+cp -r tiny.train "$odd.train"
+exits "a recipe's path that is not UTF-8" 2 "${train[@]}" --out other --train-db "$odd.train"
+says "is told before anything is done" "not UTF-8"
+mkdir -p "tree/$odd" && cp want/train/n90000001/*.JPEG "tree/$odd/"
+exits "a class that is not UTF-8" 1 pack-lmdb tree tree.lmdb
+says "is told before anything is packed" "are not UTF-8, which the seal needs"
+mv raw "$odd.raw"
+exits "archives in a folder that is not UTF-8 are verified" 0 ilsvrc-verify "$odd.raw" --json
+check "and named in JSON" grep -q 'odd.\\xff' out.txt
 finish

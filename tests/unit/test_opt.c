@@ -135,14 +135,45 @@ static void test_dashes(void **state)
     assert_string_equal(res.operands[0], "-");
     assert_int_equal(PARSE("a", "--out", "-"), RN_OK);
     assert_string_equal(v.out, "-");
-    assert_int_equal(PARSE("a", "--out", "--odd"), RN_OK); /* no option of ours: a file may be called so */
+    assert_int_equal(PARSE("a", "--out", "--kepe"), RN_E_USAGE); /* a slip after a forgotten value, not a file name */
+    says("--out needs a value: --out FILE (if it is '--kepe': --out=--kepe)");
+    assert_int_equal(PARSE("a", "--out=--odd"), RN_OK); /* said so, a file may be called that */
     assert_string_equal(v.out, "--odd");
+    assert_int_equal(PARSE("a", "--out", "-odd"), RN_OK); /* one dash is no option of ours */
+    assert_string_equal(v.out, "-odd");
+    assert_int_equal(PARSE("a", "--out", "--"), RN_E_USAGE);
+    says("--out needs a value");
     assert_int_equal(PARSE("a", "--out", "--keep"), RN_E_USAGE); /* a forgotten value, not a file name */
     says("--out needs a value");
     assert_int_equal(PARSE("a", "--out=--keep"), RN_OK);
     assert_string_equal(v.out, "--keep");
     assert_int_equal(PARSE("a", "--out"), RN_E_USAGE);
     says("--out FILE");
+}
+
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "a", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\x9f", "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\xff",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xc3",
+                                      "\xe2\x82",
+                                      "\x80",
+                                      "a\xc3z"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(rn_utf8_ok(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(rn_utf8_ok(bad[i]));
+    char *s = rn_utf8_escape("a\xff\xc3\xa9\xe2\x82z");
+    assert_string_equal(s, "a\\xff\xc3\xa9\\xe2\\x82z");
+    free(s);
 }
 
 static void test_common(void **state)
@@ -449,11 +480,17 @@ static int leave(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),         cmocka_unit_test(test_dashes),
-        cmocka_unit_test(test_common),         cmocka_unit_test(test_unknown_names_the_nearest),
-        cmocka_unit_test(test_bad_values),     cmocka_unit_test(test_operand_counts),
-        cmocka_unit_test(test_help),           cmocka_unit_test(test_version),
-        cmocka_unit_test(test_recipe),         cmocka_unit_test(test_recipe_errors),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_dashes),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_common),
+        cmocka_unit_test(test_unknown_names_the_nearest),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_operand_counts),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_recipe),
+        cmocka_unit_test(test_recipe_errors),
         cmocka_unit_test(test_number_parsers),
     };
     return cmocka_run_group_tests_name("opt", tests, NULL, leave);
