@@ -38,11 +38,12 @@ static inline void set_record(uint32_t i, char key[SET_KEY], rn_buf *value)
     assert_int_equal(rn_datum_pack_raw(px, 3, h, w, (int32_t)(i % SET_CLASSES), value), 0);
 }
 
-/* Writes `s` with class counts for records first .. end-1; the rest of the seal may be set before. */
-static inline void set_seal(const char *dir, rn_seal *s, uint32_t first, uint32_t end)
+/* Writes `of` with class counts for records first .. end-1; the rest of the seal may be set before. */
+static inline void set_seal(const char *dir, const rn_seal *of, uint32_t first, uint32_t end)
 {
     static char wnids[SET_CLASSES][12];
     rn_seal_class cls[SET_CLASSES];
+    rn_seal copy = *of, *s = &copy;
     rn_seal_source src = {.file = (char *)"x.tar", .bytes = 7, .md5_from = "none"};
     for (uint32_t c = 0; c < SET_CLASSES; c++) {
         snprintf(wnids[c], sizeof wnids[c], "class%u", c);
