@@ -40,10 +40,10 @@ static bool is_being_packed(const char *dir)
 static int read_seal(const char *dir, bool unsealed_ok, rn_seal **out)
 {
     int rc = rn_seal_read(dir, out);
+    if (unsealed_ok && (rc == RN_E_NOENT || rc == RN_E_FORMAT))
+        return RN_OK;
     if (rc != RN_E_NOENT)
         return rc;
-    if (unsealed_ok)
-        return RN_OK;
     if (is_being_packed(dir))
         return rn_fail(RN_E_FORMAT, "%s: is being packed at this moment (no seal.json yet): wait for pack-lmdb to end",
                        dir);

@@ -33,7 +33,7 @@ typedef struct rn_store_txn rn_store_txn; /* one reader; one thread at a time */
 
 struct rn_seal; /* data/rn_seal.h */
 
-enum rn_store_flags { RN_STORE_UNSEALED_OK = 1 /* open a set without seal; only ilsvrc-verify does */ };
+enum rn_store_flags { RN_STORE_UNSEALED_OK = 1 /* also a set whose seal is missing or damaged: ilsvrc-verify */ };
 
 /*
  * Opens a set, a shard, or a folder whose subfolders are all the shards of one set, and builds the index of its records (in

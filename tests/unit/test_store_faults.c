@@ -132,8 +132,8 @@ static bool loads(const char *dir)
 static bool verifies(const char *dir)
 {
     rn_verify_set v;
-    int rc = rn_verify_lmdb(dir, true, 2, &v);
-    bool clean = rc == 0 && v.bad.total == 0;
+    int rc = rn_verify_lmdb(dir, &(rn_verify_opts){.decode = true, .jobs = 2}, &v);
+    bool clean = rc == 0 && rn_findings_total(&v.found, RN_BAD) == 0;
     rn_verify_set_free(&v);
     return clean;
 }
@@ -471,9 +471,13 @@ static void a_record_that_is_no_datum(void **state)
     rn_store_close(s);
     assert_false(loads("odd.lmdb"));
     rn_verify_set v;
-    assert_int_equal(rn_verify_lmdb("odd.lmdb", false, 1, &v), 0);
-    assert_int_equal(v.bad.total, 2); /* it, and its class's count */
-    assert_true(strstr(v.bad.text[0], "00000007_class2/") || strstr(v.bad.text[1], "00000007_class2/"));
+    assert_int_equal(rn_verify_lmdb("odd.lmdb", &(rn_verify_opts){.jobs = 1}, &v), 0);
+    assert_int_equal(v.found.count[RN_K_DAMAGED][RN_BAD], 1);
+    rn_findings_sort(&v.found);
+    int named = 0;
+    for (int i = 0; i < v.found.n; i++)
+        named += v.found.row[i].kind == RN_K_DAMAGED && strstr(v.found.row[i].text, "00000007_class2/");
+    assert_int_equal(named, 1);
     rn_verify_set_free(&v);
 }
 
