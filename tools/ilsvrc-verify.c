@@ -22,6 +22,7 @@ typedef struct archives {
     int n;
     rn_sums sums, beside;  /* given; RAW_DIR's own */
     rn_manifest *manifest; /* given */
+    bool nothing_built_in; /* --manifest none */
     rn_raw_set raw;        /* of the folder, if one was given */
 } archives;
 
@@ -64,7 +65,8 @@ static int add_archive(archives *s, const char *path, const settings *set)
     s->path[s->n++] = copy;
     rn_findings_init(&v->found);
     RN_TRY(rn_expect(path, &s->sums, s->manifest, &s->beside, &v->expected));
-    if (set->write && v->expected.from == rn_manifest_builtin()->from) /* another set's archives bear the same names */
+    /* Another set's archives bear the same names. */
+    if ((set->write || s->nothing_built_in) && v->expected.from == rn_manifest_builtin()->from)
         v->expected = (rn_expected){.bytes = -1};
     v->sha256 = set->sha256 || set->write || (v->expected.sha256 && !v->expected.md5);
     if (!rn_is_file(path)) {
@@ -209,6 +211,7 @@ static int verify_archives(const settings *set, const rn_opt_result *args, int *
     rn_devkit *kit = NULL;
     archives s = {0};
     RN_GO(open_manifest(set->manifest, &s.manifest, &use));
+    s.nothing_built_in = use && use->narchives == 0;
     RN_GO(gather(&s, set, args));
     for (int i = 0; i < s.n; i++)
         s.row[i].manifest = set->write ? NULL : use ? use : rn_manifest_builtin();

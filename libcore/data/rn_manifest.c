@@ -143,37 +143,36 @@ static int check_shape(parser *p, rn_shape *s)
     return RN_OK;
 }
 
+/* The count of that name, NULL if a split has no such field. */
+static int64_t *count_of(rn_shape *s, const char *key)
+{
+    return strcmp(key, "images") == 0            ? &s->images
+           : strcmp(key, "annotations") == 0     ? &s->annotations
+           : strcmp(key, "classes") == 0         ? &s->classes
+           : strcmp(key, "least_per_class") == 0 ? &s->least
+           : strcmp(key, "most_per_class") == 0  ? &s->most
+                                                 : NULL;
+}
+
 static int take_shape(parser *p, const char *name, const json_t *j, rn_shape *s)
 {
     const char *key;
     json_t *value;
-    const struct {
-        const char *key;
-        int64_t *to;
-    } counts[] = {{"images", &s->images},
-                  {"annotations", &s->annotations},
-                  {"classes", &s->classes},
-                  {"least_per_class", &s->least},
-                  {"most_per_class", &s->most}};
-    enum { COUNTS = sizeof counts / sizeof *counts };
+    s->images = s->annotations = s->classes = s->least = s->most = -1;
     field(p, "splits");
     json_t *text = json_string(name);
     int rc = take_name(p, text, s->name);
     json_decref(text);
     RN_TRY(rc);
-    for (int i = 0; i < COUNTS; i++)
-        *counts[i].to = -1;
     field(p, "splits.%s", s->name);
     if (!json_is_object(j))
         return bad_field(p, "must be an object");
     json_object_foreach((json_t *)j, key, value)
     {
-        int i = 0;
+        int64_t *count = count_of(s, key);
         field(p, "splits.%s.%.250s", s->name, key);
-        while (i < COUNTS && strcmp(key, counts[i].key) != 0)
-            i++;
-        if (i < COUNTS)
-            RN_TRY(take_count(p, value, 0, counts[i].to));
+        if (count)
+            RN_TRY(take_count(p, value, 0, count));
         else if (strcmp(key, "per_class") == 0)
             RN_TRY(take_classes(p, value, s));
         else

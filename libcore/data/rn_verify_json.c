@@ -85,7 +85,7 @@ static json_t *archive(const rn_verify_archive *v)
     put(j, "md5", json_string(v->md5));
     put(j, "expected", e->md5 ? json_string(e->md5) : json_null());
     put(j, "ok", v->verdict == RN_UNKNOWN && !bad ? json_null() : json_boolean(v->verdict == RN_RIGHT && !bad));
-    put(j, "status", json_string(v->verdict == RN_RIGHT && bad ? "damaged" : status[v->verdict]));
+    put(j, "status", json_string(v->verdict <= RN_RIGHT && bad ? "damaged" : status[v->verdict]));
     if (v->sha256_hex[0])
         put(j, "sha256", json_string(v->sha256_hex));
     if (e->sha256)

@@ -61,7 +61,7 @@ static int look_at(walker *w, rn_store_txn *txn, uint32_t i, rn_image *scratch)
     rn_stored s;
     char name[RN_KEY_TEXT_MAX];
     rn_chain_start(w->hex[i - w->first]); /* a record that cannot be read has a digest of zeros */
-    w->seen[i] = (rn_seen_record){.key = "", .label = -1};
+    w->seen[i] = (rn_seen_record){.key = ""};
     if (rn_store_get_stored(txn, i, &s) < 0) {
         rn_findings_add(&w->set->found, RN_BAD, RN_K_DAMAGED, rn_store_path(w->store), "%s", rn_error_text());
         return RN_OK;
@@ -73,6 +73,7 @@ static int look_at(walker *w, rn_store_txn *txn, uint32_t i, rn_image *scratch)
         rn_key_text(s.key, s.key_n, name);
         rn_findings_add(&w->set->found, RN_BAD, RN_K_DAMAGED, name, "%s", rn_error_text());
     } else {
+        w->seen[i].read = true;
         w->seen[i].label = r.label;
         check_record(w, &r, scratch);
     }

@@ -130,7 +130,7 @@ static int take_folders(records *s)
             s->class[s->nclasses++] = s->class[i];
     for (uint32_t i = 0; i < s->n; i++) {
         folder_of(path_of(s, i), folder);
-        s->of[i] = folder[0] ? class_of(s, folder) : -1;
+        s->of[i] = folder[0] && s->record[i].read ? class_of(s, folder) : -1;
     }
     return RN_OK;
 }
@@ -157,7 +157,7 @@ static int count_classes(records *s)
         RN_GO(rn_fail(RN_E_NOMEM, "%s: out of memory", s->path));
     for (uint32_t i = 0; i < s->n; i++) {
         int32_t c = s->seal ? s->record[i].label : s->of[i];
-        if (c >= 0 && c < n)
+        if (s->record[i].read && c >= 0 && c < n)
             count[c]++;
     }
     for (int c = 0; c < n; c++) {
@@ -275,10 +275,9 @@ static int check_names(records *s, const rn_name_list *l)
         return rn_fail(RN_E_NOMEM, "%s: out of memory", s->path);
     for (uint32_t i = 0; i < s->n; i++) {
         rn_listed *r = rn_name_list_find(l, path_of(s, i));
-        of[i] = -1;
+        of[i] = r && s->record[i].read && r->label < l->nclasses ? r->label : -1;
         if (s->record[i].key_n == 0) /* it could not be read: told already */
             continue;
-        of[i] = r && r->label < l->nclasses ? r->label : -1;
         s->labels_known |= of[i] >= 0;
         if (r)
             r->seen = true;

@@ -11,7 +11,8 @@ enum { RN_KEY_TEXT_MAX = 520 }; /* LMDB's keys are at most 511 bytes */
 typedef struct rn_seen_record {
     const char *key; /* key_n bytes, not terminated; as long-lived as the store */
     size_t key_n;
-    int32_t label; /* -1: it could not be read */
+    bool read; /* it could be read: the label counts */
+    int32_t label;
 } rn_seen_record;
 
 void rn_key_text(const char *key, size_t n, char out[RN_KEY_TEXT_MAX]);

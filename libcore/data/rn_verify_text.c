@@ -25,7 +25,7 @@ void rn_verify_archive_text(const rn_verify_archive *v)
 {
     static const char *const verdicts[] = {"unknown", "ok", "WRONG", "UNREADABLE", "MISSING"};
     bool bad = rn_findings_total(&v->found, RN_BAD) > 0;
-    printf("%-10s  %-32s  %15" PRIu64 "  %s", v->verdict == RN_RIGHT && bad ? "DAMAGED" : verdicts[v->verdict],
+    printf("%-10s  %-32s  %15" PRIu64 "  %s", v->verdict <= RN_RIGHT && bad ? "DAMAGED" : verdicts[v->verdict],
            v->md5[0] ? v->md5 : "-", v->bytes, v->path);
     if (v->sha256_hex[0])
         printf("  sha256 %s", v->sha256_hex);

@@ -60,7 +60,8 @@ exits "plain" 0 "$verify" copy --manifest m.json --sha256
 has "with SHA-256" "sha256 $(sha256sum <raw/$KIT | cut -d' ' -f1)"
 exits "archives by name" 0 "$verify" copy/$VAL --manifest m.json
 exits "without it they are held against the published digests" 1 "$verify" copy
-exits "or nothing, but for these" 1 "$verify" copy --manifest none
+exits "or against nothing" 3 "$verify" copy --manifest none
+exits "which leaves MD5SUMS" 0 "$verify" raw --manifest none
 cp raw/MD5SUMS sums && sed -i 's/^[0-9a-f]\{8\}/00000000/' sums
 exits "--md5sums wins over --manifest" 1 "$verify" copy --manifest m.json --md5sums sums
 says "by name" "sums expects 00000000"
@@ -93,6 +94,7 @@ says "which says why" "n.json: not written"
 check "none is left" test ! -e n.json
 rm damaged/MD5SUMS
 exits "nor those that are cut short without anyone knowing their digest" 1 "$verify" damaged --write-manifest n.json
+has "which are called damaged" "DAMAGED"
 exits "--write-manifest into a folder that is not there" 1 "$verify" raw --write-manifest no/where.json
 sed 's/"bytes": [0-9]*/"bytes": -1/' m.json >bad.json
 exits "a manifest with a mistake" 1 "$verify" raw --manifest bad.json
