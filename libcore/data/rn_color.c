@@ -67,48 +67,53 @@ static void hue_places(int shift, hue_place place[256])
     }
 }
 
-/* H of a pixel that is not gray, 0..255. */
+/*
+ * H of a pixel that is not gray, 0..255. Pillow takes the differences of two of (max - r, max - g, max - b) / range and adds 0, 2
+ * or 4, in double, which is exact; of the three one is 0 and one is 1, so that it comes to a whole number plus or minus the
+ * third, rounded once. Every pair of differences is tested, with each order of the channels.
+ */
 static int hue_of(int r, int g, int b, int max, int min)
 {
-    float range = (float)(max - min), h;
-    float rc = (float)(max - r) / range, gc = (float)(max - g) / range, bc = (float)(max - b) / range;
-    if (r == max)
-        h = bc - gc;
-    else if (g == max)
-        h = (float)(2.0 + (double)rc - (double)bc);
-    else
-        h = (float)(4.0 + (double)gc - (double)rc);
-    double turn = (double)h / 6.0 + 1.0; /* 5/6 .. 11/6: its fraction is exact */
-    h = (float)(turn >= 1.0 ? turn - 1.0 : turn);
-    return (int)((double)h * 255.0);
+    static const float base[2][3] = {{1, 3, 3}, {-1, 1, 5}}, sign[2][3] = {{-1, -1, 1}, {1, 1, -1}};
+    const int top = r == max ? 0 : g == max ? 1 : 2;
+    const int low = top == 0 ? g < b : top == 1 ? b < r : g < r; /* which of the other two is the least */
+    const float q =
+        (float)(2 * max - (r + g + b - min)) / (float)(max - min); /* max less the middle one, of the range */
+    const float h = base[low][top] + sign[low][top] * q;
+    const double turn = (double)h / 6.0 + 1.0; /* 5/6 .. 11/6: its fraction is exact */
+    const float part = (float)(turn >= 1.0 ? turn - 1.0 : turn);
+    return (int)((double)part * 255.0);
 }
 
 /* round() of what is at least 0, half up; no such value is just below a half (all 2^24 colours are tested). */
-static uint8_t level(double v)
+static uint32_t level(double v)
 {
-    return (uint8_t)(v + 0.5);
+    return (uint32_t)(int)(v + 0.5);
 }
 
 static void turn_pixel(const hue_place place[256], uint8_t *px)
 {
-    int r = px[0], g = px[1], b = px[2];
+    /* where red, green and blue lie in top | t << 8 | p << 16 | q << 24, by sector */
+    static const uint8_t order[6][3] = {{0, 8, 16}, {24, 0, 16}, {16, 0, 8}, {16, 24, 0}, {8, 16, 0}, {0, 16, 24}};
+    const int r = px[0], g = px[1], b = px[2];
     int max = r > g ? r : g, min = r > g ? g : r;
     max = b > max ? b : max;
     min = b < min ? b : min;
     if (min == max)
         return;
-    const hue_place *at = &place[hue_of(r, g, b, max, min)];
-    int s = (int)((double)((float)(max - min) / (float)max) * 255.0);
+    const int s = (int)((double)((float)(max - min) / (float)max) * 255.0);
     if (s == 0) {
         px[0] = px[1] = px[2] = (uint8_t)max;
         return;
     }
+    const hue_place *at = &place[hue_of(r, g, b, max, min)];
     const double v = max;
-    float fs = (float)((double)(float)s / 255.0), f = at->f, part = fs * f;
-    uint8_t p = level(v * (1.0 - (double)fs)), q = level(v * (1.0 - (double)part));
-    uint8_t t = level(v * (1.0 - (double)fs * (1.0 - (double)f))), top = (uint8_t)max;
-    const uint8_t rgb[6][3] = {{top, t, p}, {q, top, p}, {p, top, t}, {p, q, top}, {t, p, top}, {top, p, q}};
-    memcpy(px, rgb[at->sector], 3);
+    const float fs = (float)((double)(float)s / 255.0), f = at->f, part = fs * f;
+    const uint32_t p = level(v * (1.0 - (double)fs)), q = level(v * (1.0 - (double)part));
+    const uint32_t t = level(v * (1.0 - (double)fs * (1.0 - (double)f)));
+    const uint32_t all = (uint32_t)max | t << 8 | p << 16 | q << 24;
+    for (int c = 0; c < 3; c++)
+        px[c] = (uint8_t)(all >> order[at->sector][c]);
 }
 
 static void turn_hue(float factor, uint8_t *px, size_t n)

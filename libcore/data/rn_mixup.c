@@ -43,7 +43,7 @@ static uint8_t mix(uint8_t a, uint8_t b, uint32_t share)
 
 enum { STRIPE = 64 }; /* bytes: a trip count that the compiler can turn into vectors */
 
-static void mix_row(uint8_t *x, const uint8_t *y, size_t n, uint32_t share)
+static void mix_row(uint8_t *restrict x, const uint8_t *restrict y, size_t n, uint32_t share)
 {
     size_t i = 0;
     for (; i + STRIPE <= n; i += STRIPE)
