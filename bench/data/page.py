@@ -55,12 +55,14 @@ def summary(rows):
     return out
 
 
-def details(rows):
+def details(rows, asked):
     out = []
     for row in rows:
         if "failed" in row:
             continue
         out += ["", f"### {row['title']}", ""]
+        if row["rounds"] != asked:
+            out += [f"{row['rounds']} rounds only.", ""]
         if row["note"]:
             out += [row["note"], ""]
         out += [f"| | {row['unit']}/s, median | quartiles | {row['unit']} a second of CPU | wall, s | CPU, s | |", "|---|---|---|---|---|---|---|"]
@@ -139,7 +141,7 @@ def page(result, chart_name):
         out += [f"![ratios against their targets]({chart_name})", ""]
     out += summary(result["rows"])
     out += ["", "## Rules", "", RULES.rstrip(), "", "## Each in full"]
-    out += details(result["rows"])
+    out += details(result["rows"], result["rounds"])
     out += memory(result["memory"])
     out += ["", "## Commands", "", "```"]
     for row in result["rows"]:
