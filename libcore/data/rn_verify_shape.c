@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/rn_verify_shape.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *name_of(const rn_counted *c, int i)
@@ -52,13 +53,15 @@ static void compare_classes(const rn_shape *s, const rn_counted *c, bool exact, 
 /* Where single classes are not known, those outside the range at least can be named. */
 static void compare_range(const rn_shape *s, const rn_counted *c, enum rn_level level, rn_findings *f)
 {
-    for (int i = 0; i < c->nclasses; i++) {
-        uint64_t k = c->class[i].images;
-        if ((s->least >= 0 && k < (uint64_t)s->least) || (s->most >= 0 && k > (uint64_t)s->most))
-            rn_findings_add(f, level, RN_K_COUNT, name_of(c, i),
-                            "%s: class %s has %llu images, there should be %lld..%lld", c->where, name_of(c, i),
-                            (unsigned long long)k, (long long)s->least, (long long)s->most);
-    }
+    char want[64];
+    if (s->least == s->most)
+        snprintf(want, sizeof want, "%lld", (long long)s->least);
+    else
+        snprintf(want, sizeof want, "%lld..%lld", (long long)s->least, (long long)s->most);
+    for (int i = 0; i < c->nclasses && s->least >= 0 && s->most >= 0; i++)
+        if (c->class[i].images < (uint64_t)s->least || c->class[i].images > (uint64_t)s->most)
+            rn_findings_add(f, level, RN_K_COUNT, name_of(c, i), "%s: class %s has %llu images, there should be %s",
+                            c->where, name_of(c, i), (unsigned long long)c->class[i].images, want);
 }
 
 void rn_shape_compare(const rn_verify_opts *opts, const rn_shape *s, const rn_counted *c, uint64_t beside,

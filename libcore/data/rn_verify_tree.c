@@ -10,14 +10,14 @@
 #include "base/rn_pool.h"
 #include "base/rn_progress.h"
 #include "data/rn_extract.h"
-#include "data/rn_extract_state.h"
 #include "data/rn_verify.h"
 #include "data/rn_verify_image.h"
 #include "data/rn_verify_labels.h"
 #include "data/rn_verify_names.h"
 #include "data/rn_verify_shape.h"
+#include "data/rn_verify_state.h"
 
-enum { TASK_FILES = 128, FILE_MAX = 256 << 20 };
+enum { TASK_FILES = 128, FILE_MAX = 256 << 20, NUMBERS_MAX = 99999999 };
 
 typedef struct walker {
     const char *root;
@@ -46,6 +46,8 @@ typedef struct split {
     rn_name_list list;  /* of what should be there */
     int first;          /* of its classes in the set */
     uint64_t images;
+    uint64_t numbered; /* of them, by names as ILSVRC2012's val and test have; */
+    rn_buf numbers;    /* without a list: a byte for each number seen */
 } split;
 
 static int look(void *arg, int worker)
@@ -96,12 +98,42 @@ static int add_file(walker *w, task **t, const char *path)
     return (*t)->n == TASK_FILES ? flush(w, t) : RN_OK;
 }
 
+/* Without a list the numbers in names are all there is to say what is missing. */
+static void note_number(split *s, const char *name)
+{
+    int k = rn_numbered_name(name, s->name);
+    if (k < 1 || k > NUMBERS_MAX || rn_buf_reserve(&s->numbers, (size_t)k + 1) < 0)
+        return;
+    if ((size_t)k >= s->numbers.n) {
+        memset(s->numbers.data + s->numbers.n, 0, (size_t)k + 1 - s->numbers.n);
+        s->numbers.n = (size_t)k + 1;
+    }
+    s->numbers.data[k] = 1;
+    s->numbered++;
+}
+
+/* A split that the built-in manifest's counts fit, and whose names are all numbers, lacks those between. */
+static void find_gaps(split *s, int64_t want)
+{
+    char name[64];
+    if (s->list.from[0] || s->numbered != s->images || s->numbered < (uint64_t)want / 10 * 9)
+        return;
+    for (int64_t k = 1; k <= want; k++) {
+        if ((size_t)k < s->numbers.n && s->numbers.data[k])
+            continue;
+        snprintf(name, sizeof name, "ILSVRC2012_%s_%08lld.JPEG", s->name, (long long)k);
+        rn_findings_add(&s->w->set->found, RN_BAD, RN_K_MISSING, name, "%s: %s is missing", s->dir, name);
+    }
+}
+
 /* Is a file listed? `class` is the folder's index among the split's classes, -1 without folders. */
 static void look_up(split *s, const char *folder, const char *name, int class)
 {
     char path[1024];
-    if (!s->list.from[0])
+    if (!s->list.from[0]) {
+        note_number(s, name);
         return;
+    }
     snprintf(path, sizeof path, "%s%s%s", folder, *folder ? "/" : "", name);
     rn_listed *r = rn_name_list_find(&s->list, path);
     if (!r) {
@@ -186,29 +218,6 @@ static int look_at_folders(split *s)
 
 /* ---- against what should be there ---------------------------------------------------------------------------------- */
 
-/* What ilsvrc-extract noted of the split; `there`: its folder is in place. Trees made by others have no note. */
-static void compare_state(walker *w, enum rn_split split, bool there, uint64_t images)
-{
-    char path[2048], name[32];
-    rn_findings *f = &w->set->found;
-    rn_split_state st = {0};
-    snprintf(name, sizeof name, ".rnkit/%s.json", rn_split_names[split]);
-    int rc = rn_path_join(path, sizeof path, w->root, name);
-    if (rc == RN_OK)
-        rc = rn_state_read(path, &st);
-    if (rc == RN_E_NOENT || (rc == RN_OK && st.whole && !there)) /* a split moved elsewhere is no damage */
-        return;
-    if (rc < 0)
-        rn_findings_add(f, RN_BAD, RN_K_UNFINISHED, path, "%s", rn_error_text());
-    else if (!st.whole)
-        rn_findings_add(f, RN_BAD, RN_K_UNFINISHED, rn_split_names[split],
-                        "%s/%s: its extraction is unfinished; run ilsvrc-extract again", w->root,
-                        rn_split_names[split]);
-    else if (st.images != images)
-        rn_findings_add(f, RN_BAD, RN_K_COUNT, rn_split_names[split], "%s/%s: has %llu images, %llu were extracted",
-                        w->root, rn_split_names[split], (unsigned long long)images, (unsigned long long)st.images);
-}
-
 static const char *listed_name(const void *arg, uint32_t i)
 {
     return rn_name_list_path(arg, i);
@@ -285,6 +294,8 @@ static int compare(split *s)
     const rn_shape *shape = rn_shape_for(s->w->opts, s->name, &c);
     if (shape)
         rn_shape_compare(s->w->opts, shape, &c, 0, &set->found);
+    if (shape && shape->images > 0)
+        find_gaps(s, shape->images);
     if (s->list.from[0])
         held_against(set, s->list.from);
     if (shape)
@@ -309,6 +320,7 @@ static int look_at_split(walker *w, const char *dir, const char *own, const char
     if (rc == RN_OK)
         rc = compare(&s);
     rn_name_list_free(&s.list);
+    rn_buf_free(&s.numbers);
     *images = s.images;
     return rc;
 }
@@ -344,8 +356,9 @@ static int look_at_all(walker *w)
             snprintf(prefix, sizeof prefix, "%s/", rn_split_names[s]);
             RN_TRY(look_at_split(w, path, w->root, rn_split_names[s], prefix, &images));
         }
-        compare_state(w, (enum rn_split)s, there, images);
+        rn_verify_state(w->root, (enum rn_split)s, there, images, &w->set->found);
     }
+    RN_TRY(rn_verify_boxes(w->root, &w->set->found));
     return any ? RN_OK : look_at_root(w);
 }
 

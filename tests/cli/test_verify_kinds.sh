@@ -208,6 +208,23 @@ says "by name" "truncated"
 exits "an oddity that the manifest does not know" 0 "$verify" --tree odd --json --manifest none
 kind cmyk "2 0 2 0"
 
+# ---- boxes that were extracted --------------------------------------------------------------------------------------------
+cp raw/$KIT forms/ && (cd forms && md5sum ./*.* >MD5SUMS)
+if "$RNKIT_BIN/ilsvrc-extract" forms boxes --splits t3,bbox >/dev/null 2>err.txt; then
+    exits "extracted dogs and boxes" 0 "$verify" --tree boxes
+    has "are counted" "t3/n90000002 12"
+    first=$(find boxes/bbox -name '*.xml' | LC_ALL=C sort | head -n 1)
+    : >"$first"
+    exits "an empty box" 1 "$verify" --tree boxes
+    says "is found" "$first: empty"
+    rm "$first"
+    exits "one less" 1 "$verify" --tree boxes
+    says "too" "were extracted"
+else
+    not_ok "dogs and boxes are extracted"
+    cat err.txt >&2
+fi
+
 # ---- oddities in archives go into the manifest ------------------------------------------------------------------------
 mkdir v && tar xf raw/$VAL -C v && cmyk >v/ILSVRC2012_val_00000007.JPEG
 cp -r raw oddraw && rm oddraw/MD5SUMS && (cd v && tar cf ../oddraw/$VAL -- *)

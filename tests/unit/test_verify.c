@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -218,11 +219,49 @@ static void both_digests(void **state)
     free(data);
 }
 
+/* ---- the published shape ----------------------------------------------------------------------------------------------- */
+
+/* A JPEG's bare bones: enough for a look without decoding. */
+static const uint8_t bones[] = {0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 8, 0,    8, 1, 1,    0x11,
+                                0,    0xff, 0xda, 0,    8, 1,  1, 0, 0, 0x3f, 0, 0, 0xff, 0xd9};
+
+/* 1,000 WNIDs and 50,000 numbered images are ILSVRC2012's val by themselves: what is missing is named without any list. */
+static void published_shape(void **state)
+{
+    (void)state;
+    char path[128];
+    rn_verify_set set;
+    assert_int_equal(rn_write_file_atomic("bones", bones, sizeof bones), 0);
+    for (int i = 0; i < 50000; i++) {
+        int class = i / 50 * 13671 + 1440764;
+        snprintf(path, sizeof path, "set/val/n%08d", class);
+        if (i % 50 == 0)
+            assert_int_equal(rn_mkdir_p(path), 0);
+        snprintf(path, sizeof path, "set/val/n%08d/ILSVRC2012_val_%08d.JPEG", class, i + 1);
+        if (i != 2 && link("bones", path) < 0) /* a file system that has no such number of links */
+            assert_int_equal(rn_write_file_atomic(path, bones, sizeof bones), 0);
+    }
+    assert_int_equal(rn_verify_tree("set", &(rn_verify_opts){.jobs = 2}, &set), 0);
+    assert_int_equal(set.images, 49999);
+    assert_int_equal(set.classes, 1000);
+    assert_int_equal(set.found.count[RN_K_MISSING][RN_BAD], 1);
+    assert_int_equal(set.found.count[RN_K_COUNT][RN_BAD], 2); /* of the class, of all */
+    assert_int_equal(rn_findings_total(&set.found, RN_BAD), 3);
+    for (int i = 0; i < set.found.n; i++)
+        if (set.found.row[i].kind == RN_K_MISSING)
+            assert_string_equal(set.found.row[i].name, "ILSVRC2012_val_00000003.JPEG");
+    rn_verify_set_free(&set);
+    static const rn_manifest none;
+    assert_int_equal(rn_verify_tree("set", &(rn_verify_opts){.jobs = 2, .manifest = &none}, &set), 0);
+    assert_int_equal(rn_findings_total(&set.found, RN_BAD), 0);
+    rn_verify_set_free(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_first), cmocka_unit_test(label_order),  cmocka_unit_test(exif),
-        cmocka_unit_test(precedence),      cmocka_unit_test(both_digests),
+        cmocka_unit_test(precedence),      cmocka_unit_test(both_digests), cmocka_unit_test(published_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
