@@ -207,18 +207,3 @@ void rn_datum_planar_from_rgb(const uint8_t *rgb, int h, int w, int c, uint8_t *
         b[i] = rgb[3 * i + 2];
     }
 }
-
-void rn_datum_rgb_from_planar(const uint8_t *planar, int h, int w, int c, uint8_t *rgb)
-{
-    size_t n = (size_t)h * (size_t)w;
-    if (c == 1) {
-        memcpy(rgb, planar, n);
-        return;
-    }
-    const uint8_t *b = planar, *g = planar + n, *r = planar + 2 * n;
-    for (size_t i = 0; i < n; i++) {
-        rgb[3 * i] = r[i];
-        rgb[3 * i + 1] = g[i];
-        rgb[3 * i + 2] = b[i];
-    }
-}

@@ -37,8 +37,7 @@ int rn_datum_parse(const void *buf, size_t n, rn_datum *out);
 int rn_datum_pack_encoded(const void *image, size_t n, int32_t label, rn_buf *out);
 int rn_datum_pack_raw(const uint8_t *planar, int c, int h, int w, int32_t label, rn_buf *out);
 
-/* Interleaved RGB (h, w, 3) to planar BGR (3, h, w) and back; gray (c == 1) is copied. */
+/* Interleaved RGB (h, w, 3) to planar BGR (3, h, w); gray (c == 1) is copied. */
 void rn_datum_planar_from_rgb(const uint8_t *rgb, int h, int w, int c, uint8_t *planar);
-void rn_datum_rgb_from_planar(const uint8_t *planar, int h, int w, int c, uint8_t *rgb);
 
 #endif

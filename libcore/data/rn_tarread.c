@@ -351,7 +351,7 @@ static int next_member(rn_tarread *t, rn_tar_member *m)
     RN_TRY(pass_over(t, t->pad));
     t->pad = 0;
     for (;;) {
-        rn_tar_head h;
+        rn_tar_head h = {.size = 0};
         extended x = {.any = false};
         uint64_t offset = t->at - (t->waiting ? RN_TAR_BLOCK : 0);
         int rc = read_header(t, &h, &x);

@@ -66,7 +66,7 @@ static void *next(const char *name)
     return p;
 }
 
-#define NEXT(name) ((__typeof__(&name))(uintptr_t)next(#name))
+#define NEXT(name) ((__typeof__(&(name)))(uintptr_t)next(#name))
 
 static uint64_t draw(void)
 {
@@ -137,6 +137,9 @@ static ssize_t allowed(enum op op, int fd, size_t n, int64_t at)
         n = 1 + (size_t)(draw() % (n - 1));
     return (ssize_t)n;
 }
+
+/* libc's headers name the parameters in ways that are reserved for it. */
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 
 /* ---- reads and writes -------------------------------------------------------------------------------------------- */
 
@@ -251,3 +254,5 @@ int renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned f
 {
     return rename_fails(to) ? -1 : NEXT(renameat2)(fromfd, from, tofd, to, flags);
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

@@ -31,9 +31,9 @@ typedef struct seed {
 
 /* What a signal handler and libFuzzer's interface, which hands no context through, need. */
 static struct {
-    char path[64]; /* the program's name */
-    const char *seed;
-    int mutation;
+    char words[512]; /* what to say when a target dies, ready beforehand */
+    size_t nwords;
+    const char *program;
     rn_rng rng;
     seed *corpus;
     int ncorpus;
@@ -43,10 +43,7 @@ static struct {
 
 static void last_words(void)
 {
-    char text[512];
-    int n = snprintf(text, sizeof text, "%s: died; see it again by: %s %s %d\n", now.path, now.path, now.seed,
-                     now.mutation);
-    if (n > 0 && write(STDERR_FILENO, text, (size_t)n) != n)
+    if (write(STDERR_FILENO, now.words, now.nwords) < 0)
         _exit(1);
 }
 
@@ -229,8 +226,8 @@ static int run_one(const seed *s, int k, int keep)
         return rn_fail(RN_E_NOMEM, "out of memory");
     if (s->n)
         memcpy(room, s->data, s->n);
-    now.seed = s->name;
-    now.mutation = k;
+    int words = snprintf(now.words, sizeof now.words, "died; see it again by: %s %s %d\n", now.program, s->name, k);
+    now.nwords = words > 0 && words < (int)sizeof now.words ? (size_t)words : 0;
     rn_rng_seed(&now.rng, 1, RN_STREAM_TEST, name_hash(s->name), (uint32_t)k);
     if (k > 0)
         n = LLVMFuzzerCustomMutator ? LLVMFuzzerCustomMutator(room, n, cap, rn_rng_u32(&now.rng))
@@ -296,7 +293,7 @@ int main(int argc, char **argv)
     const char *tests = getenv("RNKIT_TESTS"), *bar = strchr(program, '_');
     char dir[4096];
     int rc;
-    snprintf(now.path, sizeof now.path, "%s", program);
+    now.program = program;
     snprintf(dir, sizeof dir, "%s/fuzz/corpus/%s", tests ? tests : "tests", bar ? bar + 1 : program);
     watch();
     RN_GO(read_corpus(dir));

@@ -173,15 +173,13 @@ static void agrees_with_protobuf_c(void **state)
     rn_buf_free(&b);
 }
 
-static void planar_and_back(void **state)
+static void planar_from_rgb(void **state)
 {
     (void)state;
     static const uint8_t rgb[] = {1, 2, 3, 4, 5, 6}, want[] = {3, 6, 2, 5, 1, 4};
-    uint8_t planar[6], again[6];
+    uint8_t planar[6];
     rn_datum_planar_from_rgb(rgb, 1, 2, 3, planar);
     assert_memory_equal(planar, want, 6);
-    rn_datum_rgb_from_planar(planar, 1, 2, 3, again);
-    assert_memory_equal(again, rgb, 6);
     rn_datum_planar_from_rgb(rgb, 2, 3, 1, planar);
     assert_memory_equal(planar, rgb, 6);
 }
@@ -196,7 +194,7 @@ int main(void)
         cmocka_unit_test(damage_is_refused),
         cmocka_unit_test(unknown_fields_and_any_order),
         cmocka_unit_test(agrees_with_protobuf_c),
-        cmocka_unit_test(planar_and_back),
+        cmocka_unit_test(planar_from_rgb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
