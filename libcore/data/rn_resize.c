@@ -36,11 +36,15 @@ static const struct {
     rn_row_v_fn *row_v;
     rn_cv_h_fn *cv_h;
     rn_cv_v_fn *cv_v;
+    rn_cv_half_fn *cv_half;
 } ways[] = {
-    [RN_ISA_PORTABLE] = {rn_resize_rows_h_ref, rn_resize_row_v_ref, rn_resize_cv_h_ref, rn_resize_cv_v_ref},
+    [RN_ISA_PORTABLE] = {rn_resize_rows_h_ref, rn_resize_row_v_ref, rn_resize_cv_h_ref, rn_resize_cv_v_ref,
+                         rn_resize_cv_half_ref},
 #if defined(__x86_64__)
-    [RN_ISA_AVX2] = {rn_resize_rows_h_avx2, rn_resize_row_v_avx2, rn_resize_cv_h_avx2, rn_resize_cv_v_avx2},
-    [RN_ISA_AVX512] = {rn_resize_rows_h_avx512, rn_resize_row_v_avx512, rn_resize_cv_h_avx512, rn_resize_cv_v_avx512},
+    [RN_ISA_AVX2] = {rn_resize_rows_h_avx2, rn_resize_row_v_avx2, rn_resize_cv_h_avx2, rn_resize_cv_v_avx2,
+                     rn_resize_cv_half_avx2},
+    [RN_ISA_AVX512] = {rn_resize_rows_h_avx512, rn_resize_row_v_avx512, rn_resize_cv_h_avx512, rn_resize_cv_v_avx512,
+                       rn_resize_cv_half_avx512},
 #endif
 };
 
@@ -301,17 +305,20 @@ static int run_opencv(rn_resizer *rs, const view *in, uint8_t *dst, size_t dst_s
     return RN_OK;
 }
 
-/* OpenCV's 2:1: the mean of four, halves up. */
-static void run_half(const rn_resizer *rs, const uint8_t *px, size_t stride, int c, uint8_t *dst, size_t dst_stride)
+/* OpenCV's 2:1. */
+static void run_half(const rn_resizer *rs, const view *in, uint8_t *dst, size_t dst_stride)
 {
-    int w = rs->window.w;
-    for (int y = 0; y < rs->window.h; y++, px += 2 * stride, dst += dst_stride)
-        for (int x = 0; x < w; x++)
+    int w = rs->window.w, c = in->c;
+    for (int y = 0; y < rs->window.h; y++, dst += dst_stride) {
+        const uint8_t *a = in->px + (size_t)2 * (size_t)y * in->stride;
+        ways[rs->isa].cv_half(a, a + in->stride, c, w, dst);
+        for (int l = 0, r = w - 1; rs->flip && l < r; l++, r--)
             for (int ch = 0; ch < c; ch++) {
-                const uint8_t *s = px + (size_t)(2 * x * c + ch);
-                int at = (rs->flip ? w - 1 - x : x) * c + ch;
-                dst[at] = (uint8_t)((s[0] + s[c] + s[stride] + s[stride + (size_t)c] + 2) >> 2);
+                uint8_t t = dst[l * c + ch];
+                dst[l * c + ch] = dst[r * c + ch];
+                dst[r * c + ch] = t;
             }
+    }
 }
 
 int rn_resizer_run(rn_resizer *rs, const uint8_t *px, size_t stride, int channels, uint8_t *dst, size_t dst_stride)
@@ -322,7 +329,7 @@ int rn_resizer_run(rn_resizer *rs, const uint8_t *px, size_t stride, int channel
     int row = rs->window.w * channels;
     bool x = !rs->same_x || rs->flip, y = !rs->same_y;
     if (rs->half)
-        run_half(rs, px, stride, channels, dst, dst_stride);
+        run_half(rs, &in, dst, dst_stride);
     else if (rs->filter == RN_FILTER_OPENCV_LINEAR)
         return run_opencv(rs, &in, dst, dst_stride);
     else if (x && y)

@@ -300,6 +300,37 @@ void rn_resize_cv_v_avx2(const int32_t k[2], const int16_t *a, const int16_t *b,
     }
     rn_resize_cv_v_ref(k, a + i, b + i, n - i, dst + i);
 }
+
+/* Neighbouring bytes added, in both rows; their means. */
+static inline __m256i cv_means(__m256i a, __m256i b)
+{
+    const __m256i one = _mm256_set1_epi8(1);
+    __m256i sum = _mm256_add_epi16(_mm256_maddubs_epi16(a, one), _mm256_maddubs_epi16(b, one));
+    return _mm256_srli_epi16(_mm256_add_epi16(sum, _mm256_set1_epi16(2)), 2);
+}
+
+void rn_resize_cv_half_avx2(const uint8_t *a, const uint8_t *b, int c, int n, uint8_t *dst)
+{
+    /* in each half: two outputs of 3 channels out of 12 bytes */
+    const __m256i pairs =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11, -1, -1, -1, -1));
+    int i = 0;
+    for (; c == 3 && i + 5 <= n; i += 4) {
+        const uint8_t *pa = a + 6 * (size_t)i, *pb = b + 6 * (size_t)i;
+        __m256i w = cv_means(_mm256_shuffle_epi8(load_two(pa, pa + 12), pairs),
+                             _mm256_shuffle_epi8(load_two(pb, pb + 12), pairs));
+        w = _mm256_packus_epi16(w, w);
+        _mm_storel_epi64((__m128i *)(dst + 3 * (size_t)i), _mm256_castsi256_si128(w)); /* 6 count of the 8 bytes */
+        _mm_storel_epi64((__m128i *)(dst + 3 * (size_t)i + 6), _mm256_extracti128_si256(w, 1));
+    }
+    for (; c == 1 && i + 32 <= n; i += 32) {
+        const uint8_t *pa = a + 2 * (size_t)i, *pb = b + 2 * (size_t)i;
+        __m256i w = _mm256_packus_epi16(cv_means(load32(pa), load32(pb)), cv_means(load32(pa + 32), load32(pb + 32)));
+        _mm256_storeu_si256((__m256i *)(dst + i), _mm256_permute4x64_epi64(w, 0xd8));
+    }
+    const size_t at = (size_t)i * (size_t)c;
+    rn_resize_cv_half_ref(a + 2 * at, b + 2 * at, c, n - i, dst + at);
+}
 #else
 typedef int rn_resize_no_avx2; /* an empty translation unit is not ISO C */
 #endif

@@ -414,6 +414,32 @@ void rn_resize_cv_v_avx512(const int32_t k[2], const int16_t *a, const int16_t *
     rn_resize_cv_v_ref(k, a + i, b + i, n - i, dst + i);
 }
 
+/* Neighbouring bytes added, in both rows; their means, 32 bytes. */
+static inline __m256i cv_means(__m512i a, __m512i b)
+{
+    const __m512i one = _mm512_set1_epi8(1);
+    __m512i sum = _mm512_add_epi16(_mm512_maddubs_epi16(a, one), _mm512_maddubs_epi16(b, one));
+    return _mm512_cvtepi16_epi8(_mm512_srli_epi16(_mm512_add_epi16(sum, _mm512_set1_epi16(2)), 2));
+}
+
+void rn_resize_cv_half_avx512(const uint8_t *a, const uint8_t *b, int c, int n, uint8_t *dst)
+{
+    uint8_t order[64];
+    for (int j = 0; j < 64; j++) /* ten outputs of 3 channels, and four bytes to spare */
+        order[j] = (uint8_t)(c == 3 ? j / 6 * 6 + j / 2 % 3 + j % 2 * 3 : j);
+    const __m512i pairs = _mm512_loadu_si512(order);
+    const int step = c == 3 ? 10 : 32, room = c == 3 ? 11 : 32;
+    int i = 0;
+    for (; i + room <= n; i += step) {
+        size_t at = (size_t)i * (size_t)c;
+        __m512i va = _mm512_permutexvar_epi8(pairs, _mm512_loadu_si512(a + 2 * at));
+        __m512i vb = _mm512_permutexvar_epi8(pairs, _mm512_loadu_si512(b + 2 * at));
+        _mm256_storeu_si256((__m256i *)(dst + at), cv_means(va, vb));
+    }
+    const size_t at = (size_t)i * (size_t)c;
+    rn_resize_cv_half_ref(a + 2 * at, b + 2 * at, c, n - i, dst + at);
+}
+
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif

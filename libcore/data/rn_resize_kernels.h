@@ -95,8 +95,11 @@ void rn_resize_part_h_ref(const rn_pass *p, int c, int i0, int i1, const uint8_t
 typedef void rn_cv_h_fn(const rn_pass *pass, int c, const uint8_t *src,
                         int16_t *line); /* line: RN_RESIZE_PAD bytes more */
 typedef void rn_cv_v_fn(const int32_t k[2], const int16_t *a, const int16_t *b, int n, uint8_t *dst);
+/* Its 2:1: n pixels of c bytes out of two rows of 2n, each the mean of four, halves up. */
+typedef void rn_cv_half_fn(const uint8_t *a, const uint8_t *b, int c, int n, uint8_t *dst);
 rn_cv_h_fn rn_resize_cv_h_ref;
 rn_cv_v_fn rn_resize_cv_v_ref;
+rn_cv_half_fn rn_resize_cv_half_ref;
 void rn_resize_cv_part_ref(const rn_pass *p, int c, int i0, int i1, const uint8_t *src, int16_t *line);
 
 #if defined(__x86_64__)
@@ -104,11 +107,13 @@ rn_rows_h_fn rn_resize_rows_h_avx2;
 rn_row_v_fn rn_resize_row_v_avx2;
 rn_cv_h_fn rn_resize_cv_h_avx2;
 rn_cv_v_fn rn_resize_cv_v_avx2;
+rn_cv_half_fn rn_resize_cv_half_avx2;
 /* These need VBMI and VNNI, too. */
 rn_rows_h_fn rn_resize_rows_h_avx512;
 rn_row_v_fn rn_resize_row_v_avx512;
 rn_cv_h_fn rn_resize_cv_h_avx512;
 rn_cv_v_fn rn_resize_cv_v_avx512;
+rn_cv_half_fn rn_resize_cv_half_avx512;
 #endif
 
 /* Output pixels that one vector of AVX-512 makes side by side, of c bytes each. */

@@ -28,8 +28,7 @@ static double hamming(double x)
     if (x >= 1.0)
         return 0.0;
     x *= M_PI;
-    return sin(x) / x *
-           (0.54f + 0.46f * cos(x)); /* float constants, as Pillow has them: it shows in one pixel of a million */
+    return sin(x) / x * (0.54f + 0.46f * cos(x)); /* constants of float: part of the bits */
 }
 
 static double bicubic(double x)

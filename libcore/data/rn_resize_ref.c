@@ -67,3 +67,10 @@ void rn_resize_cv_v_ref(const int32_t k[2], const int16_t *a, const int16_t *b, 
     for (int i = 0; i < n; i++)
         dst[i] = (uint8_t)((((k[0] * a[i]) >> 16) + ((k[1] * b[i]) >> 16) + 2) >> 2);
 }
+
+void rn_resize_cv_half_ref(const uint8_t *a, const uint8_t *b, int c, int n, uint8_t *dst)
+{
+    for (int i = 0; i < n; i++, a += c, b += c)
+        for (int ch = 0; ch < c; ch++, a++, b++)
+            *dst++ = (uint8_t)((a[0] + a[c] + b[0] + b[c] + 2) >> 2);
+}

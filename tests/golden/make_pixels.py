@@ -26,7 +26,7 @@ from PIL import Image
 from philox import Philox
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DECODE, RESIZE, EVAL, CROP = 1, 2, 3, 4
+DECODE, RESIZE, EVAL, CROP, NOISE = 1, 2, 3, 4, 5
 rng = np.random.default_rng(20121019)
 
 
@@ -89,6 +89,8 @@ def decode():
     a = image(scene(17, 13, 4), "RGBA")
     files += [encoded(im, "PNG") for im in (a, a.convert("RGB"), a.convert("L"), a.convert("LA"), a.convert("1"))]
     files += [encoded(a.convert("RGB").quantize(n), "PNG") for n in (3, 11, 200)]
+    deep = rng.integers(0, 600, (13, 17)).astype(np.uint16)  # of 16 bits, which Pillow clips
+    files.append(encoded(Image.frombytes("I;16", (17, 13), deep.tobytes()), "PNG"))
     for data in files:
         im = Image.open(io.BytesIO(data))
         for gray, mode in ((0, "RGB"), (1, "L")):
@@ -109,6 +111,37 @@ def resize():
                 g.add(RESIZE, (f, 36, 30, c, w, h), a.tobytes(), image(a).resize((w, h), filt).tobytes())
             out = cv2.resize(a, (w, h), interpolation=cv2.INTER_LINEAR)
             g.add(RESIZE, (len(filters), 36, 30, c, w, h), a.tobytes(), out.tobytes())
+
+
+def hashed(w, h, c, seed):
+    """Noise that the test makes, too: byte i is a hash of i."""
+    x = np.arange(w * h * c, dtype=np.uint32) + np.uint32(seed * 0x01000193)
+    for mul, shift in ((0x9E3779B1, 15), (0x85EBCA77, 13)):
+        x *= np.uint32(mul)
+        x ^= x >> np.uint32(shift)
+    return (x >> np.uint32(24)).astype(np.uint8).reshape(h, w, c)
+
+
+def noise():
+    """Larger images and many taps, without the pixels in the file."""
+    g = Golden("noise")
+    filters = (Image.BOX, Image.BILINEAR, Image.HAMMING, Image.BICUBIC, Image.LANCZOS)
+    sizes = ((500, 375, 341, 256), (375, 500, 256, 341), (500, 333, 224, 224), (97, 61, 224, 224), (640, 480, 40, 31))
+    sizes += ((1000, 20, 9, 30), (17, 900, 33, 5), (3, 3, 200, 100), (256, 192, 128, 96), (300, 41, 300, 200))
+    sizes += ((1, 50, 31, 7), (61, 1, 7, 9), (71, 371, 46, 558), (233, 39, 122, 22))
+    for i, (w, h, ow, oh) in enumerate(sizes):
+        for c in (3, 1):
+            a = hashed(w, h, c, i)
+            for f, filt in enumerate(filters):
+                out = image(a).resize((ow, oh), filt).tobytes()
+                g.add(NOISE, (f, w, h, c, ow, oh, i), b"", hashlib.md5(out).hexdigest().encode() + b"\n")
+            out = cv2.resize(a, (ow, oh), interpolation=cv2.INTER_LINEAR).tobytes()
+            g.add(NOISE, (len(filters), w, h, c, ow, oh, i), b"", hashlib.md5(out).hexdigest().encode() + b"\n")
+    hamming = hashlib.md5()  # whose constants are floats, which shows in few pixels: so in many
+    for i in range(200):
+        w, h, ow, oh = 40 + 7 * i % 200, 30 + 11 * i % 150, 20 + 13 * i % 300, 25 + 17 * i % 170
+        hamming.update(image(hashed(w, h, 3, i)).resize((ow, oh), Image.HAMMING).tobytes())
+    g.add(NOISE, (-1,), b"", hamming.hexdigest().encode() + b"\n")
 
 
 def evaluation():
@@ -145,5 +178,6 @@ def crops():
 
 decode()
 resize()
+noise()
 evaluation()
 crops()

@@ -16,7 +16,7 @@
 #include "base/rn_io.h"
 #include "data/rn_augment.h"
 
-enum { DECODE = 1, RESIZE, EVAL, CROP };
+enum { DECODE = 1, RESIZE, EVAL, CROP, NOISE };
 
 typedef struct golden {
     char *file, *at, *end;
@@ -88,7 +88,7 @@ static void decode_is_pillows(void **state)
         assert_true(im.w == g.a[1] && im.h == g.a[2] && im.c == (o.gray ? 1 : 3));
         check(&g, im.px, (size_t)im.w * (size_t)im.h * (size_t)im.c);
     }
-    assert_int_equal(seen, 36);
+    assert_int_equal(seen, 38);
     rn_image_free(&im);
     free(g.file);
 }
@@ -114,6 +114,62 @@ static void resize_is_pillows_and_opencvs(void **state)
     assert_int_equal(seen, 60);
     rn_resizer_close(rs);
     rn_image_free(&dst);
+    free(g.file);
+}
+
+/* The maker's noise: byte i is a hash of i. */
+static void hashed(rn_image *im, int w, int h, int c, uint32_t seed)
+{
+    assert_int_equal(rn_image_alloc(im, w, h, c), 0);
+    for (uint32_t i = 0; i < (uint32_t)(w * h * c); i++) {
+        uint32_t x = (i + seed * 0x01000193u) * 0x9e3779b1u;
+        x = (x ^ x >> 15) * 0x85ebca77u;
+        im->px[i] = (uint8_t)((x ^ x >> 13) >> 24);
+    }
+}
+
+/* The MD5 of one resize, or of the 200 hammings. */
+static void noise_digest(rn_resizer *rs, const golden *g, char hex[RN_DIGEST_HEX_MAX])
+{
+    rn_image src = {0}, dst = {0};
+    rn_digest *d;
+    assert_int_equal(rn_digest_open(RN_MD5, &d), 0);
+    for (int i = 0; i < (g->a[0] < 0 ? 200 : 1); i++) {
+        const int many[] = {40 + 7 * i % 200, 30 + 11 * i % 150, 3, 20 + 13 * i % 300, 25 + 17 * i % 170, i};
+        const int one[] = {g->a[1], g->a[2], g->a[3], g->a[4], g->a[5], g->a[6]}, *s = g->a[0] < 0 ? many : one;
+        enum rn_filter f = g->a[0] < 0 ? RN_FILTER_HAMMING : (enum rn_filter)g->a[0];
+        hashed(&src, s[0], s[1], s[2], (uint32_t)s[5]);
+        assert_int_equal(rn_resize(rs, &src, NULL, f, s[3], s[4], &dst), 0);
+        rn_digest_update(d, dst.px, (size_t)s[3] * (size_t)s[4] * (size_t)s[2]);
+    }
+    assert_int_equal(rn_digest_final(d, hex), 0);
+    rn_digest_close(d);
+    rn_image_free(&src);
+    rn_image_free(&dst);
+}
+
+static void resize_of_noise_is_theirs(void **state)
+{
+    (void)state;
+    golden g;
+    rn_resizer *rs;
+    int seen = 0;
+    assert_int_equal(rn_resizer_open(&rs), 0);
+    for (golden_open(&g, "noise"); golden_next(&g); seen++) {
+        assert_int_equal(g.kind, NOISE);
+        assert_int_equal(g.out_n, 33);
+        for (rn_isa isa = RN_ISA_PORTABLE; isa <= RN_ISA_AVX512; isa++) {
+            char hex[RN_DIGEST_HEX_MAX];
+            if (rn_resizer_isa(rs, isa) != isa)
+                continue;
+            noise_digest(rs, &g, hex);
+            if (memcmp(hex, g.out, 32) != 0)
+                fail_msg("%s, filter %d: %dx%dx%d to %dx%d differs", rn_isa_names[isa], g.a[0], g.a[1], g.a[2], g.a[3],
+                         g.a[4], g.a[5]);
+        }
+    }
+    assert_int_equal(seen, 169);
+    rn_resizer_close(rs);
     free(g.file);
 }
 
@@ -165,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decode_is_pillows),
         cmocka_unit_test(resize_is_pillows_and_opencvs),
+        cmocka_unit_test(resize_of_noise_is_theirs),
         cmocka_unit_test(evaluation_is_torchvisions),
         cmocka_unit_test(random_crops_are_torchvisions),
     };

@@ -115,9 +115,10 @@ static void ways_and_windows_agree(void **state)
             *(i % 2 ? &ow : &oh) = 1 + below(4);
         check_case(f, w, h, c, ow, oh);
     }
-    check_case(RN_FILTER_OPENCV_LINEAR, 40, 60, 3, 20, 30); /* its 2:1 */
-    check_case(RN_FILTER_BILINEAR, 30, 100, 3, 30, 20);     /* vertical alone */
-    check_case(RN_FILTER_BILINEAR, 30, 200, 3, 20, 20);     /* vertical first */
+    for (int n = 1; n <= 75; n++) /* its 2:1 */
+        check_case(RN_FILTER_OPENCV_LINEAR, 2 * n, 2 * (1 + n % 7), n % 2 ? 3 : 1, n, 1 + n % 7);
+    check_case(RN_FILTER_BILINEAR, 30, 100, 3, 30, 20); /* vertical alone */
+    check_case(RN_FILTER_BILINEAR, 30, 200, 3, 20, 20); /* vertical first */
     check_case(RN_FILTER_LANCZOS, 1, 1, 3, 50, 50);
 }
 
