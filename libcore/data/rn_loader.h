@@ -29,7 +29,7 @@ typedef struct rn_loader_opts {
     uint64_t seed;
     int workers;     /* >= 1 decode threads */
     int depth;       /* batches in the ring; 0: 4 */
-    size_t resident; /* bytes of file pages that may stay mapped in; 0: 64 MiB */
+    size_t resident; /* bytes of file pages that may stay mapped in; 0: 32 MiB */
     /* training transform */
     enum rn_train_crop crop;
     double scale_lo, scale_hi, ratio_lo, ratio_hi; /* RN_CROP_RESIZED; 0: .08 1 3/4 4/3 */

@@ -77,7 +77,7 @@ void rn_loader_resolve(const rn_loader_opts *given, rn_loader_opts *out)
 {
     *out = *given;
     out->depth = given->depth ? given->depth : DEPTH;
-    out->resident = given->resident ? given->resident : (size_t)64 << 20;
+    out->resident = given->resident ? given->resident : (size_t)32 << 20;
     out->scale_lo = given->scale_lo != 0 ? given->scale_lo : 0.08;
     out->scale_hi = given->scale_hi != 0 ? given->scale_hi : 1.0;
     out->ratio_lo = given->ratio_lo != 0 ? given->ratio_lo : 3.0 / 4.0;

@@ -33,14 +33,37 @@ struct rn_resident {
     map maps[MAX_MAPS];
 };
 
+static void empty(rn_resident *r)
+{
+    for (int i = 0; i < r->nmaps; i++) {
+        map *m = &r->maps[i];
+        if (m->ours && m->read) /* a refusal leaves the pages where they are: no harm */
+            (void)madvise((void *)m->from, m->to - m->from, MADV_DONTNEED);
+        m->read = false;
+    }
+}
+
+/* Resident pages of files, in bytes: the third number of statm; 0 when it cannot be told. */
+static size_t resident(const rn_resident *r)
+{
+    char text[128], *p = text;
+    ssize_t n = r->statm < 0 ? -1 : pread(r->statm, text, sizeof text - 1, 0);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    for (int i = 0; i < 2 && p; i++)
+        p = strchr(p + (i > 0), ' ');
+    return p ? strtoull(p, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 int rn_resident_open(size_t limit, rn_resident **out)
 {
     rn_resident *r = *out = calloc(1, sizeof *r);
     if (!r)
         return rn_fail(RN_E_NOMEM, "out of memory");
     pthread_mutex_init(&r->lock, NULL);
-    r->limit = limit;
     r->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    r->limit = limit + resident(r); /* what is there already is not the reader's: programs, libraries */
     return RN_OK;
 }
 
@@ -48,6 +71,7 @@ void rn_resident_close(rn_resident *r)
 {
     if (!r)
         return;
+    empty(r);
     if (r->statm >= 0)
         close(r->statm);
     pthread_mutex_destroy(&r->lock);
@@ -85,29 +109,6 @@ static map *find(rn_resident *r, uintptr_t at)
         return NULL;
     r->maps[r->nmaps] = look_up(at);
     return &r->maps[r->nmaps++];
-}
-
-static void empty(rn_resident *r)
-{
-    for (int i = 0; i < r->nmaps; i++) {
-        map *m = &r->maps[i];
-        if (m->ours && m->read) /* a refusal leaves the pages where they are: no harm */
-            (void)madvise((void *)m->from, m->to - m->from, MADV_DONTNEED);
-        m->read = false;
-    }
-}
-
-/* Resident pages of files, in bytes: the third number of statm; 0 when it cannot be told. */
-static size_t resident(const rn_resident *r)
-{
-    char text[128], *p = text;
-    ssize_t n = r->statm < 0 ? -1 : pread(r->statm, text, sizeof text - 1, 0);
-    if (n <= 0)
-        return 0;
-    text[n] = '\0';
-    for (int i = 0; i < 2 && p; i++)
-        p = strchr(p + (i > 0), ' ');
-    return p ? strtoull(p, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 void rn_resident_note(rn_resident *r, const void *data)

@@ -15,11 +15,11 @@ int rn_resident_open(size_t limit, rn_resident **out);
 void rn_resident_close(rn_resident *r); /* accepts NULL */
 
 /*
- * The bytes at `data` were read. Every so many calls the process's resident file pages are counted; when they are over
- * `limit` bytes, the maps read from are emptied (madvise MADV_DONTNEED): readers on other threads fault their pages in again.
- * What lies above the limit then is what came in between two counts; the kernel may map in up to 2 MiB around a page.
- * Only shared maps that this process cannot write to are touched; the map must stay as long as r is used. Thread-safe. Without
- * /proc nothing happens.
+ * The bytes at `data` were read. Every so many calls the process's resident file pages are counted; when they are over what
+ * they were at the opening by more than `limit` bytes, the maps read from are emptied (madvise MADV_DONTNEED), as they are at
+ * the end: readers on other threads fault their pages in again. What lies above the limit is what came in between two counts;
+ * the kernel may map in up to 2 MiB around a page. Only shared maps that this process cannot write to are touched; the map must
+ * stay as long as r is used. Thread-safe. Without /proc nothing happens.
  */
 void rn_resident_note(rn_resident *r, const void *data);
 

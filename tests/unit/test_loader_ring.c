@@ -108,7 +108,7 @@ static peak peak_over(rn_store *s, int workers, int batches)
     rn_loader_opts o = options(true, 8, workers, 0);
     rn_loader *l = NULL;
     peak p = {0};
-    o.resident = 24 << 20; /* the program itself has about 9 */
+    o.resident = 16 << 20;
     assert_int_equal(rn_loader_open(s, &o, &l), 0);
     for (int i = 0; i < batches; i++) {
         rn_batch b;
