@@ -301,7 +301,8 @@ int main(int argc, char **argv)
          0, 0},
         {RN_OPT_FLAG, "decode", NULL, &set.decode, "Decode every image in full.", NULL, 0, 0},
         {RN_OPT_TEXT, "against", "DIR", &set.against,
-         "Hold names and labels against a folder of archives, or of Caffe's lists (train.txt, val.txt, synsets.txt). "
+         "Hold names and labels against a folder of archives (of val the devkit alone will do), or of Caffe's lists "
+         "(train.txt, val.txt, synsets.txt). "
          "Default: the lists beside the tree.",
          NULL, 0, 0},
         {RN_OPT_GROUP, "Both", NULL, NULL, NULL, NULL, 0, 0},

@@ -70,9 +70,17 @@ static bool has_end(const uint8_t *data, size_t n, size_t scan)
             (check)->counts->what++;                                                                                   \
     } while (0)
 
+/* A file's name without its folder, and without the number that a packed set's key puts before it. */
+static const char *file_name(const char *name)
+{
+    const char *base = rn_base_name(name);
+    size_t digits = strspn(base, "0123456789");
+    return digits >= 8 && base[digits] == '_' ? base + digits + 1 : base;
+}
+
 void rn_verify_oddity(const rn_image_check *c, enum rn_kind kind, const char *name, const char *text)
 {
-    bool known = rn_manifest_knows(c->manifest, kind, name);
+    bool known = rn_manifest_knows(c->manifest, kind, file_name(name));
     rn_findings_add(c->found, known ? RN_KNOWN : RN_NOTE, kind, name, "%s: %s", name, text);
 }
 

@@ -168,6 +168,24 @@ static int from_archives(const char *dir, const char *split, rn_name_list *out)
     return rc;
 }
 
+/* Names and labels of val need no more than the devkit. */
+static int from_devkit(const char *path, rn_name_list *out)
+{
+    rn_devkit *d = NULL;
+    char name[64];
+    int rc = RN_OK;
+    RN_TRY(rn_devkit_open(path, &d));
+    snprintf(out->from, sizeof out->from, "%s", path);
+    for (int i = 0; i < d->nval && rc == RN_OK; i++) {
+        snprintf(name, sizeof name, "ILSVRC2012_val_%08d.JPEG", i + 1);
+        rc = add(out, name, d->val_label[i]);
+    }
+    for (int c = 0; c < d->nclasses && rc == RN_OK; c++)
+        rc = add_class(out, d->synsets[c].wnid);
+    rn_devkit_close(d);
+    return rc;
+}
+
 static int from_numbers(const char *split, int64_t n, rn_name_list *out)
 {
     char name[64];
@@ -188,6 +206,8 @@ static int open_against(const char *dir, const char *split, rn_findings *f, rn_n
     if (strcmp(split, "train") == 0 ? raw.train[0] : strcmp(split, "val") == 0 && raw.val[0])
         return from_archives(dir, split, out);
     int rc = from_list(dir, split, f, out);
+    if (rc == 0 && strcmp(split, "val") == 0 && raw.devkit[0])
+        rc = from_devkit(raw.devkit, out);
     return rc < 0 ? rc : RN_OK;
 }
 

@@ -17,7 +17,7 @@ typedef struct rn_listed {
 } rn_listed;
 
 typedef struct rn_name_list {
-    char from[512]; /* for messages: "tree/train.txt"; "" when there is none */
+    char from[1100]; /* for messages: "tree/train.txt"; "" when there is none */
     rn_buf text;
     rn_listed *row; /* n, in the order of paths once sorted */
     uint32_t n, cap;

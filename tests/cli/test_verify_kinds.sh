@@ -13,6 +13,7 @@ kind() {
     if [ "$got" = "$want" ]; then ok "$k is counted"; else not_ok "$k is counted ('$got', wanted '$want')"; cat out.txt >&2; fi
     for n; do has "and named: ${n##*/}" "\"$n\""; done
 }
+pack() { "$RNKIT_BIN/pack-lmdb" "$@" >/dev/null 2>err.txt || cat err.txt >&2; }
 "$RNKIT_BIN/mkilsvrc" --synthetic 4 --train-per-class 12 --val 20 --size 40x30 --seed 2 raw >/dev/null
 "$RNKIT_BIN/ilsvrc-extract" raw tree >/dev/null
 
@@ -234,6 +235,10 @@ check "knows it" grep -qF '"ILSVRC2012_val_00000007.JPEG"' o.json
 exits "so the tree's is known" 0 "$verify" --tree oddtree --manifest o.json --json
 kind cmyk "1 0 0 1"
 
+pack oddraw oddval.lmdb --split val
+exits "and so is the packed set's, whose keys have no folder" 0 "$verify" --lmdb oddval.lmdb --manifest o.json --json
+kind cmyk "1 0 0 1" "$(printf '%08d_ILSVRC2012_val_00000007.JPEG' 6)"
+
 # ---- names ----------------------------------------------------------------------------------------------------------------
 names() { # NAME STATUS: what --json says of tree2
     exits "$1" "$2" "$verify" --tree tree2 "${@:3}" --json
@@ -280,7 +285,6 @@ has "are told" "count from 1"
 again; printf '%s\n' n90000001 n90000000 n90000002 n90000003 >tree2/synsets.txt
 names "a class list out of order" 1
 kind label_order "2 2 0 0"
-pack() { "$RNKIT_BIN/pack-lmdb" "$@" >/dev/null 2>err.txt || cat err.txt >&2; }
 relabel "2 0 3 1" tree/train.txt >wrong.txt
 pack --list wrong.txt --root tree/train wrong.lmdb
 exits "a packed set in the devkit's order" 1 "$verify" --lmdb wrong.lmdb --json
@@ -300,6 +304,9 @@ mkdir flatval && cp tree/val/*/* flatval/
 pack --list wrongval.txt --root flatval wrongval.lmdb
 exits "val in the devkit's order, which its names do not show" 0 "$verify" --lmdb wrongval.lmdb
 exits "but the archives do" 1 "$verify" --lmdb wrongval.lmdb --against raw --json
+kind label_order "4 4 0 0" n90000000
+mkdir kit && cp raw/$KIT kit/
+exits "and the devkit alone" 1 "$verify" --lmdb wrongval.lmdb --against kit --json
 kind label_order "4 4 0 0" n90000000
 grep -v "$(basename "$sound")" tree/train.txt >less.txt
 pack --list less.txt --root tree/train less.lmdb
