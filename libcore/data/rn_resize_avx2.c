@@ -59,7 +59,7 @@ static inline void pair_add(const pair_k *k, const uint8_t *a, const uint8_t *b,
 }
 
 /* Two settled outputs of four rows to bytes; `exact`: nothing may be written behind them. */
-static inline void pair_store(const __m256i s[RN_RESIZE_ROWS], uint8_t *const *dst, size_t at, bool exact)
+static inline void pair_store(const __m256i s[RN_RESIZE_QUAD], uint8_t *const *dst, size_t at, bool exact)
 {
     /* dword r of each half is row r: bring a row's two pixels together, and close the gap between them */
     const __m256i rows = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -67,14 +67,14 @@ static inline void pair_store(const __m256i s[RN_RESIZE_ROWS], uint8_t *const *d
     const __m128i zero = _mm_setzero_si128();
     __m256i v = _mm256_packus_epi16(_mm256_packs_epi32(s[0], s[1]), _mm256_packs_epi32(s[2], s[3]));
     v = _mm256_shuffle_epi8(_mm256_permutevar8x32_epi32(v, rows), _mm256_broadcastsi128_si256(close));
-    __m128i row[RN_RESIZE_ROWS] = {_mm256_castsi256_si128(v), _mm_unpackhi_epi64(_mm256_castsi256_si128(v), zero),
+    __m128i row[RN_RESIZE_QUAD] = {_mm256_castsi256_si128(v), _mm_unpackhi_epi64(_mm256_castsi256_si128(v), zero),
                                    _mm256_extracti128_si256(v, 1)};
     row[3] = _mm_unpackhi_epi64(row[2], zero);
     if (exact)
-        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        for (int r = 0; r < RN_RESIZE_QUAD; r++)
             memcpy(dst[r] + at, &row[r], 6);
     else
-        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        for (int r = 0; r < RN_RESIZE_QUAD; r++)
             _mm_storel_epi64((__m128i *)(dst[r] + at), row[r]);
 }
 
@@ -85,25 +85,25 @@ static inline __attribute__((always_inline)) void rgb_pair(const rn_pass *p, int
 {
     const size_t a = 3 * (size_t)p->first[i], b = 3 * (size_t)p->first[i + 1];
     const __m256i zero = _mm256_setzero_si256();
-    __m256i s[RN_RESIZE_ROWS];
+    __m256i s[RN_RESIZE_QUAD];
     if (groups) {
         pair_k k[2];
         for (int g = 0; g < groups; g++)
             k[g] = pair_k_of(p, i, g);
-        for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+        for (int r = 0; r < RN_RESIZE_QUAD; r++) {
             __m256i lo = zero, hi = zero;
             for (int g = 0; g < groups; g++)
                 pair_add(&k[g], src[r] + a + 12 * (size_t)g, src[r] + b + 12 * (size_t)g, &lo, &hi);
             s[r] = join(lo, hi);
         }
     } else {
-        __m256i lo[RN_RESIZE_ROWS] = {zero, zero, zero, zero}, hi[RN_RESIZE_ROWS] = {zero, zero, zero, zero};
+        __m256i lo[RN_RESIZE_QUAD] = {zero, zero, zero, zero}, hi[RN_RESIZE_QUAD] = {zero, zero, zero, zero};
         for (int g = 0; g < p->groups; g++) {
             const pair_k k = pair_k_of(p, i, g);
-            for (int r = 0; r < RN_RESIZE_ROWS; r++)
+            for (int r = 0; r < RN_RESIZE_QUAD; r++)
                 pair_add(&k, src[r] + a + 12 * (size_t)g, src[r] + b + 12 * (size_t)g, &lo[r], &hi[r]);
         }
-        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        for (int r = 0; r < RN_RESIZE_QUAD; r++)
             s[r] = join(lo[r], hi[r]);
     }
     pair_store(s, dst, 3 * (size_t)i, i + 2 >= p->n);
@@ -119,15 +119,15 @@ static inline uint32_t load4(const uint8_t *p)
 /* Four gray outputs, four rows: 64-bit lanes of four taps. */
 static inline void gray_four(const rn_pass *p, int i, const uint8_t *const *src, uint8_t *const *dst)
 {
-    __m256i lo[RN_RESIZE_ROWS], hi[RN_RESIZE_ROWS];
-    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+    __m256i lo[RN_RESIZE_QUAD], hi[RN_RESIZE_QUAD];
+    for (int r = 0; r < RN_RESIZE_QUAD; r++)
         lo[r] = hi[r] = _mm256_setzero_si256();
     const int32_t *x = p->first + i;
     for (int g = 0; g < p->groups; g++) {
         size_t at = ((size_t)g * (size_t)p->n + (size_t)i) * 4;
         __m256i kl = _mm256_loadu_si256((const __m256i *)(p->low + at));
         __m256i kh = _mm256_loadu_si256((const __m256i *)(p->high + at));
-        for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+        for (int r = 0; r < RN_RESIZE_QUAD; r++) {
             const uint8_t *s = src[r] + 4 * (size_t)g;
             __m128i v =
                 _mm_setr_epi32((int)load4(s + x[0]), (int)load4(s + x[1]), (int)load4(s + x[2]), (int)load4(s + x[3]));
@@ -142,9 +142,9 @@ static inline void gray_four(const rn_pass *p, int i, const uint8_t *const *src,
     __m256i words = _mm256_packs_epi32(join(l01, h01), join(l23, h23));
     __m256i bytes = _mm256_packus_epi16(words, words);
     __m128i rows = _mm_unpacklo_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
-    uint32_t out[RN_RESIZE_ROWS];
+    uint32_t out[RN_RESIZE_QUAD];
     _mm_storeu_si128((__m128i *)out, rows);
-    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+    for (int r = 0; r < RN_RESIZE_QUAD; r++)
         memcpy(dst[r] + i, &out[r], 4);
 }
 
@@ -171,14 +171,15 @@ static inline __attribute__((always_inline)) void rows_h(const rn_pass *pass, in
 
 void rn_resize_rows_h_avx2(const rn_pass *p, int c, const uint8_t *const *src, uint8_t *const *dst)
 {
-    if (c == 1)
-        rows_h(p, 1, 0, src, dst);
-    else if (p->groups == 1)
-        rows_h(p, 3, 1, src, dst);
-    else if (p->groups == 2)
-        rows_h(p, 3, 2, src, dst);
-    else
-        rows_h(p, 3, 0, src, dst);
+    for (int q = 0; q < RN_RESIZE_ROWS && (q == 0 || src[q] != src[q - 1]); q += RN_RESIZE_QUAD)
+        if (c == 1)
+            rows_h(p, 1, 0, src + q, dst + q);
+        else if (p->groups == 1)
+            rows_h(p, 3, 1, src + q, dst + q);
+        else if (p->groups == 2)
+            rows_h(p, 3, 2, src + q, dst + q);
+        else
+            rows_h(p, 3, 0, src + q, dst + q);
 }
 
 /* ---- Pillow, vertical ------------------------------------------------------------------------------------------------ */

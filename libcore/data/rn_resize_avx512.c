@@ -103,18 +103,18 @@ static inline __m512i block_index(const rn_pass *p, const lanes *l, int c, int i
 }
 
 /* 16 lanes of four rows to bytes; the last block writes no more than it has. */
-static inline void store_rows(const __m512i s[RN_RESIZE_ROWS], uint8_t *const *dst, size_t at, int bytes)
+static inline void store_rows(const __m512i s[RN_RESIZE_QUAD], uint8_t *const *dst, size_t at, int bytes)
 {
     const __m512i rows = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     __m512i a = _mm512_packs_epi32(s[0], s[1]), b = _mm512_packs_epi32(s[2], s[3]);
     __m512i v = _mm512_permutexvar_epi32(rows, _mm512_packus_epi16(a, b)); /* each row's bytes together */
-    __m128i row[RN_RESIZE_ROWS] = {_mm512_castsi512_si128(v), _mm512_extracti32x4_epi32(v, 1),
+    __m128i row[RN_RESIZE_QUAD] = {_mm512_castsi512_si128(v), _mm512_extracti32x4_epi32(v, 1),
                                    _mm512_extracti32x4_epi32(v, 2), _mm512_extracti32x4_epi32(v, 3)};
     if (bytes >= 16)
-        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        for (int r = 0; r < RN_RESIZE_QUAD; r++)
             _mm_storeu_si128((__m128i *)(dst[r] + at), row[r]);
     else
-        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        for (int r = 0; r < RN_RESIZE_QUAD; r++)
             _mm_mask_storeu_epi8(dst[r] + at, (__mmask16)low_bytes(bytes), row[r]);
 }
 
@@ -126,60 +126,80 @@ static inline void block_k(const rn_pass *p, const lanes *l, int i, int g, __m51
             _mm512_permutexvar_epi32(l->px, _mm512_loadu_si512(p->d[d] + ((size_t)g * (size_t)p->n + (size_t)i) * 4));
 }
 
-/* `groups`: those of the pass where they are few (a constant, once inlined), else 0. */
+/* A quad of rows of the block, the same for every quad. `groups`: those of the pass where they are few (a constant, once
+ * inlined), whose coefficients are at hand in k; else 0. `at` is the block's first byte. */
+typedef struct block {
+    __m512i index, k[FEW][3];
+    __mmask64 there[FEW]; /* what lies behind the row's end is 0, and not read */
+    long at, left;        /* the row's bytes from there on */
+} block;
+
+static inline void quad_few(const block *b, int c, int groups, const uint8_t *const *src, __m512i *out)
+{
+    for (int r = 0; r < RN_RESIZE_QUAD; r++) {
+        __m512i px[FEW];
+        for (int g = 0; g < groups; g++)
+            px[g] = _mm512_permutexvar_epi8(b->index,
+                                            _mm512_maskz_loadu_epi8(b->there[g], src[r] + b->at + (long)4 * g * c));
+        out[r] = settled(px, b->k, groups);
+    }
+}
+
+static inline void quad_many(const rn_pass *p, const block *b, const lanes *l, int c, int i, const uint8_t *const *src,
+                             __m512i *out)
+{
+    sums s[RN_RESIZE_QUAD];
+    for (int r = 0; r < RN_RESIZE_QUAD; r++)
+        s[r] = sums_begin(HALF);
+    for (int g = 0; g < p->groups; g++) {
+        __m512i k[3];
+        block_k(p, l, i, g, k);
+        const __mmask64 there = low_bytes(b->left - (long)4 * g * c);
+        for (int r = 0; r < RN_RESIZE_QUAD; r++) {
+            __m512i v = _mm512_maskz_loadu_epi8(there, src[r] + b->at + (long)4 * g * c);
+            add_products(&s[r], _mm512_permutexvar_epi8(b->index, v), k);
+        }
+    }
+    for (int r = 0; r < RN_RESIZE_QUAD; r++)
+        out[r] = settle(&s[r]);
+}
+
 static inline __attribute__((always_inline)) void rows_side_by_side(const rn_pass *pass, int c, int groups,
                                                                     const uint8_t *const *src, uint8_t *const *dst)
 {
     const rn_pass own = *pass, *p = &own; /* copies, which no store of a pixel can change */
-    const uint8_t *const from[] = {src[0], src[1], src[2], src[3]};
-    uint8_t *const to[] = {dst[0], dst[1], dst[2], dst[3]};
+    const uint8_t *from[RN_RESIZE_ROWS];
+    uint8_t *to[RN_RESIZE_ROWS];
+    memcpy(from, src, sizeof from);
+    memcpy(to, dst, sizeof to);
     const lanes l = lanes_of(c);
+    const int rows = from[RN_RESIZE_QUAD] == from[RN_RESIZE_QUAD - 1] ? RN_RESIZE_QUAD : RN_RESIZE_ROWS;
     for (int i = 0; i < p->n; i += l.per) {
         int base = block_base(p, i, l.per);
-        const __m512i index = block_index(p, &l, c, i, base);
-        __m512i out[RN_RESIZE_ROWS];
-        if (groups) {
-            __m512i k[FEW][3];
-            __mmask64 there[FEW]; /* what lies behind the row's end is 0, and not read */
-            for (int g = 0; g < groups; g++) {
-                block_k(p, &l, i, g, k[g]);
-                there[g] = low_bytes((long)(p->in_n - base - 4 * g) * c);
-            }
-            for (int r = 0; r < RN_RESIZE_ROWS; r++) {
-                __m512i px[FEW];
-                for (int g = 0; g < groups; g++)
-                    px[g] = _mm512_permutexvar_epi8(
-                        index, _mm512_maskz_loadu_epi8(there[g], from[r] + (size_t)(base + 4 * g) * (size_t)c));
-                out[r] = settled(px, k, groups);
-            }
-        } else {
-            sums s[RN_RESIZE_ROWS];
-            for (int r = 0; r < RN_RESIZE_ROWS; r++)
-                s[r] = sums_begin(HALF);
-            for (int g = 0; g < p->groups; g++) {
-                __m512i k[3];
-                block_k(p, &l, i, g, k);
-                const __mmask64 there = low_bytes((long)(p->in_n - base - 4 * g) * c);
-                for (int r = 0; r < RN_RESIZE_ROWS; r++) {
-                    __m512i v = _mm512_maskz_loadu_epi8(there, from[r] + (size_t)(base + 4 * g) * (size_t)c);
-                    add_products(&s[r], _mm512_permutexvar_epi8(index, v), k);
-                }
-            }
-            for (int r = 0; r < RN_RESIZE_ROWS; r++)
-                out[r] = settle(&s[r]);
+        block b = {.index = block_index(p, &l, c, i, base), .at = (long)base * c, .left = (long)(p->in_n - base) * c};
+        for (int g = 0; g < groups; g++) {
+            block_k(p, &l, i, g, b.k[g]);
+            b.there[g] = low_bytes(b.left - (long)4 * g * c);
         }
-        /* 15 bytes count of the 16 that three channels write: the next block sets the last one right */
-        store_rows(out, to, (size_t)i * (size_t)c, (p->n - i) * c);
+        for (int q = 0; q < rows; q += RN_RESIZE_QUAD) {
+            __m512i out[RN_RESIZE_QUAD];
+            if (groups)
+                quad_few(&b, c, groups, from + q, out);
+            else
+                quad_many(p, &b, &l, c, i, from + q, out);
+            /* 15 bytes count of the 16 that three channels write: the next block sets the last one right */
+            store_rows(out, to + q, (size_t)i * (size_t)c, (p->n - i) * c);
+        }
     }
 }
 
 /* ---- Pillow, horizontal: one output with many taps in one vector ------------------------------------------------------ */
 
 /* Each 128-bit lane's four sums added up: dword r of lane q is row r's. */
-static inline __m512i add_lanes(const sums s[RN_RESIZE_ROWS])
+static inline __m512i add_lanes(const sums s[RN_RESIZE_QUAD])
 {
-    __m512i j[RN_RESIZE_ROWS];
-    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+    __m512i j[RN_RESIZE_QUAD];
+    for (int r = 0; r < RN_RESIZE_QUAD; r++)
         j[r] = join(&s[r]);
     __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(j[0], j[1]), _mm512_unpackhi_epi32(j[0], j[1]));
     __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(j[2], j[3]), _mm512_unpackhi_epi32(j[2], j[3]));
@@ -192,7 +212,7 @@ static inline void store_pixel(__m512i sum, int c, uint8_t *const *dst, size_t a
     uint8_t px[16];
     sum = _mm512_srai_epi32(_mm512_add_epi32(sum, _mm512_set1_epi32(HALF)), RN_RESIZE_BITS);
     _mm_storeu_si128((__m128i *)px, _mm512_cvtusepi32_epi8(_mm512_max_epi32(sum, _mm512_setzero_si512())));
-    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+    for (int r = 0; r < RN_RESIZE_QUAD; r++)
         for (int ch = 0; ch < c; ch++)
             dst[r][at + (size_t)ch] = px[4 * ch + r];
 }
@@ -206,8 +226,8 @@ static inline void rows_one_by_one_rgb(const rn_pass *p, const uint8_t *const *s
     const __m512i spread = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
     const __m512i index = _mm512_add_epi8(_mm512_shuffle_epi8(step, spread), taps);
     for (int i = 0; i < p->n; i++) {
-        sums s[RN_RESIZE_ROWS];
-        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        sums s[RN_RESIZE_QUAD];
+        for (int r = 0; r < RN_RESIZE_QUAD; r++)
             s[r] = sums_begin(0);
         for (int t = 0; t < p->count[i]; t += 16) {
             size_t k_at = (size_t)i * (size_t)p->groups * 4 + (size_t)t, at = ((size_t)p->first[i] + (size_t)t) * 3;
@@ -215,7 +235,7 @@ static inline void rows_one_by_one_rgb(const rn_pass *p, const uint8_t *const *s
             for (int d = 0; d < 3; d++)
                 k[d] = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(p->d[d] + k_at)));
             const __mmask64 there = low_bytes((long)(p->count[i] - t < 16 ? p->count[i] - t : 16) * 3);
-            for (int r = 0; r < RN_RESIZE_ROWS; r++) {
+            for (int r = 0; r < RN_RESIZE_QUAD; r++) {
                 __m512i v = _mm512_maskz_loadu_epi8(there, src[r] + at);
                 add_products(&s[r], _mm512_permutexvar_epi8(index, v), k);
             }
@@ -228,8 +248,8 @@ static inline void rows_one_by_one_rgb(const rn_pass *p, const uint8_t *const *s
 static inline void rows_one_by_one_gray(const rn_pass *p, const uint8_t *const *src, uint8_t *const *dst)
 {
     for (int i = 0; i < p->n; i++) {
-        sums s[RN_RESIZE_ROWS];
-        for (int r = 0; r < RN_RESIZE_ROWS; r++)
+        sums s[RN_RESIZE_QUAD];
+        for (int r = 0; r < RN_RESIZE_QUAD; r++)
             s[r] = sums_begin(0);
         for (int t = 0; t < p->count[i]; t += 64) {
             size_t k_at = (size_t)i * (size_t)p->groups * 4 + (size_t)t, at = (size_t)p->first[i] + (size_t)t;
@@ -237,7 +257,7 @@ static inline void rows_one_by_one_gray(const rn_pass *p, const uint8_t *const *
             for (int d = 0; d < 3; d++)
                 k[d] = _mm512_loadu_si512(p->d[d] + k_at);
             const __mmask64 there = low_bytes(p->count[i] - t);
-            for (int r = 0; r < RN_RESIZE_ROWS; r++)
+            for (int r = 0; r < RN_RESIZE_QUAD; r++)
                 add_products(&s[r], _mm512_maskz_loadu_epi8(there, src[r] + at), k);
         }
         __m512i sum = add_lanes(s); /* still in four parts */
@@ -250,7 +270,8 @@ static inline void rows_one_by_one_gray(const rn_pass *p, const uint8_t *const *
 void rn_resize_rows_h_avx512(const rn_pass *p, int c, const uint8_t *const *src, uint8_t *const *dst)
 {
     if (p->form == RN_FORM_WIDE)
-        (c == 3 ? rows_one_by_one_rgb : rows_one_by_one_gray)(p, src, dst);
+        for (int q = 0; q < RN_RESIZE_ROWS && (q == 0 || src[q] != src[q - 1]); q += RN_RESIZE_QUAD)
+            (c == 3 ? rows_one_by_one_rgb : rows_one_by_one_gray)(p, src + q, dst + q);
     else if (c == 1)
         rows_side_by_side(p, 1, 0, src, dst);
     else if (p->groups == 1)

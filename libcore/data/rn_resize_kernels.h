@@ -24,7 +24,8 @@ enum {
     RN_RESIZE_MAX_IN = 1 << 16,
     /* a strip of 1 x 30,000, resized to a short side of 256, is that long before it is cropped */
     RN_RESIZE_MAX_OUT = 1 << 28,
-    RN_RESIZE_ROWS = 4, /* that the horizontal pass makes at once, with each coefficient loaded once */
+    RN_RESIZE_QUAD = 4, /* rows that fill the vectors of a horizontal pass */
+    RN_RESIZE_ROWS = 8, /* that it makes at once, two quads, with what a block needs beside pixels loaded once */
     RN_RESIZE_PAD = 64  /* bytes that may be read after the arrays of a pass */
 };
 
@@ -77,7 +78,7 @@ int rn_pass_plan(rn_pass *p, const rn_pass_key *key);
 int rn_pass_prepare(rn_pass *p, rn_isa isa, int c);
 void rn_pass_free(rn_pass *p);
 
-/* RN_RESIZE_ROWS rows at once: row r is n pixels of c bytes from src[r] to dst[r]; some may be the same row. Reads
+/* RN_RESIZE_ROWS rows at once: row r is n pixels of c bytes from src[r] to dst[r]; the last may all be the same row. Reads
  * nothing beyond in_n pixels of a row, writes exactly n. */
 typedef void rn_rows_h_fn(const rn_pass *pass, int c, const uint8_t *const *src, uint8_t *const *dst);
 /* Output row i: n bytes, out of count[i] rows. */
@@ -85,7 +86,7 @@ typedef void rn_row_v_fn(const rn_pass *pass, int i, const uint8_t *const *rows,
 
 rn_rows_h_fn rn_resize_rows_h_ref;
 rn_row_v_fn rn_resize_row_v_ref;
-/* Outputs i0 <= i < i1 alone. */
+/* Outputs i0 <= i < i1 of RN_RESIZE_QUAD rows. */
 void rn_resize_part_h_ref(const rn_pass *p, int c, int i0, int i1, const uint8_t *const *src, uint8_t *const *dst);
 
 /*

@@ -25,7 +25,7 @@ static void part(const rn_pass *p, int c, int i0, int i1, const uint8_t *src, ui
 
 void rn_resize_part_h_ref(const rn_pass *p, int c, int i0, int i1, const uint8_t *const *src, uint8_t *const *dst)
 {
-    for (int r = 0; r < RN_RESIZE_ROWS; r++)
+    for (int r = 0; r < RN_RESIZE_QUAD; r++)
         part(p, c, i0, i1, src[r], dst[r]);
 }
 
