@@ -184,19 +184,50 @@ static int prepare(context *c, int split)
     return RN_OK;
 }
 
-static int run_job(context *c, int split, rn_extract_result *r)
+static void report(const context *c, int split, double seconds, rn_extract_result *r)
 {
-    double start = rn_now();
-    rn_job *j = &c->job[split];
-    RN_TRY(c->whole[split] ? verify_later(j) : rn_extract_run(j));
+    const rn_job *j = &c->job[split];
     *r = (rn_extract_result){.wanted = true,
                              .already = c->whole[split],
                              .classes = j->state.classes,
                              .images = j->state.images,
                              .bytes = j->state.bytes,
-                             .seconds = rn_now() - start};
+                             .seconds = seconds};
     snprintf(r->md5, sizeof r->md5, "%.32s", j->state.md5);
-    return RN_OK;
+}
+
+/* All are filled, then all are finished: while the disk takes what is left of one, the next is being read. One that failed
+ * does not keep those before it from being finished. */
+static int run_jobs(context *c, unsigned splits, rn_extract_result *result)
+{
+    int rc = RN_OK, end = 0;
+    char text[1024] = "";
+    double seconds[RN_NPARTS] = {0};
+    for (; end < RN_NPARTS && rc == RN_OK; end++) {
+        double start = rn_now();
+        if (splits >> end & 1)
+            rc = c->whole[end] ? verify_later(&c->job[end]) : rn_extract_fill(&c->job[end]);
+        seconds[end] = rn_now() - start;
+    }
+    if (rc < 0) {
+        snprintf(text, sizeof text, "%s", rn_error_text());
+        end--;
+    }
+    for (int s = 0; s < end; s++) {
+        double start = rn_now();
+        if (!(splits >> s & 1))
+            continue;
+        int one = c->whole[s] ? RN_OK : rn_extract_finish(&c->job[s]);
+        if (one == RN_OK) {
+            report(c, s, seconds[s] + rn_now() - start, &result[s]);
+        } else if (rc == RN_OK) {
+            rc = one;
+            snprintf(text, sizeof text, "%s", rn_error_text());
+        }
+    }
+    for (int s = 0; s < RN_NPARTS; s++)
+        rn_extract_close(&c->job[s]);
+    return rc < 0 ? rn_fail(rc, "%s", text) : RN_OK;
 }
 
 /* Of the boxes' archives those that are there (or were, when they were extracted). */
@@ -229,10 +260,7 @@ static int run_all(context *c, rn_extract_result *result)
                 todo[n++] = &c->job[s];
         }
     RN_TRY(rn_extract_check_space(c->out_dir, todo, n));
-    for (int s = 0; s < RN_NPARTS; s++)
-        if (splits >> s & 1)
-            RN_TRY(run_job(c, s, &result[s]));
-    return RN_OK;
+    return run_jobs(c, splits, result);
 }
 
 int rn_extract(const char *raw_dir, const char *out_dir, const rn_extract_opts *opts,

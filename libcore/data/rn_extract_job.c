@@ -39,9 +39,6 @@ int rn_job_drain(rn_job *j, int rc)
     int waited = rn_pool_wait(j->pool);
     if (waited < 0)
         rn_job_report(j, waited);
-    int committed = rn_commit_wait(j->commit);
-    if (committed < 0)
-        rn_job_report(j, committed);
     return rn_job_failed(j);
 }
 

@@ -22,6 +22,7 @@ typedef struct rn_job {
     const rn_sums *sums;
     char work[1024], target[1024], state_path[1024];
     rn_split_state state;
+    bool open;      /* between fill and close */
     bool by_class;  /* the archive is a tar of one tar a class */
     int tree, part; /* open folders: <work>/tree, and <work>/part (by class) or <work>/done */
     rn_pool *pool;
@@ -37,7 +38,7 @@ typedef struct rn_job {
 void rn_job_report(rn_job *j, int rc);
 int rn_job_failed(rn_job *j); /* 0, or the first failure with its message */
 
-/* All workers and marks have ended: rc, or if that is 0 their first failure. */
+/* All workers have ended (marks may still be waiting for the disk): rc, or if that is 0 their first failure. */
 int rn_job_drain(rn_job *j, int rc);
 
 /* Creates `name` below dirfd with the current entry of `a`, or with n bytes; excl: it must not be there. `name` may have one
@@ -48,13 +49,18 @@ int rn_job_write(int dirfd, const char *name, const void *data, size_t n, bool e
 /* Opens, and if need be creates, folder `name` below dirfd (no links followed). */
 int rn_job_folder(int dirfd, const char *name, const char *where, int *fd);
 
-/* One archive, from nothing or from where it was left, to its folder in place. */
-int rn_extract_run(rn_job *j);
+/* One archive, from nothing or from where it was left: fill writes its files, finish waits until the disk has them and puts
+ * the folder in place. The next archive may be filled in between: the disk is still busy with this one. After a failure of
+ * either only close may follow. */
+int rn_extract_fill(rn_job *j);
+int rn_extract_finish(rn_job *j);
+void rn_extract_close(rn_job *j); /* accepts one that was never filled */
 
 /* Is it whole, from an earlier call? 1 yes (and in place), 0 no, RN_E_*. */
 int rn_extract_is_whole(rn_job *j);
 
-/* Fill <work>/tree and the counts of j->state; the archive has been read to its end and fits the devkit. */
+/* Fill <work>/tree and the counts of j->state (by class: as pieces reach the disk); the archive has been read to its end and
+ * fits the devkit. */
 int rn_extract_classes(rn_job *j, rn_archive *a); /* by class */
 int rn_extract_flat(rn_job *j, rn_archive *a);    /* all others */
 

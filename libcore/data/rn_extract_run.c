@@ -150,6 +150,7 @@ static int begin(rn_job *j)
 /* Nothing made of a wrong archive may be gone on with: the right one may have the same size and edges. */
 static int discard(rn_job *j)
 {
+    (void)rn_commit_wait(j->commit);                  /* it moves folders about in there */
     if (unlink(j->state_path) < 0 && errno != ENOENT) /* first: without it the next call begins anew */
         return rn_fail_errno(errno, "%s: removing it", j->state_path);
     return remove_tree(j->work);
@@ -224,24 +225,35 @@ static int find_layout(rn_job *j)
     return rc < 0 ? rc : RN_OK;
 }
 
-int rn_extract_run(rn_job *j)
+int rn_extract_fill(rn_job *j)
 {
-    int rc;
     j->tree = j->part = -1;
     pthread_mutex_init(&j->lock, NULL);
-    RN_GO(find_layout(j));
-    RN_GO(begin(j));
-    RN_GO(rn_pool_open(j->opts->jobs, 2, &j->pool));
-    RN_GO(rn_commit_open(j->tree, j->work, &j->commit));
-    RN_GO(fill(j));
-    RN_GO(rn_extract_lists(j));
+    j->open = true;
+    RN_TRY(find_layout(j));
+    RN_TRY(begin(j));
+    RN_TRY(rn_pool_open(j->opts->jobs, 2, &j->pool));
+    RN_TRY(rn_commit_open(j->tree, j->work, &j->commit));
+    return fill(j);
+}
+
+int rn_extract_finish(rn_job *j)
+{
+    RN_TRY(rn_commit_wait(j->commit));
+    RN_TRY(rn_extract_lists(j));
     /* Each piece was on disk before it counted; that it was moved into place must be, too, before all counts. */
     if (syncfs(j->tree) < 0)
-        RN_GO(rn_fail_errno(errno, "%s: writing it to disk", j->work));
+        return rn_fail_errno(errno, "%s: writing it to disk", j->work);
     j->state.whole = true;
-    RN_GO(rn_state_write(j->state_path, &j->state));
-    rc = publish(j);
-out:
+    RN_TRY(rn_state_write(j->state_path, &j->state));
+    return publish(j);
+}
+
+void rn_extract_close(rn_job *j)
+{
+    if (!j->open)
+        return;
+    j->open = false;
     rn_pool_close(j->pool);
     rn_commit_close(j->commit);
     if (j->tree >= 0)
@@ -249,5 +261,4 @@ out:
     if (j->part >= 0)
         close(j->part);
     pthread_mutex_destroy(&j->lock);
-    return rc;
 }
