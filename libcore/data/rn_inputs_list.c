@@ -15,8 +15,17 @@ static int add_line(rn_inputs *s, const char *file, int number, char *line, int6
 {
     int64_t label;
     char *blank = strrchr(line, ' ');
-    if (!blank || blank == line || !blank[1])
-        return rn_fail(RN_E_FORMAT, "%s:%d: not \"path label\"", file, number);
+    size_t n = strlen(line);
+    if (n && line[n - 1] == '\r')
+        return rn_fail(RN_E_FORMAT, "%s:%d: a carriage return at its end (DOS); take them away with tr -d '\\r'", file,
+                       number);
+    if (n && line[n - 1] == ' ')
+        return rn_fail(
+            RN_E_FORMAT,
+            "%s:%d: a blank at its end, with which Caffe takes the label for a part of the path; take it away", file,
+            number);
+    if (!blank || blank == line)
+        return rn_fail(RN_E_FORMAT, "%s:%d: not \"path label\" with one blank between", file, number);
     if (rn_parse_i64(blank + 1, 0, LABEL_MAX, &label) < 0)
         return rn_fail(RN_E_FORMAT, "%s:%d: label '%s' is not a number from 0 to %d", file, number, blank + 1,
                        LABEL_MAX);
