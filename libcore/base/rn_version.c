@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include <jpeglib.h> /* needs stdio.h before it */
+#include <zlib.h>
 
 #include "base/rn_opt.h"
 
@@ -57,6 +58,7 @@ void rn_version_print(const char *tool, FILE *out)
     fprintf(out, "%s (rnkit) %s\n", tool, RN_VERSION);
     fprintf(out, "build: %s, optimised: %s, sanitizer: %s\n", COMPILER, OPTIMISED, SANITIZER);
     fprintf(out, "%s\n", archive_version_string());
+    fprintf(out, "zlib %s\n", zlibVersion());
     fprintf(out, "%s\n", JPEG_NAME);
     fprintf(out, "%s\n", mdb_version(NULL, NULL, NULL));
     fprintf(out, "%s\n", OpenSSL_version(OPENSSL_VERSION));

@@ -88,6 +88,23 @@ static int on_member(void *arg, const char *name, uint64_t offset, uint64_t size
     return RN_OK;
 }
 
+/* The same members through a window of a file. */
+static void by_window(int fd, uint64_t at, size_t n, int want, const list *l)
+{
+    rn_archive *a;
+    rn_archive_entry e;
+    int i = 0, rc = rn_archive_open_window("fuzz", fd, at, n, NULL, &a);
+    RN_FUZZ_CHECK(rc == RN_OK || want < 0);
+    if (rc < 0)
+        return;
+    while ((rc = rn_archive_next(a, &e)) > 0 && i < l->n) {
+        RN_FUZZ_CHECK(strcmp(e.name, l->m[i].name) == 0 && e.size == l->m[i].size && e.data == l->m[i].data - at);
+        i++;
+    }
+    RN_FUZZ_CHECK(want < 0 || (rc == 0 && i == l->n));
+    rn_archive_close(a);
+}
+
 /* Inside a larger file, as a class's tar lies in the train set's. */
 static int by_offset(const uint8_t *data, size_t n, list *l)
 {
@@ -97,6 +114,7 @@ static int by_offset(const uint8_t *data, size_t n, list *l)
     RN_FUZZ_CHECK(rn_write_all(fd, data, n, "fuzz") == RN_OK &&
                   rn_write_all(fd, behind, sizeof behind, "fuzz") == RN_OK);
     int rc = rn_tar_scan(fd, "fuzz", sizeof before, n, on_member, l);
+    by_window(fd, sizeof before, n, rc, l);
     for (int i = 0; i < l->n && rc == RN_OK; i++) {
         l->m[i].data -= sizeof before;
         RN_FUZZ_CHECK(l->m[i].data <= n && l->m[i].size <= n - l->m[i].data);
