@@ -172,7 +172,7 @@ static int write_seal(pack *p, const char *dir, rn_pack_result *out)
     RN_GO(rn_pack_options_text(p->opts, &options));
     s.options = (char *)options.data;
     RN_GO(write_skipped(p, dir, s.classes));
-    if (at->records == 0)
+    if (at->records == 0 && !s.shard.count) /* an empty shard is a part of its set all the same */
         RN_GO(rn_fail(RN_E_NOTHING, "%s: every image was skipped, see skipped.txt there", dir));
     RN_GO(rn_seal_write(dir, &s));
     memcpy(out->seal, s.digest, sizeof out->seal);

@@ -17,8 +17,9 @@ enum rn_order {
 /*
  * RN_ORDER_PAGE_LOCAL is for sets larger than memory on disks that seek slowly. The records are cut into blocks of `block`
  * neighbours in key order (so, as they lie in the file), the blocks are shuffled, and every `window` blocks that follow one
- * another are shuffled together, record by record. Where a cut falls is drawn anew each epoch. A reader is thus in `window`
- * places of the file at a time and reads `block` records in each, instead of seeking for every record.
+ * another are shuffled together, record by record. Where a cut falls is drawn anew each epoch. What is read in a while thus
+ * lies in `window` stretches of the file: seeks are few and short, and what the kernel reads ahead of one record is wanted
+ * soon. (Each record is still asked for by itself: this is no sequential read.)
  *
  * What it gives up: records of one block never come more than window * block places apart, so the order is one of far fewer
  * than n! permutations, and a batch is drawn from window * block records, not from all. When neighbours in the file are

@@ -265,14 +265,6 @@ int rn_store_get_stored(rn_store_txn *t, uint32_t i, rn_stored *out)
     return RN_OK;
 }
 
-void rn_store_prefetch(const rn_store *s, uint32_t i)
-{
-    if (i >= s->count)
-        return;
-    const part *p = part_of(s, i);
-    rn_pages_prefetch(&p->pages, p->at[i - p->first]);
-}
-
 int rn_store_get(rn_store_txn *t, uint32_t i, rn_record *out)
 {
     rn_stored v;

@@ -77,7 +77,4 @@ typedef struct rn_stored {
 } rn_stored;
 int rn_store_get_stored(rn_store_txn *t, uint32_t i, rn_stored *out);
 
-/* Tells the kernel that record i will be wanted soon: with page-local order and slow disks, a few hundred records ahead. */
-void rn_store_prefetch(const rn_store *s, uint32_t i);
-
 #endif

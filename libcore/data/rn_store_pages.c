@@ -238,14 +238,6 @@ bool rn_pages_record_at(const rn_pages *p, uint64_t at, rn_pages_record *out)
            u32(page + 12) == run_pages(p, out->value_n);
 }
 
-void rn_pages_prefetch(const rn_pages *p, uint64_t at)
-{
-    rn_pages_record r;
-    uint64_t run;
-    if (!parse_leaf_node(p, at, &r, &run) && run != NO_PAGE)
-        (void)madvise((void *)(uintptr_t)(r.value - HEAD), HEAD + r.value_n, MADV_WILLNEED);
-}
-
 /* ---- the walk ----------------------------------------------------------------------------------------------- */
 
 typedef struct text {

@@ -59,7 +59,4 @@ bool rn_pages_record_at(const rn_pages *p, uint64_t at, rn_pages_record *out);
 /* True when somebody has written to the file since it was opened. */
 bool rn_pages_changed(const rn_pages *p);
 
-/* Tells the kernel that the record's value will be wanted soon. */
-void rn_pages_prefetch(const rn_pages *p, uint64_t at);
-
 #endif

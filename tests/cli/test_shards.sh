@@ -79,7 +79,7 @@ for s in 4/4 -1/4 1 1/ /4 1/4x 1/0 0/100000 "1 /4"; do
 done
 says "says what is accepted" "accepted is i/n with i from 0 to n-1"
 exits "--shard and --shards" 2 pack --shard 0/2 --shards 2 x.lmdb
-exits "more shards than images" 2 pack --shards 716 x.lmdb
+exits "more shards than there are images" 2 pack --shards 716 x.lmdb
 says "says how many there are" "716 shards of 715 images"
 check "misuse leaves nothing behind" [ ! -e x.lmdb ]
 exits "a folder of shards of another cut" 2 pack --shards 3 four.lmdb
@@ -115,25 +115,34 @@ says "is named" "the list of images differ"
 
 # ---- other shards' images are not read -----------------------------------------------------------------------------
 cp -r raw holes
-last=$(tar -tRf raw/ILSVRC2012_img_train.tar | sed -n '5s/^block \([0-9]*\):.*/\1/p') # the last class
+last=$(tar -tRf raw/ILSVRC2012_img_train.tar | sed -n 's/^block \([0-9]*\): n90000004.tar$/\1/p') # the last class
 size=$(stat -c %s raw/ILSVRC2012_img_train.tar)
 exits "the first of two shards, sorted" 0 pack-lmdb holes --split train --shard 0/2 h0.lmdb
-# Pixels of the last class are overwritten; its headers stay.
+# An image of the last class is damaged; the archive's headers stay.
 damage() {
-    local at=$(((last + 1 + 2) * 512 + 200)) # past the inner tar's first header and the JPEG's beginning
+    local at=$(((last + 2) * 512 + 200)) # behind both headers, in the first JPEG
     printf 'XXXX' | dd of=holes/ILSVRC2012_img_train.tar bs=1 seek=$at conv=notrunc status=none
-    [ $at -lt "$size" ]
+    [ -n "$last" ] && [ $at -lt "$size" ]
 }
 check "damage in the last class" damage
-exits "is nothing to the first shard" 0 pack-lmdb holes --split train --check decode --shard 0/2 h1.lmdb
+exits "is nothing to the first shard" 0 pack-lmdb holes --split train --shard 0/2 h1.lmdb
+check "which is the same" same_set h0.lmdb h1.lmdb
+exits "the second of two shards" 0 pack-lmdb raw --split train --shard 1/2 h2.lmdb
+exits "has the damage" 0 pack-lmdb holes --split train --shard 1/2 h3.lmdb
+check "and is another" bash -c "! cmp -s h2.lmdb/seal.json h3.lmdb/seal.json"
+mkdir -p three/a && for i in 1 2 3; do cp "$(find tree -name '*.JPEG' -size +1 | sort | sed -n ${i}p)" three/a/$i.JPEG; done && echo none >three/a/2.JPEG
+exits "a shard of which every image is bad" 0 pack-lmdb three --shards 3 --on-bad skip three.lmdb
+exits "is a part of its set" 0 ilsvrc-verify --lmdb three.lmdb
+check "of the two others" grep -q '2 images' out.txt
+exits "a set of which every image is bad" 3 sh -c 'rm three/a/1.JPEG three/a/3.JPEG && pack-lmdb three --on-bad skip lost.lmdb'
 
 # ---- kill and go on --------------------------------------------------------------------------------------------
 mkilsvrc --synthetic 3 --train-per-class 2000 --val 3 --size 24x24 --seed 9 big --quiet >&2
-bigpack() { pack-lmdb big --split train --shuffle 1 --shards 3 --jobs 2 "$@"; }
-exits "three shards of several batches" 0 bigpack whole.lmdb
+bigpack=(pack-lmdb big --split train --shuffle 1 --shards 3 --jobs 2)
+exits "three shards of several batches" 0 "${bigpack[@]}" whole.lmdb
 kills=0
 for k in 0 1 2 3; do
-    bigpack killed.lmdb >/dev/null 2>&1 &
+    "${bigpack[@]}" killed.lmdb >/dev/null 2>&1 &
     p=$!
     for _ in $(seq 400); do
         kill -0 $p 2>/dev/null || break
@@ -146,7 +155,7 @@ for k in 0 1 2 3; do
     [ $? = 137 ] && kills=$((kills + 1))
 done
 echo "# killed $kills times"
-exits "goes on after kill -9" 0 bigpack killed.lmdb
+exits "goes on after kill -9" 0 "${bigpack[@]}" killed.lmdb
 check "to the same files" same_shards whole.lmdb killed.lmdb 3
 
 # ---- ranks -----------------------------------------------------------------------------------------------------

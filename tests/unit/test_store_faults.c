@@ -91,7 +91,6 @@ static enum outcome look(const char *dir)
     for (uint32_t i = 0; i < rn_store_count(s); i++) {
         rn_stored v;
         rn_record r;
-        rn_store_prefetch(s, i);
         if (rn_store_get_stored(t, i, &v) < 0) {
             got = false;
             continue;
