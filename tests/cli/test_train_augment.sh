@@ -11,7 +11,7 @@ train() {
         --train-db train.lmdb --val-db val.lmdb "$@"
 }
 
-all=(--color-jitter 0.4,0.4,0.4,0.1 --lighting 0.1 --cutout 8 --mixup 0.2)
+all=(--color-jitter "0.4,0.4,0.4,0.1" --lighting 0.1 --cutout 8 --mixup 0.2)
 exits "plain" 0 train --out plain --epochs 1 --workers 1
 exits "plain once more" 0 train --out twice --epochs 1 --workers 2
 check "... to the same weights" cmp plain/weights.safetensors twice/weights.safetensors
