@@ -12,13 +12,40 @@
 #include "base/rn_io.h"
 #include "data/rn_extract_job.h"
 
+/* A list being written beside its name: a million lines are not held in memory. */
+typedef struct list {
+    FILE *f;
+    char path[1200], tmp[1264];
+} list;
+
+static int open_list(const rn_job *j, const char *name, list *l)
+{
+    RN_TRY(rn_path_join(l->path, sizeof l->path, j->out_dir, name));
+    snprintf(l->tmp, sizeof l->tmp, "%s.tmp.%d", l->path, (int)getpid()); /* as rn_remove_leftovers knows them */
+    l->f = fopen(l->tmp, "we");
+    return l->f ? RN_OK : rn_fail_errno(errno, "%s: creating it", l->tmp);
+}
+
+/* Puts it in place if rc is 0; else removes it. The folder is synced with all else, before the split counts as whole. */
+static int close_list(list *l, int rc)
+{
+    if (rc == RN_OK && (fflush(l->f) != 0 || ferror(l->f) || fsync(fileno(l->f)) < 0))
+        rc = rn_fail_errno(errno, "%s: writing it", l->tmp);
+    if (fclose(l->f) != 0 && rc == RN_OK)
+        rc = rn_fail_errno(errno, "%s: writing it", l->tmp);
+    if (rc == RN_OK && rename(l->tmp, l->path) < 0)
+        rc = rn_fail_errno(errno, "%s: putting it in place", l->path);
+    if (rc < 0)
+        unlink(l->tmp);
+    return rc;
+}
+
 /* One class of the finished train tree: its files by name, counted and listed. */
-static int list_class(const rn_job *j, int label, rn_buf *out, uint64_t *images)
+static int list_class(const rn_job *j, int label, FILE *f, uint64_t *images)
 {
     const char *wnid = j->devkit->synsets[label].wnid;
-    int want = j->devkit->synsets[label].num_train, rc = RN_OK;
+    int want = j->devkit->synsets[label].num_train, n, rc = RN_OK;
     struct dirent **names;
-    int n;
     rc = rn_list_folder(j->tree, wnid, &names, &n);
     if (rc < 0)
         return rn_fail_prefix(rc, "%s/tree", j->work);
@@ -26,75 +53,75 @@ static int list_class(const rn_job *j, int label, rn_buf *out, uint64_t *images)
         rc = rn_fail(RN_E_MISMATCH, "%s/tree/%s: %d images instead of %d; remove the folder and run again", j->work,
                      wnid, n, want);
     for (int i = 0; i < n && rc == RN_OK; i++)
-        rc = rn_buf_printf(out, "%s/%s %d\n", wnid, names[i]->d_name, label);
+        fprintf(f, "%s/%s %d\n", wnid, names[i]->d_name, label);
     rn_free_names(names, n);
     *images += (uint64_t)n;
     return rc;
 }
 
-static int write_list(const rn_job *j, const char *name, const rn_buf *b)
-{
-    char path[1200];
-    RN_TRY(rn_path_join(path, sizeof path, j->out_dir, name));
-    return rn_write_file_atomic(path, b->data ? b->data : (const uint8_t *)"", b->n);
-}
-
-static int train_list(const rn_job *j, rn_buf *b)
+static int train_list(const rn_job *j, FILE *f)
 {
     uint64_t images = 0;
     for (int c = 0; c < j->devkit->nclasses; c++)
-        RN_TRY(list_class(j, c, b, &images));
+        RN_TRY(list_class(j, c, f, &images));
     if (images != j->state.images)
         return rn_fail(RN_E_MISMATCH, "%s/tree: holds %llu images, %llu were extracted; remove %s and run again",
                        j->work, (unsigned long long)images, (unsigned long long)j->state.images, j->work);
-    return write_list(j, "train.txt", b);
+    return RN_OK;
 }
 
-static int val_list(const rn_job *j, rn_buf *b)
+static int val_list(const rn_job *j, FILE *f)
 {
     for (int i = 0; i < j->devkit->nval; i++)
-        RN_TRY(rn_buf_printf(b, "ILSVRC2012_val_%08d.JPEG %d\n", i + 1, j->devkit->val_label[i]));
-    return write_list(j, "val.txt", b);
+        fprintf(f, "ILSVRC2012_val_%08d.JPEG %d\n", i + 1, j->devkit->val_label[i]);
+    return RN_OK;
 }
 
 /* The test set's labels were never published: Caffe's list has 0 for all, and so has this one. */
-static int test_list(const rn_job *j, rn_buf *b)
+static int test_list(const rn_job *j, FILE *f)
 {
     struct dirent **names;
     int n;
     int rc = rn_list_folder(j->tree, ".", &names, &n);
     if (rc < 0)
         return rn_fail_prefix(rc, "%s/tree", j->work);
-    for (int i = 0; i < n && rc == RN_OK; i++)
-        rc = rn_buf_printf(b, "%s 0\n", names[i]->d_name);
+    for (int i = 0; i < n; i++)
+        fprintf(f, "%s 0\n", names[i]->d_name);
     rn_free_names(names, n);
-    return rc < 0 ? rc : write_list(j, "test.txt", b);
+    return RN_OK;
 }
 
-static int class_lists(const rn_job *j)
+static int class_ids(const rn_job *j, FILE *f)
 {
-    rn_buf ids = {0}, words = {0};
-    int rc = RN_OK;
-    for (int c = 0; c < j->devkit->nclasses; c++) {
-        const rn_synset *s = &j->devkit->synsets[c];
-        RN_GO(rn_buf_printf(&ids, "%s\n", s->wnid));
-        RN_GO(rn_buf_printf(&words, "%s %s\n", s->wnid, s->words));
-    }
-    RN_GO(write_list(j, "synsets.txt", &ids));
-    RN_GO(write_list(j, "synset_words.txt", &words));
-out:
-    rn_buf_free(&ids);
-    rn_buf_free(&words);
-    return rc;
+    for (int c = 0; c < j->devkit->nclasses; c++)
+        fprintf(f, "%s\n", j->devkit->synsets[c].wnid);
+    return RN_OK;
+}
+
+static int class_words(const rn_job *j, FILE *f)
+{
+    for (int c = 0; c < j->devkit->nclasses; c++)
+        fprintf(f, "%s %s\n", j->devkit->synsets[c].wnid, j->devkit->synsets[c].words);
+    return RN_OK;
+}
+
+static int write_list(const rn_job *j, const char *name, int (*print)(const rn_job *j, FILE *f))
+{
+    list l;
+    RN_TRY(open_list(j, name, &l));
+    return close_list(&l, print(j, l.f));
 }
 
 int rn_extract_lists(rn_job *j)
 {
-    rn_buf b = {0};
-    int rc = j->split == RN_SPLIT_TRAIN  ? train_list(j, &b)
-             : j->split == RN_SPLIT_VAL  ? val_list(j, &b)
-             : j->split == RN_SPLIT_TEST ? test_list(j, &b)
-                                         : RN_OK;
-    rn_buf_free(&b);
-    return rc < 0 || !j->devkit ? rc : class_lists(j);
+    if (j->split == RN_SPLIT_TRAIN)
+        RN_TRY(write_list(j, "train.txt", train_list));
+    if (j->split == RN_SPLIT_VAL)
+        RN_TRY(write_list(j, "val.txt", val_list));
+    if (j->split == RN_SPLIT_TEST)
+        RN_TRY(write_list(j, "test.txt", test_list));
+    if (!j->devkit)
+        return RN_OK;
+    RN_TRY(write_list(j, "synsets.txt", class_ids));
+    return write_list(j, "synset_words.txt", class_words);
 }
