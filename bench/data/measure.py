@@ -28,7 +28,6 @@ class Side:
     env: dict = dataclasses.field(default_factory=dict)
     note: str = ""
     scale: float = 1.0                 # work relative to the row's: 0.5 when it does half
-    prepare: Optional[Callable[[], None]] = None
 
 
 @dataclasses.dataclass
@@ -42,6 +41,7 @@ class Row:
     inputs: Sequence[str] = ()         # files or folders read through before each run
     check: Optional[Callable[[], str]] = None  # compares the outputs; returns what was found equal, raises otherwise
     note: str = ""
+    start: Sequence[Sequence[str]] = ()  # commands that bring what the sides execute into memory, see forget()
     most: int = 1 << 30                # rounds, for a row that takes long and decides nothing
 
 
@@ -75,6 +75,16 @@ def clean(paths):
             os.unlink(path)
 
 
+def forget():
+    """Drops the page cache, where that is permitted. A file system that has just lost a hundred thousand files is a slow one to make
+    as many in: ext4 without a journal steps over every inode that it remembers as deleted less than a minute ago."""
+    try:
+        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as f:
+            f.write("1\n")
+    except OSError:
+        pass
+
+
 def last_json(path):
     """What a command told last: the last line that is an object, or the last object of an array that is all of the output."""
     with open(path, encoding="utf-8", errors="replace") as f:
@@ -87,13 +97,15 @@ def last_json(path):
     raise Failed(f"{path}: no line of JSON")
 
 
-def run(side, inputs, log_base):
-    """One run; a dict of wall, cpu (seconds), and for inner sides items and seconds as the side reports them."""
+def run(side, row, log_base):
+    """One run; a dict of wall, cpu (seconds), and for inner sides what they told, with their speed."""
     clean(side.outputs)
-    if side.prepare:
-        side.prepare()
     os.sync()
-    warm(inputs)
+    if row.start:
+        forget()
+        for argv in row.start:
+            subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    warm(row.inputs)
     with open(log_base + ".out", "wb") as out, open(log_base + ".err", "wb") as err:
         begin = time.perf_counter()
         child = subprocess.Popen(list(side.argv), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
@@ -148,7 +160,7 @@ def measure(row, rounds, logs, say):
             if s.name in absent:
                 continue
             try:
-                results[s.name].append(run(s, row.inputs, os.path.join(logs, f"{row.id}.{sides.index(s)}.{r}")))
+                results[s.name].append(run(s, row, os.path.join(logs, f"{row.id}.{sides.index(s)}.{r}")))
             except (Failed, FileNotFoundError, KeyError) as e:
                 if s is row.ours:
                     raise

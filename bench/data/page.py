@@ -9,7 +9,8 @@ RULES = """\
 - **Interleaved**: every round runs each side once, one after the other, in an order that turns from round to round. A ratio is taken within
   a round; the table has the median of the rounds' ratios, their quartiles and extremes. Above 1, ours is faster.
 - **The page cache is warm for all**: before each run the outputs of earlier runs are removed, dirty pages are written back (`sync`), and all
-  inputs are read once; none of that is timed, and no cache is dropped.
+  inputs are read once; none of that is timed. For the work that makes a file an image the cache is dropped before that (as root), and programs are
+  started once: a file system that still remembers the files just removed makes new ones slowly, for whoever comes next.
 - **What is timed** is the whole process, by the clock and from outside. An interpreter's start and its imports are in it, as for whoever calls
   it, on work long enough that they are below a tenth. Loaders and the bare resize tell their own speed instead: who trains for days does not
   wait for imports and workers to start. What was prefetched before their clock starts is taken out first.

@@ -56,6 +56,12 @@ def verify_rows(ctx):
               [one, two], lambda: digests(one, two))
 
 
+def programs(ctx):
+    """What rows that make and remove very many files execute."""
+    return [[tool(ctx, "ilsvrc-extract"), "--version"], [tool(ctx, "pack-lmdb"), "--version"], [ctx.python, "-c", "import lmdb"],
+            *([name, "--version"] for name in ("tar", "find", "xargs", "rm", "mkdir", "mv", "sync", "sh"))]
+
+
 def extract_rows(ctx):
     raw, ours, theirs = ctx.at["raw"], ctx.tmp("extract-ours"), ctx.tmp("extract-theirs")
     archives = glob.glob(os.path.join(raw, "*"))
@@ -74,10 +80,10 @@ def extract_rows(ctx):
               [recipe("tar, two stages", 2.0, "validation images in one folder, no sync"),
                recipe("tar, two stages, then sync", note="`sync -f`: on the disk at the end, as ours is", SYNC="1"),
                recipe("tar, inner tars one a core", note="`xargs -P`, no sync", JOBS=str(ctx.jobs))],
-              archives, same)
+              archives, same, start=programs(ctx))
     yield Row("extract-sorted", "Extract, validation images in class folders", "MB", size(*archives) / 1e6, mine,
               [recipe("tar, two stages, then valprep", note="one `mv` a line, as valprep.sh does it; no sync", VALPREP=ctx.at["valprep.sh"])],
-              archives, same, most=3)
+              archives, same, start=programs(ctx), most=3)
 
 
 def pack_rows(ctx):
@@ -98,7 +104,7 @@ def pack_rows(ctx):
               Side("pack-lmdb --split train", [*pack, raw, "--split", "train", ours], [ours]),
               [Side("tar, two stages, then Python lmdb", [*peer(ctx, "pack_tar_python.sh"), raw, work, theirs], [work, theirs],
                     target=4.0, env={"PYTHON": ctx.python})],
-              [train], same("bytes"))
+              [train], same("bytes"), start=programs(ctx))
     small, q90 = ["--resize", "short:256"], ["--encode", "jpeg:90"]
     sides = [Side("Pillow, one process a core", [*peer(ctx, "pack_pillow.py"), photos, theirs], [theirs], target=1.5)]
     if ctx.limit:
