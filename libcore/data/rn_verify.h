@@ -114,7 +114,7 @@ int rn_verify_set_json(const char *what /* "tree", "lmdb" */, const char *path, 
                        const rn_verify_set *s);
 void rn_verify_set_text(const char *path, const rn_verify_opts *opts, const rn_verify_set *s);
 
-/* On stderr: bad findings as errors, then what is known and odd; only the first of these unless the log is verbose. `except`: a
+/* On stderr: bad findings as errors, what is known, and notes, of these only the first of each kind unless the log is verbose. `except`: a
  * kind that is told already, -1 for none. */
 void rn_verify_say(const rn_findings *f, int except);
 

@@ -6,7 +6,7 @@
 #include "base/rn_log.h"
 #include "data/rn_verify.h"
 
-enum { WIDTH = 100, NAMED = 3, SAID = 20 };
+enum { WIDTH = 100, NAMED = 3, SAID = 5 };
 
 /* ---- archives --------------------------------------------------------------------------------------------------------- */
 
@@ -107,21 +107,23 @@ void rn_verify_set_text(const char *path, const rn_verify_opts *opts, const rn_v
 
 /* ---- stderr ------------------------------------------------------------------------------------------------------------ */
 
+/* Of each kind of note the first few, so that many of one do not hide another. */
 static void say_level(const rn_findings *f, enum rn_level level, int except)
 {
-    uint64_t said = 0, rest = 0, most = level == RN_BAD || rn_log_level() >= RN_LOG_VERBOSE ? UINT64_MAX : SAID;
-    for (int i = 0; i < f->n && said < most; i++) {
-        if (f->row[i].level != level || (int)f->row[i].kind == except)
+    uint64_t rest = 0, said[RN_NKINDS] = {0};
+    uint64_t most = level != RN_NOTE || rn_log_level() >= RN_LOG_VERBOSE ? UINT64_MAX : SAID;
+    for (int i = 0; i < f->n; i++) {
+        const rn_finding *r = &f->row[i];
+        if (r->level != level || (int)r->kind == except || said[r->kind] == most)
             continue;
-        said++;
+        said[r->kind]++;
         if (level == RN_BAD)
-            rn_error("%s", f->row[i].text);
+            rn_error("%s", r->text);
         else
-            rn_info("%s: %s", level == RN_KNOWN ? "known" : "note", f->row[i].text);
+            rn_info("%s: %s", level == RN_KNOWN ? "known" : "note", r->text);
     }
     for (int k = 0; k < RN_NKINDS; k++)
-        rest += k == except ? 0 : f->count[k][level];
-    rest -= said;
+        rest += k == except ? 0 : f->count[k][level] - said[k];
     if (rest > 0 && level == RN_BAD)
         rn_error("and %" PRIu64 " more", rest);
     else if (rest > 0)
