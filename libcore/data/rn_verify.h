@@ -114,8 +114,8 @@ int rn_verify_set_json(const char *what /* "tree", "lmdb" */, const char *path, 
                        const rn_verify_set *s);
 void rn_verify_set_text(const char *path, const rn_verify_opts *opts, const rn_verify_set *s);
 
-/* On stderr: bad findings as errors, what is known, and notes, of these only the first of each kind unless the log is verbose. `except`: a
- * kind that is told already, -1 for none. */
+/* On stderr: what is known, then notes (the first few of each kind, all if the log is verbose), then bad findings as errors.
+ * `except`: a kind that is told already, -1 for none. */
 void rn_verify_say(const rn_findings *f, int except);
 
 #endif
