@@ -101,7 +101,7 @@ static run *take_run(reader *rd)
 static void give_run(run *r)
 {
     reader *rd = r->rd;
-    if (r->data.cap > 4 * RUN_BYTES) /* one huge file must not be paid for by all that follow */
+    if (r->data.cap / 4 > RUN_BYTES) /* one huge file must not be paid for by all that follow */
         rn_buf_free(&r->data);
     pthread_mutex_lock(&rd->lock);
     r->next = rd->free;
