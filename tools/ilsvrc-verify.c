@@ -26,7 +26,7 @@ typedef struct archives {
     rn_raw_set raw;        /* of the folder, if one was given */
 } archives;
 
-/* ---- manifest ---------------------------------------------------------------------------------------------- */
+/* ---- manifest -------------------------------------------------------------------------------------------- */
 
 /* --manifest: a file, or one of two words. `own` is to be closed, `use` is what counts. */
 static int open_manifest(const char *word, rn_manifest **own, const rn_manifest **use)
@@ -48,7 +48,7 @@ static int open_manifest(const char *word, rn_manifest **own, const rn_manifest 
     return RN_OK;
 }
 
-/* ---- which archives ------------------------------------------------------------------------------------------ */
+/* ---- which archives -------------------------------------------------------------------------------------- */
 
 static int add_archive(archives *s, const char *path, const settings *set)
 {
@@ -148,9 +148,10 @@ static int gather(archives *s, const settings *set, const rn_opt_result *args)
     return RN_OK;
 }
 
-/* ---- archives ---------------------------------------------------------------------------------------------- */
+/* ---- archives -------------------------------------------------------------------------------------------- */
 
-/* A devkit that cannot be read is a finding about it; what was found in hours of reading the others is told all the same. */
+/* A devkit that cannot be read is a finding about it; what was found in hours of reading the others is told all the
+ * same. */
 static int compare_with_devkit(archives *s, rn_devkit **kit)
 {
     int rc = rn_devkit_open(s->raw.devkit, kit);
@@ -240,7 +241,7 @@ out:
     return rc;
 }
 
-/* ---- trees and packed sets --------------------------------------------------------------------------------- */
+/* ---- trees and packed sets ------------------------------------------------------------------------------- */
 
 static int verify_set(const settings *set, const rn_opt_result *args, int *status)
 {

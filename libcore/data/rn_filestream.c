@@ -24,7 +24,8 @@ typedef struct hasher {
     pthread_t thread;
 } hasher;
 
-/* Block i lives in ring slot i % RING from the moment it is read until all have hashed it and the caller has given it up. */
+/* Block i lives in ring slot i % RING from the moment it is read until all have hashed it and the caller has given it
+ * up. */
 struct rn_filestream {
     char *path;
     int fd;

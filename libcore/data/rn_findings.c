@@ -37,8 +37,8 @@ static void free_row(rn_finding *r)
     free(r->text);
 }
 
-/* The place for one more of its kind and level: at the end, or, where 200 are kept, that of the last of them in the order of
- * texts if the new one comes before it. NULL: it is only counted. */
+/* The place for one more of its kind and level: at the end, or, where 200 are kept, that of the last of them in the
+ * order of texts if the new one comes before it. NULL: it is only counted. */
 static rn_finding *place(rn_findings *f, const rn_finding *new)
 {
     rn_finding *last = NULL;

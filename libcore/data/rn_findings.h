@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a check found: lines of text, each of a kind and a level. All are counted; of each kind and level the first 200 in the
- * order of their text are kept, so that what is kept does not depend on which thread was faster. Any thread may add.
+ * What a check found: lines of text, each of a kind and a level. All are counted; of each kind and level the first 200
+ * in the order of their text are kept, so that what is kept does not depend on which thread was faster. Any thread may
+ * add.
  */
 #ifndef RN_FINDINGS_H
 #define RN_FINDINGS_H

@@ -34,7 +34,7 @@ static void field(parser *p, const char *fmt, ...)
     va_end(ap);
 }
 
-/* ---- values -------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------------------- */
 
 static int take_count(const parser *p, const json_t *j, json_int_t least, int64_t *out)
 {
@@ -80,7 +80,7 @@ static void *array_of(const rn_manifest *m, size_t n, size_t size, int *rc)
     return a;
 }
 
-/* ---- splits -------------------------------------------------------------------------------------------------- */
+/* ---- splits ---------------------------------------------------------------------------------------------- */
 
 static int by_class(const void *a, const void *b)
 {
@@ -203,7 +203,7 @@ static int take_splits(parser *p, const json_t *j)
     return RN_OK;
 }
 
-/* ---- archives ------------------------------------------------------------------------------------------------ */
+/* ---- archives -------------------------------------------------------------------------------------------- */
 
 static int take_split(const parser *p, const json_t *j, rn_manifest_archive *a)
 {
@@ -261,7 +261,7 @@ static int take_archives(parser *p, const json_t *j)
     return RN_OK;
 }
 
-/* ---- oddities ------------------------------------------------------------------------------------------------ */
+/* ---- oddities -------------------------------------------------------------------------------------------- */
 
 static int by_known(const void *a, const void *b)
 {
@@ -317,7 +317,7 @@ static int take_known(parser *p, const json_t *j)
     return RN_OK;
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------------------- */
 
 static int take_root(parser *p, const json_t *root)
 {
@@ -396,7 +396,7 @@ void rn_manifest_close(rn_manifest *m)
     free(m);
 }
 
-/* ---- questions ----------------------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------------------- */
 
 const rn_manifest_archive *rn_manifest_find(const rn_manifest *m, const char *path)
 {

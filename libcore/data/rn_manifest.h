@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is known of a set of archives beforehand: names, sizes, digests, how many images in how many classes, and which
- * images are odd without being damaged. ILSVRC2012's is built in (datasets/ilsvrc2012/manifest.json); any other set of the
- * same form can have one as a file of the same format, "rnkit-manifest-1" in docs/formats.md. What is not known is absent.
+ * images are odd without being damaged. ILSVRC2012's is built in (datasets/ilsvrc2012/manifest.json); any other set of
+ * the same form can have one as a file of the same format, "rnkit-manifest-1" in docs/formats.md. What is not known is
+ * absent.
  */
 #ifndef RN_MANIFEST_H
 #define RN_MANIFEST_H
@@ -52,15 +53,16 @@ typedef struct rn_manifest {
 } rn_manifest;
 
 /*
- * Parses n bytes of JSON; `from` stands for the file in messages and is copied. RN_E_FORMAT names the line (no JSON) or the
- * field (unknown, missing, of another type, negative, no hex, a name with a folder, twice the same, counts that contradict
- * each other). Nothing outside the text is looked at. Thread-safe.
+ * Parses n bytes of JSON; `from` stands for the file in messages and is copied. RN_E_FORMAT names the line (no JSON) or
+ * the field (unknown, missing, of another type, negative, no hex, a name with a folder, twice the same, counts that
+ * contradict each other). Nothing outside the text is looked at. Thread-safe.
  */
 int rn_manifest_parse(const char *text, size_t n, const char *from, rn_manifest **out);
 int rn_manifest_read(const char *path, rn_manifest **out); /* at most 64 MiB */
 void rn_manifest_close(rn_manifest *m);                    /* accepts NULL, and one half built */
 
-/* ILSVRC2012's, parsed at the first call and kept for the life of the process. NULL, with a message, when memory is short. */
+/* ILSVRC2012's, parsed at the first call and kept for the life of the process. NULL, with a message, when memory is
+ * short. */
 const rn_manifest *rn_manifest_builtin(void);
 
 /* Writes it so that rn_manifest_read gives it back; whole or not at all. */
@@ -72,7 +74,7 @@ const rn_shape *rn_manifest_shape(const rn_manifest *m, const char *name);
 /* Is this oddity of this image (path's last component) known? */
 bool rn_manifest_knows(const rn_manifest *m, enum rn_kind kind, const char *path);
 
-/* ---- MD5SUMS ------------------------------------------------------------------------------------------------- */
+/* ---- MD5SUMS --------------------------------------------------------------------------------------------- */
 
 /* A file of "MD5  NAME" lines, as md5sum writes them; lines that start with # are passed over. */
 typedef struct rn_sums {
@@ -85,19 +87,19 @@ typedef struct rn_sums {
 
 int rn_sums_read(const char *path, rn_sums *out);
 int rn_sums_parse(char *text, const char *path, rn_sums *out); /* the same from memory; text is cut up */
-void rn_sums_free(rn_sums *s); /* accepts a zeroed one */
+void rn_sums_free(rn_sums *s);                                 /* accepts a zeroed one */
 
 /* What the sums (may be NULL or empty) say of a path's last component, or NULL. */
 const char *rn_sums_find(const rn_sums *s, const char *path);
 
-/* Expected MD5 of a file by its last path component: the sums (may be NULL or empty) win over the published ones. NULL if
- * neither knows it. `from` (may be NULL) says where it comes from. */
+/* Expected MD5 of a file by its last path component: the sums (may be NULL or empty) win over the published ones. NULL
+ * if neither knows it. `from` (may be NULL) says where it comes from. */
 const char *rn_expected_md5(const rn_sums *s, const char *path, const char **from);
 
 /* Fails with RN_E_MISMATCH and the remedy unless `got` is `expected`. */
 int rn_check_md5(const char *path, const char *got, const char *expected, const char *from);
 
-/* ---- names --------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------------------- */
 
 bool rn_is_wnid(const char *s);                         /* n and eight digits */
 bool rn_is_train_name(const char *s, const char *wnid); /* <wnid>_<digits>.JPEG; any WNID for NULL */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is it what it should be? Archives by digest and structure, a tree of images, a packed set. Each call fills a report and
- * returns 0 when it could look at everything, whatever it found; RN_E_* when it could not. RN_BAD findings make a set wrong;
- * RN_NOTE are oddities that do no harm, RN_KNOWN those that a manifest names (a PNG, CMYK JPEGs in ILSVRC2012).
+ * Is it what it should be? Archives by digest and structure, a tree of images, a packed set. Each call fills a report
+ * and returns 0 when it could look at everything, whatever it found; RN_E_* when it could not. RN_BAD findings make a
+ * set wrong; RN_NOTE are oddities that do no harm, RN_KNOWN those that a manifest names (a PNG, CMYK JPEGs in
+ * ILSVRC2012).
  */
 #ifndef RN_VERIFY_H
 #define RN_VERIFY_H
@@ -14,7 +15,7 @@
 #include "data/rn_findings.h"
 #include "data/rn_manifest.h"
 
-/* ---- archives ---------------------------------------------------------------------------------------------- */
+/* ---- archives -------------------------------------------------------------------------------------------- */
 
 enum rn_verdict {
     RN_UNKNOWN = 0, /* nothing is known to hold it against */
@@ -55,27 +56,28 @@ typedef struct rn_verify_archive {
 } rn_verify_archive;
 
 /*
- * What is known of a file by its last path component. Of `sums` (given by the user), `m` (given), `beside` (the folder's
- * MD5SUMS) and the built-in manifest, each may be NULL but the last, the first that knows an MD5 wins; what a manifest says
- * besides counts only of the archive of that MD5, since another set's archive may bear the same name.
+ * What is known of a file by its last path component. Of `sums` (given by the user), `m` (given), `beside` (the
+ * folder's MD5SUMS) and the built-in manifest, each may be NULL but the last, the first that knows an MD5 wins; what a
+ * manifest says besides counts only of the archive of that MD5, since another set's archive may bear the same name.
  */
 int rn_expect(const char *path, const rn_sums *sums, const rn_manifest *m, const rn_sums *beside, rn_expected *out);
 
 /* Compares sizes alone: of those that differ the verdict is RN_WRONG and a finding RN_K_SIZE. Costs nothing. */
 void rn_verify_sizes(rn_verify_archive *a, int n);
 
-/* Several archives at once, `jobs` of them; each is read once. Findings must be initialised. Those that are RN_MISSING are passed
- * over, and those of more than a gigabyte whose size is wrong already, unless their structure is asked for. */
+/* Several archives at once, `jobs` of them; each is read once. Findings must be initialised. Those that are RN_MISSING
+ * are passed over, and those of more than a gigabyte whose size is wrong already, unless their structure is asked for.
+ */
 int rn_verify_archives(rn_verify_archive *a, int n, int jobs);
 /* After that: counts of train and val against the devkit. Adds to the archives' findings. */
 void rn_verify_against_devkit(rn_verify_archive *a, int n, const rn_devkit *d, const char *devkit_path);
 void rn_verify_archive_free(rn_verify_archive *a);
 
-/* A manifest of archives whose structure, oddities and both digests were looked at and found good; `devkit` may be NULL, else
- * it gives val's classes. */
+/* A manifest of archives whose structure, oddities and both digests were looked at and found good; `devkit` may be
+ * NULL, else it gives val's classes. */
 int rn_verify_manifest(const char *name, const rn_verify_archive *a, int n, const rn_devkit *devkit, rn_manifest **out);
 
-/* ---- trees and packed sets --------------------------------------------------------------------------------- */
+/* ---- trees and packed sets ------------------------------------------------------------------------------- */
 
 typedef struct rn_verify_opts {
     bool decode; /* every image in full */
@@ -105,17 +107,18 @@ int rn_verify_tree(const char *dir, const rn_verify_opts *opts, rn_verify_set *o
 int rn_verify_lmdb(const char *path, const rn_verify_opts *opts, rn_verify_set *out);
 void rn_verify_set_free(rn_verify_set *s);
 
-/* ---- reports ------------------------------------------------------------------------------------------------- */
+/* ---- reports --------------------------------------------------------------------------------------------- */
 
-/* On stdout, for machines (a tool's --json) and for people. A name that is no UTF-8 has its odd bytes as \xNN in JSON. */
+/* On stdout, for machines (a tool's --json) and for people. A name that is no UTF-8 has its odd bytes as \xNN in JSON.
+ */
 int rn_verify_archives_json(const rn_verify_archive *a, int n);
 void rn_verify_archive_text(const rn_verify_archive *v);
 int rn_verify_set_json(const char *what /* "tree", "lmdb" */, const char *path, const rn_verify_opts *opts,
                        const rn_verify_set *s);
 void rn_verify_set_text(const char *path, const rn_verify_opts *opts, const rn_verify_set *s);
 
-/* On stderr: what is known, then notes (the first few of each kind, all if the log is verbose), then bad findings as errors.
- * `except`: a kind that is told already, -1 for none. */
+/* On stderr: what is known, then notes (the first few of each kind, all if the log is verbose), then bad findings as
+ * errors. `except`: a kind that is told already, -1 for none. */
 void rn_verify_say(const rn_findings *f, int except);
 
 #endif

@@ -11,7 +11,8 @@
 #include "data/rn_filestream.h"
 #include "data/rn_verify_walk.h"
 
-/* A file whose size is wrong already is read all the same when that takes a second or two: its digest tells which it is. */
+/* A file whose size is wrong already is read all the same when that takes a second or two: its digest tells which it
+ * is. */
 enum { SMALL = 1 << 30 };
 
 typedef struct task {
@@ -28,7 +29,7 @@ static void show(void *arg, uint64_t at)
     t->shown = at > t->shown ? at : t->shown;
 }
 
-/* ---- what is expected ---------------------------------------------------------------------------------------- */
+/* ---- what is expected ------------------------------------------------------------------------------------ */
 
 /* A manifest's row, unless the MD5 says that another archive is meant. */
 static void take_row(const rn_manifest *m, const rn_manifest_archive *row, rn_expected *out)
@@ -79,7 +80,7 @@ void rn_verify_sizes(rn_verify_archive *a, int n)
     }
 }
 
-/* ---- one archive ----------------------------------------------------------------------------------------------- */
+/* ---- one archive ----------------------------------------------------------------------------------------- */
 
 static int hash(task *t)
 {
@@ -157,7 +158,7 @@ static int verify(void *arg, int worker)
     return RN_OK;
 }
 
-/* ---- all of them ----------------------------------------------------------------------------------------------- */
+/* ---- all of them ----------------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b)
 {
@@ -210,7 +211,7 @@ void rn_verify_archive_free(rn_verify_archive *a)
     free(a->count);
 }
 
-/* ---- the devkit ------------------------------------------------------------------------------------------------ */
+/* ---- the devkit ------------------------------------------------------------------------------------------ */
 
 static void compare_train(rn_verify_archive *v, const rn_devkit *d, const char *kit)
 {

@@ -9,7 +9,7 @@
 
 enum { TAIL = 64 << 10 };
 
-/* ---- a JPEG's markers -------------------------------------------------------------------------------------------- */
+/* ---- a JPEG's markers ------------------------------------------------------------------------------------ */
 
 typedef struct markers {
     size_t scan; /* where the first scan's data begin; 0: the headers do not get that far */
@@ -52,8 +52,8 @@ static void read_markers(const uint8_t *p, size_t n, markers *m)
     }
 }
 
-/* Real files may have bytes after the end marker, so it is looked for in the last 64 KiB; not before the first scan, where a
- * thumbnail's would be found. */
+/* Real files may have bytes after the end marker, so it is looked for in the last 64 KiB; not before the first scan,
+ * where a thumbnail's would be found. */
 static bool has_end(const uint8_t *data, size_t n, size_t scan)
 {
     for (size_t i = n; i >= scan + 2 && n - i < TAIL; i--)
@@ -62,7 +62,7 @@ static bool has_end(const uint8_t *data, size_t n, size_t scan)
     return false;
 }
 
-/* ---- findings ------------------------------------------------------------------------------------------------------ */
+/* ---- findings -------------------------------------------------------------------------------------------- */
 
 #define COUNT(check, what)                                                                                             \
     do {                                                                                                               \
@@ -179,7 +179,7 @@ void rn_verify_image(const rn_image_check *c, const uint8_t *data, size_t n, con
         glance(c, data, n, name);
 }
 
-/* ---- the set's --------------------------------------------------------------------------------------------------- */
+/* ---- the set's ------------------------------------------------------------------------------------------- */
 
 void rn_verify_take_counts(const rn_image_counts *c, rn_verify_set *set)
 {

@@ -8,7 +8,7 @@
 #include "base/rn_opt.h"
 #include "data/rn_verify.h"
 
-/* ---- texts that may be no UTF-8 (names out of an archive) ------------------------------------------------------------ */
+/* ---- texts that may be no UTF-8 (names out of an archive) ------------------------------------------------ */
 
 static json_t *text(const char *s)
 {
@@ -28,7 +28,7 @@ static void put_number(json_t *object, const char *key, uint64_t n)
     put(object, key, json_integer((json_int_t)n));
 }
 
-/* ---- findings --------------------------------------------------------------------------------------------------------- */
+/* ---- findings -------------------------------------------------------------------------------------------- */
 
 static json_t *texts(const rn_findings *f, enum rn_level level)
 {
@@ -72,7 +72,7 @@ static int print(json_t *j)
     return RN_OK;
 }
 
-/* ---- archives --------------------------------------------------------------------------------------------------------- */
+/* ---- archives -------------------------------------------------------------------------------------------- */
 
 static json_t *archive(const rn_verify_archive *v)
 {
@@ -120,7 +120,7 @@ int rn_verify_archives_json(const rn_verify_archive *a, int n)
     return print(all);
 }
 
-/* ---- trees and packed sets ---------------------------------------------------------------------------------------------- */
+/* ---- trees and packed sets ------------------------------------------------------------------------------- */
 
 int rn_verify_set_json(const char *what, const char *path, const rn_verify_opts *opts, const rn_verify_set *s)
 {

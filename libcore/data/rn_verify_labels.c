@@ -5,7 +5,8 @@
 
 #include "base/rn_error.h"
 
-/* The label that more than half of each class's images bear (Boyer and Moore's vote, then counted); its own if there is none. */
+/* The label that more than half of each class's images bear (Boyer and Moore's vote, then counted); its own if there is
+ * none. */
 static void vote(const rn_labelled *s, int32_t *most, int32_t *votes)
 {
     for (uint32_t i = 0; i < s->n; i++) {

@@ -23,9 +23,9 @@ typedef struct rn_labelled {
 } rn_labelled;
 
 /*
- * A class most of whose images bear another label than its own is one finding of RN_K_LABEL_ORDER; with it goes a guess where
- * such labels are from (counted from 1; the devkit's ids). An image whose label is not that of most of its class is one of
- * RN_K_LABEL. RN_E_NOMEM.
+ * A class most of whose images bear another label than its own is one finding of RN_K_LABEL_ORDER; with it goes a guess
+ * where such labels are from (counted from 1; the devkit's ids). An image whose label is not that of most of its class
+ * is one of RN_K_LABEL. RN_E_NOMEM.
  */
 int rn_labels_check(const rn_labelled *s, rn_findings *f);
 

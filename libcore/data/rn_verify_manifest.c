@@ -6,7 +6,8 @@
 #include "base/rn_error.h"
 #include "data/rn_verify.h"
 
-/* "train" for ILSVRC2012_img_train.tar and so on; an archive that is none of these, or a second one, goes by its own name. */
+/* "train" for ILSVRC2012_img_train.tar and so on; an archive that is none of these, or a second one, goes by its own
+ * name. */
 static const char *split_name(const rn_manifest *m, const char *file)
 {
     static const char *const splits[][2] = {{"ILSVRC2012_img_train.tar", "train"},
@@ -98,7 +99,8 @@ static int by_known(const void *a, const void *b)
     return x->kind != y->kind ? (x->kind < y->kind ? -1 : 1) : strcmp(x->name, y->name);
 }
 
-/* What rn_findings keeps of each kind: more than 200 of one are no oddities any more, and left out as notes they do no harm. */
+/* What rn_findings keeps of each kind: more than 200 of one are no oddities any more, and left out as notes they do no
+ * harm. */
 static int take_known(rn_manifest *m, const rn_verify_archive *v)
 {
     for (int i = 0; i < v->found.n; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Private to verification: which images there should be, with their labels; from Caffe's lists, archives, or numbers. */
+/* Private to verification: which images there should be, with their labels; from Caffe's lists, archives, or numbers.
+ */
 #ifndef RN_VERIFY_NAMES_H
 #define RN_VERIFY_NAMES_H
 
@@ -27,9 +28,10 @@ typedef struct rn_name_list {
 } rn_name_list;
 
 /*
- * What should be in `split` ("train", "val", "test"): from `against` if it is not NULL (a folder of ILSVRC2012's archives, or one
- * of lists), else from the lists beside it in `own` (may be NULL), else, if numbered > 0 and the split is val or test, the names
- * numbered 1 to that. Nothing of these: an empty list and RN_OK. What is wrong with a list itself becomes findings of `f`.
+ * What should be in `split` ("train", "val", "test"): from `against` if it is not NULL (a folder of ILSVRC2012's
+ * archives, or one of lists), else from the lists beside it in `own` (may be NULL), else, if numbered > 0 and the split
+ * is val or test, the names numbered 1 to that. Nothing of these: an empty list and RN_OK. What is wrong with a list
+ * itself becomes findings of `f`.
  */
 int rn_name_list_open(const char *against, const char *own, const char *split, int64_t numbered, rn_findings *f,
                       rn_name_list *out);

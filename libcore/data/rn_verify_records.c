@@ -33,7 +33,7 @@ void rn_key_text(const char *key, size_t n, char out[RN_KEY_TEXT_MAX])
     snprintf(out, RN_KEY_TEXT_MAX, "%.*s", (int)(n < RN_KEY_TEXT_MAX ? n : RN_KEY_TEXT_MAX - 1), key);
 }
 
-/* ---- paths ---------------------------------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------------------- */
 
 static const char *path_of(const records *s, uint32_t i)
 {
@@ -102,7 +102,8 @@ static int32_t class_of(const records *s, const char *name)
     return found ? (int32_t)(found - s->class) : -1;
 }
 
-/* All folders' names, one for each run of records: a set that is not shuffled has few runs, a shuffled one as many as records. */
+/* All folders' names, one for each run of records: a set that is not shuffled has few runs, a shuffled one as many as
+ * records. */
 static int take_folders(records *s)
 {
     char folder[RN_KEY_TEXT_MAX], last[RN_KEY_TEXT_MAX] = "";
@@ -135,7 +136,7 @@ static int take_folders(records *s)
     return RN_OK;
 }
 
-/* ---- counts --------------------------------------------------------------------------------------------------------- */
+/* ---- counts ---------------------------------------------------------------------------------------------- */
 
 static int add_class(records *s, const char *name, uint64_t images)
 {
@@ -181,7 +182,7 @@ static const char *split_of(const records *s)
     return rn_is_train_name(rn_base_name(path_of(s, 0)), NULL) ? "train" : "";
 }
 
-/* ---- labels --------------------------------------------------------------------------------------------------------- */
+/* ---- labels ---------------------------------------------------------------------------------------------- */
 
 static const char *record_name(const void *arg, uint32_t i)
 {
@@ -229,9 +230,9 @@ static bool place_in_seal(const records *s, const char **class, int32_t *of)
 }
 
 /*
- * By folders. The seal may know classes of which no record is here (a shard, or all skipped): then labels are places among its
- * names. Where it does not know the folders (a list without a class file) or is not there, only WNIDs are sure to be classes in
- * order; other folders may be numbered as someone likes.
+ * By folders. The seal may know classes of which no record is here (a shard, or all skipped): then labels are places
+ * among its names. Where it does not know the folders (a list without a class file) or is not there, only WNIDs are
+ * sure to be classes in order; other folders may be numbered as someone likes.
  */
 static int check_by_folders(const records *s)
 {
@@ -264,7 +265,7 @@ static void check_seal_order(const records *s)
                             s->seal->classes[c].wnid, s->seal->classes[c - 1].wnid);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------------------- */
 
 /* What --against lists, and (without it) the numbers of validation images; true labels where the list has them. */
 static int check_names(records *s, const rn_name_list *l)

@@ -18,8 +18,9 @@ typedef struct rn_seen_record {
 void rn_key_text(const char *key, size_t n, char out[RN_KEY_TEXT_MAX]);
 
 /*
- * Counts per class against the seal (NULL: unsealed) and the manifest; names against what opts->against lists; doubles; labels
- * against the class folders in the keys. Fills out->class. Findings and RN_OK, or RN_E_NOMEM, or why opts->against cannot be read.
+ * Counts per class against the seal (NULL: unsealed) and the manifest; names against what opts->against lists; doubles;
+ * labels against the class folders in the keys. Fills out->class. Findings and RN_OK, or RN_E_NOMEM, or why
+ * opts->against cannot be read.
  */
 int rn_records_check(const char *path, const rn_verify_opts *opts, const rn_seal *seal, const rn_seen_record *record,
                      uint32_t n, rn_verify_set *out);

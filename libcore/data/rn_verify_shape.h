@@ -15,13 +15,13 @@ typedef struct rn_counted {
 } rn_counted;
 
 /*
- * The shape to hold it against: that of the manifest the user gave (opts->manifest), else the built-in one's if the split has as
- * many classes, all of them WNIDs, as ILSVRC2012; else NULL.
+ * The shape to hold it against: that of the manifest the user gave (opts->manifest), else the built-in one's if the
+ * split has as many classes, all of them WNIDs, as ILSVRC2012; else NULL.
  */
 const rn_shape *rn_shape_for(const rn_verify_opts *opts, const char *split, const rn_counted *c);
 
-/* Findings where counts differ. Against the built-in shape a set of less than nine tenths of the images is taken for a subset
- * on purpose: a note. `beside`: images that are known to be left out. */
+/* Findings where counts differ. Against the built-in shape a set of less than nine tenths of the images is taken for a
+ * subset on purpose: a note. `beside`: images that are known to be left out. */
 void rn_shape_compare(const rn_verify_opts *opts, const rn_shape *s, const rn_counted *c, uint64_t beside,
                       rn_findings *f);
 

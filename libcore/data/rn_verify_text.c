@@ -8,7 +8,7 @@
 
 enum { WIDTH = 100, NAMED = 3, SAID = 5 };
 
-/* ---- archives --------------------------------------------------------------------------------------------------------- */
+/* ---- archives -------------------------------------------------------------------------------------------- */
 
 static void count_text(const rn_verify_archive *v)
 {
@@ -33,7 +33,7 @@ void rn_verify_archive_text(const rn_verify_archive *v)
     printf("\n");
 }
 
-/* ---- trees and packed sets ---------------------------------------------------------------------------------------------- */
+/* ---- trees and packed sets ------------------------------------------------------------------------------- */
 
 /* Counts in as many columns as fit. */
 static void class_table(const rn_verify_set *s)
@@ -105,7 +105,7 @@ void rn_verify_set_text(const char *path, const rn_verify_opts *opts, const rn_v
     printf("\n");
 }
 
-/* ---- stderr ------------------------------------------------------------------------------------------------------------ */
+/* ---- stderr ---------------------------------------------------------------------------------------------- */
 
 /* Of each kind of note the first few, so that many of one do not hide another. */
 static void say_level(const rn_findings *f, enum rn_level level, int except)

@@ -216,7 +216,7 @@ static int look_at_folders(split *s)
     return rc;
 }
 
-/* ---- against what should be there ---------------------------------------------------------------------------------- */
+/* ---- against what should be there ------------------------------------------------------------------------ */
 
 static const char *listed_name(const void *arg, uint32_t i)
 {
@@ -306,7 +306,7 @@ static int compare(split *s)
     return classes_agree(s) && c.nclasses > 0 ? compare_labels(s) : RN_OK;
 }
 
-/* ---- all of it -------------------------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------------------- */
 
 static int look_at_split(walker *w, const char *dir, const char *own, const char *name, const char *prefix,
                          uint64_t *images)

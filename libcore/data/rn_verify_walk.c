@@ -40,7 +40,7 @@ typedef struct level {
 #define BAD(l, kind, ...)  rn_findings_add(&(l)->v->found, RN_BAD, kind, __VA_ARGS__)
 #define NOTE(l, kind, ...) rn_findings_add(&(l)->v->found, RN_NOTE, kind, __VA_ARGS__)
 
-/* ---- names ------------------------------------------------------------------------------------------------------ */
+/* ---- names ----------------------------------------------------------------------------------------------- */
 
 static int add_name(names *s, const char *name)
 {
@@ -112,7 +112,7 @@ static void look_at_names(level *l)
     }
 }
 
-/* ---- counts ------------------------------------------------------------------------------------------------------ */
+/* ---- counts ---------------------------------------------------------------------------------------------- */
 
 /* One more of a class (n: 1), or its tar, which may be empty (n: 0). */
 static int count_class(rn_verify_archive *v, const char *wnid, uint64_t n)
@@ -147,7 +147,7 @@ static void take_extremes(rn_verify_archive *v)
     }
 }
 
-/* ---- entries ----------------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *s, const char *end)
 {
@@ -236,7 +236,7 @@ static int look_at_image(level *l, rn_archive *a, const char *name, uint64_t siz
     return RN_OK;
 }
 
-/* ---- tars ---------------------------------------------------------------------------------------------------------- */
+/* ---- tars ------------------------------------------------------------------------------------------------ */
 
 /* One class: every entry's name, and that the inner tar is whole. */
 static int walk_class(level *l, rn_archive *in)
@@ -257,8 +257,8 @@ static int walk_class(level *l, rn_archive *in)
     return rc;
 }
 
-/* Where the outer archive is a plain tar, the inner one is a window of the file: read from its headers alone, in little memory,
- * while the stream behind the digest passes over the same bytes. Else it is read whole. */
+/* Where the outer archive is a plain tar, the inner one is a window of the file: read from its headers alone, in little
+ * memory, while the stream behind the digest passes over the same bytes. Else it is read whole. */
 static int open_inner(const char *where, rn_archive *a, const rn_archive_entry *e, int fd, rn_buf *inner,
                       rn_archive **in)
 {
@@ -369,7 +369,7 @@ int rn_walk_archive(rn_verify_archive *v, rn_walk_progress_fn progress, void *ar
     return rc;
 }
 
-/* ---- the shape ----------------------------------------------------------------------------------------------------- */
+/* ---- the shape ------------------------------------------------------------------------------------------- */
 
 static void expect_count(rn_verify_archive *v, const char *what, uint64_t have, int64_t want)
 {

@@ -7,8 +7,8 @@
 
 typedef void (*rn_walk_progress_fn)(void *arg, uint64_t bytes_consumed);
 
-/* Walks a tar (of tars, or gzip'ed) or zip and counts what is there; damage is a finding, not a failure. With v->md5 wanted on
- * the same pass (tar): digests and size are filled in. RN_E_FORMAT: it is no archive; RN_E_IO. */
+/* Walks a tar (of tars, or gzip'ed) or zip and counts what is there; damage is a finding, not a failure. With v->md5
+ * wanted on the same pass (tar): digests and size are filled in. RN_E_FORMAT: it is no archive; RN_E_IO. */
 int rn_walk_archive(rn_verify_archive *v, rn_walk_progress_fn progress, void *arg);
 
 /* What was counted against v->expected.shape. */

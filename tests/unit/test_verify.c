@@ -18,7 +18,7 @@
 #include "data/rn_verify_exif.h"
 #include "data/rn_verify_labels.h"
 
-/* ---- findings ----------------------------------------------------------------------------------------------------- */
+/* ---- findings -------------------------------------------------------------------------------------------- */
 
 /* Of a thousand the first 200 by text are kept, in whatever order they come. */
 static void keeps_the_first(void **state)
@@ -45,7 +45,7 @@ static void keeps_the_first(void **state)
         assert_int_equal(rn_oddity_kind(rn_kind_name((enum rn_kind)k)), k >= RN_K_PNG ? k : -1);
 }
 
-/* ---- labels --------------------------------------------------------------------------------------------------------- */
+/* ---- labels ---------------------------------------------------------------------------------------------- */
 
 static const char *name_of(const void *arg, uint32_t i)
 {
@@ -95,7 +95,7 @@ static void label_order(void **state)
     labels((int32_t[]){1, 1, 1, 2, 2, 2, 3, 3, 3}, true, 3, 0, "count from 1");
 }
 
-/* ---- EXIF ------------------------------------------------------------------------------------------------------------ */
+/* ---- EXIF ------------------------------------------------------------------------------------------------ */
 
 /* Big-endian: one directory of n entries at 8, then `more`. */
 static size_t tiff(uint8_t out[64], uint16_t tag, uint16_t type, uint32_t count, uint32_t value)
@@ -137,7 +137,7 @@ static void exif(void **state)
     assert_false(rn_exif_sound(t, n));
 }
 
-/* ---- what is expected -------------------------------------------------------------------------------------------------- */
+/* ---- what is expected ------------------------------------------------------------------------------------ */
 
 #define MD5_A "0123456789abcdef0123456789abcdef"
 #define MD5_B "ffffffffffffffffffffffffffffffff"
@@ -184,7 +184,7 @@ static void precedence(void **state)
     rn_sums_free(&beside);
 }
 
-/* ---- two digests on one pass -------------------------------------------------------------------------------------------- */
+/* ---- two digests on one pass ----------------------------------------------------------------------------- */
 
 static void both_digests(void **state)
 {
@@ -219,13 +219,14 @@ static void both_digests(void **state)
     free(data);
 }
 
-/* ---- the published shape ----------------------------------------------------------------------------------------------- */
+/* ---- the published shape --------------------------------------------------------------------------------- */
 
 /* A JPEG's bare bones: enough for a look without decoding. */
 static const uint8_t bones[] = {0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 8, 0,    8, 1, 1,    0x11,
                                 0,    0xff, 0xda, 0,    8, 1,  1, 0, 0, 0x3f, 0, 0, 0xff, 0xd9};
 
-/* 1,000 WNIDs and 50,000 numbered images are ILSVRC2012's val by themselves: what is missing is named without any list. */
+/* 1,000 WNIDs and 50,000 numbered images are ILSVRC2012's val by themselves: what is missing is named without any list.
+ */
 static void published_shape(void **state)
 {
     (void)state;
