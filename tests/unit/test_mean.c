@@ -98,7 +98,7 @@ static void is_the_mean_in_caffes_form(void **state)
                 for (int i = 0; i < PLANE; i++) {
                     float got, expected = want(plane, i);
                     memcpy(&got, file + sizeof head + 4 * (size_t)(plane * PLANE + i), sizeof got);
-                    if (memcmp(&got, &expected, sizeof got) != 0)
+                    if (!(got == expected))
                         fail_msg("plane %d, pixel %d: %g, not %g", plane, i, (double)got, (double)expected);
                     sum += expected;
                 }
