@@ -187,7 +187,10 @@ int rn_write_file_atomic(const char *path, const void *data, size_t n)
     /* Renaming onto /dev/null or a pipe would replace the device by a file. */
     if (!S_ISREG(st.st_mode))
         return write_in_place(path, data, n);
-    /* Through a symbolic link the file it names is replaced, not the link. */
+    /* Through a symbolic link the file it names is replaced, not the link. Only then is the full path asked for: below a
+     * folder that this user may not search, a relative path works all the same. */
+    if (lstat(path, &st) == 0 && !S_ISLNK(st.st_mode))
+        return write_aside(path, data, n);
     char *real = realpath(path, NULL);
     if (!real)
         return rn_fail_errno(errno, "cannot write %s", path);
