@@ -8,6 +8,7 @@
 #   PYTHON       an interpreter with torch, torchvision, Pillow, lmdb, numpy and opencv; without it one is made in OUT/venv with pip
 #                (PIP_ARGS is passed on, e.g. "--extra-index-url https://download.pytorch.org/whl/cpu")
 #   ROUNDS=7     ROWS="pack-* memory" (patterns; default all)     JOBS=cores
+#   KEEP=FILE    an earlier data-tools.json of this machine: its rows stand where ROWS leaves them out
 #   QUICK=1      small inputs, to try the harness
 # Pillow-SIMD, webdataset and FFCV are installed with pip into folders of their own where that works (FFCV needs
 # libopencv-dev and libturbojpeg0-dev); a peer that cannot be had is left out and the page says so.
@@ -67,6 +68,10 @@ args=(--bin "${RNKIT_BIN:-$root/bin}" --python "$PYTHON" --data "$data" --out "$
     --limit "$limit" --rounds "${ROUNDS:-7}" --rows "${ROWS:-*}")
 [ -z "${JOBS:-}" ] || args+=(--jobs "$JOBS")
 [ "${QUICK:-0}" = 0 ] || args+=(--quick)
+if [ -n "${KEEP:-}" ]; then # it may be the file that is written
+    cp "$KEEP" "$out/kept.json"
+    args+=(--keep "$out/kept.json")
+fi
 rm -f "$out/data-tools.json"
 rc=0
 python3 "$here/data/main.py" "${args[@]}" || rc=$?

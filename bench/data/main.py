@@ -96,6 +96,20 @@ def versions(ctx):
     return out
 
 
+def take_over(result, path, order):
+    """What an earlier result has and this one lacks, with when and by what it was measured."""
+    with open(path, encoding="utf-8") as f:
+        old = json.load(f)
+    if old["quick"] or any(old["machine"][k] != result["machine"][k] for k in ("cpu", "cores", "memory")):
+        raise SystemExit(f"{path}: of another machine, or of small inputs: cannot stand beside what is measured here")
+    when = {"date": old["date"], "rnkit": old["versions"]["rnkit"], "load": old["machine"]["load before"]}
+    have = {row["id"] for row in result["rows"]}
+    result["rows"] += [{"measured": when, **row} for row in old["rows"] if row["id"] not in have]
+    result["rows"].sort(key=lambda row: order.index(row["id"]))
+    if not result["memory"] and old["memory"]:
+        result["memory"] = {"measured": when, **old["memory"]}
+
+
 def main():
     p = argparse.ArgumentParser()
     for name in ("bin", "python", "data", "out", "json"):
@@ -104,6 +118,7 @@ def main():
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--rows", default="*", help="patterns of rows, or memory; blanks between")
+    p.add_argument("--keep", help="an earlier result on this machine: its rows stand where none is measured now")
     p.add_argument("--quick", action="store_true", help="small inputs: tries the harness, measures nothing of worth")
     p.add_argument("--command", default="make bench-data")
     a = p.parse_args()
@@ -112,7 +127,9 @@ def main():
     inputs.make_all(ctx, measure.log)
     result = {"command": a.command, "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "quick": a.quick,
               "rounds": a.rounds, "machine": machine(ctx), "versions": versions(ctx), "rows": [], "memory": None}
+    order = []
     for row in rows.all_rows(ctx):
+        order.append(row.id)
         if not wanted(row.id):
             continue
         measure.log(f"{row.id}: {row.title}")
@@ -125,6 +142,8 @@ def main():
     if wanted("memory"):
         result["memory"] = memory.measure_all(ctx, measure.log)
     result["machine"]["load after"] = " ".join(f"{x:.2f}" for x in os.getloadavg())
+    if a.keep:
+        take_over(result, a.keep, order)
     with open(a.json + ".new", "w", encoding="utf-8") as f:
         json.dump(ctx.shown(result), f, indent=1)
         f.write("\n")

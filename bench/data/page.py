@@ -56,6 +56,12 @@ def summary(rows):
     return out
 
 
+def measured(part):
+    """Of what was taken over from an earlier run: which."""
+    m = part.get("measured")
+    return [f"Measured {m['date']} by {m['rnkit']}, load average {m['load']}.", ""] if m else []
+
+
 def details(rows, asked):
     out = []
     for row in rows:
@@ -64,6 +70,7 @@ def details(rows, asked):
         out += ["", f"### {row['title']}", ""]
         if row["rounds"] != asked:
             out += [f"{row['rounds']} rounds only.", ""]
+        out += measured(row)
         if row["note"]:
             out += [row["note"], ""]
         out += [f"| | {row['unit']}/s, median | quartiles | {row['unit']} a second of CPU | wall, s | CPU, s | |", "|---|---|---|---|---|---|---|"]
@@ -85,7 +92,7 @@ def details(rows, asked):
 def memory(table):
     if not table:
         return []
-    out = ["", "## Memory", "", *table["text"], "", "| tool | " + " | ".join(table["columns"]) + " | |",
+    out = ["", "## Memory", "", *measured(table), *table["text"], "", "| tool | " + " | ".join(table["columns"]) + " | |",
            "|---" * (len(table["columns"]) + 2) + "|"]
     for line in table["rows"]:
         out.append(f"| {line['name']} | " + " | ".join(line["cells"]) + f" | {line['verdict']} |")
