@@ -82,11 +82,11 @@ B := build/$(HASH)
 ALL_CFLAGS = $(BASE_CFLAGS) $(PKG_CFLAGS) -I$(B)/gen $(CFLAGS)
 
 # ---- sources ----------------------------------------------------------------------------------------------
-PROTO := $(wildcard libcore/*/*.proto)
+PROTO := $(wildcard libcore/*/*.proto libcore/*/*/*.proto)
 vpath %.proto $(sort $(dir $(PROTO)))
 GEN_C := $(patsubst %.proto,$(B)/gen/%.pb-c.c,$(notdir $(PROTO)))
 GEN_H := $(GEN_C:.c=.h)
-LIB_SRC := $(sort $(wildcard libcore/*/*.c))
+LIB_SRC := $(sort $(wildcard libcore/*/*.c libcore/*/*/*.c))
 KERNEL_SRC := $(sort $(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
 ifeq ($(USE_ONEDNN),1)
 KERNEL_SRC += $(sort $(wildcard kernels/onednn/*.c))
@@ -145,7 +145,7 @@ $(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast
 $(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
 # Loops of a vector's parts must be unrolled, or the sums live in memory.
-$(B)/libcore/data/rn_resize_%.o: ROOM_CFLAGS := -ffp-contract=off -O3
+$(B)/libcore/data/image/rn_resize_%.o: ROOM_CFLAGS := -ffp-contract=off -O3
 $(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/tests/kernels/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 $(B)/kernels/onednn/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
@@ -170,7 +170,7 @@ $(B)/bench/bench_shapes.o: $(B)/gen/bench_shapes.inc
 $(B)/gen/rn_manifest_ilsvrc2012.inc: datasets/ilsvrc2012/manifest.json
 	@mkdir -p $(B)/gen
 	@sed 's/[\\"]/\\&/g; s/.*/"&\\n"/' $< > $@
-$(B)/libcore/data/rn_manifest_builtin.o: $(B)/gen/rn_manifest_ilsvrc2012.inc
+$(B)/libcore/data/meta/rn_manifest_builtin.o: $(B)/gen/rn_manifest_ilsvrc2012.inc
 
 $(B)/librnkit.a: $(LIB_OBJ)
 	@rm -f $@
@@ -323,7 +323,7 @@ HELP_TOOLS := ilsvrc-verify ilsvrc-extract pack-lmdb rn-train rn-bench
 lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck and the rooms' rules; any finding fails
 	@$(MAKE) -k -j$(JOBS) CC=clang lint-run
 
-LINT_H := $(sort $(wildcard libcore/*/*.h kernels/*.h kernels/*/*.h bench/*.h tools/*.h tests/*/*.h))
+LINT_H := $(sort $(wildcard libcore/*/*.h libcore/*/*/*.h kernels/*.h kernels/*/*.h bench/*.h tools/*.h tests/*/*.h))
 LINT_C := $(C_SRC)
 LINT_SH := .ci/run $(sort $(wildcard bench/*.sh bench/*/*.sh datasets/*.sh docs/*/*.sh tests/*.sh tests/*/*.sh))
 TIDY_FLAGS = $(filter-out -O2 -g $(WARN),$(BASE_CFLAGS)) $(patsubst -I%,-isystem %,$(PKG_CFLAGS)) -isystem $(B)/gen

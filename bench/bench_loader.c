@@ -11,7 +11,7 @@
 #include "base/rn_io.h"
 #include "base/rn_opt.h"
 #include "bench.h"
-#include "data/rn_loader.h"
+#include "data/load/rn_loader.h"
 #include "run/rn_recipe.h"
 
 enum { MAX_ROUNDS = 1000, VERIFY_IMAGES = 512 };

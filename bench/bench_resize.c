@@ -10,7 +10,7 @@
 #include "base/rn_progress.h"
 #include "base/rn_rng.h"
 #include "bench.h"
-#include "data/rn_convert.h"
+#include "data/pack/rn_convert.h"
 
 #define ISAS       (RN_ISA_AVX512 + 1)
 #define MAX_ROUNDS 100000

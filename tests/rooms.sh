@@ -4,6 +4,7 @@
 #
 #   tools, bench -> kernels -> libcore;  in libcore  run -> nn -> op -> base  and  run -> data -> base;
 #   kernels sees only op and base of libcore; nobody sees tools or bench but themselves.
+#   libcore/data has folders; what each may include of the others is listed below.
 #   An include names its room ("base/rn_io.h", "kernels/cpu/cpu_gemm.h"), or a file beside the includer.
 #   A library that only one room may know is listed below. File names (.c, .h) are unique.
 # Exit 0: all well; 1: violations; 3: there was nothing to check.
@@ -22,6 +23,11 @@ function room_of(path, part, n) {
         return part[2]
     return part[1] ~ /^(kernels|bench|tools|tests)$/ && n > 1 ? part[1] : ""
 }
+# The folder of a file of libcore/data, else ""
+function folder_of(path, part, n) {
+    n = split(path, part, "/")
+    return part[1] == "libcore" && part[2] == "data" && n > 3 ? part[3] : ""
+}
 function violation(where, what) {
     print where ": " what
     bad++
@@ -33,8 +39,8 @@ function restrict(header, files, said) {
     rule_files[nrules] = "^(" files ")"
     rule_said[nrules] = said
 }
-function quoted(file, at, inc, room, target, folder) {
-    if (inc ~ /\.pb-c\.h$/) { # generated from libcore/data/*.proto
+function quoted(file, at, inc, room, target, folder, from, to) {
+    if (inc ~ /\.pb-c\.h$/) { # generated from the .proto files
         if (index(may[room], " data ") == 0)
             violation(at, room " may not include " inc " (data has it)")
         return
@@ -52,6 +58,10 @@ function quoted(file, at, inc, room, target, folder) {
     }
     if (index(may[room], " " room_of(target) " ") == 0)
         violation(at, room " may not include " inc " (of " room_of(target) ")")
+    from = folder_of(file)
+    to = folder_of(target)
+    if (from != "" && to != "" && from != to && index(knows[from], " " to " ") == 0)
+        violation(at, "data/" from " may not include " inc)
 }
 function angled(file, at, inc, i) {
     for (i = 1; i <= nrules; i++)
@@ -70,6 +80,12 @@ BEGIN {
     may["bench"] = " bench kernels run nn op data base "
     may["tools"] = " tools kernels run nn op data base "
     may["tests"] = " tests bench kernels run nn op data base "
+    knows["meta"] = " archive "
+    knows["extract"] = " archive meta "
+    knows["pack"] = " archive image meta store "
+    knows["load"] = " image store "
+    knows["verify"] = " archive image meta store extract pack "
+    knows["make"] = " archive image meta "
     restrict("dnnl.*", "kernels/onednn/", "kernels/onednn")
     restrict("cuda.*", "kernels/(cuda|cudnn)/", "kernels/cuda and kernels/cudnn")
     restrict("cudnn.*", "kernels/cudnn/", "kernels/cudnn")

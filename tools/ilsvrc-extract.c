@@ -8,7 +8,7 @@
 #include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
-#include "data/rn_extract.h"
+#include "data/extract/rn_extract.h"
 
 static const char *const words[] = {"train", "val", "test", "t3", "bbox", NULL};
 static const unsigned bits[] = {1u << RN_SPLIT_TRAIN, 1u << RN_SPLIT_VAL, 1u << RN_SPLIT_TEST, 1u << RN_SPLIT_T3,

@@ -9,7 +9,7 @@
 #include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
-#include "data/rn_verify.h"
+#include "data/verify/rn_verify.h"
 
 typedef struct settings {
     const char *md5sums, *manifest, *write, *tree, *lmdb, *against;

@@ -8,7 +8,7 @@
 #include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
-#include "data/rn_mk.h"
+#include "data/make/rn_mk.h"
 
 typedef struct settings {
     const char *idx, *tree, *val_tree, *classes, *truth, *size;

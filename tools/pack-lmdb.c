@@ -14,10 +14,10 @@
 #include "base/rn_launch.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
-#include "data/rn_devkit.h"
-#include "data/rn_mean.h"
-#include "data/rn_pack.h"
-#include "data/rn_store.h"
+#include "data/meta/rn_devkit.h"
+#include "data/pack/rn_mean.h"
+#include "data/pack/rn_pack.h"
+#include "data/store/rn_store.h"
 
 typedef struct settings {
     const char *split, *list, *root, *resize, *encode, *mean;

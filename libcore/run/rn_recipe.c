@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "data/rn_loader.h"
+#include "data/load/rn_loader.h"
 #include "nn/rn_net.h"
 
 const char *const rn_recipe_devices[] = {"cpu", "cuda", NULL};

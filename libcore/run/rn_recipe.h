@@ -12,7 +12,7 @@
 
 #include "base/rn_io.h"
 #include "base/rn_opt.h"
-#include "data/rn_color.h"
+#include "data/load/rn_color.h"
 #include "nn/rn_sched.h"
 
 enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK };

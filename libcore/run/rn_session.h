@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-#include "data/rn_loader.h"
+#include "data/load/rn_loader.h"
 #include "nn/rn_net.h"
 #include "run/rn_checkpoint.h"
 #include "run/rn_recipe.h"

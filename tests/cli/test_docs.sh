@@ -7,7 +7,7 @@ root=$(realpath "$RNKIT_TESTS/..")
 
 # Files present in the tour by their name or, for x.c, by x.
 missing=0
-for f in "$root"/libcore/*/*.[ch] "$root"/kernels/*.[ch] "$root"/kernels/*/*.[ch] "$root"/bench/*.c "$root"/tools/*.c; do
+for f in "$root"/libcore/*/*.[ch] "$root"/libcore/*/*/*.[ch] "$root"/kernels/*.[ch] "$root"/kernels/*/*.[ch] "$root"/bench/*.c "$root"/tools/*.c; do
     base=$(basename "$f")
     stem=${base%.*}
     grep -qwF -- "$stem" "$root/docs/tour.md" || { echo "docs/tour.md does not name $f" >&2; missing=$((missing + 1)); }

@@ -24,8 +24,9 @@ catches() {
 
 catches "base may not look up"        libcore/base/odd.c '#include "op/rn_op.h"'        "base may not include op/rn_op.h (of op)"
 catches "data knows nothing of op"    libcore/data/odd.c '#include "op/rn_tensor.h"'    "data may not include"
+catches "the store knows no loader"   libcore/data/store/odd.c '#include "data/load/rn_loader.h"' "data/store may not include"
 catches "op knows nothing of nn"      libcore/op/odd.h   ' # include "nn/rn_net.h"'     "op may not include"
-catches "nn knows nothing of data"    libcore/nn/odd.c   '#include "data/rn_store.h"'   "nn may not include"
+catches "nn knows nothing of data"    libcore/nn/odd.c   '#include "data/store/rn_store.h"' "nn may not include"
 catches "libcore knows no kernels"    libcore/run/odd.c  '#include "kernels/rn_kernels.h"' "run may not include"
 catches "kernels see only op, base"   kernels/cpu/odd.c  '#include "nn/rn_net.h"'       "kernels may not include"
 catches "a way around with .."        kernels/cpu/odd.c  '#include "../../libcore/nn/rn_net.h"' "is no file of the tree"

@@ -11,9 +11,9 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "data/rn_archive.h"
-#include "data/rn_tarhead.h"
-#include "data/rn_tarscan.h"
+#include "data/archive/rn_archive.h"
+#include "data/archive/rn_tarhead.h"
+#include "data/archive/rn_tarscan.h"
 #include "fuzz.h"
 
 enum { MEMBERS_MAX = 512, TAR_MAX = 1 << 20 };

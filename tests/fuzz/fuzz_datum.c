@@ -4,7 +4,7 @@
 
 #include "base/rn_error.h"
 #include "caffe.pb-c.h"
-#include "data/rn_datum.h"
+#include "data/store/rn_datum.h"
 #include "fuzz.h"
 
 static void compare(const rn_datum *d, const uint8_t *data, size_t n)

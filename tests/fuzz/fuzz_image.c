@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "data/rn_image.h"
+#include "data/image/rn_image.h"
 #include "fuzz.h"
 
 enum { PIXELS_MAX = 1 << 18 };

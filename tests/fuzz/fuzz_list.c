@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "data/rn_archive.h"
-#include "data/rn_inputs.h"
-#include "data/rn_manifest.h"
+#include "data/archive/rn_archive.h"
+#include "data/meta/rn_manifest.h"
+#include "data/pack/rn_inputs.h"
 #include "fuzz.h"
 
 static void check_lines(const rn_inputs *s, int64_t highest)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "data/rn_manifest.h"
+#include "data/meta/rn_manifest.h"
 #include "fuzz.h"
 
 static void check_hex(const char *s, size_t n)

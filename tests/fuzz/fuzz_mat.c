@@ -4,8 +4,8 @@
 
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
-#include "data/rn_mat.h"
-#include "data/rn_matcheck.h"
+#include "data/meta/rn_mat.h"
+#include "data/meta/rn_matcheck.h"
 #include "fuzz.h"
 
 static void check_text(const char *s)

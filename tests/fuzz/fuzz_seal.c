@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "data/rn_seal.h"
+#include "data/store/rn_seal.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

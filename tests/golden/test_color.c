@@ -15,7 +15,7 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_opt.h"
-#include "data/rn_color.h"
+#include "data/load/rn_color.h"
 
 typedef struct picture {
     uint8_t *px;

@@ -14,7 +14,7 @@
 #include "base/rn_digest.h"
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "data/rn_augment.h"
+#include "data/load/rn_augment.h"
 
 enum { DECODE = 1, RESIZE, EVAL, CROP, NOISE };
 

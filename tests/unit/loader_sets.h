@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "base/rn_rng.h"
-#include "data/rn_datum.h"
-#include "data/rn_image.h"
-#include "data/rn_packdb.h"
-#include "data/rn_seal.h"
-#include "data/rn_store.h"
+#include "data/image/rn_image.h"
+#include "data/pack/rn_packdb.h"
+#include "data/store/rn_datum.h"
+#include "data/store/rn_seal.h"
+#include "data/store/rn_store.h"
 
 enum { BAD = 60 };
 

@@ -17,9 +17,9 @@
 
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
-#include "data/rn_datum.h"
-#include "data/rn_packdb.h"
-#include "data/rn_seal.h"
+#include "data/pack/rn_packdb.h"
+#include "data/store/rn_datum.h"
+#include "data/store/rn_seal.h"
 
 enum { SET_CLASSES = 5, SET_KEY = 160 };
 

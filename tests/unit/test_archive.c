@@ -17,10 +17,10 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_rng.h"
-#include "data/rn_archive.h"
-#include "data/rn_filestream.h"
-#include "data/rn_manifest.h"
-#include "data/rn_tarwrite.h"
+#include "data/archive/rn_archive.h"
+#include "data/archive/rn_filestream.h"
+#include "data/archive/rn_tarwrite.h"
+#include "data/meta/rn_manifest.h"
 
 #define FILES 5
 static const size_t sizes[FILES] = {0, 1, 511, 512, 70001};

@@ -17,8 +17,8 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "data/rn_archive.h"
-#include "data/rn_tarscan.h"
+#include "data/archive/rn_archive.h"
+#include "data/archive/rn_tarscan.h"
 
 /* What is wrong, as the message has it, or NULL: then the names of the members, each with a blank behind it. */
 static const struct fault {

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "base/rn_error.h"
-#include "data/rn_augment.h"
-#include "data/rn_datum.h"
+#include "data/load/rn_augment.h"
+#include "data/store/rn_datum.h"
 
 static const double scale[2] = {0.08, 1.0}, ratio[2] = {3.0 / 4.0, 4.0 / 3.0};
 

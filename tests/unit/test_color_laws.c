@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "data/rn_color.h"
+#include "data/load/rn_color.h"
 
 static rn_rng stream(uint32_t i)
 {

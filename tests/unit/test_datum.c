@@ -12,7 +12,7 @@
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
 #include "caffe.pb-c.h"
-#include "data/rn_datum.h"
+#include "data/store/rn_datum.h"
 
 static void encoded_bytes_are_caffes(void **state)
 {

@@ -14,9 +14,9 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "data/rn_devkit.h"
-#include "data/rn_mat.h"
-#include "data/rn_tarwrite.h"
+#include "data/archive/rn_tarwrite.h"
+#include "data/meta/rn_devkit.h"
+#include "data/meta/rn_mat.h"
 
 #define KIT   "ILSVRC2012_devkit_t12/"
 #define META  KIT "data/meta.mat"

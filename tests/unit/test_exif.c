@@ -11,9 +11,9 @@
 
 #include "base/rn_io.h"
 #include "base/rn_rng.h"
-#include "data/rn_convert.h"
-#include "data/rn_datum.h"
-#include "data/rn_exif.h"
+#include "data/image/rn_exif.h"
+#include "data/pack/rn_convert.h"
+#include "data/store/rn_datum.h"
 
 /* ---- making files ------------------------------------------------------------------------------------------- */
 

@@ -20,9 +20,9 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_rng.h"
-#include "data/rn_extract.h"
-#include "data/rn_mk_devkit.h"
-#include "data/rn_tarwrite.h"
+#include "data/archive/rn_tarwrite.h"
+#include "data/extract/rn_extract.h"
+#include "data/make/rn_mk_devkit.h"
 
 enum { CLASSES = 1000, NVAL = 50000, NTEST = 100000 };
 

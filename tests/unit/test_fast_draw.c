@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "base/rn_error.h"
-#include "data/rn_augment.h"
+#include "data/load/rn_augment.h"
 
 enum { MAX_OUT = 224, CROPS = 2 };
 

@@ -12,7 +12,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
-#include "data/rn_image.h"
+#include "data/image/rn_image.h"
 #include "image_makers.h"
 
 /* What libjpeg itself returns, without any of our code: 1 (gray), 3 (RGB) or 4 (CMYK) bytes a pixel. */

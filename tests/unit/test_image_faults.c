@@ -16,7 +16,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
-#include "data/rn_image.h"
+#include "data/image/rn_image.h"
 #include "image_makers.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "base/rn_error.h"
-#include "data/rn_augment.h"
-#include "data/rn_loader.h"
+#include "data/load/rn_augment.h"
+#include "data/load/rn_loader.h"
 #include "loader_sets.h"
 
 enum { N = 103 };

@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "base/rn_error.h"
-#include "data/rn_augment.h"
-#include "data/rn_loader.h"
-#include "data/rn_mixup.h"
+#include "data/load/rn_augment.h"
+#include "data/load/rn_loader.h"
+#include "data/load/rn_mixup.h"
 #include "loader_sets.h"
 
 enum { N = 37, SIDE = 16, BATCH = 10, BYTES = SIDE * SIDE * 3 };

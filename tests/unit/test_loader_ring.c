@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/rn_error.h"
-#include "data/rn_loader.h"
+#include "data/load/rn_loader.h"
 #include "loader_sets.h"
 
 enum { N = 103, SIDE = 16, BYTES = SIDE * SIDE * 3 };

@@ -12,7 +12,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "data/rn_manifest.h"
+#include "data/meta/rn_manifest.h"
 
 static void built_in(void **state)
 {

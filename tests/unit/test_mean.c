@@ -15,8 +15,8 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_rng.h"
-#include "data/rn_mean.h"
-#include "data/rn_pack.h"
+#include "data/pack/rn_mean.h"
+#include "data/pack/rn_pack.h"
 
 enum { SIDE = 256, IMAGES = 5, PLANE = SIDE * SIDE };
 

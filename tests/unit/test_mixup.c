@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "data/rn_mixup.h"
+#include "data/load/rn_mixup.h"
 
 /* Mean a / (a + b), variance ab / ((a + b)^2 (a + b + 1)), and the fourth central moment of the symmetric law:
  * 3 var^2 (2a + 1) / (2a + 3). */

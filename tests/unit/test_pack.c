@@ -19,12 +19,12 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_rng.h"
-#include "data/rn_convert.h"
-#include "data/rn_datum.h"
-#include "data/rn_image.h"
-#include "data/rn_inputs.h"
-#include "data/rn_pack.h"
-#include "data/rn_tarscan.h"
+#include "data/archive/rn_tarscan.h"
+#include "data/image/rn_image.h"
+#include "data/pack/rn_convert.h"
+#include "data/pack/rn_inputs.h"
+#include "data/pack/rn_pack.h"
+#include "data/store/rn_datum.h"
 
 static void write_text(const char *path, const char *text)
 {

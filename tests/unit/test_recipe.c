@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "data/rn_loader.h"
+#include "data/load/rn_loader.h"
 #include "run/rn_recipe.h"
 
 typedef struct fixture {

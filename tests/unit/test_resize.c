@@ -12,7 +12,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
-#include "data/rn_resize.h"
+#include "data/image/rn_resize.h"
 
 static rn_rng rng;
 static rn_resizer *rs;

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "data/rn_sampler.h"
+#include "data/load/rn_sampler.h"
 
 enum { N = 1000 };
 

@@ -5,9 +5,9 @@
 
 #include "base/rn_io.h"
 #include "base/rn_launch.h"
-#include "data/rn_shard.h"
-#include "data/rn_shard_set.h"
-#include "data/rn_store.h"
+#include "data/store/rn_shard.h"
+#include "data/store/rn_shard_set.h"
+#include "data/store/rn_store.h"
 #include "packed_set.h"
 
 static void slices(void **state)

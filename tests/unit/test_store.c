@@ -15,10 +15,10 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "data/rn_datum.h"
-#include "data/rn_packdb.h"
-#include "data/rn_seal.h"
-#include "data/rn_store.h"
+#include "data/pack/rn_packdb.h"
+#include "data/store/rn_datum.h"
+#include "data/store/rn_seal.h"
+#include "data/store/rn_store.h"
 
 static const char WHAT[] = "a test's set";
 

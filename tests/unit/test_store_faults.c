@@ -10,9 +10,9 @@
 #include <lmdb.h>
 
 #include "base/rn_io.h"
-#include "data/rn_loader.h"
-#include "data/rn_store.h"
-#include "data/rn_verify.h"
+#include "data/load/rn_loader.h"
+#include "data/store/rn_store.h"
+#include "data/verify/rn_verify.h"
 #include "packed_set.h"
 
 enum { N = 800, PAGE = 4096 };

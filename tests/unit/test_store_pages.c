@@ -5,8 +5,8 @@
 #include <lmdb.h>
 #include <sys/stat.h>
 
-#include "data/rn_store.h"
-#include "data/rn_store_pages.h"
+#include "data/store/rn_store.h"
+#include "data/store/rn_store_pages.h"
 #include "packed_set.h"
 
 static MDB_env *open_for_writing(const char *dir)

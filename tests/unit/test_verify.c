@@ -13,10 +13,10 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "data/rn_filestream.h"
-#include "data/rn_verify.h"
-#include "data/rn_verify_exif.h"
-#include "data/rn_verify_labels.h"
+#include "data/archive/rn_filestream.h"
+#include "data/verify/rn_verify.h"
+#include "data/verify/rn_verify_exif.h"
+#include "data/verify/rn_verify_labels.h"
 
 /* ---- findings -------------------------------------------------------------------------------------------- */
 

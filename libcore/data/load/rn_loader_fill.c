@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* One image of a batch: read, placed, drawn. Everything random comes from (seed, epoch, image). */
+#include <stdio.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "base/rn_rng.h"
+#include "data/load/rn_loader_impl.h"
+#include "data/load/rn_mixup.h"
+
+static int place(const rn_loader *l, rn_rng *r, int iw, int ih, const char *name, rn_place *p)
+{
+    const rn_loader_opts *o = &l->o;
+    if (!o->train) {
+        rn_place_eval(iw, ih, o->resize_short, o->width, o->height, p);
+        return RN_OK;
+    }
+    if (o->crop == RN_CROP_RESIZED) {
+        const double scale[2] = {o->scale_lo, o->scale_hi}, ratio[2] = {o->ratio_lo, o->ratio_hi};
+        rn_place_resized(r, iw, ih, scale, ratio, o->flip, o->width, o->height, p);
+        return RN_OK;
+    }
+    int rc = rn_place_padded(r, iw, ih, o->pad, o->flip, o->width, o->height, p);
+    return rc < 0 ? rn_fail_prefix(rc, "%s", name) : RN_OK;
+}
+
+/* What the training transform does after crop and flip; the random numbers go on where the place's ended. */
+static void colour(const rn_loader *l, rn_rng *r, uint8_t *px)
+{
+    const rn_loader_opts *o = &l->o;
+    size_t n = (size_t)o->width * (size_t)o->height;
+    if (o->jitter.range[0] > 0 || o->jitter.range[1] > 0 || o->jitter.range[2] > 0 || o->jitter.range[3] > 0) {
+        rn_jitter_steps steps;
+        rn_jitter_draw(r, &o->jitter, &steps);
+        rn_jitter_apply(&steps, px, n, o->channels);
+    }
+    if (o->lighting > 0) {
+        int shift[3];
+        rn_lighting_draw(r, o->lighting, shift);
+        rn_lighting_apply(shift, px, n);
+    }
+    if (o->cutout > 0) {
+        rn_rect hole;
+        rn_cutout_draw(r, o->width, o->height, o->cutout, &hole);
+        rn_cutout_apply(&hole, o->fill, px, o->width, o->channels);
+    }
+}
+
+static int draw(rn_loader_worker *w, const rn_record *rec, const char *name, uint32_t epoch, uint32_t index,
+                uint8_t *dst)
+{
+    const rn_loader *l = w->l;
+    const rn_loader_opts *o = &l->o;
+    int iw, ih;
+    rn_rng r;
+    rn_place p;
+    if (rec->encoded) {
+        RN_TRY(rn_renderer_begin(w->renderer, rec->data, rec->data_n, name, &iw, &ih));
+    } else {
+        RN_TRY(rn_renderer_begin_raw(w->renderer, rec->data, rec->channels, rec->height, rec->width, name));
+        iw = rec->width;
+        ih = rec->height;
+    }
+    rn_rng_seed(&r, o->seed, RN_STREAM_AUGMENT, epoch, index);
+    RN_TRY(place(l, &r, iw, ih, name, &p));
+    RN_TRY(rn_renderer_draw(w->renderer, &p, o->train && !o->exact, o->width, o->height, o->channels, dst));
+    if (o->train) {
+        double from = rn_now();
+        colour(l, &r, dst);
+        w->profile.augment_s += rn_now() - from;
+    }
+    return RN_OK;
+}
+
+int rn_loader_fill(rn_loader_worker *w, rn_loader_slot *s, int i)
+{
+    rn_loader *l = w->l;
+    rn_record rec;
+    char name[512];
+    double from = rn_now();
+    int rc = rn_store_get(w->txn, s->index[i], &rec);
+    if (rc == RN_OK) {
+        w->profile.images++;
+        w->profile.bytes += rec.data_n;
+        w->profile.read_s += rn_now() - from;
+        snprintf(name, sizeof name, "%.*s", (int)(rec.key_n < sizeof name ? rec.key_n : sizeof name - 1), rec.key);
+        s->labels[i] = rec.label;
+        rc = draw(w, &rec, name, s->epoch, s->index[i], s->images + (size_t)i * l->image_bytes);
+        rn_resident_note(l->resident, rec.data);
+        rn_renderer_times(w->renderer, &w->profile.decode_s, &w->profile.resize_s);
+    }
+    return rc < 0 ? rn_fail_prefix(rc, "%s", rn_store_path(l->store)) : RN_OK;
+}
+
+void rn_loader_mix(rn_loader_worker *w, rn_loader_slot *s)
+{
+    double from = rn_now();
+    rn_mixup_rows(s->images, s->n, w->l->image_bytes, s->share, w->scratch);
+    rn_mixup_labels(s->labels, s->n, s->labels2);
+    w->profile.augment_s += rn_now() - from;
+}
