@@ -45,7 +45,7 @@ for p in "${programs[@]}"; do
     rc=$?
     took=$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN{printf "%.1f", b-a}')
     read -r ok bad skip plan < <(awk '
-        /^ok .*# *[Ss][Kk][Ii][Pp]/ {skip++; next}
+        /^(not )?ok .*# *[Ss][Kk][Ii][Pp]/ {skip++; next} # cmocka says "not ok" of what it skips
         /^ok( |$)/ {ok++; next}
         /^not ok( |$)/ {bad++; next}
         /^1\.\.[0-9]+/ {sub(/^1\.\./, ""); plan += $1; seen = 1}
@@ -59,7 +59,7 @@ for p in "${programs[@]}"; do
     if [ -n "$why" ]; then bad=$((bad + 1)); fi
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
     printf '%-34s %5d passed %4d failed %4d skipped %8ss%s\n' "$name" "$ok" "$bad" "$skip" "$took" "${why:+   <- $why}"
-    grep -h '^ok .*# *[Ss][Kk][Ii][Pp]' "$work/$name.out" | sed 's/^ok [0-9 -]*/    skipped: /' | sort | uniq -c | sort -rn | head -5 | sed 's/^ *1 / /'
+    grep -hE '^(not )?ok .*# *[Ss][Kk][Ii][Pp]' "$work/$name.out" | sed -E 's/^(not )?ok [0-9 -]*/    skipped: /' | sort | uniq -c | sort -rn | head -5 | sed 's/^ *1 / /'
     if [ "$bad" -gt 0 ]; then
         failures+=("$name")
         { grep -h -A12 '^not ok' "$work/$name.out" | head -60; tail -n 25 "$work/$name.err"; } | sed 's/^/    | /'
