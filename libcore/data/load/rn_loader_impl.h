@@ -7,7 +7,7 @@
 
 #include "data/load/rn_augment.h"
 #include "data/load/rn_loader.h"
-#include "data/load/rn_resident.h"
+#include "data/store/rn_resident.h"
 
 enum { RN_LOADER_ERROR_TEXT = 1024 };
 

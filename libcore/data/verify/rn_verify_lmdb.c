@@ -6,6 +6,7 @@
 #include "base/rn_error.h"
 #include "base/rn_pool.h"
 #include "base/rn_progress.h"
+#include "data/store/rn_resident.h"
 #include "data/store/rn_seal.h"
 #include "data/store/rn_store.h"
 #include "data/verify/rn_verify.h"
@@ -13,7 +14,7 @@
 #include "data/verify/rn_verify_records.h"
 
 /* Record digests are computed by all workers, a window of records at a time, and then chained in key order. */
-enum { WINDOW = 1 << 15, TASK_RECORDS = 256 };
+enum { WINDOW = 1 << 15, TASK_RECORDS = 256, RESIDENT = 32 << 20 /* bytes of the file that may stay mapped in */ };
 
 typedef struct walker {
     rn_store *store;
@@ -21,6 +22,7 @@ typedef struct walker {
     rn_image_check check;
     rn_pool *pool;
     rn_progress *bar;
+    rn_resident *resident;
     rn_image *scratch; /* one a worker */
     rn_image_counts counts;
     rn_verify_set *set;
@@ -77,6 +79,7 @@ static int look_at(walker *w, rn_store_txn *txn, uint32_t i, rn_image *scratch)
         w->seen[i].label = r.label;
         check_record(w, &r, scratch);
     }
+    rn_resident_note(w->resident, s.value);
     return RN_OK;
 }
 
@@ -169,6 +172,7 @@ int rn_verify_lmdb(const char *path, const rn_verify_opts *opts, rn_verify_set *
         RN_GO(rn_fail(RN_E_NOMEM, "%s: out of memory", path));
     if (n == 0)
         RN_GO(rn_fail(RN_E_NOTHING, "%s: no records in it", path));
+    RN_GO(rn_resident_open(RESIDENT, &w.resident));
     RN_GO(rn_pool_open(jobs, 2 * jobs, &w.pool));
     w.bar = rn_progress_start("verify records", "records", RN_UNIT_ITEMS, n);
     rc = look_through(&w);
@@ -178,6 +182,7 @@ int rn_verify_lmdb(const char *path, const rn_verify_opts *opts, rn_verify_set *
     rn_verify_take_counts(&w.counts, out);
 out:
     rn_pool_close(w.pool);
+    rn_resident_close(w.resident);
     for (int i = 0; w.scratch && i < jobs; i++)
         rn_image_free(&w.scratch[i]);
     free(w.scratch);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "data/load/rn_resident.h"
+#include "data/store/rn_resident.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
