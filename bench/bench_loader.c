@@ -12,7 +12,7 @@
 #include "base/rn_opt.h"
 #include "bench.h"
 #include "data/load/rn_loader.h"
-#include "run/rn_recipe.h"
+#include "run/recipe/rn_recipe.h"
 
 enum { MAX_ROUNDS = 1000, VERIFY_IMAGES = 512 };
 

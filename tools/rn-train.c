@@ -13,8 +13,8 @@
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "kernels/rn_kernels.h"
-#include "run/rn_report.h"
-#include "run/rn_trainer.h"
+#include "run/report/rn_report.h"
+#include "run/train/rn_trainer.h"
 
 static volatile sig_atomic_t stop_flag;
 

@@ -5,7 +5,7 @@
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
 #include "fuzz.h"
-#include "run/rn_recipe.h"
+#include "run/recipe/rn_recipe.h"
 
 static int parse(const char *text, rn_recipe *r, rn_opt rows[RN_RECIPE_MAX_ROWS], int *nrows, rn_opt_result *res)
 {

@@ -4,7 +4,7 @@
 
 #include "base/rn_error.h"
 #include "fuzz.h"
-#include "run/rn_safetensors.h"
+#include "run/save/rn_safetensors.h"
 
 static void read_values(const rn_st_tensor *t)
 {

@@ -17,8 +17,8 @@
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
 #include "kernels/rn_kernels.h"
-#include "nn/rn_net.h"
-#include "run/rn_safetensors.h"
+#include "nn/graph/rn_net.h"
+#include "run/save/rn_safetensors.h"
 
 /* Largest differences allowed, relative to the largest logit or the norm of the tensor. */
 static const double tol_logits = 5e-6, tol_loss = 5e-6, tol_grad = 5e-5, tol_delta = 1e-4, tol_stat = 2e-6;

@@ -16,7 +16,7 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "kernels/rn_kernels.h"
-#include "run/rn_checkpoint.h"
+#include "run/save/rn_checkpoint.h"
 
 static rn_backend *be;
 

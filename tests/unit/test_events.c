@@ -12,7 +12,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "run/rn_events.h"
+#include "run/log/rn_events.h"
 
 static void checksums(void **state)
 {

@@ -12,7 +12,7 @@
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
 #include "kernels/rn_kernels.h"
-#include "nn/rn_net.h"
+#include "nn/graph/rn_net.h"
 
 enum { BATCH = 8, SIDE = 16, CHANNELS = 3, CLASSES = 4, PIXELS = BATCH * SIDE * SIDE * CHANNELS };
 

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "base/rn_error.h"
-#include "nn/rn_model.h"
-#include "nn/rn_plan.h"
+#include "nn/graph/rn_plan.h"
+#include "nn/model/rn_model.h"
 
 static rn_model_spec spec_of(const char *arch, enum rn_stem stem, int pixels)
 {

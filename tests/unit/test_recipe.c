@@ -12,7 +12,7 @@
 
 #include "base/rn_error.h"
 #include "data/load/rn_loader.h"
-#include "run/rn_recipe.h"
+#include "run/recipe/rn_recipe.h"
 
 typedef struct fixture {
     rn_recipe r;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "run/rn_safetensors.h"
+#include "run/save/rn_safetensors.h"
 
 /* A file from a header text and `ndata` bytes 0, 1, 2, ... */
 static int open_text(const char *header, size_t ndata, rn_st_file **f)

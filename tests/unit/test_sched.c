@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "base/rn_error.h"
-#include "nn/rn_metrics.h"
-#include "nn/rn_sched.h"
+#include "nn/optim/rn_metrics.h"
+#include "nn/optim/rn_sched.h"
 
 static void near(double got, double want)
 {

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* One batch: input in, forward, backward, results out. */
+#include "base/rn_error.h"
+#include "nn/graph/rn_net_impl.h"
+
+static int check_batch(const rn_net *net, int n, bool train)
+{
+    if (train && !net->opts.train)
+        return rn_fail(RN_E_UNSUPPORTED, "net: opened for evaluation only; open it with train set");
+    if (train && n != net->opts.batch)
+        return rn_fail(RN_E_RANGE,
+                       "net: %d images for a training batch of %d: padding would enter the batch statistics; "
+                       "drop the last batch",
+                       n, net->opts.batch);
+    if (n < 1 || n > net->opts.batch)
+        return rn_fail(RN_E_RANGE, "net: %d images; this net takes 1..%d", n, net->opts.batch);
+    return RN_OK;
+}
+
+static int check_labels(const rn_net *net, const int32_t *labels, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (labels[i] < 0 || labels[i] >= net->spec.classes)
+            return rn_fail(RN_E_RANGE, "net: label %d of image %d; the net has %d classes", (int)labels[i], i,
+                           net->spec.classes);
+    return RN_OK;
+}
+
+static float *loss_slot(const rn_net *net)
+{
+    return rn_net_slot(net, RN_SLOT_AUX, net->graph.nnodes - 1);
+}
+
+static int32_t *rank_slot(const rn_net *net)
+{
+    return (int32_t *)(loss_slot(net) + net->opts.batch);
+}
+
+static int fetch(const rn_net *net, void *dst, const void *src, size_t bytes)
+{
+    rn_backend *be = net->be;
+    RN_TRY(be->copy(be, dst, src, bytes, RN_COPY_D2H, NULL));
+    return be->sync ? be->sync(be, NULL) : RN_OK;
+}
+
+static int collect(rn_net *net, int n, rn_net_result *out)
+{
+    size_t count = (size_t)net->opts.batch;
+    RN_TRY(fetch(net, net->host_loss, loss_slot(net), count * sizeof(float)));
+    RN_TRY(fetch(net, net->host_rank, rank_slot(net), count * sizeof(int32_t)));
+    *out = (rn_net_result){.n = n};
+    for (int i = 0; i < n; i++) {
+        out->loss_sum += (double)net->host_loss[i];
+        out->top1 += net->host_rank[i] < 1;
+        out->top5 += net->host_rank[i] < 5 && net->host_rank[i] < net->spec.classes; /* a NaN's rank is the latter */
+    }
+    return RN_OK;
+}
+
+/* Place 0 or 1 of the labels on the device. */
+static int put_labels(rn_net *net, int which, const int32_t *labels, int n)
+{
+    rn_backend *be = net->be;
+    RN_TRY(check_labels(net, labels, n));
+    return be->copy(be, rank_slot(net) + (size_t)(1 + which) * (size_t)net->opts.batch, labels,
+                    (size_t)n * sizeof *labels, RN_COPY_H2D, NULL);
+}
+
+/* `value`: the graph's input that `data` fills; the nodes from `first` on are run. */
+static int run_batch(rn_net *net, int value, int first, const void *data, const int32_t *labels, int n, bool train,
+                     rn_net_result *out)
+{
+    rn_backend *be = net->be;
+    RN_TRY(check_batch(net, n, train));
+    RN_TRY(rn_net_prepare(net));
+    const rn_tensor *in = &net->graph.values[value].t;
+    size_t bytes = rn_tensor_bytes(in) / (size_t)net->opts.batch * (size_t)n;
+    RN_TRY(be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL));
+    RN_TRY(put_labels(net, 0, labels, n));
+    RN_TRY(rn_net_forward(net, first, train, n));
+    if (train)
+        RN_TRY(rn_net_backward(net));
+    return collect(net, n, out);
+}
+
+int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out)
+{
+    return run_batch(net, net->graph.images, 0, images, labels, n, true, out);
+}
+
+int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *labels, const int32_t *labels2,
+                             float share, int n, rn_net_result *out)
+{
+    if (!(share >= 0 && share <= 1))
+        return rn_fail(RN_E_RANGE, "net: a share of %g; 0 to 1 are possible", (double)share);
+    RN_TRY(check_batch(net, n, true));
+    RN_TRY(put_labels(net, 1, labels2, n));
+    net->mixed = true;
+    net->share = share;
+    int rc = run_batch(net, net->graph.images, 0, images, labels, n, true, out);
+    net->mixed = false;
+    return rc;
+}
+
+int rn_net_eval_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out)
+{
+    return run_batch(net, net->graph.images, 0, images, labels, n, false, out);
+}
+
+int rn_net_train_batch_f32(rn_net *net, const float *input, const int32_t *labels, int n, rn_net_result *out)
+{
+    return run_batch(net, net->graph.input, 1, input, labels, n, true, out);
+}
+
+int rn_net_eval_batch_f32(rn_net *net, const float *input, const int32_t *labels, int n, rn_net_result *out)
+{
+    return run_batch(net, net->graph.input, 1, input, labels, n, false, out);
+}
+
+int rn_net_outputs(rn_net *net, float *logits, float *losses)
+{
+    const rn_tensor *t = &net->graph.values[net->graph.logits].t;
+    if (logits)
+        RN_TRY(fetch(net, logits, t->data, rn_tensor_bytes(t)));
+    if (losses)
+        RN_TRY(fetch(net, losses, loss_slot(net), (size_t)net->opts.batch * sizeof *losses));
+    return RN_OK;
+}

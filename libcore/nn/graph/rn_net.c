@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+#include "nn/graph/rn_net.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "nn/graph/rn_net_impl.h"
+#include "nn/model/rn_model.h"
+
+/* ---- opening ---- */
+
+static int check_opts(const rn_model_spec *model, const rn_net_opts *o)
+{
+    if (o->dtype != RN_F32)
+        return rn_fail(RN_E_UNSUPPORTED, "net: activations in %s are not supported; use f32", rn_dtype_name(o->dtype));
+    if (!(o->label_smoothing >= 0 && o->label_smoothing < 1))
+        return rn_fail(RN_E_RANGE, "net: label smoothing %g; it must be at least 0 and below 1",
+                       (double)o->label_smoothing);
+    if (!(o->bn_momentum >= 0 && o->bn_momentum <= 1) || !(o->bn_eps >= 0))
+        return rn_fail(RN_E_RANGE, "net: batch norm with momentum %g and eps %g", (double)o->bn_momentum,
+                       (double)o->bn_eps);
+    for (int i = 0; o->std && i < model->channels && i < RN_MAX_CHANNELS; i++)
+        if (!(o->std[i] > 0))
+            return rn_fail(RN_E_RANGE, "net: the standard deviation of channel %d is %g; it must be above 0", i,
+                           (double)o->std[i]);
+    return RN_OK;
+}
+
+/* pixel / 255 normalised is pixel * mul + add. One channel: the mean of ImageNet's three. */
+static void set_pixels(rn_net *net, const float *mean, const float *std)
+{
+    static const float rgb_mean[3] = {0.485f, 0.456f, 0.406f}, rgb_std[3] = {0.229f, 0.224f, 0.225f};
+    static const float grey_mean[1] = {0.449f}, grey_std[1] = {0.226f};
+    bool grey = net->spec.channels == 1;
+    mean = mean ? mean : grey ? grey_mean : rgb_mean;
+    std = std ? std : grey ? grey_std : rgb_std;
+    /* NOLINTBEGIN(clang-analyzer-core.UndefinedBinaryOperatorResult): 1 or 3 channels, the builder has checked */
+    for (int i = 0; i < net->spec.channels; i++) {
+        net->pixel_mul[i] = (float)(1.0 / (255.0 * (double)std[i]));
+        net->pixel_add[i] = (float)(-(double)mean[i] / (double)std[i]);
+    }
+    /* NOLINTEND(clang-analyzer-core.UndefinedBinaryOperatorResult) */
+}
+
+static int copy_text(const char *s, char **out)
+{
+    *out = s ? strdup(s) : NULL;
+    return s && !*out ? rn_fail(RN_E_NOMEM, "net: out of memory") : RN_OK;
+}
+
+static int pick(rn_net *net, rn_selector *sel, int node, rn_conv_dir dir)
+{
+    const rn_node *n = &net->graph.nodes[node];
+    rn_net_choice *c = &net->choices[net->nchoices];
+    *c = (rn_net_choice){.layer = n->name, .desc = n->conv, .dir = dir};
+    int rc = rn_selector_pick(sel, &n->conv, dir, &c->choice);
+    if (rc >= 0)
+        rc = rn_conv_plan_open(net->be, c->choice.algo, &n->conv, dir, &net->conv[node][dir]);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "%s %s", n->name, rn_conv_dir_name(dir));
+    net->nchoices++;
+    if (net->conv[node][dir]->workspace_bytes > net->workspace_bytes)
+        net->workspace_bytes = net->conv[node][dir]->workspace_bytes;
+    return RN_OK;
+}
+
+/* A plan for every convolution and direction that this net runs. */
+static int select_convs(rn_net *net)
+{
+    const rn_graph *g = &net->graph;
+    net->conv = calloc((size_t)g->nnodes, sizeof *net->conv);
+    net->choices = calloc((size_t)g->nnodes * 3, sizeof *net->choices);
+    if (!net->conv || !net->choices)
+        return rn_fail(RN_E_NOMEM, "net: out of memory");
+    rn_selector *sel = NULL;
+    int rc = RN_OK, rc_close;
+    RN_GO(rn_selector_open(net->be, &net->opts.select, &sel));
+    for (int i = 0; i < g->nnodes; i++) {
+        if (g->nodes[i].kind != RN_NODE_CONV)
+            continue;
+        RN_GO(pick(net, sel, i, RN_FWD));
+        if (net->opts.train)
+            RN_GO(pick(net, sel, i, RN_BWD_W));
+        if (net->opts.train && g->values[g->nodes[i].in].needs_grad)
+            RN_GO(pick(net, sel, i, RN_BWD_D));
+    }
+out:
+    rc_close = rn_selector_close(sel);
+    return rc < 0 ? rc : rc_close;
+}
+
+static int alloc_device(rn_net *net)
+{
+    rn_backend *be = net->be;
+    void *p = NULL;
+    int rc = be->alloc(be, net->plan.bytes, &p);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "activations of %s, batch %d (%zu bytes; a smaller batch takes less)", net->spec.arch,
+                              net->opts.batch, net->plan.bytes);
+    net->arena = p;
+    RN_TRY(be->memset(be, p, 0, net->plan.bytes, NULL));
+    if (net->workspace_bytes) {
+        rc = be->alloc(be, net->workspace_bytes, &net->workspace);
+        if (rc < 0)
+            return rn_fail_prefix(rc, "workspace of the convolutions (%zu bytes)", net->workspace_bytes);
+    }
+    size_t c = (size_t)net->spec.channels, bytes = c * sizeof(float);
+    RN_TRY(be->alloc(be, 2 * bytes, &p));
+    net->device_pixel = p;
+    RN_TRY(be->copy(be, net->device_pixel, net->pixel_mul, bytes, RN_COPY_H2D, NULL));
+    return be->copy(be, net->device_pixel + c, net->pixel_add, bytes, RN_COPY_H2D, NULL);
+}
+
+/* A single value has no variance to divide by. */
+static int check_statistics(const rn_net *net)
+{
+    for (int i = 0; net->opts.train && i < net->graph.nnodes; i++) {
+        const rn_node *n = &net->graph.nodes[i];
+        if (n->kind != RN_NODE_BN)
+            continue;
+        const rn_tensor *t = &net->graph.values[n->in].t;
+        if (rn_tensor_count(t) / t->dim[3] < 2)
+            return rn_fail(RN_E_RANGE,
+                           "%s: batch statistics of one value a channel; train with larger batches or images", n->name);
+    }
+    return RN_OK;
+}
+
+static void bind_values(rn_net *net)
+{
+    for (int i = 0; i < net->graph.nvalues; i++) {
+        rn_value *v = &net->graph.values[i];
+        v->t.data = rn_net_slot(net, RN_SLOT_VALUE, i);
+        bool has_grad = net->plan.slots[rn_plan_index(&net->graph, RN_SLOT_GRAD, i)].bytes > 0;
+        v->grad = has_grad ? rn_net_slot(net, RN_SLOT_GRAD, i) : NULL;
+    }
+}
+
+/* `net` has spec, opts and pixel_* set; `shared`: the weights to use, or NULL for new ones. */
+static int open_on(rn_net *net, rn_weights *shared)
+{
+    net->opts.mean = net->opts.std = NULL;
+    RN_TRY(copy_text(net->opts.select.pattern, &net->pattern));
+    RN_TRY(copy_text(net->opts.select.cache_file, &net->cache_file));
+    net->opts.select.pattern = net->pattern;
+    net->opts.select.cache_file = net->cache_file;
+    RN_TRY(rn_model_build(&net->spec, net->opts.batch, &net->graph));
+    for (const char *const *name = rn_model_names(); *name; name++)
+        if (strcmp(*name, net->spec.arch) == 0)
+            net->spec.arch = *name; /* the caller's text may go */
+    RN_TRY(check_statistics(net));
+    if (shared) {
+        shared->refs++;
+        net->weights = shared;
+    } else {
+        RN_TRY(rn_weights_open(net->be, &net->graph, net->opts.train, &net->weights));
+    }
+    rn_weights_bind(net->weights, &net->graph, net->opts.train);
+    RN_TRY(rn_plan_make(&net->graph, net->opts.train, &net->plan));
+    RN_TRY(select_convs(net));
+    RN_TRY(alloc_device(net));
+    bind_values(net);
+    net->host_loss = calloc((size_t)net->opts.batch, sizeof *net->host_loss);
+    net->host_rank = calloc((size_t)net->opts.batch, sizeof *net->host_rank);
+    if (!net->host_loss || !net->host_rank)
+        return rn_fail(RN_E_NOMEM, "net: out of memory");
+    return RN_OK;
+}
+
+static int finish_open(rn_net *net, rn_weights *shared, rn_net **out)
+{
+    int rc = open_on(net, shared);
+    if (rc < 0) {
+        rn_net_close(net);
+        return rc;
+    }
+    *out = net;
+    return RN_OK;
+}
+
+int rn_net_open(rn_backend *be, const rn_model_spec *model, const rn_net_opts *opts, rn_net **out)
+{
+    RN_TRY(check_opts(model, opts));
+    rn_net *net = calloc(1, sizeof *net);
+    if (!net)
+        return rn_fail(RN_E_NOMEM, "net: out of memory");
+    net->be = be;
+    net->spec = *model;
+    net->opts = *opts;
+    net->opts.bn_momentum = opts->bn_momentum > 0 ? opts->bn_momentum : 0.1f;
+    net->opts.bn_eps = opts->bn_eps > 0 ? opts->bn_eps : 1e-5f;
+    if (model->channels == 1 || model->channels == 3) /* anything else is refused by the builder */
+        set_pixels(net, opts->mean, opts->std);
+    return finish_open(net, NULL, out);
+}
+
+int rn_net_open_shared(rn_net *owner, int batch, int height, int width_px, rn_net **out)
+{
+    rn_net *net = calloc(1, sizeof *net);
+    if (!net)
+        return rn_fail(RN_E_NOMEM, "net: out of memory");
+    net->be = owner->be;
+    net->spec = owner->spec;
+    if (height > 0) {
+        net->spec.height = height;
+        net->spec.width_px = width_px;
+    }
+    net->opts = owner->opts;
+    net->opts.batch = batch;
+    net->opts.train = false;
+    memcpy(net->pixel_mul, owner->pixel_mul, sizeof net->pixel_mul);
+    memcpy(net->pixel_add, owner->pixel_add, sizeof net->pixel_add);
+    return finish_open(net, owner->weights, out);
+}
+
+void rn_net_close(rn_net *net)
+{
+    if (!net)
+        return;
+    rn_backend *be = net->be;
+    for (int i = 0; net->conv && i < net->graph.nnodes; i++)
+        for (int dir = 0; dir < 3; dir++)
+            rn_conv_plan_close(net->conv[i][dir]);
+    free(net->conv);
+    free(net->choices);
+    be->free(be, net->arena);
+    be->free(be, net->workspace);
+    be->free(be, net->device_pixel);
+    rn_weights_release(net->weights);
+    rn_plan_free(&net->plan);
+    rn_graph_free(&net->graph);
+    free(net->pattern);
+    free(net->cache_file);
+    free(net->host_loss);
+    free(net->host_rank);
+    free(net);
+}
+
+/* ---- parameters ---- */
+
+int rn_net_nparams(const rn_net *net)
+{
+    return net->graph.nparams;
+}
+
+rn_param *rn_net_param(rn_net *net, int i)
+{
+    return i >= 0 && i < net->graph.nparams ? &net->graph.params[i] : NULL;
+}
+
+rn_param *rn_net_find(rn_net *net, const char *name)
+{
+    for (int i = 0; i < net->graph.nparams; i++)
+        if (strcmp(net->graph.params[i].name, name) == 0)
+            return &net->graph.params[i];
+    return NULL;
+}
+
+int64_t rn_net_weights(const rn_net *net)
+{
+    return rn_graph_weights(&net->graph);
+}
+
+int rn_net_params_changed(rn_net *net)
+{
+    net->weights->version++;
+    return rn_net_prepare(net);
+}
+
+int rn_net_prepare(rn_net *net)
+{
+    if (net->prepared == net->weights->version)
+        return RN_OK;
+    for (int i = 0; i < net->graph.nnodes; i++) {
+        const rn_node *n = &net->graph.nodes[i];
+        if (n->kind != RN_NODE_CONV)
+            continue;
+        const float *wei = net->graph.params[n->param].value;
+        for (int dir = RN_FWD; dir <= RN_BWD_D; dir++) {
+            if (!net->conv[i][dir])
+                continue;
+            int rc = rn_conv_prepare(net->conv[i][dir], wei, NULL);
+            if (rc < 0)
+                return rn_fail_prefix(rc, "%s %s", n->name, rn_conv_dir_name(dir));
+        }
+    }
+    net->prepared = net->weights->version;
+    return RN_OK;
+}
+
+int rn_net_sgd_step(rn_net *net, const rn_sgd_opts *o)
+{
+    rn_weights *w = net->weights;
+    if (!net->opts.train)
+        return rn_fail(RN_E_UNSUPPORTED, "net: an evaluation net has no gradients to step along");
+    rn_op_sgd a = {.n = w->n_decay,
+                   .w = w->values,
+                   .v = w->momentum,
+                   .g = w->grads,
+                   .lr = o->lr,
+                   .mu = o->momentum,
+                   .wd = o->weight_decay,
+                   .grad_scale = 1,
+                   .nesterov = o->nesterov};
+    RN_TRY(net->be->ops->sgd(net->be, &a, NULL));
+    a.w += w->n_decay;
+    a.v += w->n_decay;
+    a.g += w->n_decay;
+    a.n = w->n_spared;
+    a.wd = o->decay_norm_bias ? o->weight_decay : 0;
+    RN_TRY(net->be->ops->sgd(net->be, &a, NULL));
+    return rn_net_params_changed(net);
+}
+
+/* ---- what was chosen, what it takes ---- */
+
+int rn_net_nchoices(const rn_net *net)
+{
+    return net->nchoices;
+}
+
+const rn_net_choice *rn_net_choice_at(const rn_net *net, int i)
+{
+    return i >= 0 && i < net->nchoices ? &net->choices[i] : NULL;
+}
+
+void rn_net_memory_use(const rn_net *net, rn_net_memory *out)
+{
+    *out = (rn_net_memory){.params = rn_weights_bytes(net->weights),
+                           .activations = net->plan.bytes,
+                           .unshared = net->plan.unshared,
+                           .workspace = net->workspace_bytes};
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside of rn_net, for the files of this room only. */
+#ifndef RN_NET_IMPL_H
+#define RN_NET_IMPL_H
+
+#include "nn/graph/rn_net.h"
+#include "nn/graph/rn_plan.h"
+
+/*
+ * The parameters of a net and of the evaluation nets opened on it (rn_net_open_shared). One device block each for
+ * values, gradients and momentum, all laid out alike: convolution and linear weights, then gammas, betas and
+ * biases (the group that weight decay may spare), then running statistics, which have neither gradient nor
+ * momentum. Every parameter starts on 64 bytes; the gaps are zero and stay zero under SGD, so that one
+ * call updates a whole group.
+ */
+typedef struct rn_weights {
+    rn_backend *be;
+    int refs;
+    float *values, *grads, *momentum;   /* grads, momentum: NULL in an evaluation net */
+    int64_t n_decay, n_spared, n_total; /* floats: first group, second group, all with the statistics */
+    uint64_t version;                   /* counts changes of the values */
+} rn_weights;
+
+int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_weights **out); /* one reference */
+void rn_weights_release(rn_weights *w);                                               /* accepts NULL */
+/* Points the graph's parameters into `w`; with `train` their gradients and momentum too. */
+void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train);
+size_t rn_weights_bytes(const rn_weights *w);
+
+enum { RN_MAX_CHANNELS = 4 };
+
+struct rn_net {
+    rn_backend *be;
+    rn_model_spec spec;         /* arch is a static string */
+    rn_net_opts opts;           /* mean and std are not kept: see pixel_* */
+    char *pattern, *cache_file; /* opts.select's strings */
+    float pixel_mul[RN_MAX_CHANNELS], pixel_add[RN_MAX_CHANNELS];
+    float *device_pixel; /* mul[channels], add[channels] on the device */
+    rn_graph graph;
+    rn_plan plan;
+    rn_weights *weights;
+    uint64_t prepared; /* version of the weights that the convolution plans hold */
+    uint8_t *arena;
+    void *workspace;
+    size_t workspace_bytes;
+    rn_conv_plan *(*conv)[3]; /* [node][direction]; NULL where there is none */
+    rn_net_choice *choices;
+    int nchoices;
+    bool mixed; /* the batch under way has second labels, with `share` for the first */
+    float share;
+    float *host_loss;   /* (batch) */
+    int32_t *host_rank; /* (batch) */
+};
+
+/* Where a slot of the plan lies. */
+void *rn_net_slot(const rn_net *net, enum rn_slot_kind kind, int i);
+
+/* Runs the nodes from `first` on. train: batch statistics, and what backward needs is kept. n: rows that count. */
+int rn_net_forward(rn_net *net, int first, bool train, int n);
+int rn_net_backward(rn_net *net);
+
+/* Has the convolutions' plans take over the weights when these have changed since the last time. */
+int rn_net_prepare(rn_net *net);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory plan: a place in one arena for everything a pass over the graph touches.
+ *
+ * Time is counted in steps: node i runs forward in step i and, in training, backward in step 2 n - 1 - i (n
+ * nodes). A slot lives from the first step that writes it to the last that reads it, both included; within a
+ * step everything touched is live. Slots that never live together may share memory. Where an op allows working in
+ * place, two slots become one:
+ *   evaluation  a BN's output replaces its input
+ *   training    a BN's input gradient replaces its output's; with a residual, the residual's gradient does so
+ * Places are assigned greedily (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by size"): largest first, each
+ * at the lowest offset that is free during its life; two more orders are tried and the smallest arena wins.
+ *
+ * The weights, their gradients and the optimizer's state live outside the arena.
+ */
+#ifndef RN_PLAN_H
+#define RN_PLAN_H
+
+#include "nn/graph/rn_graph.h"
+
+enum rn_slot_kind {
+    RN_SLOT_VALUE, /* value i */
+    RN_SLOT_GRAD,  /* gradient of value i */
+    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c]; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb] */
+};
+
+enum { RN_PLAN_ALIGN = 64 }; /* of every offset, in bytes */
+
+typedef struct rn_slot {
+    size_t bytes;    /* 0: not used in this pass */
+    int first, last; /* steps */
+    int root;        /* the slot whose memory this one is; itself unless it works in place */
+    size_t offset;   /* in the arena; a multiple of RN_PLAN_ALIGN */
+} rn_slot;
+
+typedef struct rn_plan {
+    rn_slot *slots;
+    int nslots, nsteps;
+    size_t bytes;    /* of the arena */
+    size_t unshared; /* the same if every slot had memory of its own */
+    size_t bound;    /* most bytes live in one step: no plan can be smaller */
+} rn_plan;
+
+int rn_plan_index(const rn_graph *g, enum rn_slot_kind kind, int i); /* of a slot */
+
+int rn_plan_make(const rn_graph *g, bool train, rn_plan *out);
+void rn_plan_free(rn_plan *p); /* accepts a zeroed plan */
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "base/rn_error.h"
+#include "nn/graph/rn_net_impl.h"
+
+enum { GROUP_DECAY, GROUP_SPARED, GROUP_STATS, GROUPS };
+
+static int group_of(enum rn_param_kind kind)
+{
+    switch (kind) {
+    case RN_PARAM_CONV:
+    case RN_PARAM_LINEAR:
+        return GROUP_DECAY;
+    case RN_PARAM_RUNNING_MEAN:
+    case RN_PARAM_RUNNING_VAR:
+        return GROUP_STATS;
+    default:
+        return GROUP_SPARED;
+    }
+}
+
+static int64_t padded(int64_t n)
+{
+    return (n + 15) / 16 * 16; /* 64 bytes of f32 */
+}
+
+static int alloc_zeroed(rn_backend *be, int64_t n, const char *what, float **out)
+{
+    void *p = NULL;
+    size_t bytes = (size_t)n * sizeof(float);
+    int rc = be->alloc(be, bytes, &p);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "%s (%zu bytes)", what, bytes);
+    *out = p;
+    return be->memset(be, p, 0, bytes, NULL);
+}
+
+int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_weights **out)
+{
+    rn_weights *w = calloc(1, sizeof *w);
+    if (!w)
+        return rn_fail(RN_E_NOMEM, "weights: out of memory");
+    w->be = be;
+    w->refs = 1;
+    w->version = 1;
+    int64_t n[GROUPS] = {0};
+    for (int i = 0; i < g->nparams; i++)
+        n[group_of(g->params[i].kind)] += padded(g->params[i].count);
+    w->n_decay = n[GROUP_DECAY];
+    w->n_spared = n[GROUP_SPARED];
+    w->n_total = n[GROUP_DECAY] + n[GROUP_SPARED] + n[GROUP_STATS];
+    int rc = alloc_zeroed(be, w->n_total, "weights", &w->values);
+    if (rc >= 0 && train)
+        rc = alloc_zeroed(be, w->n_decay + w->n_spared, "gradients of the weights", &w->grads);
+    if (rc >= 0 && train)
+        rc = alloc_zeroed(be, w->n_decay + w->n_spared, "momentum", &w->momentum);
+    if (rc < 0) {
+        rn_weights_release(w);
+        return rc;
+    }
+    *out = w;
+    return RN_OK;
+}
+
+void rn_weights_release(rn_weights *w)
+{
+    if (!w || --w->refs > 0)
+        return;
+    w->be->free(w->be, w->values);
+    w->be->free(w->be, w->grads);
+    w->be->free(w->be, w->momentum);
+    free(w);
+}
+
+void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train)
+{
+    int64_t at[GROUPS] = {0, w->n_decay, w->n_decay + w->n_spared};
+    for (int i = 0; i < g->nparams; i++) {
+        rn_param *p = &g->params[i];
+        int group = group_of(p->kind);
+        bool trained = train && group != GROUP_STATS;
+        p->value = w->values + at[group];
+        p->grad = trained ? w->grads + at[group] : NULL;
+        p->momentum = trained ? w->momentum + at[group] : NULL;
+        at[group] += padded(p->count);
+    }
+}
+
+size_t rn_weights_bytes(const rn_weights *w)
+{
+    int64_t trained = w->n_decay + w->n_spared;
+    return (size_t)(w->n_total + (w->grads ? trained : 0) + (w->momentum ? trained : 0)) * sizeof(float);
+}

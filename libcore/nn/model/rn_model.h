@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* From a model's name to its graph. One row a model in rn_model.c; one builder a family. */
+#ifndef RN_MODEL_H
+#define RN_MODEL_H
+
+#include "nn/graph/rn_graph.h"
+
+/* Builds the graph of `spec` for `batch` images into a zeroed `g` and finishes it. On failure the caller still
+ * frees g. RN_E_USAGE: unknown architecture; RN_E_RANGE: a number of the spec is out of range. */
+int rn_model_build(const rn_model_spec *spec, int batch, rn_graph *g);
+
+/* Residual networks (He et al. 2015, arXiv 1512.03385) as torchvision builds them. blocks: per stage. */
+typedef struct rn_resnet_shape {
+    int blocks[4];
+    bool bottleneck; /* 1x1, 3x3, 1x1 with four times the channels; the stride is in the 3x3 ("v1.5") */
+} rn_resnet_shape;
+void rn_resnet_build(rn_graph *g, const rn_model_spec *spec, const rn_resnet_shape *shape, int batch);
+
+#endif

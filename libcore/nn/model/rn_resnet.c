@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ResNet-18/34 (basic blocks) and ResNet-50 (bottlenecks), with torchvision's module names.
+ *
+ * In a block whose input changes shape, the downsample branch is wired before the main branch. In the backward
+ * pass the main branch's first convolution then writes the gradient of the block's input, and the strided 1x1
+ * adds to the quarter of the pixels it ever read, instead of zero-filling the rest first.
+ */
+#include "nn/model/rn_model.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* Channels under the width multiplier: a multiple of 8, at least 8. */
+static int scaled(int c, double width)
+{
+    int s = (int)lround(c * width / 8) * 8;
+    return s < 8 ? 8 : s;
+}
+
+typedef struct block {
+    int convs;           /* on the main branch: 2 or 3 */
+    int k[3], stride[3]; /* kernel and stride of each */
+    int conv[3], bn[3];  /* their parameters */
+    int ds_conv, ds_bn;  /* -1: identity shortcut */
+} block;
+
+/* Parameters first, in the checkpoint's order: main branch, then downsample. */
+static block declare_block(rn_graph *g, const char *name, const rn_resnet_shape *shape, int ic, int planes, int stride)
+{
+    block b = {.convs = 2, .k = {3, 3, 0}, .stride = {stride, 1, 0}, .ds_conv = -1, .ds_bn = -1};
+    int c[4] = {ic, planes, planes, planes};
+    if (shape->bottleneck) {
+        b = (block){.convs = 3, .k = {1, 3, 1}, .stride = {1, stride, 1}, .ds_conv = -1, .ds_bn = -1};
+        c[3] = planes * 4;
+    }
+    char text[64];
+    for (int i = 0; i < b.convs; i++) {
+        snprintf(text, sizeof text, "%s.conv%d", name, i + 1);
+        b.conv[i] = rn_graph_conv_weight(g, text, c[i + 1], b.k[i], c[i]);
+        snprintf(text, sizeof text, "%s.bn%d", name, i + 1);
+        b.bn[i] = rn_graph_bn_params(g, text, c[i + 1]);
+    }
+    int oc = c[b.convs];
+    if (stride != 1 || ic != oc) {
+        snprintf(text, sizeof text, "%s.downsample.0", name);
+        b.ds_conv = rn_graph_conv_weight(g, text, oc, 1, ic);
+        snprintf(text, sizeof text, "%s.downsample.1", name);
+        b.ds_bn = rn_graph_bn_params(g, text, oc);
+    }
+    return b;
+}
+
+static int wire_block(rn_graph *g, const block *b, int x, int stride, bool zero_gamma)
+{
+    int res = x;
+    if (b->ds_conv >= 0) {
+        res = rn_graph_conv(g, x, b->ds_conv, stride, 0);
+        res = rn_graph_bn(g, res, b->ds_bn, -1, false);
+    }
+    for (int i = 0; i < b->convs; i++) {
+        bool last = i == b->convs - 1;
+        x = rn_graph_conv(g, x, b->conv[i], b->stride[i], b->k[i] / 2);
+        x = rn_graph_bn(g, x, b->bn[i], last ? res : -1, true);
+    }
+    if (x >= 0)
+        g->nodes[g->nnodes - 1].zero_gamma = zero_gamma;
+    return x;
+}
+
+static int build_stem(rn_graph *g, const rn_model_spec *s, int x, int c)
+{
+    bool small = s->stem == RN_STEM_CIFAR;
+    int conv = rn_graph_conv_weight(g, "conv1", c, small ? 3 : 7, s->channels);
+    int bn = rn_graph_bn_params(g, "bn1", c);
+    x = rn_graph_conv(g, x, conv, small ? 1 : 2, small ? 1 : 3);
+    x = rn_graph_bn(g, x, bn, -1, true);
+    return small ? x : rn_graph_maxpool(g, x, "maxpool", 3, 2, 1);
+}
+
+void rn_resnet_build(rn_graph *g, const rn_model_spec *s, const rn_resnet_shape *shape, int batch)
+{
+    int x = rn_graph_images(g, batch, s->height, s->width_px ? s->width_px : s->height, s->channels);
+    int ic = scaled(64, s->width);
+    x = build_stem(g, s, x, ic);
+    for (int stage = 0; stage < 4; stage++) {
+        int planes = scaled(64 << stage, s->width);
+        for (int i = 0; i < shape->blocks[stage]; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "layer%d.%d", stage + 1, i);
+            int stride = stage > 0 && i == 0 ? 2 : 1;
+            block b = declare_block(g, name, shape, ic, planes, stride);
+            x = wire_block(g, &b, x, stride, s->zero_gamma);
+            ic = shape->bottleneck ? planes * 4 : planes;
+        }
+    }
+    x = rn_graph_gap(g, x, "avgpool");
+    x = rn_graph_linear(g, x, rn_graph_linear_params(g, "fc", s->classes, ic));
+    rn_graph_xent(g, x);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* What the keys mean together. */
+#include "run/recipe/rn_recipe.h"
+
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "nn/graph/rn_net.h"
+
+/* ---- lists ---- */
+
+int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out)
+{
+    const char *p = list;
+    for (int i = 0; i < n; i++, p += *p == ',') {
+        char word[64];
+        double v;
+        size_t len = strcspn(p, ",");
+        if (len >= sizeof word)
+            return rn_fail(RN_E_USAGE, "--%s %s: not a list of numbers", what, list);
+        memcpy(word, p, len);
+        word[len] = 0;
+        if (rn_parse_real(word, lo, hi, &v) < 0)
+            return rn_fail(RN_E_USAGE, "--%s %s: '%s' is not a number between %g and %g (%d wanted)", what, list, word,
+                           lo, hi, n);
+        out[i] = (float)v;
+        p += len;
+    }
+    return *p || (n && p > list && p[-1] == ',')
+               ? rn_fail(RN_E_USAGE, "--%s %s: more numbers than the %d wanted", what, list, n)
+               : RN_OK;
+}
+
+int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3])
+{
+    static const float m3[] = {0.485f, 0.456f, 0.406f}, s3[] = {0.229f, 0.224f, 0.225f};
+    int n = (int)r->channels;
+    for (int i = 0; i < 3; i++) {
+        mean[i] = n == 3 ? m3[i] : 0.449f;
+        std[i] = n == 3 ? s3[i] : 0.226f;
+    }
+    if (r->mean)
+        RN_TRY(rn_recipe_reals("mean", r->mean, 0, 1, n, mean));
+    if (r->std)
+        RN_TRY(rn_recipe_reals("std", r->std, 1e-3, 1, n, std));
+    return RN_OK;
+}
+
+int rn_recipe_jitter(const rn_recipe *r, rn_jitter *out)
+{
+    float range[RN_COLOR_OPS];
+    *out = (rn_jitter){{0}};
+    if (!r->color_jitter)
+        return RN_OK;
+    RN_TRY(rn_recipe_reals("color-jitter", r->color_jitter, 0, 100, RN_COLOR_OPS, range));
+    if (range[RN_COLOR_HUE] > 0.5f)
+        return rn_fail(RN_E_USAGE, "--color-jitter %s: hue goes round at 0.5; give 0 to 0.5", r->color_jitter);
+    for (int op = 0; op < RN_COLOR_OPS; op++)
+        out->range[op] = (double)range[op];
+    return RN_OK;
+}
+
+int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out)
+{
+    *out = (rn_sched){.kind = (enum rn_sched_kind)r->schedule,
+                      .lr = r->lr,
+                      .end = r->lr_min,
+                      .gamma = r->gamma,
+                      .step_epochs = (int)r->step_epochs,
+                      .warmup_epochs = r->warmup_epochs,
+                      .steps_per_epoch = steps_per_epoch,
+                      .epochs = (int)r->epochs};
+    if (r->milestones)
+        RN_TRY(rn_sched_parse_milestones(r->milestones, out));
+    return rn_sched_check(out);
+}
+
+/* ---- checks ---- */
+
+static int check_augmentation(const rn_recipe *r)
+{
+    rn_jitter jitter;
+    RN_TRY(rn_recipe_jitter(r, &jitter));
+    if (r->lighting > 0 && r->channels == 1)
+        return rn_fail(RN_E_USAGE, "--lighting shifts red, green and blue: --channels 1 has none; leave it out");
+    if (r->mixup > 0 && r->batch < 2)
+        return rn_fail(RN_E_USAGE, "--mixup mixes images of one batch: give --batch 2 or more");
+    return RN_OK;
+}
+
+int rn_recipe_check(const rn_recipe *r)
+{
+    float mean[3], std[3];
+    RN_TRY(check_augmentation(r));
+    if (r->channels == 2)
+        return rn_fail(RN_E_USAGE, "--channels 2: images have 3 channels, or 1 (gray)");
+    if (!(r->lr > 0))
+        return rn_fail(RN_E_USAGE, "--lr 0: nothing would be learnt; give a rate above 0");
+    if (r->nesterov && r->momentum == 0)
+        return rn_fail(RN_E_USAGE, "--nesterov needs --momentum above 0");
+    if (r->warmup_epochs > 0 && r->warmup_epochs >= (double)r->epochs)
+        return rn_fail(RN_E_USAGE, "--warmup-epochs %g leaves none of --epochs %lld to train at the full rate",
+                       r->warmup_epochs, (long long)r->epochs);
+    if (r->lr_min > r->lr)
+        return rn_fail(RN_E_USAGE, "--lr-min %g is above --lr %g", r->lr_min, r->lr);
+    if (r->val_resize && r->val_resize < r->image_size)
+        return rn_fail(RN_E_USAGE, "--val-resize %lld is smaller than --image-size %lld: give 0 or at least %lld",
+                       (long long)r->val_resize, (long long)r->image_size, (long long)r->image_size);
+    if (r->schedule == RN_SCHED_MULTISTEP && !r->milestones)
+        return rn_fail(RN_E_USAGE, "--schedule multistep needs --milestones, e.g. 30,60,80");
+    if (r->milestones && r->schedule != RN_SCHED_MULTISTEP)
+        return rn_fail(RN_E_USAGE, "--milestones belongs to --schedule multistep");
+    rn_sched sched;
+    int rc = rn_recipe_sched(r, 1, &sched);
+    if (rc < 0)
+        return rn_fail(RN_E_USAGE, "%s", rn_error_text());
+    return rn_recipe_pixels(r, mean, std);
+}

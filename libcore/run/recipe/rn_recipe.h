@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A recipe: everything that decides what a training run computes. Its keys are rn-train's long options; a recipe file
+ * holds `key = value` lines, the command line wins. The resolved recipe, every key written out, is kept in the run's
+ * folder and in each checkpoint: a run goes on only under the recipe it began with.
+ */
+#ifndef RN_RECIPE_H
+#define RN_RECIPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/rn_io.h"
+#include "base/rn_opt.h"
+#include "data/load/rn_color.h"
+#include "nn/optim/rn_sched.h"
+
+enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK };
+
+typedef struct rn_recipe {
+    /* model */
+    int arch, stem; /* index into rn_model_names(); enum rn_stem */
+    double width;
+    int64_t channels, image_size;
+    bool zero_gamma;
+    const char *mean, *std; /* comma lists, one per channel, of pixels in 0..1 */
+    const char *weights;    /* start from these; NULL: initialise from the seed */
+    /* data */
+    const char *train_db, *val_db;
+    int crop; /* enum rn_train_crop */
+    int64_t pad, val_resize, workers;
+    double scale_min, ratio;
+    bool no_flip, exact;
+    const char *color_jitter; /* comma list: brightness, contrast, saturation, hue; NULL: none */
+    double lighting, mixup;
+    int64_t cutout;
+    int order; /* enum rn_order: random or page-local */
+    /* optimization */
+    int64_t epochs, batch, step_epochs;
+    double warmup_epochs;
+    const char *milestones; /* comma list of epochs */
+    double lr, lr_min, momentum, weight_decay, gamma, label_smoothing;
+    int schedule; /* enum rn_sched_kind */
+    bool nesterov, no_norm_decay;
+    uint64_t seed;
+    /* evaluation */
+    int64_t eval_every, eval_batch;
+    /* machine */
+    const char *algo;
+    int device, precision, tune; /* device: index into rn_recipe_devices */
+    int64_t threads;
+} rn_recipe;
+
+enum { RN_RECIPE_MAX_ROWS = 128 };
+
+extern const char *const rn_recipe_devices[]; /* what --device may name, whether this build has it or not */
+
+/* The values that hold when nothing is said. */
+void rn_recipe_defaults(rn_recipe *r);
+
+/* Fills opts (room for RN_RECIPE_MAX_ROWS) with rows that write into `r`; returns their number. */
+int rn_recipe_rows(rn_recipe *r, rn_opt *opts);
+
+/* Checks what the rows' own ranges cannot: wrong combinations, lists. RN_E_USAGE. */
+int rn_recipe_check(const rn_recipe *r);
+
+/* A comma list of exactly n reals (what = the option's name, for the message). */
+int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out);
+/* mean and std of the recipe's channels; ImageNet's for 3 channels, their means for 1, when not set. */
+int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3]);
+/* Ranges of the colour jitter, by enum rn_color_op; all 0 when not set. */
+int rn_recipe_jitter(const rn_recipe *r, rn_jitter *out);
+/* The learning-rate schedule for that many steps an epoch; checked. */
+int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out);
+
+/* "key = value" lines of all rows, in their order; rows whose text is not set are left out. RN_E_USAGE: a value that would
+ * not be read back as it is. */
+int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out);
+
+/* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights): what goes into
+ * weights, which then depend on recipe and data alone and carry nobody's paths. */
+int rn_recipe_portable(const char *text, rn_buf *out);
+
+/*
+ * Compares two recipe texts. Keys that change neither weights nor log (where the data lie, decode threads) are
+ * passed over. Returns the number of keys that differ and names them in `names` ("lr 0.1 -> 0.2, ...").
+ */
+int rn_recipe_diff(const char *was, const char *now, char *names, size_t cap);
+
+#endif

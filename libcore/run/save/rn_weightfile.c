@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "run/save/rn_weightfile.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+
+static const char running_var[] = ".running_var", tracked[] = ".num_batches_tracked";
+
+static bool ends_with(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+    return n >= m && strcmp(s + n - m, tail) == 0;
+}
+
+static bool is_buffer(const rn_param *p)
+{
+    return p->kind == RN_PARAM_RUNNING_MEAN || p->kind == RN_PARAM_RUNNING_VAR;
+}
+
+/* The part of a parameter that `what` names; NULL if it has none. */
+static float *part(const rn_param *p, enum rn_weightfile_what what)
+{
+    return what == RN_WEIGHTFILE_VALUES ? p->value : is_buffer(p) ? NULL : p->momentum;
+}
+
+/* A convolution's sizes in the file: OIHW. */
+static int file_dims(const rn_param *p, int64_t dim[4])
+{
+    memcpy(dim, p->dim, sizeof p->dim);
+    if (p->kind == RN_PARAM_CONV) {
+        dim[1] = p->dim[3];
+        dim[2] = p->dim[1];
+        dim[3] = p->dim[2];
+    }
+    return p->nd;
+}
+
+/* (o, hw, i) -> (o, i, hw), or back. */
+static void permute(const rn_param *p, const float *from, float *to, bool to_file)
+{
+    int64_t oc = p->dim[0], hw = p->dim[1] * p->dim[2], ic = p->dim[3];
+    for (int64_t o = 0; o < oc; o++, from += hw * ic, to += hw * ic)
+        for (int64_t s = 0; s < hw; s++)
+            for (int64_t i = 0; i < ic; i++)
+                if (to_file)
+                    to[i * hw + s] = from[s * ic + i];
+                else
+                    to[s * ic + i] = from[i * hw + s];
+}
+
+static int check_finite(const char *name, const float *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(v[i]))
+            return rn_fail(RN_E_MISMATCH, "%s[%lld] is %g: not finite", name, (long long)i, (double)v[i]);
+    return RN_OK;
+}
+
+/* Host copy in the file's layout; malloc'ed. */
+static int fetch(rn_backend *be, const rn_param *p, const float *dev, float **out)
+{
+    size_t bytes = (size_t)p->count * sizeof(float);
+    float *mem = malloc(bytes), *file = p->kind == RN_PARAM_CONV ? malloc(bytes) : NULL;
+    int rc = RN_OK;
+    if (!mem || (p->kind == RN_PARAM_CONV && !file))
+        rc = rn_fail(RN_E_NOMEM, "no memory to copy %s", p->name);
+    if (rc == RN_OK)
+        rc = be->copy(be, mem, dev, bytes, RN_COPY_D2H, NULL);
+    if (rc == RN_OK && be->sync)
+        rc = be->sync(be, NULL);
+    if (rc == RN_OK)
+        rc = check_finite(p->name, mem, p->count);
+    if (rc < 0) {
+        free(mem);
+        free(file);
+        return rc;
+    }
+    if (file) {
+        permute(p, mem, file, true);
+        free(mem);
+    }
+    *out = file ? file : mem;
+    return RN_OK;
+}
+
+int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what what, int64_t steps,
+                        const rn_weightfile_meta *meta, int nmeta, rn_buf *out)
+{
+    int n = rn_net_nparams(net), rc;
+    rn_st_writer *w = NULL;
+    float **host = calloc((size_t)n + 1, sizeof *host);
+    if (!host)
+        return rn_fail(RN_E_NOMEM, "no memory to write the weights");
+    RN_GO(rn_st_writer_open(&w));
+    for (int i = 0; i < nmeta; i++)
+        RN_GO(rn_st_add_meta(w, meta[i].key, meta[i].text));
+    for (int i = 0; i < n; i++) {
+        const rn_param *p = rn_net_param(net, i);
+        int64_t dim[4];
+        if (!part(p, what))
+            continue;
+        RN_GO(fetch(be, p, part(p, what), &host[i]));
+        RN_GO(rn_st_add(w, p->name, RN_ST_F32, file_dims(p, dim), dim, host[i]));
+        if (what == RN_WEIGHTFILE_VALUES && p->kind == RN_PARAM_RUNNING_VAR && ends_with(p->name, running_var)) {
+            char name[128];
+            snprintf(name, sizeof name, "%.*s%s", (int)(strlen(p->name) - strlen(running_var)), p->name, tracked);
+            RN_GO(rn_st_add(w, name, RN_ST_I64, 0, NULL, &steps));
+        }
+    }
+    rc = rn_st_build(w, out);
+out:
+    rn_st_writer_close(w);
+    for (int i = 0; i < n; i++)
+        free(host[i]);
+    free(host);
+    return rc;
+}
+
+/* ---- loading ---- */
+
+static void shape_text(int nd, const int64_t *dim, char *out, size_t cap)
+{
+    size_t at = 0;
+    out[0] = 0;
+    for (int i = 0; i < nd && at < cap; i++)
+        at += (size_t)snprintf(out + at, cap - at, "%s%lld", i ? "x" : "", (long long)dim[i]);
+}
+
+static int check_shape(const rn_param *p, const rn_st_tensor *t, const char *path)
+{
+    int64_t dim[4];
+    int nd = file_dims(p, dim);
+    if (t->nd == nd && memcmp(t->dim, dim, (size_t)nd * sizeof *dim) == 0)
+        return RN_OK;
+    char have[96], want[96];
+    const char *why = "the weights are of another architecture, width or stem";
+    shape_text(t->nd, t->dim, have, sizeof have);
+    shape_text(nd, dim, want, sizeof want);
+    if (strncmp(p->name, "fc.", 3) == 0)
+        why = "the weights were trained on another number of classes than the data have";
+    else if (strcmp(p->name, "conv1.weight") == 0)
+        why = "check --stem, --channels and --width";
+    return rn_fail(RN_E_MISMATCH, "%s: tensor %s is %s, the model has %s: %s", path, p->name, have, want, why);
+}
+
+/* Tensors of the file that the net does not have. */
+static int check_extra(rn_net *net, const rn_st_file *f)
+{
+    char names[400] = "";
+    int extra = 0;
+    for (int i = 0; i < rn_st_count(f); i++) {
+        const char *name = rn_st_at(f, i)->name;
+        if (rn_net_find(net, name) || ends_with(name, tracked))
+            continue;
+        size_t at = strlen(names);
+        if (extra++ < 4)
+            snprintf(names + at, sizeof names - at, "%s%.80s", at ? ", " : "", name);
+    }
+    if (extra)
+        return rn_fail(RN_E_MISMATCH,
+                       "%s holds %d tensors that the model lacks (%s%s): give the --arch it was made with",
+                       rn_st_path(f), extra, names, extra > 4 ? ", ..." : "");
+    return RN_OK;
+}
+
+static int check_names(rn_net *net, enum rn_weightfile_what what, const rn_st_file *f)
+{
+    char names[400] = "";
+    int missing = 0;
+    for (int i = 0; i < rn_net_nparams(net); i++) {
+        const rn_param *p = rn_net_param(net, i);
+        if (!part(p, what) || rn_st_find(f, p->name))
+            continue;
+        size_t at = strlen(names);
+        if (missing++ < 4)
+            snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", p->name);
+    }
+    if (missing)
+        return rn_fail(RN_E_MISMATCH, "%s lacks %d of the model's tensors (%s%s): give the --arch it was made with",
+                       rn_st_path(f), missing, names, missing > 4 ? ", ..." : "");
+    return check_extra(net, f);
+}
+
+/* File layout to memory layout, to the device. */
+static int store(rn_backend *be, const rn_param *p, float *dev, const rn_st_tensor *t, const char *path)
+{
+    size_t bytes = (size_t)p->count * sizeof(float);
+    float *file = malloc(bytes), *mem = p->kind == RN_PARAM_CONV ? malloc(bytes) : NULL;
+    int rc = RN_OK;
+    if (!file || (p->kind == RN_PARAM_CONV && !mem))
+        rc = rn_fail(RN_E_NOMEM, "no memory to load %s", p->name);
+    if (rc == RN_OK)
+        rc = rn_st_read_f32(t, file);
+    if (rc == RN_OK && (rc = check_finite(p->name, file, p->count)) < 0)
+        rn_fail_prefix(rc, "%s", path);
+    if (rc == RN_OK && mem)
+        permute(p, file, mem, false);
+    if (rc == RN_OK)
+        rc = be->copy(be, dev, mem ? mem : file, bytes, RN_COPY_H2D, NULL);
+    if (rc == RN_OK && be->sync)
+        rc = be->sync(be, NULL);
+    free(file);
+    free(mem);
+    return rc;
+}
+
+int rn_weightfile_load(rn_net *net, rn_backend *be, enum rn_weightfile_what what, const rn_st_file *f)
+{
+    RN_TRY(check_names(net, what, f));
+    for (int i = 0; i < rn_net_nparams(net); i++) {
+        const rn_param *p = rn_net_param(net, i);
+        if (part(p, what))
+            RN_TRY(check_shape(p, rn_st_find(f, p->name), rn_st_path(f)));
+    }
+    for (int i = 0; i < rn_net_nparams(net); i++) {
+        rn_param *p = rn_net_param(net, i);
+        if (part(p, what))
+            RN_TRY(store(be, p, part(p, what), rn_st_find(f, p->name), rn_st_path(f)));
+    }
+    return what == RN_WEIGHTFILE_VALUES ? rn_net_params_changed(net) : RN_OK;
+}
+
+/* ---- guessing ---- */
+
+static int blocks_in(const rn_st_file *f, int layer)
+{
+    char name[64];
+    int n = 0;
+    do
+        snprintf(name, sizeof name, "layer%d.%d.conv1.weight", layer, n);
+    while (rn_st_find(f, name) && n++ < 1000);
+    return n;
+}
+
+int rn_weightfile_guess(const rn_st_file *f, rn_model_spec *out)
+{
+    static const struct {
+        const char *arch;
+        bool bottleneck;
+        int blocks[4];
+    } known[] = {
+        {"resnet18", false, {2, 2, 2, 2}}, {"resnet34", false, {3, 4, 6, 3}}, {"resnet50", true, {3, 4, 6, 3}}};
+    const rn_st_tensor *conv1 = rn_st_find(f, "conv1.weight"), *fc = rn_st_find(f, "fc.weight");
+    bool bottleneck = rn_st_find(f, "layer1.0.conv3.weight") != NULL;
+    const int blocks[4] = {blocks_in(f, 1), blocks_in(f, 2), blocks_in(f, 3), blocks_in(f, 4)};
+    for (size_t i = 0; conv1 && fc && conv1->nd == 4 && fc->nd == 2 && i < sizeof known / sizeof *known; i++) {
+        if (known[i].bottleneck != bottleneck || memcmp(known[i].blocks, blocks, sizeof blocks) != 0)
+            continue;
+        out->arch = known[i].arch;
+        out->stem = conv1->dim[2] == 3 ? RN_STEM_CIFAR : RN_STEM_IMAGENET;
+        out->width = (double)conv1->dim[0] / 64;
+        out->channels = (int)conv1->dim[1];
+        out->classes = (int)fc->dim[0];
+        return RN_OK;
+    }
+    return rn_fail(RN_E_MISMATCH,
+                   "%s: its tensors are not those of resnet18, resnet34 or resnet50 (%d, %d, %d, %d blocks)",
+                   rn_st_path(f), blocks[0], blocks[1], blocks[2], blocks[3]);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+#include "base/rn_log.h"
+#include "run/train/rn_trainer_impl.h"
+
+int rn_rundir_path(const rn_trainer *t, const char *name, char out[PATH_MAX])
+{
+    return rn_path_join(out, PATH_MAX, t->job->out, name);
+}
+
+/* The lock goes with the process, however it dies. */
+int rn_rundir_lock(rn_trainer *t)
+{
+    char path[PATH_MAX];
+    RN_TRY(rn_mkdir_p(t->job->out));
+    RN_TRY(rn_rundir_path(t, "lock", path));
+    t->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (t->lock < 0)
+        return rn_fail_errno(errno, "cannot open %s", path);
+    if (flock(t->lock, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK
+                   ? rn_fail(RN_E_USAGE, "%s: another rn-train is at work there; give another --out", t->job->out)
+                   : rn_fail_errno(errno, "cannot lock %s", path);
+    return RN_OK;
+}
+
+/* ---- checkpoints ---- */
+
+static rn_run_texts texts_of(const rn_trainer *t)
+{
+    return (rn_run_texts){.recipe = t->job->recipe_text,
+                          .train_seal = rn_store_seal_digest(t->s.train_db),
+                          .val_seal = rn_store_seal_digest(t->s.val_db),
+                          .compute = (const char *)t->compute.data};
+}
+
+int rn_rundir_compute(rn_trainer *t)
+{
+    RN_TRY(rn_buf_printf(&t->compute, "%s\n", t->s.be->describe));
+    for (int i = 0; i < rn_net_nchoices(t->s.net); i++) {
+        const rn_net_choice *c = rn_net_choice_at(t->s.net, i);
+        RN_TRY(rn_buf_printf(&t->compute, "%s %s %s\n", c->layer, rn_conv_dir_name(c->dir), c->choice.algo->name));
+    }
+    return RN_OK;
+}
+
+/* WNIDs in label order, for whoever uses the weights. */
+static int wnid_text(const rn_store *db, rn_buf *b)
+{
+    for (int i = 0; i < rn_store_nclasses(db); i++)
+        RN_TRY(rn_buf_printf(b, "%s%s", i ? " " : "", rn_store_wnids(db)[i]));
+    return RN_OK;
+}
+
+static void best_name(const rn_run_state *s, char out[RN_CKPT_NAME_MAX])
+{
+    const rn_run_state at = {.epoch = s->best_epoch, .step = s->best_step};
+    rn_ckpt_name(&at, out);
+}
+
+static int write_checkpoint(rn_trainer *t)
+{
+    rn_buf wnids = {0}, recipe = {0};
+    char step[32];
+    const rn_run_texts texts = texts_of(t);
+    int rc;
+    RN_GO(wnid_text(t->s.val_db, &wnids));
+    RN_GO(rn_recipe_portable(texts.recipe, &recipe));
+    snprintf(step, sizeof step, "%lld", (long long)t->state.step);
+    const rn_weightfile_meta meta[] = {{"format", "pt"},
+                                       {"rnkit.version", RN_VERSION},
+                                       {"rnkit.recipe", (const char *)recipe.data},
+                                       {"rnkit.train-seal", texts.train_seal},
+                                       {"rnkit.val-seal", texts.val_seal},
+                                       {"rnkit.step", step},
+                                       {"rnkit.wnids", (const char *)wnids.data}};
+    rc = rn_ckpt_write(t->job->out, t->s.net, t->s.be, &t->state, &texts, meta, (int)(sizeof meta / sizeof *meta));
+out:
+    rn_buf_free(&wnids);
+    rn_buf_free(&recipe);
+    return rc;
+}
+
+int rn_rundir_checkpoint(rn_trainer *t)
+{
+    char name[RN_CKPT_NAME_MAX], best[RN_CKPT_NAME_MAX], dir[PATH_MAX], path[PATH_MAX];
+    rn_ckpt_name(&t->state, name);
+    RN_TRY(rn_rundir_path(t, "checkpoints", dir));
+    RN_TRY(rn_path_join(path, sizeof path, dir, name));
+    if (strcmp(path, t->last_good) ==
+        0) /* nothing has happened since: a good one is never taken away to be rewritten */
+        return RN_OK;
+    if (t->log)
+        RN_TRY(rn_runlog_sync(t->log, &t->state.log_bytes));
+    if (t->events)
+        RN_TRY(rn_events_sync(t->events, &t->state.events_bytes));
+    RN_TRY(write_checkpoint(t));
+    memcpy(t->last_good, path, sizeof path);
+    t->last_checkpoint = rn_now();
+    /* Damaged ones that were passed over: pruning would keep them as the newest and take this one away. */
+    RN_TRY(rn_ckpt_drop_newer(t->job->out, &t->state));
+    best_name(&t->state, best);
+    return rn_ckpt_prune(t->job->out, (int)t->job->keep, t->state.best_epoch ? best : NULL);
+}
+
+/* ---- where to begin ---- */
+
+static int same_run(const rn_trainer *t, const rn_ckpt *c, bool strict)
+{
+    char names[512];
+    const rn_run_texts now = texts_of(t);
+    if (strcmp(c->texts.train_seal, now.train_seal) != 0 || strcmp(c->texts.val_seal, now.val_seal) != 0) {
+        if (strict)
+            return rn_fail(RN_E_MISMATCH,
+                           "%s was trained on other data (the seals differ): give another --out, or "
+                           "--resume never to start over",
+                           t->job->out);
+        rn_warn("the checkpoint was trained on other data (the seals differ)");
+    }
+    if (rn_recipe_diff(c->texts.recipe, now.recipe, names, sizeof names)) {
+        if (strict)
+            return rn_fail(RN_E_MISMATCH,
+                           "%s holds a run of another recipe (%s): give another --out, or --resume never "
+                           "to start over",
+                           t->job->out, names);
+        rn_warn("going on with another recipe than the checkpoint's: %s", names);
+    }
+    if (c->state.threads != t->s.threads)
+        rn_warn("the run began with %lld threads and goes on with %d: rounding may differ from a run in one piece",
+                (long long)c->state.threads, t->s.threads);
+    if (c->texts.compute && strcmp(c->texts.compute, now.compute) != 0)
+        rn_warn(
+            "the checkpoint was computed on another device or by other algorithms: rounding may differ from a run in "
+            "one piece");
+    return RN_OK;
+}
+
+static int go_on(rn_trainer *t, const char *path, bool strict)
+{
+    rn_ckpt c;
+    RN_TRY(rn_ckpt_open(path, &c));
+    int rc;
+    RN_GO(same_run(t, &c, strict));
+    RN_GO(rn_ckpt_restore(&c, t->s.net, t->s.be));
+    t->state = c.state;
+    if (t->state.epoch > t->job->recipe->epochs || t->state.batch >= t->steps_per_epoch)
+        RN_GO(rn_fail(RN_E_MISMATCH, "%s stands at epoch %lld, batch %lld, beyond what this recipe trains", path,
+                      (long long)t->state.epoch, (long long)t->state.batch));
+    snprintf(t->from, sizeof t->from, "%s", path);
+    snprintf(t->last_good, sizeof t->last_good, "%s", path);
+out:
+    rn_ckpt_close(&c);
+    return rc;
+}
+
+/* Removes what an earlier run left, so that nothing of it can be taken for this one's. A folder without a log holds no
+ * run: what is in it is not touched. */
+static int clear(const rn_trainer *t)
+{
+    static const char *const names[] = {"sessions.jsonl", "weights.safetensors", "best.safetensors", "result.json",
+                                        "report.html",    RN_EVENTS_NAME,        "log.jsonl"};
+    char path[PATH_MAX];
+    RN_TRY(rn_rundir_path(t, "log.jsonl", path));
+    for (size_t i = 0; rn_is_file(path) && i < sizeof names / sizeof *names; i++) {
+        char old[PATH_MAX];
+        RN_TRY(rn_rundir_path(t, names[i], old));
+        if (unlink(old) != 0 && errno != ENOENT)
+            return rn_fail_errno(errno, "cannot remove %s", old);
+    }
+    return rn_ckpt_prune(t->job->out, 0, NULL);
+}
+
+static int start_weights(rn_trainer *t)
+{
+    const rn_recipe *r = t->job->recipe;
+    rn_st_file *f;
+    RN_TRY(rn_net_init(t->s.net, r->seed));
+    if (!r->weights)
+        return RN_OK;
+    RN_TRY(rn_st_open(r->weights, &f, NULL));
+    int rc = rn_weightfile_load(t->s.net, t->s.be, RN_WEIGHTFILE_VALUES, f);
+    rn_st_close(f);
+    return rc;
+}
+
+static int write_recipe(const rn_trainer *t)
+{
+    char path[PATH_MAX];
+    RN_TRY(rn_rundir_path(t, "recipe", path));
+    return rn_write_file_atomic(path, t->job->recipe_text, strlen(t->job->recipe_text));
+}
+
+static int start_over(rn_trainer *t)
+{
+    RN_TRY(start_weights(t)); /* first: weights that cannot be read must not cost the run that is here */
+    RN_TRY(clear(t));
+    t->state = (rn_run_state){.threads = t->s.threads};
+    return write_recipe(t);
+}
+
+/* Is `path` one of RUN_DIR's own checkpoints? */
+static bool is_own(const rn_trainer *t, const char *path)
+{
+    char dir[PATH_MAX], parent[PATH_MAX], *real = realpath(path, NULL), *own = NULL;
+    if (real && rn_rundir_path(t, "checkpoints", dir) == RN_OK)
+        own = realpath(dir, NULL);
+    if (real)
+        snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(real, '/') - real), real);
+    bool same = real && own && strcmp(parent, own) == 0;
+    free(real);
+    free(own);
+    return same;
+}
+
+/* Back to an earlier checkpoint of this run: what came after it goes. */
+static int go_back(rn_trainer *t, const char *path)
+{
+    RN_TRY(go_on(t, path, false));
+    RN_TRY(rn_ckpt_drop_newer(t->job->out, &t->state));
+    return write_recipe(t); /* it may be another one from here on: go_on has warned */
+}
+
+/* Another run's checkpoint: its training goes on here, with a log and a best of its own. Read first: a mistyped path must
+ * not cost the run that is here. */
+static int take_over(rn_trainer *t, const char *path)
+{
+    RN_TRY(go_on(t, path, false));
+    RN_TRY(clear(t));
+    t->state.log_bytes = t->state.events_bytes = 0;
+    t->state.best_epoch = t->state.best_step = 0;
+    RN_TRY(write_recipe(t));
+    return rn_rundir_checkpoint(t);
+}
+
+int rn_rundir_begin(rn_trainer *t)
+{
+    const char *resume = t->job->resume;
+    char path[PATH_MAX];
+    if (strcmp(resume, "auto") == 0) {
+        int found = rn_ckpt_latest(t->job->out, path, sizeof path);
+        return found < 0 ? found : found ? go_on(t, path, true) : start_over(t);
+    }
+    if (strcmp(resume, "never") == 0)
+        return start_over(t);
+
+    int rc = is_own(t, resume) ? go_back(t, resume) : take_over(t, resume);
+    return rc < 0 ? rn_fail_prefix(rc, "--resume %s", resume) : RN_OK;
+}
+
+/* ---- the end ---- */
+
+static int publish(const rn_trainer *t, const char *ckpt, const char *name)
+{
+    char from[PATH_MAX], dir[PATH_MAX], to[PATH_MAX];
+    RN_TRY(rn_rundir_path(t, "checkpoints", dir));
+    RN_TRY(rn_path_join(from, sizeof from, dir, ckpt));
+    RN_TRY(rn_path_join(dir, sizeof dir, from, "weights.safetensors"));
+    RN_TRY(rn_rundir_path(t, name, to));
+    return rn_ckpt_publish(dir, to);
+}
+
+int rn_rundir_finish(rn_trainer *t)
+{
+    const rn_run_state *s = &t->state;
+    char name[RN_CKPT_NAME_MAX], path[PATH_MAX];
+    rn_ckpt_name(s, name);
+    RN_TRY(publish(t, name, "weights.safetensors"));
+    best_name(s, name);
+    if (s->best_epoch && publish(t, name, "best.safetensors") < 0)
+        rn_warn("best.safetensors: %s", rn_error_text());
+    json_t *o =
+        json_pack("{s:I, s:f, s:f, s:f, s:o, s:I, s:I, s:I, s:f, s:f, s:f}", "n", (json_int_t)s->last.n, "top1",
+                  s->last.top1, "top5", s->last.top5, "se_top1", s->last.se_top1, "loss", rn_runlog_real(s->last.loss),
+                  "epochs", (json_int_t)s->epoch, "steps", (json_int_t)s->step, "best_epoch", (json_int_t)s->best_epoch,
+                  "best_top1", s->best.top1, "train_seconds", s->train_s, "eval_seconds", s->eval_s);
+    char *text = json_dumps(o, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
+    json_decref(o);
+    if (!text)
+        return rn_fail(RN_E_NOMEM, "no memory for the result");
+    int rc = rn_rundir_path(t, "result.json", path);
+    if (rc == RN_OK)
+        rc = rn_write_file_atomic(path, text, strlen(text));
+    free(text);
+    return rc;
+}

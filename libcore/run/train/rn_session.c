@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "run/train/rn_session.h"
+
+#include <string.h>
+
+#include "base/rn_error.h"
+
+static const rn_dtype dtypes[] = {RN_F32, RN_BF16, RN_F16}; /* in the order of --precision */
+
+/* ---- stores ---- */
+
+static int check_classes(const rn_store *a, const rn_store *b)
+{
+    int n = rn_store_nclasses(a);
+    if (n != rn_store_nclasses(b))
+        return rn_fail(RN_E_MISMATCH, "%s has %d classes, %s has %d: pack both from the same data set",
+                       rn_store_path(a), n, rn_store_path(b), rn_store_nclasses(b));
+    for (int i = 0; i < n; i++)
+        if (strcmp(rn_store_wnids(a)[i], rn_store_wnids(b)[i]) != 0)
+            return rn_fail(RN_E_MISMATCH, "class %d is %s in %s but %s in %s: pack both from the same data set", i,
+                           rn_store_wnids(a)[i], rn_store_path(a), rn_store_wnids(b)[i], rn_store_path(b));
+    return RN_OK;
+}
+
+static int open_stores(rn_session *s, bool train)
+{
+    if (train)
+        RN_TRY(rn_store_open(s->r->train_db, 0, &s->train_db));
+    RN_TRY(rn_store_open(s->r->val_db, 0, &s->val_db));
+    s->classes = rn_store_nclasses(s->val_db);
+    if (s->classes < 2)
+        return rn_fail(RN_E_MISMATCH, "%s has %d class: at least 2 are needed to tell apart", s->r->val_db, s->classes);
+    return train ? check_classes(s->train_db, s->val_db) : RN_OK;
+}
+
+/* ---- networks ---- */
+
+static int open_nets(rn_session *s, bool train, const char *tune_file)
+{
+    const rn_recipe *r = s->r;
+    float mean[3], std[3];
+    RN_TRY(rn_recipe_pixels(r, mean, std));
+    const rn_model_spec model = {.arch = rn_model_names()[r->arch],
+                                 .stem = (enum rn_stem)r->stem,
+                                 .width = r->width,
+                                 .classes = s->classes,
+                                 .channels = (int)r->channels,
+                                 .height = (int)r->image_size,
+                                 .zero_gamma = r->zero_gamma};
+    const rn_net_opts opts = {.batch = train ? (int)r->batch : s->eval_batch,
+                              .train = train,
+                              .dtype = dtypes[r->precision],
+                              .select = {.mode = r->tune == RN_TUNE_OFF ? RN_SELECT_ORDER : RN_SELECT_MEASURE,
+                                         .pattern = r->algo,
+                                         .budget_s = 0.05,
+                                         .cache_file = r->tune == RN_TUNE_OFF ? NULL : tune_file},
+                              .mean = mean,
+                              .std = std,
+                              .label_smoothing = (float)r->label_smoothing};
+    if (!train)
+        return rn_net_open(s->be, &model, &opts, &s->eval_net);
+    RN_TRY(rn_net_open(s->be, &model, &opts, &s->net));
+    return rn_net_open_shared(s->net, s->eval_batch, 0, 0, &s->eval_net);
+}
+
+/* ---- loaders ---- */
+
+/* What is done to the pixels after the crop. */
+static int set_augmentation(const rn_recipe *r, rn_loader_opts *o)
+{
+    float mean[3], std[3];
+    RN_TRY(rn_recipe_pixels(r, mean, std));
+    RN_TRY(rn_recipe_jitter(r, &o->jitter));
+    o->lighting = r->lighting;
+    o->cutout = (int)r->cutout;
+    for (int c = 0; c < 3; c++) /* what the device's normalisation takes to 0, but for half a level */
+        o->fill[c] = (uint8_t)(255 * mean[c] + 0.5f);
+    o->mixup = r->mixup;
+    return RN_OK;
+}
+
+static int open_train_loader(rn_session *s)
+{
+    const rn_recipe *r = s->r;
+    rn_loader_opts opts = {.train = true,
+                           .batch = (int)r->batch,
+                           .width = (int)r->image_size,
+                           .height = (int)r->image_size,
+                           .channels = (int)r->channels,
+                           .seed = r->seed,
+                           .workers = s->workers,
+                           .crop = (enum rn_train_crop)r->crop,
+                           .scale_lo = r->scale_min,
+                           .scale_hi = 1,
+                           .ratio_lo = 1 / r->ratio,
+                           .ratio_hi = r->ratio,
+                           .pad = (int)r->pad,
+                           .flip = !r->no_flip,
+                           .drop_last = true,
+                           .order = (enum rn_order)r->order,
+                           .exact = r->exact};
+    if (rn_store_count(s->train_db) < r->batch)
+        return rn_fail(RN_E_USAGE, "--batch %lld is more than the %u images of %s", (long long)r->batch,
+                       rn_store_count(s->train_db), r->train_db);
+    RN_TRY(set_augmentation(r, &opts));
+    return rn_loader_open(s->train_db, &opts, &s->train);
+}
+
+static int open_val_loader(rn_session *s)
+{
+    const rn_recipe *r = s->r;
+    const rn_loader_opts opts = {.batch = s->eval_batch,
+                                 .width = (int)r->image_size,
+                                 .height = (int)r->image_size,
+                                 .channels = (int)r->channels,
+                                 .seed = r->seed,
+                                 .workers = s->workers,
+                                 .resize_short = (int)r->val_resize};
+    return rn_loader_open(s->val_db, &opts, &s->val);
+}
+
+/* ---- all of it ---- */
+
+static int open_all(rn_session *s, const rn_backend_entry *backends, bool train, const char *tune_file)
+{
+    RN_TRY(open_stores(s, train));
+    const rn_backend_opts opts = {.threads = s->threads};
+    int rc = rn_backend_open(backends, rn_recipe_devices[s->r->device], &opts, &s->be);
+    if (rc == RN_E_USAGE) /* a device we know of, but not in this build */
+        return rn_fail(RN_E_ABSENT, "%s", rn_error_text());
+    RN_TRY(rc);
+    RN_TRY(open_nets(s, train, tune_file));
+    if (train)
+        RN_TRY(open_train_loader(s));
+    return open_val_loader(s);
+}
+
+int rn_session_open(const rn_recipe *r, const rn_backend_entry *backends, int jobs, unsigned flags,
+                    const char *tune_file, rn_session *out)
+{
+    *out = (rn_session){.r = r};
+    out->threads = r->threads > 0 ? (int)r->threads : jobs;
+    out->workers = r->workers > 0 ? (int)r->workers : out->threads;
+    out->eval_batch = (int)(r->eval_batch > 0 ? r->eval_batch : r->batch);
+    int rc = open_all(out, backends, (flags & RN_SESSION_TRAIN) != 0, tune_file);
+    if (rc < 0)
+        rn_session_close(out);
+    return rc;
+}
+
+void rn_session_close(rn_session *s)
+{
+    rn_loader_close(s->train);
+    rn_loader_close(s->val);
+    rn_net_close(s->eval_net);
+    rn_net_close(s->net);
+    rn_backend_close(s->be);
+    rn_store_close(s->train_db);
+    rn_store_close(s->val_db);
+    *s = (rn_session){0};
+}

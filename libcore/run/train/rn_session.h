@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What training and evaluation have in common: a recipe turned into open stores, a backend, networks and loaders,
+ * and the evaluation of every image exactly once.
+ */
+#ifndef RN_SESSION_H
+#define RN_SESSION_H
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "data/load/rn_loader.h"
+#include "nn/graph/rn_net.h"
+#include "run/recipe/rn_recipe.h"
+#include "run/save/rn_checkpoint.h"
+
+typedef struct rn_session {
+    const rn_recipe *r;
+    rn_backend *be;
+    rn_store *train_db, *val_db;
+    rn_net *net;      /* training net; NULL when only evaluating */
+    rn_net *eval_net; /* shares the training net's parameters */
+    rn_loader *train, *val;
+    int threads, workers, eval_batch, classes;
+} rn_session;
+
+enum rn_session_flags { RN_SESSION_TRAIN = 1 };
+
+/* Opens everything; `tune_file` (may be NULL) keeps measured choices. The stores come first: a missing or unsealed set is told
+ * before anything is computed. On failure nothing stays open. */
+int rn_session_open(const rn_recipe *r, const rn_backend_entry *backends, int jobs, unsigned flags,
+                    const char *tune_file, rn_session *out);
+void rn_session_close(rn_session *s); /* accepts a zeroed one */
+
+/* Evaluation over the whole validation set. */
+typedef struct rn_eval_opts {
+    const volatile sig_atomic_t *stop; /* set: RN_E_INTERRUPTED at the next batch; may be NULL */
+    const char *dump_logits; /* .npy: a (n, classes) f32 array; other names: its bare bytes. Key order. May be NULL */
+    bool progress;
+} rn_eval_opts;
+
+/* Per-image losses are added in key order, so that the result does not depend on the batch. */
+int rn_evaluate(rn_session *s, const rn_eval_opts *o, rn_eval_result *out);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+#include "base/rn_log.h"
+#include "run/train/rn_trainer_impl.h"
+
+/* ---- one step ---- */
+
+static int not_finite(rn_trainer *t, double loss)
+{
+    return rn_fail(RN_E_MISMATCH,
+                   "the loss is %g at step %lld (epoch %lld, batch %lld, lr %g): stopped. Last good checkpoint: %s. "
+                   "Try a smaller --lr or more --warmup-epochs",
+                   loss, (long long)t->state.step + 1, (long long)t->state.epoch + 1, (long long)t->state.batch + 1,
+                   t->lr, t->last_good[0] ? t->last_good : "none was written yet");
+}
+
+static void add_sums(rn_sums *s, const rn_net_result *r, double seconds, double waited)
+{
+    s->n += r->n;
+    s->top1 += r->top1;
+    s->top5 += r->top5;
+    s->loss += r->loss_sum;
+    s->seconds += seconds;
+    s->waited += waited;
+}
+
+/* Of a mixed image the label with the larger share counts as its own, so that the training's top-1 means something. */
+static int forward_backward(rn_trainer *t, const rn_batch *b, rn_net_result *res)
+{
+    if (!b->labels2)
+        return rn_net_train_batch(t->s.net, b->images, b->labels, b->n, res);
+    bool first = b->share >= 0.5f;
+    return rn_net_train_batch_mixed(t->s.net, b->images, first ? b->labels : b->labels2, first ? b->labels2 : b->labels,
+                                    first ? b->share : 1 - b->share, b->n, res);
+}
+
+static int train_on(rn_trainer *t, const rn_batch *b, rn_net_result *res)
+{
+    const rn_recipe *r = t->job->recipe;
+    if (b->epoch != t->state.epoch || b->number != (uint64_t)t->state.batch)
+        return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
+                       (unsigned long long)b->number, b->epoch, (long long)t->state.batch, (long long)t->state.epoch);
+    t->lr = rn_sched_lr(&t->sched, t->state.step);
+    RN_TRY(forward_backward(t, b, res));
+    if (!isfinite(res->loss_sum)) /* before the step: the weights stay as they were */
+        return not_finite(t, res->loss_sum / b->n);
+    const rn_sgd_opts sgd = {.lr = (float)t->lr,
+                             .momentum = (float)r->momentum,
+                             .weight_decay = (float)r->weight_decay,
+                             .nesterov = r->nesterov,
+                             .decay_norm_bias = !r->no_norm_decay};
+    return rn_net_sgd_step(t->s.net, &sgd);
+}
+
+static int step(rn_trainer *t)
+{
+    rn_batch b;
+    rn_net_result res;
+    double from = rn_now();
+    RN_TRY(rn_loader_next(t->s.train, &b));
+    int rc = train_on(t, &b, &res);
+    rn_loader_release(t->s.train, &b);
+    if (rc < 0)
+        return rc;
+    double took = rn_now() - from;
+    add_sums(&t->state.window, &res, took, b.waited_s);
+    add_sums(&t->state.epoch_sums, &res, took, b.waited_s);
+    t->state.train_s += took;
+    t->state.step++;
+    t->state.batch++;
+    rn_progress_add(t->bar, (uint64_t)res.n);
+    rn_trainlog_note(t);
+    if (t->state.batch % t->job->log_steps == 0 || t->state.batch == t->steps_per_epoch)
+        return rn_trainlog_window(t);
+    return RN_OK;
+}
+
+/* ---- an epoch ---- */
+
+static int evaluate(rn_trainer *t)
+{
+    rn_eval_opts o = {.stop = t->job->stop, .progress = true};
+    rn_eval_result res;
+    double from = rn_now();
+    RN_TRY(rn_evaluate(&t->s, &o, &res));
+    t->state.eval_s += rn_now() - from;
+    t->state.last = res;
+    if (!t->state.best_epoch || res.top1 > t->state.best.top1) {
+        t->state.best = res;
+        t->state.best_epoch = t->state.epoch;
+        t->state.best_step = t->state.step;
+    }
+    return RN_OK;
+}
+
+/* After the last batch of an epoch (state.epoch already counts it): evaluation, log line, checkpoint. */
+static int finish_epoch(rn_trainer *t)
+{
+    const rn_recipe *r = t->job->recipe;
+    bool due = t->state.epoch % r->eval_every == 0 || t->state.epoch == r->epochs;
+    if (due)
+        RN_TRY(evaluate(t));
+    t->state.eval_pending = 0;
+    RN_TRY(rn_trainlog_epoch(t, due));
+    t->state.epoch_sums = (rn_sums){0};
+    return rn_rundir_checkpoint(t);
+}
+
+static bool stop_asked(const rn_trainer *t)
+{
+    return (t->job->stop && *t->job->stop) || (t->job->stop_after && t->state.step >= t->job->stop_after);
+}
+
+static bool checkpoint_due(const rn_trainer *t)
+{
+    const rn_train_job *j = t->job;
+    return (j->checkpoint_steps && t->state.step % j->checkpoint_steps == 0) ||
+           (j->checkpoint_seconds > 0 && rn_now() - t->last_checkpoint >= j->checkpoint_seconds);
+}
+
+static int interrupted(rn_trainer *t)
+{
+    RN_TRY(rn_rundir_checkpoint(t));
+    return rn_fail(RN_E_INTERRUPTED, "stopped after step %lld of %lld; the same command goes on from %s",
+                   (long long)t->state.step, (long long)t->total_steps, t->last_good);
+}
+
+static void start_bar(rn_trainer *t)
+{
+    int64_t batch = t->job->recipe->batch;
+    snprintf(t->bar_name, sizeof t->bar_name, "epoch %lld/%lld", (long long)t->state.epoch + 1,
+             (long long)t->job->recipe->epochs);
+    t->bar = rn_progress_start(t->bar_name, "images", RN_UNIT_ITEMS, (uint64_t)(t->total_steps * batch));
+    rn_progress_skip(t->bar, (uint64_t)(t->state.step * batch));
+}
+
+static void end_bar(rn_trainer *t)
+{
+    rn_progress_done(t->bar);
+    t->bar = NULL;
+}
+
+static int train_epoch(rn_trainer *t)
+{
+    start_bar(t);
+    while (t->state.batch < t->steps_per_epoch) {
+        RN_TRY(step(t));
+        bool last = t->state.batch == t->steps_per_epoch;
+        if (!last && stop_asked(t))
+            return interrupted(t);
+        if (!last && checkpoint_due(t))
+            RN_TRY(rn_rundir_checkpoint(t));
+    }
+    end_bar(t); /* the evaluation has its own */
+    t->state.epoch++;
+    t->state.batch = 0;
+    t->state.eval_pending = 1;
+    return RN_OK;
+}
+
+static int run(rn_trainer *t)
+{
+    while (!rn_trainer_finished(t)) {
+        if (!t->state.eval_pending)
+            RN_TRY(train_epoch(t));
+        int rc = finish_epoch(t);
+        if (rc == RN_E_INTERRUPTED)
+            return interrupted(t);
+        RN_TRY(rc);
+        if (!rn_trainer_finished(t) && stop_asked(t))
+            return interrupted(t);
+    }
+    return RN_OK;
+}
+
+/* ---- the whole ---- */
+
+static int open_trainer(rn_trainer *t)
+{
+    char tune[PATH_MAX];
+    RN_TRY(rn_rundir_lock(t));
+    RN_TRY(rn_rundir_path(t, "tune.json", tune));
+    RN_TRY(rn_session_open(t->job->recipe, t->job->backends, t->job->jobs, RN_SESSION_TRAIN, tune, &t->s));
+    RN_TRY(rn_rundir_compute(t));
+    t->steps_per_epoch = (int64_t)rn_loader_batches(t->s.train);
+    t->total_steps = t->steps_per_epoch * t->job->recipe->epochs;
+    return rn_recipe_sched(t->job->recipe, t->steps_per_epoch, &t->sched);
+}
+
+static int train(rn_trainer *t, rn_train_result *out)
+{
+    RN_TRY(open_trainer(t));
+    RN_TRY(rn_rundir_begin(t));
+    out->was_finished = rn_trainer_finished(t);
+    if (!out->was_finished) {
+        RN_TRY(rn_loader_seek(t->s.train, (uint32_t)t->state.epoch, (uint64_t)t->state.batch));
+        RN_TRY(rn_trainlog_open(t));
+        t->last_checkpoint = rn_now();
+        RN_TRY(run(t));
+    }
+    RN_TRY(rn_rundir_finish(t));
+    out->state = t->state;
+    if (t->state.train_s > 0)
+        out->images_per_s = (double)(t->state.step * t->job->recipe->batch) / t->state.train_s;
+    return RN_OK;
+}
+
+int rn_train(const rn_train_job *job, rn_train_result *out)
+{
+    rn_trainer t = {.job = job, .lock = -1};
+    *out = (rn_train_result){0};
+    int rc = train(&t, out);
+    end_bar(&t);
+    rn_runlog_close(t.log);
+    rn_events_close(t.events);
+    rn_session_close(&t.s);
+    rn_buf_free(&t.compute);
+    if (t.lock >= 0)
+        close(t.lock);
+    return rc;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* Private to the trainer: the loop (rn_trainer.c), its folder and checkpoints (rn_rundir.c), its log (rn_trainlog.c). */
+#ifndef RN_TRAINER_IMPL_H
+#define RN_TRAINER_IMPL_H
+
+#include <limits.h>
+
+#include "base/rn_progress.h"
+#include "nn/optim/rn_sched.h"
+#include "run/log/rn_events.h"
+#include "run/log/rn_runlog.h"
+#include "run/train/rn_trainer.h"
+
+/* TensorBoard looks for "tfevents" in a name. */
+#define RN_EVENTS_NAME "events.out.tfevents.rnkit"
+
+typedef struct rn_trainer {
+    const rn_train_job *job;
+    rn_session s;
+    rn_run_state state;
+    rn_sched sched;
+    rn_runlog *log;
+    rn_events *events;
+    rn_progress *bar;
+    char bar_name[48];
+    int lock;       /* fd of RUN_DIR/lock, -1: none */
+    rn_buf compute; /* rn_run_texts.compute */
+    int64_t steps_per_epoch, total_steps;
+    double lr;                /* of the last step */
+    double last_checkpoint;   /* rn_now() */
+    char from[PATH_MAX];      /* checkpoint this session began at; "": from the start */
+    char last_good[PATH_MAX]; /* newest checkpoint written or begun at */
+} rn_trainer;
+
+/* rn_rundir.c */
+int rn_rundir_path(const rn_trainer *t, const char *name, char out[PATH_MAX]);
+int rn_rundir_lock(rn_trainer *t);
+/* Fills t->compute from the open session. */
+int rn_rundir_compute(rn_trainer *t);
+/* Decides where to start: clears the folder, or loads a checkpoint into state and nets. */
+int rn_rundir_begin(rn_trainer *t);
+int rn_rundir_checkpoint(rn_trainer *t);
+/* Publishes weights, best weights and result.json. */
+int rn_rundir_finish(rn_trainer *t);
+
+/* rn_trainlog.c */
+int rn_trainlog_open(rn_trainer *t);
+int rn_trainlog_window(rn_trainer *t);
+int rn_trainlog_epoch(rn_trainer *t, bool evaluated);
+void rn_trainlog_note(rn_trainer *t);
+
+static inline bool rn_trainer_finished(const rn_trainer *t)
+{
+    return t->state.epoch == t->job->recipe->epochs && !t->state.eval_pending;
+}
+
+#endif
