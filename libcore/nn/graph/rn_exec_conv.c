@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What multiplies by weights: convolutions and the linear layer. */
+#include "base/rn_error.h"
+#include "nn/graph/rn_exec.h"
+
+/* NOLINTBEGIN(clang-analyzer-core.NullDereference): only the loss has no output, and it is not run by these */
+int rn_exec_conv_fwd(const rn_exec *c)
+{
+    rn_conv_args a = {.src = c->in->t.data, .wei = rn_exec_param(c, 0)->value, .dst = c->out->t.data};
+    return rn_conv_run(c->net->conv[c->index][RN_FWD], &a, 0, c->net->workspace, NULL);
+}
+
+int rn_exec_conv_bwd(const rn_exec *c)
+{
+    rn_conv_plan *const *plan = c->net->conv[c->index];
+    rn_conv_args w = {.src = c->in->t.data, .wei = rn_exec_param(c, 0)->grad, .dst = c->out->grad};
+    RN_TRY(rn_conv_run(plan[RN_BWD_W], &w, 0, c->net->workspace, NULL));
+    if (!plan[RN_BWD_D])
+        return RN_OK;
+    rn_conv_args d = {.src = c->in->grad, .wei = rn_exec_param(c, 0)->value, .dst = c->out->grad};
+    return rn_conv_run(plan[RN_BWD_D], &d, c->node->dx_beta, c->net->workspace, NULL);
+}
+
+static rn_op_linear linear_args(const rn_exec *c)
+{
+    const rn_tensor *t = &c->in->t;
+    return (rn_op_linear){.dtype = t->dtype,
+                          .mb = (int)t->dim[0],
+                          .ic = (int)t->dim[1],
+                          .oc = (int)c->out->t.dim[1],
+                          .x = t->data,
+                          .w = rn_exec_param(c, 0)->value,
+                          .y = c->out->t.data,
+                          .b = rn_exec_param(c, 1)->value};
+}
+
+int rn_exec_linear_fwd(const rn_exec *c)
+{
+    rn_op_linear a = linear_args(c);
+    return c->net->be->ops->linear_fwd(c->net->be, &a, NULL);
+}
+
+int rn_exec_linear_bwd(const rn_exec *c)
+{
+    rn_backend *be = c->net->be;
+    rn_op_linear w = linear_args(c);
+    w.w = rn_exec_param(c, 0)->grad;
+    w.b = rn_exec_param(c, 1)->grad;
+    w.y = c->out->grad;
+    RN_TRY(be->ops->linear_bwd_w(be, &w, NULL));
+    rn_op_linear d = linear_args(c);
+    d.x = c->in->grad;
+    d.y = c->out->grad;
+    d.b = NULL;
+    return be->ops->linear_bwd_d(be, &d, NULL);
+}
+/* NOLINTEND(clang-analyzer-core.NullDereference) */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The loss, which writes its gradient on the way forward. */
+#include "nn/graph/rn_exec.h"
+
+int rn_exec_xent(const rn_exec *c)
+{
+    const rn_tensor *t = &c->in->t;
+    float *loss = rn_net_slot(c->net, RN_SLOT_AUX, c->index);
+    int32_t *rank = (int32_t *)(loss + t->dim[0]);
+    rn_op_xent a = {.dtype = t->dtype,
+                    .mb = (int)t->dim[0],
+                    .n = c->n,
+                    .k = (int)t->dim[1],
+                    .logits = t->data,
+                    .labels = rank + t->dim[0],
+                    .labels2 = c->train && c->net->mixed ? rank + 2 * t->dim[0] : NULL,
+                    .share = c->net->share,
+                    .smoothing = c->train ? c->net->opts.label_smoothing : 0,
+                    .grad_scale = 1.0f / (float)c->n,
+                    .dlogits = c->train ? c->in->grad : NULL,
+                    .loss = loss,
+                    .rank = rank};
+    return c->net->be->ops->xent(c->net->be, &a, NULL);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Normalisations: of pixels, and of batches. */
+#include "nn/graph/rn_exec.h"
+
+/* NOLINTBEGIN(clang-analyzer-core.NullDereference): only the loss has no output, and it is not run by these */
+int rn_exec_normalize_fwd(const rn_exec *c)
+{
+    rn_op_normalize a = {.dtype = c->out->t.dtype,
+                         .rows = rn_exec_rows(&c->in->t),
+                         .c = (int)c->in->t.dim[3],
+                         .src = c->in->t.data,
+                         .dst = c->out->t.data,
+                         .mul = c->net->device_pixel,
+                         .add = c->net->device_pixel + c->in->t.dim[3]};
+    return c->net->be->ops->normalize(c->net->be, &a, NULL);
+}
+
+int rn_exec_bn_fwd(const rn_exec *c)
+{
+    const rn_net *net = c->net;
+    int channels = (int)c->in->t.dim[3];
+    float *stats = c->train ? rn_net_slot(net, RN_SLOT_AUX, c->index) : NULL;
+    rn_op_bn_fwd a = {.dtype = c->in->t.dtype,
+                      .train = c->train,
+                      .relu = c->node->relu,
+                      .rows = rn_exec_rows(&c->in->t),
+                      .c = channels,
+                      .eps = net->opts.bn_eps,
+                      .momentum = net->opts.bn_momentum,
+                      .x = c->in->t.data,
+                      .res = c->res ? c->res->t.data : NULL,
+                      .y = c->out->t.data,
+                      .gamma = rn_exec_param(c, 0)->value,
+                      .beta = rn_exec_param(c, 1)->value,
+                      .running_mean = rn_exec_param(c, 2)->value,
+                      .running_var = rn_exec_param(c, 3)->value,
+                      .mean = stats,
+                      .inv_std = stats ? stats + channels : NULL};
+    return net->be->ops->bn_fwd(net->be, &a, NULL);
+}
+
+int rn_exec_bn_bwd(const rn_exec *c)
+{
+    const rn_net *net = c->net;
+    int channels = (int)c->in->t.dim[3];
+    const float *stats = rn_net_slot(net, RN_SLOT_AUX, c->index);
+    rn_op_bn_bwd a = {.dtype = c->in->t.dtype,
+                      .relu = c->node->relu,
+                      .rows = rn_exec_rows(&c->in->t),
+                      .c = channels,
+                      .x = c->in->t.data,
+                      .y = c->out->t.data,
+                      .dy = c->out->grad,
+                      .gamma = rn_exec_param(c, 0)->value,
+                      .mean = stats,
+                      .inv_std = stats + channels,
+                      .dx = c->in->grad,
+                      .dres = c->res ? c->res->grad : NULL,
+                      .dx_beta = c->node->dx_beta,
+                      .dres_beta = c->node->dres_beta,
+                      .dgamma = rn_exec_param(c, 0)->grad,
+                      .dbeta = rn_exec_param(c, 1)->grad};
+    return net->be->ops->bn_bwd(net->be, &a, NULL);
+}
+/* NOLINTEND(clang-analyzer-core.NullDereference) */
