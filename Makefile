@@ -136,9 +136,10 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 
 # Instruction sets by file name: the rest of the file's room decides at run time whether to call in, and asks the CPU for
 # each of the features named here.
-%_avx2.o %_avx2.tidy: ISA := -mavx2 -mfma
-%_avx512.o %_avx512.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma
-%_amx.o %_amx.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mamx-tile -mamx-bf16
+%_avx2.o %_avx2.tidy: ISA := -mavx2 -mfma -mf16c
+%_avx512.o %_avx512.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
+%_avx512bf16.o %_avx512bf16.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mf16c
+%_amx.o %_amx.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mf16c -mamx-tile -mamx-bf16
 
 # gcc contracts a * b + c only when told to in -std=c11.
 $(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast
@@ -146,6 +147,7 @@ $(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
 # Loops of a vector's parts must be unrolled, or the sums live in memory.
 $(B)/libcore/data/image/rn_resize_%.o: ROOM_CFLAGS := -ffp-contract=off -O3
+$(B)/libcore/base/rn_half%.o: ROOM_CFLAGS := -ffp-contract=off -O3
 $(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/tests/kernels/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 $(B)/kernels/onednn/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp

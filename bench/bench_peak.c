@@ -43,6 +43,7 @@ double bench_peak_gflops(rn_backend *be, double seconds)
 #if defined(__x86_64__)
         [RN_ISA_AVX2] = bench_fma_avx2,
         [RN_ISA_AVX512] = bench_fma_avx512,
+        [RN_ISA_AVX512_BF16] = bench_fma_avx512,
 #endif
     };
     probe probes[MAX_THREADS];

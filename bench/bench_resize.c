@@ -12,7 +12,7 @@
 #include "bench.h"
 #include "data/pack/rn_convert.h"
 
-#define ISAS       (RN_ISA_AVX512 + 1)
+#define ISAS       (RN_ISA_AVX512_BF16 + 1)
 #define MAX_ROUNDS 100000
 #define MIN_ROUNDS 3
 

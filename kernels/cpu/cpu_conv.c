@@ -20,7 +20,7 @@
 const rn_conv_isa *rn_conv_isa_of(const rn_backend *be)
 {
 #if defined(__x86_64__)
-    if (rn_cpu_backend_isa(be) == RN_ISA_AVX512)
+    if (rn_cpu_backend_isa(be) >= RN_ISA_AVX512)
         return &rn_conv_isa_avx512;
     if (rn_cpu_backend_isa(be) == RN_ISA_AVX2)
         return &rn_conv_isa_avx2;

@@ -25,6 +25,7 @@ const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be)
 {
     switch (rn_cpu_backend_isa(be)) {
 #if defined(__x86_64__)
+    case RN_ISA_AVX512_BF16:
     case RN_ISA_AVX512:
         return &cpu_ops_kern_avx512;
     case RN_ISA_AVX2:

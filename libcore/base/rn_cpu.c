@@ -3,19 +3,31 @@
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include "base/rn_error.h"
 
-const char *const rn_isa_names[] = {"portable", "avx2", "avx512", NULL};
+const char *const rn_isa_names[] = {"portable", "avx2", "avx512", "avx512bf16", NULL};
+
+#if defined(__x86_64__)
+/* clang 14 knows no word for it. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
 
 rn_isa rn_isa_best(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return RN_ISA_AVX512;
+        return __builtin_cpu_supports("avx512bf16") ? RN_ISA_AVX512_BF16 : RN_ISA_AVX512;
     if (avx2)
         return RN_ISA_AVX2;
 #endif
@@ -25,7 +37,7 @@ rn_isa rn_isa_best(void)
 bool rn_isa_bytes512(void)
 {
 #if defined(__x86_64__)
-    return rn_isa_best() == RN_ISA_AVX512 && __builtin_cpu_supports("avx512vbmi") &&
+    return rn_isa_best() >= RN_ISA_AVX512 && __builtin_cpu_supports("avx512vbmi") &&
            __builtin_cpu_supports("avx512vnni");
 #else
     return false;
@@ -44,7 +56,7 @@ int rn_isa_pick(const char *cap, rn_isa *out)
     while (rn_isa_names[i] && strcmp(cap, rn_isa_names[i]) != 0)
         i++;
     if (!rn_isa_names[i])
-        return rn_fail(RN_E_USAGE, "instruction set '%s': unknown; accepted: portable, avx2, avx512", cap);
+        return rn_fail(RN_E_USAGE, "instruction set '%s': unknown; accepted: portable, avx2, avx512, avx512bf16", cap);
     if ((rn_isa)i > best)
         return rn_fail(RN_E_ABSENT, "instruction set %s: this CPU has only %s", cap, rn_isa_names[best]);
     *out = (rn_isa)i;

@@ -9,6 +9,13 @@
  *   bwd_d  src = d loss / d src, from dst (the gradient of the output) and wei
  *   bwd_w  wei = d loss / d wei, from src and dst (the gradient of the output)
  * beta is 0 or 1. With 0 the destination is never read: it may hold NaN.
+ *
+ * Types. dtype is that of src, wei and dst alike, gradients included; the one exception is the destination of bwd_w,
+ * which is always f32: it goes into f32 masters. With bf16 and f16 the caller hands over weights already narrowed, by
+ * rounding its f32 masters to the dtype once after each change of them (the contract of oneDNN and cuDNN, and one copy
+ * for fwd and bwd_d). Sums are kept in f32 and rounded once, to nearest even, on their way to the destination; beta 1
+ * adds the old value in f32 before that. A sum beyond f16's range becomes an infinity: scaling the loss is the caller's.
+ * Instructions for bf16 pairs (vdpbf16ps) take subnormal inputs as 0 and make subnormal sums 0; all else is as in f32.
  */
 #ifndef RN_CONV_H
 #define RN_CONV_H
@@ -34,7 +41,7 @@ enum rn_conv_fuse {
 
 typedef struct rn_conv_desc {
     int mb, ic, ih, iw, oc, oh, ow, kh, kw, sh, sw, ph, pw;
-    rn_dtype dtype; /* of src, wei and dst; bwd_w writes f32 */
+    rn_dtype dtype; /* RN_F32, RN_BF16, RN_F16: of src, wei and dst; bwd_w writes f32 */
     unsigned fuse;  /* enum rn_conv_fuse */
 } rn_conv_desc;
 
@@ -53,7 +60,7 @@ double rn_conv_bytes(const rn_conv_desc *d); /* each tensor once */
 
 enum rn_conv_flags {
     RN_ALGO_DETERMINISTIC = 1, /* same bits for same inputs and thread count */
-    RN_ALGO_LOWPREC = 2,       /* computes with less than the descriptor's dtype (TF32, bf16 sums) */
+    RN_ALGO_LOWPREC = 2,       /* computes with less than the contract above (TF32, sums not in f32) */
     RN_ALGO_REFERENCE = 4      /* plain loops, for checking only: chosen by name or when nothing else fits */
 };
 
@@ -80,7 +87,7 @@ typedef struct rn_conv_algo {
     int (*open)(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void **priv);
     void (*close)(struct rn_backend *be, void *priv);
     /* Repacks weights into the plan; called before the first run and after every change of `wei`
-     * (each optimizer step). NULL slot: nothing to prepare. Not called for bwd_w. */
+     * (each optimizer step). wei: of the descriptor's dtype. NULL slot: nothing to prepare. Not called for bwd_w. */
     int (*prepare)(rn_conv_plan *plan, const void *wei, void *stream);
     /* workspace: at least workspace() bytes, 64-byte aligned, contents undefined before and after. */
     int (*run)(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *workspace, void *stream);

@@ -71,5 +71,5 @@ check "... is one row" test "$(grep -vc '^#\|^isa' out.txt)" = 1
 exits "a size that is none is misuse" 2 rn-bench resize --to 256
 says "... and the forms are listed" "short:N"
 exits "an instruction set that is none is misuse" 2 env RNKIT_ISA=avx1024 rn-bench resize --images 1 --seconds 0
-says "... and the words are listed" "accepted: portable, avx2, avx512"
+says "... and the words are listed" "accepted: portable, avx2, avx512, avx512bf16"
 finish

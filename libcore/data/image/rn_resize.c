@@ -68,6 +68,8 @@ rn_isa rn_resizer_isa(rn_resizer *rs, rn_isa most)
 {
     rn_isa best = rn_isa_best();
     rs->isa = most < best ? most : best;
+    if (rs->isa > RN_ISA_AVX512)
+        rs->isa = RN_ISA_AVX512;
     if (rs->isa == RN_ISA_AVX512 && !rn_isa_bytes512())
         rs->isa = RN_ISA_AVX2;
     rs->planned = false;
