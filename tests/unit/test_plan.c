@@ -57,8 +57,12 @@ static void test_counts(void **state)
         const char *arch;
         int64_t weights;
         int params; /* with two buffers a batch norm */
-    } want[] = {{"resnet18", 11689512, 102}, {"resnet34", 21797672, 182}, {"resnet50", 25557032, 267}};
-    for (int i = 0; i < 3; i++) {
+    } want[] = {{"resnet18", 11689512, 102},
+                {"resnet34", 21797672, 182},
+                {"resnet50", 25557032, 267},
+                {"resnet101", 44549160, 522},
+                {"resnet152", 60192808, 777}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         rn_model_spec s = spec_of(want[i].arch, RN_STEM_IMAGENET, 224);
         rn_graph g = build(&s, 2);
         assert_int_equal(rn_graph_weights(&g), want[i].weights);

@@ -57,6 +57,39 @@ static rn_node *add_node(rn_graph *g, enum rn_node_kind kind, const char *name, 
     return n;
 }
 
+/* Fans as PyTorch and Caffe count them, of the stored weights: those of a grouped convolution have ic / groups
+ * channels. A bias has its weight's. */
+static void set_start(const rn_graph *g, rn_param *p)
+{
+    const rn_param *before = g->nparams > 1 ? p - 1 : NULL;
+    bool mine = before && (before->kind == RN_PARAM_CONV || before->kind == RN_PARAM_LINEAR);
+    p->fan_in = p->fan_out = 1;
+    switch (p->kind) {
+    case RN_PARAM_CONV:
+        p->fan_in = p->count / p->dim[0];
+        p->fan_out = p->count / p->dim[3];
+        p->filler = (rn_filler){RN_FILL_SCALED_NORMAL, RN_FAN_OUT, 2, 0};
+        break;
+    case RN_PARAM_LINEAR:
+        p->fan_in = p->dim[1];
+        p->fan_out = p->dim[0];
+        p->filler = (rn_filler){RN_FILL_SCALED_UNIFORM, RN_FAN_IN, 1.0 / 3, 0};
+        break;
+    case RN_PARAM_BIAS:
+        p->fan_in = mine ? before->fan_in : 1;
+        p->fan_out = mine ? before->fan_out : 1;
+        p->filler = (rn_filler){RN_FILL_SCALED_UNIFORM, RN_FAN_IN, 1.0 / 3, 0};
+        break;
+    case RN_PARAM_GAMMA:
+    case RN_PARAM_RUNNING_VAR:
+        p->filler.a = 1;
+        break;
+    case RN_PARAM_BETA:
+    case RN_PARAM_RUNNING_MEAN:
+        break;
+    }
+}
+
 static int add_param(rn_graph *g, enum rn_param_kind kind, const char *module, const char *suffix, int nd,
                      const int64_t dim[4])
 {
@@ -77,6 +110,8 @@ static int add_param(rn_graph *g, enum rn_param_kind kind, const char *module, c
         p->dim[i] = i < nd ? dim[i] : 1;
         p->count *= p->dim[i];
     }
+    if (p->count > 0)
+        set_start(g, p);
     return g->nparams - 1;
 }
 

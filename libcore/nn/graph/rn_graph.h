@@ -58,7 +58,10 @@ typedef struct rn_graph {
     int status;                /* 0 or the first failure */
 } rn_graph;
 
-/* All of these return an index (value or parameter), or -1 once the graph has failed. `g` starts zeroed. */
+/* All of these return an index (value or parameter), or -1 once the graph has failed. `g` starts zeroed.
+ * Declared parameters start as PyTorch's and torchvision's ResNets do: convolutions N(0, 2/fan_out), linear weights and biases
+ * U(+-1/sqrt(fan_in)), batch norm 1 and 0. A builder that wants it otherwise assigns params[i].filler (rn_fill.h) before
+ * rn_graph_finish; a prototxt's fillers go there too. */
 int rn_graph_images(rn_graph *g, int batch, int h, int w, int channels); /* adds NORMALIZE; returns its output */
 
 int rn_graph_conv_weight(rn_graph *g, const char *name, int oc, int k, int ic); /* square kernel */

@@ -12,18 +12,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "nn/graph/rn_fill.h"
 #include "op/rn_backend.h"
 #include "op/rn_select.h"
 
 enum rn_stem { RN_STEM_IMAGENET = 0 /* 7x7 s2, 3x3 s2 max pool */, RN_STEM_CIFAR = 1 /* 3x3 s1, no pool */ };
 
+/*
+ * Residual networks by the names of "Bag of Tricks" (He et al. 2018, arXiv 1812.01187).
+ *   NONE  torchvision's: a bottleneck's stride is in its 3x3 ("v1.5"), which is what the paper calls ResNet-B
+ *   V1    He et al. 2015, as in Caffe: the stride is in the first 1x1
+ *   B     NONE by its other name
+ *   C     B, and three 3x3 (32, 32, 64 channels) in place of the 7x7
+ *   D     C, and an average pool before a 1x1 of stride 1 in place of a shortcut's strided 1x1 (timm's resnet50d)
+ * Basic blocks (ResNet-18 and -34) have no 1x1: NONE, V1 and B are the same net there. With the CIFAR stem D changes the
+ * shortcuts alone, and C would change nothing: it is refused.
+ */
+enum rn_variant { RN_VARIANT_NONE = 0, RN_VARIANT_V1, RN_VARIANT_B, RN_VARIANT_C, RN_VARIANT_D };
+extern const char *const rn_variant_names[]; /* "none", "v1", ...; NULL-terminated */
+
 typedef struct rn_model_spec {
-    const char *arch; /* "resnet18", "resnet34", "resnet50" */
+    const char *arch; /* one of rn_model_names() */
+    enum rn_variant variant;
+    /* Squeeze and excitation (Hu et al. 2017, arXiv 1709.01507) before each residual add: `se` divides the channels (16;
+     * 0: none), `se_round` rounds the quotient to a multiple and at least to it, timm's make_divisible (0, 1: as it is). */
+    int se, se_round;
     enum rn_stem stem;
     double width; /* multiplies every channel count (64 -> 64 * width, rounded to a multiple of 8, at least 8) */
     int classes, channels; /* channels of the input: 3, or 1 */
     int height, width_px;  /* input size in pixels; width_px 0: as height */
     bool zero_gamma;       /* last BN of each block starts at 0 */
+    rn_init init;          /* zeroed: as the model's source does */
 } rn_model_spec;
 
 /* What a parameter is, in the order of the model: torchvision's names and, in files, torchvision's layouts. */
@@ -43,7 +62,10 @@ typedef struct rn_param {
     int nd;
     int64_t dim[4]; /* memory order */
     int64_t count;
-    float *value;           /* device memory of the backend, f32 master */
+    int64_t fan_in,
+        fan_out;      /* as PyTorch and Caffe count: weights per output; outputs times taps. A bias: its weight's */
+    rn_filler filler; /* how rn_net_init starts it */
+    float *value;     /* device memory of the backend, f32 master */
     float *grad, *momentum; /* NULL for buffers and in an evaluation-only net */
 } rn_param;
 
@@ -73,8 +95,8 @@ int rn_net_open(rn_backend *be, const rn_model_spec *model, const rn_net_opts *o
 int rn_net_open_shared(rn_net *owner, int batch, int height, int width_px, rn_net **out);
 void rn_net_close(rn_net *net); /* accepts NULL */
 
-/* Kaiming normal fan_out for convolutions, BN 1 and 0, linear U(+-1/sqrt(ic)): torchvision's initialisation, from
- * stream RN_STREAM_INIT of `seed`, the same on every backend. */
+/* Draws every parameter by its filler (rn_fill.h) from stream RN_STREAM_INIT of `seed`, the same on every backend, and clears
+ * the momentum. RN_E_RANGE: a filler that cannot be. */
 int rn_net_init(rn_net *net, uint64_t seed);
 
 int rn_net_nparams(const rn_net *net); /* parameters and buffers */

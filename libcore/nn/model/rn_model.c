@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "nn/model/rn_model.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/rn_error.h"
@@ -9,15 +11,22 @@ static const struct {
     const char *name;
     rn_resnet_shape shape;
 } models[] = {
-    {"resnet18", {{2, 2, 2, 2}, false}},
-    {"resnet34", {{3, 4, 6, 3}, false}},
-    {"resnet50", {{3, 4, 6, 3}, true}},
+    {"resnet18", {{2, 2, 2, 2}, false}},  {"resnet34", {{3, 4, 6, 3}, false}},  {"resnet50", {{3, 4, 6, 3}, true}},
+    {"resnet101", {{3, 4, 23, 3}, true}}, {"resnet152", {{3, 8, 36, 3}, true}},
 };
+
+const char *const rn_variant_names[] = {"none", "v1", "b", "c", "d", NULL};
 
 const char *const *rn_model_names(void)
 {
-    static const char *const names[] = {"resnet18", "resnet34", "resnet50", NULL};
+    static const char *const names[] = {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", NULL};
     return names;
+}
+
+int rn_model_scaled(int channels, double width)
+{
+    int s = (int)lround(channels * width / 8) * 8;
+    return s < 8 ? 8 : s;
 }
 
 static int in_range(const char *what, int value, int lo, int hi)
@@ -39,6 +48,14 @@ static int check_spec(const rn_model_spec *s, int batch)
         return rn_fail(RN_E_RANGE, "model: stem %d is not known", (int)s->stem);
     if (!(s->width > 0 && s->width <= 16))
         return rn_fail(RN_E_RANGE, "model: width multiplier %g; it must be above 0 and at most 16", s->width);
+    RN_TRY(in_range("variant", (int)s->variant, RN_VARIANT_NONE, RN_VARIANT_D));
+    RN_TRY(in_range("reduction of squeeze and excitation", s->se, 0, 1024));
+    if (s->se || s->variant == RN_VARIANT_D)
+        return rn_fail(RN_E_UNSUPPORTED, "model: squeeze and excitation and variant d are not built yet");
+    RN_TRY(in_range("rounding of squeeze and excitation", s->se_round, 0, 1024));
+    if (s->variant == RN_VARIANT_C && s->stem == RN_STEM_CIFAR)
+        return rn_fail(RN_E_RANGE, "model: variant c is a deep stem, which the stem for small images has no place for; "
+                                   "use variant none or d");
     return RN_OK;
 }
 
@@ -50,7 +67,11 @@ int rn_model_build(const rn_model_spec *spec, int batch, rn_graph *g)
             continue;
         RN_TRY(check_spec(spec, batch));
         rn_resnet_build(g, spec, &models[i].shape, batch);
+        rn_init_apply(&spec->init, g);
         return rn_graph_finish(g);
     }
-    return rn_fail(RN_E_USAGE, "unknown architecture '%s'; known: resnet18, resnet34, resnet50", arch);
+    char known[256] = "";
+    for (const char *const *name = rn_model_names(); *name; name++)
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", *name);
+    return rn_fail(RN_E_USAGE, "unknown architecture '%s'; known: %s", arch, known);
 }

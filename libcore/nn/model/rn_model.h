@@ -9,10 +9,13 @@
  * frees g. RN_E_USAGE: unknown architecture; RN_E_RANGE: a number of the spec is out of range. */
 int rn_model_build(const rn_model_spec *spec, int batch, rn_graph *g);
 
-/* Residual networks (He et al. 2015, arXiv 1512.03385) as torchvision builds them. blocks: per stage. */
+/* Channels under the width multiplier: a multiple of 8, at least 8. */
+int rn_model_scaled(int channels, double width);
+
+/* Residual networks (He et al. 2015, arXiv 1512.03385), their variants and squeeze and excitation. blocks: per stage. */
 typedef struct rn_resnet_shape {
     int blocks[4];
-    bool bottleneck; /* 1x1, 3x3, 1x1 with four times the channels; the stride is in the 3x3 ("v1.5") */
+    bool bottleneck; /* 1x1, 3x3, 1x1 with four times the channels; where the stride is: enum rn_variant */
 } rn_resnet_shape;
 void rn_resnet_build(rn_graph *g, const rn_model_spec *spec, const rn_resnet_shape *shape, int batch);
 

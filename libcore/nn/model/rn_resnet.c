@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ResNet-18/34 (basic blocks) and ResNet-50 (bottlenecks), with torchvision's module names.
+ * ResNet-18/34 (basic blocks) and ResNet-50/101/152 (bottlenecks), with torchvision's module names, or timm's for what
+ * torchvision does not have.
  *
  * In a block whose input changes shape, the downsample branch is wired before the main branch. In the backward
  * pass the main branch's first convolution then writes the gradient of the block's input, and the strided 1x1
@@ -8,15 +9,7 @@
  */
 #include "nn/model/rn_model.h"
 
-#include <math.h>
 #include <stdio.h>
-
-/* Channels under the width multiplier: a multiple of 8, at least 8. */
-static int scaled(int c, double width)
-{
-    int s = (int)lround(c * width / 8) * 8;
-    return s < 8 ? 8 : s;
-}
 
 typedef struct block {
     int convs;           /* on the main branch: 2 or 3 */
@@ -26,12 +19,17 @@ typedef struct block {
 } block;
 
 /* Parameters first, in the checkpoint's order: main branch, then downsample. */
-static block declare_block(rn_graph *g, const char *name, const rn_resnet_shape *shape, int ic, int planes, int stride)
+static block declare_block(rn_graph *g, const rn_model_spec *s, const char *name, const rn_resnet_shape *shape, int ic,
+                           int planes, int stride)
 {
     block b = {.convs = 2, .k = {3, 3, 0}, .stride = {stride, 1, 0}, .ds_conv = -1, .ds_bn = -1};
     int c[4] = {ic, planes, planes, planes};
     if (shape->bottleneck) {
-        b = (block){.convs = 3, .k = {1, 3, 1}, .stride = {1, stride, 1}, .ds_conv = -1, .ds_bn = -1};
+        bool first = s->variant == RN_VARIANT_V1; /* where the stride is */
+        b = (block){.convs = 3, .k = {1, 3, 1}, .ds_conv = -1, .ds_bn = -1};
+        b.stride[0] = first ? stride : 1;
+        b.stride[1] = first ? 1 : stride;
+        b.stride[2] = 1;
         c[3] = planes * 4;
     }
     char text[64];
@@ -68,28 +66,52 @@ static int wire_block(rn_graph *g, const block *b, int x, int stride, bool zero_
     return x;
 }
 
+/* One convolution of a deep stem and, but for the last, its batch norm: timm's conv1.0, conv1.1, (ReLU), conv1.3, ... */
+static int deep_stem(rn_graph *g, const rn_model_spec *s, int x, int c)
+{
+    int half = rn_model_scaled(32, s->width), ic = s->channels;
+    const int oc[3] = {half, half, c};
+    int conv[3], bn[3];
+    for (int i = 0; i < 3; ic = oc[i++]) {
+        char name[16];
+        snprintf(name, sizeof name, "conv1.%d", 3 * i);
+        conv[i] = rn_graph_conv_weight(g, name, oc[i], 3, ic);
+        snprintf(name, sizeof name, "conv1.%d", 3 * i + 1);
+        bn[i] = rn_graph_bn_params(g, i < 2 ? name : "bn1", oc[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        x = rn_graph_conv(g, x, conv[i], i == 0 ? 2 : 1, 1);
+        x = rn_graph_bn(g, x, bn[i], -1, true);
+    }
+    return x;
+}
+
 static int build_stem(rn_graph *g, const rn_model_spec *s, int x, int c)
 {
     bool small = s->stem == RN_STEM_CIFAR;
-    int conv = rn_graph_conv_weight(g, "conv1", c, small ? 3 : 7, s->channels);
-    int bn = rn_graph_bn_params(g, "bn1", c);
-    x = rn_graph_conv(g, x, conv, small ? 1 : 2, small ? 1 : 3);
-    x = rn_graph_bn(g, x, bn, -1, true);
+    if (!small && (s->variant == RN_VARIANT_C || s->variant == RN_VARIANT_D)) {
+        x = deep_stem(g, s, x, c);
+    } else {
+        int conv = rn_graph_conv_weight(g, "conv1", c, small ? 3 : 7, s->channels);
+        int bn = rn_graph_bn_params(g, "bn1", c);
+        x = rn_graph_conv(g, x, conv, small ? 1 : 2, small ? 1 : 3);
+        x = rn_graph_bn(g, x, bn, -1, true);
+    }
     return small ? x : rn_graph_maxpool(g, x, "maxpool", 3, 2, 1);
 }
 
 void rn_resnet_build(rn_graph *g, const rn_model_spec *s, const rn_resnet_shape *shape, int batch)
 {
     int x = rn_graph_images(g, batch, s->height, s->width_px ? s->width_px : s->height, s->channels);
-    int ic = scaled(64, s->width);
+    int ic = rn_model_scaled(64, s->width);
     x = build_stem(g, s, x, ic);
     for (int stage = 0; stage < 4; stage++) {
-        int planes = scaled(64 << stage, s->width);
+        int planes = rn_model_scaled(64 << stage, s->width);
         for (int i = 0; i < shape->blocks[stage]; i++) {
             char name[32];
             snprintf(name, sizeof name, "layer%d.%d", stage + 1, i);
             int stride = stage > 0 && i == 0 ? 2 : 1;
-            block b = declare_block(g, name, shape, ic, planes, stride);
+            block b = declare_block(g, s, name, shape, ic, planes, stride);
             x = wire_block(g, &b, x, stride, s->zero_gamma);
             ic = shape->bottleneck ? planes * 4 : planes;
         }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "nn/graph/rn_net.h"
 
 /* ---- lists ---- */
 
@@ -75,7 +74,35 @@ int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out)
     return rn_sched_check(out);
 }
 
+int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out)
+{
+    *out = (rn_model_spec){.arch = rn_model_names()[r->arch],
+                           .variant = (enum rn_variant)r->variant,
+                           .se = (int)r->se,
+                           .se_round = (int)r->se_round,
+                           .stem = (enum rn_stem)r->stem,
+                           .width = r->width,
+                           .classes = classes,
+                           .channels = (int)r->channels,
+                           .height = (int)r->image_size,
+                           .zero_gamma = r->zero_gamma};
+    return rn_init_parse(r->init, &out->init);
+}
+
 /* ---- checks ---- */
+
+static int check_model(const rn_recipe *r)
+{
+    rn_model_spec m;
+    if (r->channels == 2)
+        return rn_fail(RN_E_USAGE, "--channels 2: images have 3 channels, or 1 (gray)");
+    if (r->variant == RN_VARIANT_C && r->stem == RN_STEM_CIFAR)
+        return rn_fail(RN_E_USAGE, "--variant c is a deep stem, which --stem cifar has no place for; give --variant "
+                                   "none or d");
+    if (r->se_round > 1 && r->se == 0)
+        return rn_fail(RN_E_USAGE, "--se-round belongs to --se");
+    return rn_recipe_model(r, 2, &m);
+}
 
 static int check_augmentation(const rn_recipe *r)
 {
@@ -92,8 +119,7 @@ int rn_recipe_check(const rn_recipe *r)
 {
     float mean[3], std[3];
     RN_TRY(check_augmentation(r));
-    if (r->channels == 2)
-        return rn_fail(RN_E_USAGE, "--channels 2: images have 3 channels, or 1 (gray)");
+    RN_TRY(check_model(r));
     if (!(r->lr > 0))
         return rn_fail(RN_E_USAGE, "--lr 0: nothing would be learnt; give a rate above 0");
     if (r->nesterov && r->momentum == 0)

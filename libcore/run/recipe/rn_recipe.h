@@ -13,13 +13,16 @@
 #include "base/rn_io.h"
 #include "base/rn_opt.h"
 #include "data/load/rn_color.h"
+#include "nn/graph/rn_net.h"
 #include "nn/optim/rn_sched.h"
 
 enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK };
 
 typedef struct rn_recipe {
     /* model */
-    int arch, stem; /* index into rn_model_names(); enum rn_stem */
+    int arch, stem, variant; /* index into rn_model_names(); enum rn_stem, enum rn_variant */
+    int64_t se, se_round;
+    const char *init; /* rn_init_parse's text; NULL: as the model's source does */
     double width;
     int64_t channels, image_size;
     bool zero_gamma;
@@ -64,6 +67,8 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts);
 /* Checks what the rows' own ranges cannot: wrong combinations, lists. RN_E_USAGE. */
 int rn_recipe_check(const rn_recipe *r);
 
+/* The model of the recipe's keys, for that many classes. The recipe has been checked. */
+int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out);
 /* A comma list of exactly n reals (what = the option's name, for the message). */
 int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out);
 /* mean and std of the recipe's channels; ImageNet's for 3 channels, their means for 1, when not set. */

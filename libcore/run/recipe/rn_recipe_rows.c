@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "data/load/rn_loader.h"
-#include "nn/graph/rn_net.h"
 #include "run/recipe/rn_recipe.h"
 
 const char *const rn_recipe_devices[] = {"cpu", "cuda", NULL};
@@ -17,6 +16,7 @@ void rn_recipe_defaults(rn_recipe *r)
 {
     *r = (rn_recipe){.stem = RN_STEM_IMAGENET,
                      .width = 1,
+                     .se_round = 1,
                      .channels = 3,
                      .image_size = 224,
                      .crop = RN_CROP_RESIZED,
@@ -41,11 +41,24 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
     const rn_opt rows[] = {
         {RN_OPT_GROUP, "Model", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_ENUM, "arch", "NAME", &r->arch, "Architecture.", rn_model_names(), 0, 0},
+        {RN_OPT_ENUM, "variant", "KIND", &r->variant,
+         "Residual nets: torchvision's (none; b is its other name), the stride in a bottleneck's first 1x1 (v1), a "
+         "deep "
+         "stem (c), and average pools in the shortcuts too (d).",
+         rn_variant_names, 0, 0},
+        {RN_OPT_INT, "se", "R", &r->se, "Squeeze and excitation in each block, reduction R; usual is 16, 0: none.",
+         NULL, 0, 1024},
+        {RN_OPT_INT, "se-round", "N", &r->se_round,
+         "Round the squeezed channels to a multiple of N, as timm with 8; 1: as they are.", NULL, 1, 1024},
         {RN_OPT_ENUM, "stem", "KIND", &r->stem, "First layers: 7x7 stride 2 and max pool, or 3x3 for small images.",
          stems, 0, 0},
         {RN_OPT_REAL, "width", "X", &r->width, "Multiplies every channel count.", NULL, 0.0625, 8},
         {RN_OPT_INT, "channels", "N", &r->channels, "Channels of the input: 3, or 1 for gray.", NULL, 1, 3},
         {RN_OPT_INT, "image-size", "N", &r->image_size, "Side of the square input, pixels.", NULL, 8, 1024},
+        {RN_OPT_TEXT, "init", "KIND", &r->init,
+         "Initial weights: model (as its source does; default), torchvision, kaiming-out, kaiming-in, xavier, "
+         "xavier-normal, xavier-caffe, msra, gaussian:STD. All but the first two start biases at 0.",
+         NULL, 0, 0},
         {RN_OPT_FLAG, "zero-gamma", NULL, &r->zero_gamma, "Start each block's last batch norm at 0.", NULL, 0, 0},
         {RN_OPT_TEXT, "mean", "LIST", &r->mean, "Mean per channel of pixels in 0..1 (default ImageNet's; gray 0.449).",
          NULL, 0, 0},

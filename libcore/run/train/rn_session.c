@@ -40,13 +40,8 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
     const rn_recipe *r = s->r;
     float mean[3], std[3];
     RN_TRY(rn_recipe_pixels(r, mean, std));
-    const rn_model_spec model = {.arch = rn_model_names()[r->arch],
-                                 .stem = (enum rn_stem)r->stem,
-                                 .width = r->width,
-                                 .classes = s->classes,
-                                 .channels = (int)r->channels,
-                                 .height = (int)r->image_size,
-                                 .zero_gamma = r->zero_gamma};
+    rn_model_spec model;
+    RN_TRY(rn_recipe_model(r, s->classes, &model));
     const rn_net_opts opts = {.batch = train ? (int)r->batch : s->eval_batch,
                               .train = train,
                               .dtype = dtypes[r->precision],
