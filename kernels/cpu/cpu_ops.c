@@ -19,6 +19,8 @@ const rn_ops rn_cpu_ops = {
     .linear_bwd_w = cpu_linear_bwd_w,
     .xent = cpu_xent,
     .sgd = cpu_sgd,
+    .axpby = cpu_axpby,
+    .sumsq = cpu_sumsq,
 };
 
 const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be)

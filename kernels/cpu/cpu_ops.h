@@ -24,6 +24,18 @@ static inline int cpu_ops_threads(const struct rn_backend *be, int64_t values)
     return values <= CPU_OPS_SMALL ? 1 : be->threads;
 }
 
+/* Long vectors are cut into blocks of CPU_OPS_SMALL values: their number, and how long block b is. */
+static inline int64_t cpu_ops_blocks(int64_t n)
+{
+    return (n + CPU_OPS_SMALL - 1) / CPU_OPS_SMALL;
+}
+
+static inline int64_t cpu_ops_block_len(int64_t n, int64_t b)
+{
+    const int64_t left = n - b * CPU_OPS_SMALL;
+    return left < CPU_OPS_SMALL ? left : CPU_OPS_SMALL;
+}
+
 /*
  * How many rows of c channels are taken as one, so that a row is at least 128 values and whole vectors: with few
  * channels, the loop over a row would be all start and end. Vectors per channel are then repeated that many times.
@@ -42,6 +54,8 @@ int cpu_relu_fwd(struct rn_backend *, const rn_op_relu *, void *stream);
 int cpu_relu_bwd(struct rn_backend *, const rn_op_relu_bwd *, void *stream);
 int cpu_add(struct rn_backend *, const rn_op_add *, void *stream);
 int cpu_sgd(struct rn_backend *, const rn_op_sgd *, void *stream);
+int cpu_axpby(struct rn_backend *, const rn_op_axpby *, void *stream);
+int cpu_sumsq(struct rn_backend *, const rn_op_sumsq *, void *stream);
 int cpu_bn_fwd(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
 int cpu_bn_bwd(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
 int cpu_maxpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);

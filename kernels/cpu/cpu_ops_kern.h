@@ -38,6 +38,8 @@ typedef struct cpu_ops_kern {
     void (*relu_bwd)(int64_t n, const float *y, const float *dy, float *dx);
     void (*add)(int64_t n, const float *a, const float *b, float *y);
     void (*sgd)(const rn_op_sgd *a, int64_t from, int64_t to);
+    void (*axpby)(const rn_op_axpby *a, int64_t from, int64_t to);
+    double (*sumsq)(int64_t n, const float *x);
     void (*normalize)(int64_t rows, int c, const uint8_t *src, float *dst, const float *mul, const float *add);
 
     /* Mean and sum of squares around it, per channel, of these rows. */

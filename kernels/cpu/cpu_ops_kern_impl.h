@@ -14,6 +14,7 @@
 /* clang-format off: each part uses what stands above it */
 #include "kernels/cpu/cpu_ops_bn_impl.h"
 #include "kernels/cpu/cpu_ops_linear_impl.h"
+#include "kernels/cpu/cpu_ops_optim_impl.h"
 #include "kernels/cpu/cpu_ops_point_impl.h"
 #include "kernels/cpu/cpu_ops_pool_impl.h"
 /* clang-format on */
@@ -23,6 +24,8 @@ const cpu_ops_kern CPU_OPS_KERN = {
     .relu_bwd = relu_bwd,
     .add = add,
     .sgd = sgd,
+    .axpby = axpby,
+    .sumsq = sumsq,
     .normalize = normalize,
     .bn_moments = bn_moments,
     .bn_apply = bn_apply,

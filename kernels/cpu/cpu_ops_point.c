@@ -4,17 +4,6 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "op/rn_op_check.h"
 
-static int64_t blocks_of(int64_t n)
-{
-    return (n + CPU_OPS_SMALL - 1) / CPU_OPS_SMALL;
-}
-
-static int64_t block_len(int64_t n, int64_t b)
-{
-    const int64_t left = n - b * CPU_OPS_SMALL;
-    return left < CPU_OPS_SMALL ? left : CPU_OPS_SMALL;
-}
-
 int cpu_relu_fwd(struct rn_backend *be, const rn_op_relu *a, void *stream)
 {
     (void)stream;
@@ -24,8 +13,8 @@ int cpu_relu_fwd(struct rn_backend *be, const rn_op_relu *a, void *stream)
     float *y = a->y;
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < blocks_of(a->n); b++)
-        k->relu_fwd(block_len(a->n, b), x + b * CPU_OPS_SMALL, y + b * CPU_OPS_SMALL);
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++)
+        k->relu_fwd(cpu_ops_block_len(a->n, b), x + b * CPU_OPS_SMALL, y + b * CPU_OPS_SMALL);
     return RN_OK;
 }
 
@@ -38,9 +27,9 @@ int cpu_relu_bwd(struct rn_backend *be, const rn_op_relu_bwd *a, void *stream)
     float *dx = a->dx;
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < blocks_of(a->n); b++) {
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
         const int64_t o = b * CPU_OPS_SMALL;
-        k->relu_bwd(block_len(a->n, b), y + o, dy + o, dx + o);
+        k->relu_bwd(cpu_ops_block_len(a->n, b), y + o, dy + o, dx + o);
     }
     return RN_OK;
 }
@@ -54,23 +43,9 @@ int cpu_add(struct rn_backend *be, const rn_op_add *a, void *stream)
     float *y = a->y;
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < blocks_of(a->n); b++) {
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
         const int64_t o = b * CPU_OPS_SMALL;
-        k->add(block_len(a->n, b), p + o, q + o, y + o);
-    }
-    return RN_OK;
-}
-
-int cpu_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
-{
-    (void)stream;
-    RN_TRY(rn_op_check_sgd(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
-    const int nt = cpu_ops_threads(be, a->n);
-#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < blocks_of(a->n); b++) {
-        const int64_t o = b * CPU_OPS_SMALL;
-        k->sgd(a, o, o + block_len(a->n, b));
+        k->add(cpu_ops_block_len(a->n, b), p + o, q + o, y + o);
     }
     return RN_OK;
 }

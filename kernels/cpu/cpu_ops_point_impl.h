@@ -24,27 +24,6 @@ static void add(int64_t n, const float *a, const float *b, float *y)
         y[i] = a[i] + b[i];
 }
 
-INLINE void sgd_range(const rn_op_sgd *a, int64_t from, int64_t to, const bool nesterov)
-{
-    float *w = a->w, *v = a->v;
-    const float *g = a->g, lr = a->lr, mu = a->mu, wd = a->wd, scale = a->grad_scale;
-#pragma omp simd
-    for (int64_t i = from; i < to; i++) {
-        const float d = g[i] * scale + wd * w[i];
-        const float m = mu * v[i] + d;
-        v[i] = m;
-        w[i] -= lr * (nesterov ? d + mu * m : m);
-    }
-}
-
-static void sgd(const rn_op_sgd *a, int64_t from, int64_t to)
-{
-    if (a->nesterov)
-        sgd_range(a, from, to, true);
-    else
-        sgd_range(a, from, to, false);
-}
-
 static void normalize(int64_t rows, int c, const uint8_t *src, float *dst, const float *mul, const float *add)
 {
     for (int64_t r = 0; r < rows; r++, src += c, dst += c) {

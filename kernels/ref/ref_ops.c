@@ -19,4 +19,6 @@ const rn_ops rn_ref_ops = {
     .linear_bwd_w = ref_linear_bwd_w,
     .xent = ref_xent,
     .sgd = ref_sgd,
+    .axpby = ref_axpby,
+    .sumsq = ref_sumsq,
 };

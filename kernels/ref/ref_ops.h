@@ -18,6 +18,8 @@ int ref_relu_fwd(struct rn_backend *, const rn_op_relu *, void *stream);
 int ref_relu_bwd(struct rn_backend *, const rn_op_relu_bwd *, void *stream);
 int ref_add(struct rn_backend *, const rn_op_add *, void *stream);
 int ref_sgd(struct rn_backend *, const rn_op_sgd *, void *stream);
+int ref_axpby(struct rn_backend *, const rn_op_axpby *, void *stream);
+int ref_sumsq(struct rn_backend *, const rn_op_sumsq *, void *stream);
 int ref_maxpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);
 int ref_maxpool_bwd(struct rn_backend *, const rn_op_pool *, void *stream);
 int ref_avgpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Element by element: ReLU, addition, SGD, pixels to numbers. */
+/* Element by element: ReLU, addition, pixels to numbers. */
 #include "base/rn_error.h"
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_op_check.h"
@@ -47,19 +47,5 @@ int ref_add(struct rn_backend *be, const rn_op_add *a, void *stream)
     float *y = a->y;
     for (int64_t i = 0; i < a->n; i++)
         y[i] = p[i] + q[i];
-    return RN_OK;
-}
-
-int ref_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
-{
-    (void)be, (void)stream;
-    RN_TRY(rn_op_check_sgd(a));
-    for (int64_t i = 0; i < a->n; i++) {
-        const double d = (double)a->g[i] * a->grad_scale + (double)a->wd * a->w[i];
-        const double v = (double)a->mu * a->v[i] + d;
-        const double u = a->nesterov ? d + a->mu * v : v;
-        a->v[i] = (float)v;
-        a->w[i] = (float)(a->w[i] - a->lr * u);
-    }
     return RN_OK;
 }

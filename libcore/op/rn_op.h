@@ -148,17 +148,37 @@ typedef struct rn_op_xent {
 } rn_op_xent;
 
 /*
- * SGD with momentum over one parameter, f32 master weights, PyTorch's order:
- *   d = g * grad_scale + wd * w; v = mu * v + d (first step: v = d, which v = 0 gives); u = nesterov ? d + mu * v : v;
- *   w -= lr * u.
+ * SGD with momentum over a run of parameters, f32 master weights; d = g * grad_scale + wd * w.
+ *   PyTorch's order: v = mu * v + d (first step: v = d, which v = 0 gives); u = nesterov ? d + mu * v : v;
+ *                    w -= lr * u
+ *   Caffe's order:   v' = mu * v + lr * d; w -= nesterov ? (1 + mu) * v' - mu * v : v'; v = v'
+ * The two differ once lr changes, and by a factor of lr in v.
  */
 typedef struct rn_op_sgd {
     int64_t n;
     float *w, *v;
     const float *g;
     float lr, mu, wd, grad_scale;
-    bool nesterov;
+    bool nesterov, caffe;
 } rn_op_sgd;
+
+/* y = a * x + b * y; with b = 0 y is not read (it may be NaN). x may be y. f32. */
+typedef struct rn_op_axpby {
+    int64_t n;
+    float a, b;
+    const float *x;
+    float *y;
+} rn_op_axpby;
+
+/*
+ * *sum = the sum of x[i]^2, in double: finite exactly when every x[i] is, as no sum of fewer than 2^700 squares of f32
+ * overflows. The same bits at any number of threads. n may be 0. sum lies in device memory, as x.
+ */
+typedef struct rn_op_sumsq {
+    int64_t n;
+    const float *x;
+    double *sum;
+} rn_op_sumsq;
 
 typedef struct rn_ops {
     int (*normalize)(struct rn_backend *, const rn_op_normalize *, void *stream);
@@ -178,6 +198,8 @@ typedef struct rn_ops {
     int (*linear_bwd_w)(struct rn_backend *, const rn_op_linear *, void *stream);
     int (*xent)(struct rn_backend *, const rn_op_xent *, void *stream);
     int (*sgd)(struct rn_backend *, const rn_op_sgd *, void *stream);
+    int (*axpby)(struct rn_backend *, const rn_op_axpby *, void *stream);
+    int (*sumsq)(struct rn_backend *, const rn_op_sumsq *, void *stream);
 } rn_ops;
 
 #endif

@@ -141,3 +141,14 @@ int rn_op_check_sgd(const rn_op_sgd *a)
 {
     return need_count("sgd", a->n);
 }
+
+int rn_op_check_axpby(const rn_op_axpby *a)
+{
+    return need_count("axpby", a->n);
+}
+
+int rn_op_check_sumsq(const rn_op_sumsq *a)
+{
+    RN_TRY(need_count("sumsq", a->n));
+    return need(a->sum, "sumsq", "sum must be given");
+}

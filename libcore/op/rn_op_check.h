@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a backend may take for granted about an argument block of rn_op.h: every CPU op calls the checker
- * of its block first. Shapes must be at least 1 (n of relu, add and sgd may be 0), windows of a pool must
+ * of its block first. Shapes must be at least 1 (n of what goes element by element may be 0), windows of a pool must
  * each hold a pixel, what a mode needs must not be NULL, and activations must be f32: other dtypes are
  * RN_E_UNSUPPORTED, everything else RN_E_RANGE. Pointers into device memory are never followed, but for the
  * labels of rn_op_check_labels, which only a backend in host memory calls.
@@ -24,5 +24,7 @@ int rn_op_check_linear(const rn_op_linear *a);
 int rn_op_check_xent(const rn_op_xent *a);
 int rn_op_check_labels(const rn_op_xent *a); /* labels[0..n-1] in 0..k-1 */
 int rn_op_check_sgd(const rn_op_sgd *a);
+int rn_op_check_axpby(const rn_op_axpby *a);
+int rn_op_check_sumsq(const rn_op_sumsq *a);
 
 #endif

@@ -18,6 +18,7 @@
 #include "base/rn_opt.h"
 #include "kernels/rn_kernels.h"
 #include "nn/graph/rn_net.h"
+#include "nn/optim/rn_optim.h"
 #include "run/save/rn_safetensors.h"
 
 /* Largest differences allowed, relative to the largest logit or the norm of the tensor. */
@@ -178,8 +179,7 @@ static void open_golden(run *r)
     r->smoothing = number(r, "smoothing");
     r->sgd = (rn_sgd_opts){.lr = (float)number(r, "lr"),
                            .momentum = (float)number(r, "momentum"),
-                           .weight_decay = (float)number(r, "weight_decay"),
-                           .decay_norm_bias = true};
+                           .weight_decay = (float)number(r, "weight_decay")};
 }
 
 static void make_batch(run *r)
@@ -369,7 +369,7 @@ static void test_model(void **state)
             compare_logits(&r, "step1.logits");
             compare_all(&r, "grad", GRAD);
         }
-        done(&r, rn_net_sgd_step(r.net, &r.sgd));
+        done(&r, rn_optim_sgd(r.net, &r.sgd));
     }
     free(losses);
     compare_all(&r, "delta", DELTA);

@@ -12,6 +12,7 @@
 static const check_group *const groups[] = {
     &check_conv_group,
     &check_point_group,
+    &check_optim_group,
     &check_bn_group,
     &check_pool_group,
     &check_dense_group,

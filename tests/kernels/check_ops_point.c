@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ReLU, addition, SGD and pixels to numbers: in place and not, odd lengths, more than one block, NaN kept. */
+/* ReLU, addition and pixels to numbers: in place and not, odd lengths, more than one block, NaN kept. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,36 +80,6 @@ static void add(check_run *r, rn_backend *be, const void *what)
     check_equal(r, "a + a", over_a, want, n);
 }
 
-/* Three steps, so that the momentum of one enters the next; dyadic numbers are exact. */
-static void sgd_steps(check_run *r, rn_backend *be, size_t n, bool nesterov, bool exact)
-{
-    rn_op_sgd a = {.n = (int64_t)n,
-                   .w = make(r, n, exact),
-                   .v = make(r, n, exact),
-                   .lr = exact ? 0.25f : 0.1f,
-                   .mu = exact ? 0.5f : 0.9f,
-                   .wd = exact ? 0.125f : 1e-4f,
-                   .grad_scale = exact ? 0.5f : 1.0f / 3,
-                   .nesterov = nesterov};
-    rn_op_sgd want = a;
-    want.w = check_copy(r, a.w, n);
-    want.v = check_copy(r, a.v, n);
-    for (int step = 0; step < 3; step++) {
-        a.g = want.g = make(r, n, exact);
-        check_ran(r, "sgd", be->ops->sgd(be, &a, NULL));
-        check_ran(r, "ref", rn_ref_ops.sgd(NULL, &want, NULL));
-    }
-    check_near(r, nesterov ? "w, nesterov" : "w", a.w, want.w, NULL, n, exact ? 0 : 8 * TOL);
-    check_near(r, nesterov ? "v, nesterov" : "v", a.v, want.v, NULL, n, exact ? 0 : 8 * TOL);
-}
-
-static void sgd(check_run *r, rn_backend *be, const void *what)
-{
-    const size_t n = (size_t) * (const int *)what;
-    for (int i = 0; i < 4; i++)
-        sgd_steps(r, be, n, i & 1, i & 2);
-}
-
 typedef struct image {
     int rows, c;
 } image;
@@ -148,7 +118,6 @@ static void run(check_run *r)
         check_ops_each(r, "point", cas, "relu_fwd", relu, &lengths[i]);
         check_ops_each(r, "point", cas, "relu_bwd", relu_bwd, &lengths[i]);
         check_ops_each(r, "point", cas, "add", add, &lengths[i]);
-        check_ops_each(r, "point", cas, "sgd", sgd, &lengths[i]);
     }
     for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
         snprintf(cas, sizeof cas, "rows%dc%d", images[i].rows, images[i].c);

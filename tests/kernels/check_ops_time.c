@@ -100,7 +100,7 @@ static int run_kind(rn_backend *be, const tensors *t, kind k)
         return o->bn_bwd(be, &a, NULL);
     }
     case SGD:
-        return o->sgd(be, &(rn_op_sgd){t->n, t->dres, t->dx, t->dy, 1e-9f, 0.9f, 1e-4f, 1, false}, NULL);
+        return o->sgd(be, &(rn_op_sgd){t->n, t->dres, t->dx, t->dy, 1e-9f, 0.9f, 1e-4f, 1, false, false}, NULL);
     default:
         copy(be, t);
         return 0;

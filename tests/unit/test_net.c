@@ -13,6 +13,7 @@
 #include "base/rn_rng.h"
 #include "kernels/rn_kernels.h"
 #include "nn/graph/rn_net.h"
+#include "nn/optim/rn_optim.h"
 
 enum { BATCH = 8, SIDE = 16, CHANNELS = 3, CLASSES = 4, PIXELS = BATCH * SIDE * SIDE * CHANNELS };
 
@@ -22,7 +23,7 @@ static const rn_model_spec tiny = {.arch = "resnet18",
                                    .classes = CLASSES,
                                    .channels = CHANNELS,
                                    .height = SIDE};
-static const rn_sgd_opts sgd = {.lr = 0.05f, .momentum = 0.9f, .weight_decay = 1e-4f, .decay_norm_bias = true};
+static const rn_sgd_opts sgd = {.lr = 0.05f, .momentum = 0.9f, .weight_decay = 1e-4f};
 
 static uint8_t images[PIXELS];
 static int32_t labels[BATCH];
@@ -65,7 +66,7 @@ static double train_step(rn_net *net)
     rn_net_result r;
     done(rn_net_train_batch(net, images, labels, BATCH, &r));
     assert_int_equal(r.n, BATCH);
-    done(rn_net_sgd_step(net, &sgd));
+    done(rn_optim_sgd(net, &sgd));
     return r.loss_sum / r.n;
 }
 
@@ -312,7 +313,7 @@ static void test_refusals(void **state)
     assert_int_equal(rn_net_eval_batch(net, images, labels, 0, &r), RN_E_RANGE);
     assert_int_equal(rn_net_eval_batch(net, images, labels, BATCH + 1, &r), RN_E_RANGE);
     assert_int_equal(rn_net_train_batch(eval, images, labels, BATCH, &r), RN_E_UNSUPPORTED);
-    assert_int_equal(rn_net_sgd_step(eval, &sgd), RN_E_UNSUPPORTED);
+    assert_int_equal(rn_optim_sgd(eval, &sgd), RN_E_UNSUPPORTED);
     int32_t bad[BATCH] = {0, 1, 2, CLASSES};
     assert_int_equal(rn_net_eval_batch(net, images, bad, BATCH, &r), RN_E_RANGE);
     assert_non_null(strstr(rn_error_text(), "label 4 of image 3"));

@@ -106,6 +106,7 @@ static int add_param(rn_graph *g, enum rn_param_kind kind, const char *module, c
     p->kind = kind;
     p->nd = nd;
     p->count = 1;
+    p->lr_mult = p->decay_mult = 1;
     for (int i = 0; i < 4; i++) {
         p->dim[i] = i < nd ? dim[i] : 1;
         p->count *= p->dim[i];

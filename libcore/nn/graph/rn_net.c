@@ -289,30 +289,6 @@ int rn_net_prepare(rn_net *net)
     return RN_OK;
 }
 
-int rn_net_sgd_step(rn_net *net, const rn_sgd_opts *o)
-{
-    rn_weights *w = net->weights;
-    if (!net->opts.train)
-        return rn_fail(RN_E_UNSUPPORTED, "net: an evaluation net has no gradients to step along");
-    rn_op_sgd a = {.n = w->n_decay,
-                   .w = w->values,
-                   .v = w->momentum,
-                   .g = w->grads,
-                   .lr = o->lr,
-                   .mu = o->momentum,
-                   .wd = o->weight_decay,
-                   .grad_scale = 1,
-                   .nesterov = o->nesterov};
-    RN_TRY(net->be->ops->sgd(net->be, &a, NULL));
-    a.w += w->n_decay;
-    a.v += w->n_decay;
-    a.g += w->n_decay;
-    a.n = w->n_spared;
-    a.wd = o->decay_norm_bias ? o->weight_decay : 0;
-    RN_TRY(net->be->ops->sgd(net->be, &a, NULL));
-    return rn_net_params_changed(net);
-}
-
 /* ---- what was chosen, what it takes ---- */
 
 int rn_net_nchoices(const rn_net *net)

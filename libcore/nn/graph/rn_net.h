@@ -67,6 +67,7 @@ typedef struct rn_param {
     rn_filler filler; /* how rn_net_init starts it */
     float *value;     /* device memory of the backend, f32 master */
     float *grad, *momentum; /* NULL for buffers and in an evaluation-only net */
+    float lr_mult, decay_mult; /* of the learning rate and the weight decay; 1 unless someone sets them */
 } rn_param;
 
 typedef struct rn_net rn_net;
@@ -128,14 +129,6 @@ int rn_net_eval_batch_f32(rn_net *net, const float *input, const int32_t *labels
 /* Copies the logits (batch, classes) and per-image losses (batch) of the last batch to the host; either may be NULL.
  * Rows n.. mean nothing. */
 int rn_net_outputs(rn_net *net, float *logits, float *losses);
-
-/* One SGD step over all parameters from the gradients of the last train batch; then the convolutions' plans take over the
- * new weights. decay_norm_bias: weight decay on batch norm's gamma and beta and on biases too (torchvision V1: true). */
-typedef struct rn_sgd_opts {
-    float lr, momentum, weight_decay;
-    bool nesterov, decay_norm_bias;
-} rn_sgd_opts;
-int rn_net_sgd_step(rn_net *net, const rn_sgd_opts *o);
 
 /* Call after values were changed from outside (weights loaded). */
 int rn_net_params_changed(rn_net *net);

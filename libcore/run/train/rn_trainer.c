@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,70 +9,40 @@
 
 /* ---- one step ---- */
 
-static int not_finite(rn_trainer *t, double loss)
+static int stopped_at(const rn_trainer *t, int rc)
 {
-    return rn_fail(RN_E_MISMATCH,
-                   "the loss is %g at step %lld (epoch %lld, batch %lld, lr %g): stopped. Last good checkpoint: %s. "
+    return rn_fail(rc,
+                   "%s at step %lld (epoch %lld, batch %lld, lr %g): stopped. Last good checkpoint: %s. "
                    "Try a smaller --lr or more --warmup-epochs",
-                   loss, (long long)t->state.step + 1, (long long)t->state.epoch + 1, (long long)t->state.batch + 1,
-                   t->lr, t->last_good[0] ? t->last_good : "none was written yet");
+                   rn_error_text(), (long long)t->state.step + 1, (long long)t->state.epoch + 1,
+                   (long long)t->state.batch + 1, t->lr, t->last_good[0] ? t->last_good : "none was written yet");
 }
 
-static void add_sums(rn_sums *s, const rn_net_result *r, double seconds, double waited)
+static void add_sums(rn_sums *s, const rn_sums *more)
 {
-    s->n += r->n;
-    s->top1 += r->top1;
-    s->top5 += r->top5;
-    s->loss += r->loss_sum;
-    s->seconds += seconds;
-    s->waited += waited;
-}
-
-/* Of a mixed image the label with the larger share counts as its own, so that the training's top-1 means something. */
-static int forward_backward(rn_trainer *t, const rn_batch *b, rn_net_result *res)
-{
-    if (!b->labels2)
-        return rn_net_train_batch(t->s.net, b->images, b->labels, b->n, res);
-    bool first = b->share >= 0.5f;
-    return rn_net_train_batch_mixed(t->s.net, b->images, first ? b->labels : b->labels2, first ? b->labels2 : b->labels,
-                                    first ? b->share : 1 - b->share, b->n, res);
-}
-
-static int train_on(rn_trainer *t, const rn_batch *b, rn_net_result *res)
-{
-    const rn_recipe *r = t->job->recipe;
-    if (b->epoch != t->state.epoch || b->number != (uint64_t)t->state.batch)
-        return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
-                       (unsigned long long)b->number, b->epoch, (long long)t->state.batch, (long long)t->state.epoch);
-    t->lr = rn_sched_lr(&t->sched, t->state.step);
-    RN_TRY(forward_backward(t, b, res));
-    if (!isfinite(res->loss_sum)) /* before the step: the weights stay as they were */
-        return not_finite(t, res->loss_sum / b->n);
-    const rn_sgd_opts sgd = {.lr = (float)t->lr,
-                             .momentum = (float)r->momentum,
-                             .weight_decay = (float)r->weight_decay,
-                             .nesterov = r->nesterov,
-                             .decay_norm_bias = !r->no_norm_decay};
-    return rn_net_sgd_step(t->s.net, &sgd);
+    s->n += more->n;
+    s->top1 += more->top1;
+    s->top5 += more->top5;
+    s->loss += more->loss;
+    s->seconds += more->seconds;
+    s->waited += more->waited;
 }
 
 static int step(rn_trainer *t)
 {
-    rn_batch b;
-    rn_net_result res;
-    double from = rn_now();
-    RN_TRY(rn_loader_next(t->s.train, &b));
-    int rc = train_on(t, &b, &res);
-    rn_loader_release(t->s.train, &b);
-    if (rc < 0)
-        return rc;
-    double took = rn_now() - from;
-    add_sums(&t->state.window, &res, took, b.waited_s);
-    add_sums(&t->state.epoch_sums, &res, took, b.waited_s);
-    t->state.train_s += took;
+    t->lr = rn_sched_lr(&t->sched, t->state.step);
+    const rn_step_at at = {.epoch = t->state.epoch, .batch = t->state.batch, .batches = 1, .lr = t->lr};
+    rn_step_result res;
+    int rc = rn_step_run(t->one, &at, &res);
+    if (rc == RN_E_MISMATCH)
+        return stopped_at(t, rc);
+    RN_TRY(rc);
+    add_sums(&t->state.window, &res.sums);
+    add_sums(&t->state.epoch_sums, &res.sums);
+    t->state.train_s += res.sums.seconds;
     t->state.step++;
-    t->state.batch++;
-    rn_progress_add(t->bar, (uint64_t)res.n);
+    t->state.batch += at.batches;
+    rn_progress_add(t->bar, (uint64_t)res.sums.n);
     rn_trainlog_note(t);
     if (t->state.batch % t->job->log_steps == 0 || t->state.batch == t->steps_per_epoch)
         return rn_trainlog_window(t);
@@ -186,6 +155,7 @@ static int open_trainer(rn_trainer *t)
     RN_TRY(rn_rundir_lock(t));
     RN_TRY(rn_rundir_path(t, "tune.json", tune));
     RN_TRY(rn_session_open(t->job->recipe, t->job->backends, t->job->jobs, RN_SESSION_TRAIN, tune, &t->s));
+    RN_TRY(rn_step_open(&t->s, &t->one));
     RN_TRY(rn_rundir_compute(t));
     t->steps_per_epoch = (int64_t)rn_loader_batches(t->s.train);
     t->total_steps = t->steps_per_epoch * t->job->recipe->epochs;
@@ -218,6 +188,7 @@ int rn_train(const rn_train_job *job, rn_train_result *out)
     end_bar(&t);
     rn_runlog_close(t.log);
     rn_events_close(t.events);
+    rn_step_close(t.one);
     rn_session_close(&t.s);
     rn_buf_free(&t.compute);
     if (t.lock >= 0)

@@ -9,6 +9,7 @@
 #include "nn/optim/rn_sched.h"
 #include "run/log/rn_events.h"
 #include "run/log/rn_runlog.h"
+#include "run/train/rn_step.h"
 #include "run/train/rn_trainer.h"
 
 /* TensorBoard looks for "tfevents" in a name. */
@@ -17,6 +18,7 @@
 typedef struct rn_trainer {
     const rn_train_job *job;
     rn_session s;
+    rn_step *one; /* takes steps */
     rn_run_state state;
     rn_sched sched;
     rn_runlog *log;

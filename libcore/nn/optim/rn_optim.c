@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include "nn/optim/rn_optim.h"
+
+#include <stdlib.h>
+
+#include "base/rn_error.h"
+#include "nn/graph/rn_net_impl.h"
+
+struct rn_optim {
+    rn_net *net;
+    float *sum;        /* of the gradients of the batches before; NULL: never more than one */
+    double *device_sq; /* one number on the device */
+};
+
+/* ---- the update ---- */
+
+static bool is_norm_or_bias(const rn_param *p)
+{
+    return p->kind == RN_PARAM_BIAS || p->kind == RN_PARAM_GAMMA || p->kind == RN_PARAM_BETA;
+}
+
+void rn_optim_spare_norms(rn_net *net)
+{
+    for (int i = 0; i < net->graph.nparams; i++)
+        if (is_norm_or_bias(&net->graph.params[i]))
+            net->graph.params[i].decay_mult = 0;
+}
+
+/* The values from..to-1 of the block, whose parameters all have p's factors. */
+static int sgd_range(const rn_net *net, const rn_sgd_opts *o, const rn_param *p, int64_t from, int64_t to)
+{
+    const rn_weights *w = net->weights;
+    const rn_op_sgd a = {.n = to - from,
+                         .w = w->values + from,
+                         .v = w->momentum + from,
+                         .g = w->grads + from,
+                         .lr = o->lr * p->lr_mult,
+                         .mu = o->momentum,
+                         .wd = o->weight_decay * p->decay_mult,
+                         .grad_scale = o->grad_scale == 0 ? 1 : o->grad_scale,
+                         .nesterov = o->nesterov,
+                         .caffe = o->caffe};
+    return net->be->ops->sgd(net->be, &a, NULL);
+}
+
+int rn_optim_sgd(rn_net *net, const rn_sgd_opts *o)
+{
+    const rn_weights *w = net->weights;
+    const rn_param *first = NULL; /* of the range under way, which begins at `from` */
+    int64_t from = 0;
+    if (!w->grads)
+        return rn_fail(RN_E_UNSUPPORTED, "net: an evaluation net has no gradients to step along");
+    for (int spared = 0; spared < 2; spared++) { /* the order in memory: see rn_weights */
+        for (int i = 0; i < net->graph.nparams; i++) {
+            const rn_param *p = &net->graph.params[i];
+            if (!p->grad || (p->grad - w->grads >= w->n_decay) != spared)
+                continue;
+            if (first && p->lr_mult == first->lr_mult && p->decay_mult == first->decay_mult)
+                continue;
+            if (first)
+                RN_TRY(sgd_range(net, o, first, from, p->grad - w->grads));
+            first = p;
+            from = p->grad - w->grads;
+        }
+    }
+    if (first)
+        RN_TRY(sgd_range(net, o, first, from, w->n_decay + w->n_spared));
+    return rn_net_params_changed(net);
+}
+
+float *rn_optim_grads(rn_net *net, int64_t *n)
+{
+    *n = net->weights->grads ? net->weights->n_decay + net->weights->n_spared : 0;
+    return net->weights->grads;
+}
+
+/* ---- over several batches and steps ---- */
+
+int rn_optim_open(rn_net *net, bool accumulates, rn_optim **out)
+{
+    int64_t n;
+    if (!rn_optim_grads(net, &n))
+        return rn_fail(RN_E_UNSUPPORTED, "net: an evaluation net cannot be optimized");
+    rn_optim *o = calloc(1, sizeof *o);
+    if (!o)
+        return rn_fail(RN_E_NOMEM, "optimizer: out of memory");
+    rn_backend *be = net->be;
+    void *p = NULL;
+    o->net = net;
+    int rc = be->alloc(be, sizeof *o->device_sq, &p);
+    o->device_sq = p;
+    if (rc >= 0 && accumulates) {
+        rc = be->alloc(be, (size_t)n * sizeof *o->sum, &p);
+        o->sum = p;
+    }
+    if (rc < 0) {
+        rn_optim_close(o);
+        return rn_fail_prefix(rc, "the sum of several batches' gradients");
+    }
+    *out = o;
+    return RN_OK;
+}
+
+void rn_optim_close(rn_optim *o)
+{
+    if (!o)
+        return;
+    rn_backend *be = o->net->be;
+    be->free(be, o->sum);
+    be->free(be, o->device_sq);
+    free(o);
+}
+
+int rn_optim_accumulate(rn_optim *o, int i, int n)
+{
+    if (n == 1)
+        return RN_OK;
+    rn_backend *be = o->net->be;
+    int64_t count;
+    float *g = rn_optim_grads(o->net, &count);
+    if (i < n - 1)
+        return be->ops->axpby(be, &(rn_op_axpby){count, 1, i > 0 ? 1 : 0, g, o->sum}, NULL);
+    const float part = 1.0f / (float)n;
+    return be->ops->axpby(be, &(rn_op_axpby){count, part, part, o->sum, g}, NULL);
+}
+
+static int sumsq(const rn_optim *o, const float *x, int64_t n, double *out)
+{
+    rn_backend *be = o->net->be;
+    RN_TRY(be->ops->sumsq(be, &(rn_op_sumsq){n, x, o->device_sq}, NULL));
+    RN_TRY(be->copy(be, out, o->device_sq, sizeof *out, RN_COPY_D2H, NULL));
+    return be->sync ? be->sync(be, NULL) : RN_OK;
+}
+
+int rn_optim_grad_sumsq(rn_optim *o, double *out)
+{
+    int64_t n;
+    const float *g = rn_optim_grads(o->net, &n);
+    return sumsq(o, g, n, out);
+}
+
+int rn_optim_weight_sumsq(rn_optim *o, double *out)
+{
+    return sumsq(o, o->net->weights->values, o->net->weights->n_total, out);
+}
+
+int rn_optim_average(rn_optim *o, double decay, rn_net *average)
+{
+    const rn_weights *from = o->net->weights;
+    rn_weights *to = average->weights;
+    if (to == from || to->n_total != from->n_total)
+        return rn_fail(RN_E_RANGE, "optimizer: the average needs a net of the same model with weights of its own");
+    const rn_op_axpby a = {from->n_total, (float)(1 - decay), (float)decay, from->values, to->values};
+    to->version++; /* its convolutions follow when it is run */
+    return o->net->be->ops->axpby(o->net->be, &a, NULL);
+}

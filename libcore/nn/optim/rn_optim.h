@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an optimizer does to all of a net's parameters at once: gradients of several batches added up, their norm, the
+ * update, a running average. Everything goes through the backend's ops on whole blocks of parameters.
+ */
+#ifndef RN_OPTIM_H
+#define RN_OPTIM_H
+
+#include "nn/graph/rn_net.h"
+
+typedef struct rn_sgd_opts {
+    float lr, momentum, weight_decay;
+    float grad_scale; /* multiplies the gradients first; 0 stands for 1 */
+    bool nesterov;
+    bool caffe; /* Caffe's momentum, the rate inside the buffer; see rn_op_sgd */
+} rn_sgd_opts;
+
+/* One SGD step from the net's gradients; each parameter at lr * lr_mult and weight_decay * decay_mult. Then the
+ * convolutions' plans take over the new weights. RN_E_UNSUPPORTED: an evaluation net. */
+int rn_optim_sgd(rn_net *net, const rn_sgd_opts *o);
+
+/* No weight decay on biases and on batch norm's gamma and beta: their decay_mult becomes 0. */
+void rn_optim_spare_norms(rn_net *net);
+
+/* All gradients: one block of *n f32 in device memory (gaps between parameters are 0). NULL in an evaluation net. */
+float *rn_optim_grads(rn_net *net, int64_t *n);
+
+/* The memory that this takes beside the net's own. */
+typedef struct rn_optim rn_optim;
+
+/* `accumulates`: rn_optim_accumulate will be called (memory for one more set of gradients). The net must outlive it. */
+int rn_optim_open(rn_net *net, bool accumulates, rn_optim **out);
+void rn_optim_close(rn_optim *o); /* accepts NULL */
+
+/* After the backward pass of batch i of n (0 <= i < n): after the last one the net's gradients are the mean of all. */
+int rn_optim_accumulate(rn_optim *o, int i, int n);
+
+/* The sum of squares over all gradients, or over all weights and running statistics; finite exactly when all of them
+ * are. The square root of the first is what clipping by norm looks at. */
+int rn_optim_grad_sumsq(rn_optim *o, double *out);
+int rn_optim_weight_sumsq(rn_optim *o, double *out);
+
+/* average = decay * average + (1 - decay) * net, weights and running statistics alike; a decay of 0 copies. `average` is
+ * a net of the same model with weights of its own. */
+int rn_optim_average(rn_optim *o, double decay, rn_net *average);
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "run/train/rn_step.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "nn/optim/rn_optim.h"
+
+struct rn_step {
+    rn_session *s;
+    const rn_recipe *r;
+    rn_optim *optim;
+};
+
+int rn_step_open(rn_session *s, rn_step **out)
+{
+    rn_step *st = calloc(1, sizeof *st);
+    if (!st)
+        return rn_fail(RN_E_NOMEM, "training step: out of memory");
+    st->s = s;
+    st->r = s->r;
+    if (s->r->no_norm_decay)
+        rn_optim_spare_norms(s->net);
+    int rc = rn_optim_open(s->net, false, &st->optim);
+    if (rc < 0) {
+        rn_step_close(st);
+        return rc;
+    }
+    *out = st;
+    return RN_OK;
+}
+
+void rn_step_close(rn_step *st)
+{
+    if (!st)
+        return;
+    rn_optim_close(st->optim);
+    free(st);
+}
+
+/* ---- (a) gradients ---- */
+
+/* Of a mixed image the label with the larger share counts as its own, so that the training's top-1 means something. */
+static int forward_backward(rn_step *st, const rn_batch *b, rn_net_result *res)
+{
+    rn_net *net = st->s->net;
+    if (!b->labels2)
+        return rn_net_train_batch(net, b->images, b->labels, b->n, res);
+    bool first = b->share >= 0.5f;
+    return rn_net_train_batch_mixed(net, b->images, first ? b->labels : b->labels2, first ? b->labels2 : b->labels,
+                                    first ? b->share : 1 - b->share, b->n, res);
+}
+
+/* Batch i of the step. */
+static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b, rn_sums *sums)
+{
+    rn_net_result res;
+    if (b->epoch != at->epoch || b->number != (uint64_t)(at->batch + i))
+        return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
+                       (unsigned long long)b->number, b->epoch, (long long)at->batch + i, (long long)at->epoch);
+    RN_TRY(forward_backward(st, b, &res));
+    sums->n += res.n;
+    sums->top1 += res.top1;
+    sums->top5 += res.top5;
+    sums->loss += res.loss_sum;
+    sums->waited += b->waited_s;
+    if (!isfinite(res.loss_sum))
+        return rn_fail(RN_E_MISMATCH, "the loss is %g", res.loss_sum / res.n);
+    return rn_optim_accumulate(st->optim, i, at->batches);
+}
+
+static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
+{
+    for (int i = 0; i < at->batches; i++) {
+        rn_batch b;
+        RN_TRY(rn_loader_next(st->s->train, &b));
+        int rc = one_batch(st, at, i, &b, sums);
+        rn_loader_release(st->s->train, &b);
+        if (rc < 0)
+            return rc;
+    }
+    return RN_OK;
+}
+
+/* ---- (c) and (d) ---- */
+
+/* The norm of the mean gradient, and by what it is to be multiplied. */
+static int norm_and_clip(rn_step *st, double *norm, double *scale)
+{
+    double sq;
+    RN_TRY(rn_optim_grad_sumsq(st->optim, &sq));
+    *norm = sqrt(sq) * *scale;
+    if (!isfinite(*norm))
+        return rn_fail(RN_E_MISMATCH, "a gradient is not finite");
+    return RN_OK;
+}
+
+/* ---- the whole ---- */
+
+static int step(rn_step *st, const rn_step_at *at, rn_step_result *out)
+{
+    const rn_recipe *r = st->r;
+    double scale = 1; /* what each stage multiplies the gradients by; the update does it */
+    RN_TRY(gradients(st, at, &out->sums));
+    /* (b) one process: its gradient is the whole */
+    RN_TRY(norm_and_clip(st, &out->grad_norm, &scale));
+    const rn_sgd_opts sgd = {.lr = (float)at->lr,
+                             .momentum = (float)r->momentum,
+                             .weight_decay = (float)r->weight_decay,
+                             .grad_scale = (float)scale,
+                             .nesterov = r->nesterov};
+    return rn_optim_sgd(st->s->net, &sgd);
+}
+
+int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out)
+{
+    double from = rn_now();
+    *out = (rn_step_result){.grad_norm = NAN};
+    RN_TRY(step(st, at, out));
+    out->sums.seconds = rn_now() - from;
+    return RN_OK;
+}

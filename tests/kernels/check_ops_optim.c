@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* SGD of both kinds, a x + b y, and the sum of squares: odd lengths, more than one block, NaN where it may not be read. */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/rn_error.h"
+#include "check_ops.h"
+#include "kernels/ref/ref_ops.h"
+
+#define TOL 0x1p-21
+
+/* One below, on and above a vector of each width, and several blocks of work. */
+static const int lengths[] = {0, 1, 3, 7, 8, 15, 16, 17, 31, 33, 100, 1000, 32768, 32769, 100003};
+
+static float *make(check_run *r, size_t n, bool integers)
+{
+    float *p = check_f32(r, n);
+    if (integers)
+        check_fill_int(r, p, n, 5);
+    else
+        check_fill_real(r, p, n, 2);
+    return p;
+}
+
+/* Three steps with a changing rate, so that the momentum of one enters the next; dyadic numbers are exact. */
+static void sgd_steps(check_run *r, rn_backend *be, size_t n, unsigned how)
+{
+    const bool exact = how & 4;
+    rn_op_sgd a = {.n = (int64_t)n,
+                   .w = make(r, n, exact),
+                   .v = make(r, n, exact),
+                   .mu = exact ? 0.5f : 0.9f,
+                   .wd = exact ? 0.125f : 1e-4f,
+                   .grad_scale = exact ? 0.5f : 1.0f / 3,
+                   .nesterov = how & 1,
+                   .caffe = how & 2};
+    rn_op_sgd want = a;
+    want.w = check_copy(r, a.w, n);
+    want.v = check_copy(r, a.v, n);
+    for (int step = 0; step < 3; step++) {
+        a.lr = want.lr = exact ? (step == 1 ? 0.5f : 0.25f) : 0.1f / (float)(1 + step);
+        a.g = want.g = make(r, n, exact);
+        check_ran(r, "sgd", be->ops->sgd(be, &a, NULL));
+        check_ran(r, "ref", rn_ref_ops.sgd(NULL, &want, NULL));
+    }
+    char what[40];
+    snprintf(what, sizeof what, "w%s%s", a.caffe ? ", caffe" : "", a.nesterov ? ", nesterov" : "");
+    check_near(r, what, a.w, want.w, NULL, n, exact ? 0 : 8 * TOL);
+    what[0] = 'v';
+    check_near(r, what, a.v, want.v, NULL, n, exact ? 0 : 8 * TOL);
+}
+
+static void sgd(check_run *r, rn_backend *be, const void *what)
+{
+    const size_t n = (size_t) * (const int *)what;
+    for (unsigned how = 0; how < 8; how++)
+        sgd_steps(r, be, n, how);
+}
+
+static void axpby_with(check_run *r, rn_backend *be, size_t n, float a, float b, bool exact)
+{
+    float *x = make(r, n, exact), *y = make(r, n, exact), *want = check_copy(r, y, n);
+    for (size_t i = 0; i < n && b == 0; i += 7)
+        y[i] = NAN;
+    check_ran(r, "axpby", be->ops->axpby(be, &(rn_op_axpby){(int64_t)n, a, b, x, y}, NULL));
+    check_ran(r, "ref", rn_ref_ops.axpby(NULL, &(rn_op_axpby){(int64_t)n, a, b, x, want}, NULL));
+    check_near(r, b == 0 ? "a x" : "a x + b y", y, want, NULL, n, exact ? 0 : TOL);
+    float *over = check_copy(r, x, n);
+    for (size_t i = 0; i < n; i++)
+        want[i] = (a + b) * x[i];
+    check_ran(r, "axpby", be->ops->axpby(be, &(rn_op_axpby){(int64_t)n, a, b, over, over}, NULL));
+    check_near(r, "in place", over, want, NULL, n, exact ? 0 : 2 * TOL);
+}
+
+static void axpby(check_run *r, rn_backend *be, const void *what)
+{
+    const size_t n = (size_t) * (const int *)what;
+    axpby_with(r, be, n, 1, 1, true);
+    axpby_with(r, be, n, 0.25f, 0.25f, true);
+    axpby_with(r, be, n, 0.5f, 0, true);
+    axpby_with(r, be, n, 0.001f, 0.999f, false);
+    axpby_with(r, be, n, 1.0f / 3, 0, false);
+}
+
+static double sum_of(check_run *r, rn_backend *be, size_t n, const float *x)
+{
+    double sum = -1;
+    check_ran(r, "sumsq", be->ops->sumsq(be, &(rn_op_sumsq){(int64_t)n, x, &sum}, NULL));
+    return sum;
+}
+
+static void sumsq(check_run *r, rn_backend *be, const void *what)
+{
+    const size_t n = (size_t) * (const int *)what;
+    for (int exact = 0; exact < 2; exact++) {
+        float *x = make(r, n, exact);
+        double want = -1, got = sum_of(r, be, n, x);
+        check_ran(r, "ref", rn_ref_ops.sumsq(NULL, &(rn_op_sumsq){(int64_t)n, x, &want}, NULL));
+        if (!(fabs(got - want) <= (exact ? 0 : (double)n * 0x1p-53 * want)))
+            check_fail(r, "sum of squares %.17g, not %.17g", got, want);
+        const int threads = be->threads; /* the bits depend on nobody's number of threads */
+        be->threads = threads == 1 ? 3 : 1;
+        const double other = sum_of(r, be, n, x);
+        be->threads = threads;
+        check_bits(r, "other threads", &other, &got, sizeof got);
+        /* The largest numbers do not overflow; one that is not finite is seen wherever it stands. */
+        for (size_t i = 0; i < n; i++)
+            x[i] = 3.4e38f;
+        if (!isfinite(sum_of(r, be, n, x)))
+            check_fail(r, "the sum of %zu large squares overflowed", n);
+        for (size_t at = 0; at < n; at = 2 * at + 1) {
+            const float was = x[at];
+            x[at] = at % 2 ? NAN : -INFINITY;
+            if (isfinite(sum_of(r, be, n, x)))
+                check_fail(r, "element %zu is not finite and was not seen", at);
+            x[at] = was;
+        }
+    }
+}
+
+static void run(check_run *r)
+{
+    char cas[32];
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        snprintf(cas, sizeof cas, "n%d", lengths[i]);
+        check_ops_each(r, "optim", cas, "sgd", sgd, &lengths[i]);
+        check_ops_each(r, "optim", cas, "axpby", axpby, &lengths[i]);
+        check_ops_each(r, "optim", cas, "sumsq", sumsq, &lengths[i]);
+    }
+}
+
+const check_group check_optim_group = {"optim", run};
