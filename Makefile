@@ -16,6 +16,7 @@ WERROR ?= 0
 SAN ?=
 COVERAGE ?= 0
 ONEDNN ?= auto
+MPI ?= auto
 CUDA ?= auto
 ifeq ($(CUDA),1)
 $(error CUDA=1, but this version has no CUDA backend yet: build with CUDA=auto or CUDA=0)
@@ -29,7 +30,7 @@ export RNKIT_DATA
 
 # ---- packages -----------------------------------------------------------------------------------------------
 DEPS_BUILD := gcc make pkg-config libarchive-dev zlib1g-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
-  libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libcmocka-dev
+  libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libopenmpi-dev libcmocka-dev
 DEPS_RUN := gnuplot-nox dataset-fashion-mnist openmpi-bin
 DEPS_BENCH := gnuplot-nox openssl python3-dev python3-venv
 DEPS_LINT := clang libclang-rt-dev/libclang-common-14-dev clang-tidy clang-format cppcheck shellcheck libomp-dev
@@ -59,6 +60,19 @@ $(error ONEDNN=1 but dnnl.h is not there: install libdnnl-dev, or build with ONE
 endif
 endif
 
+# MPI goes into a shared object that a program loads when mpirun has started several: nothing else is linked with it.
+MPI_CFLAGS := $(shell pkg-config --cflags ompi-c 2>/dev/null)
+MPI_LIBS := $(shell pkg-config --libs ompi-c 2>/dev/null)
+HAVE_MPI := $(shell printf '\043include <mpi.h>\nint main(void){return 0;}' | $(CC) $(MPI_CFLAGS) -x c - -fsyntax-only 2>/dev/null && pkg-config --exists ompi-c && echo 1 || echo 0)
+ifeq ($(MPI),auto)
+USE_MPI := $(HAVE_MPI)
+else
+USE_MPI := $(MPI)
+ifeq ($(MPI)$(HAVE_MPI),10)
+$(error MPI=1 but Open MPI is not there: install libopenmpi-dev, or build with MPI=0)
+endif
+endif
+
 # ---- flags ------------------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 ifeq ($(WERROR),1)
@@ -72,12 +86,12 @@ endif
 ifeq ($(COVERAGE),1)
 BASE_CFLAGS += --coverage -fprofile-update=atomic
 endif
-LIBS := $(PKG_LIBS) -lm -pthread
+LIBS := $(PKG_LIBS) -lm -ldl -pthread
 ifeq ($(USE_ONEDNN),1)
 LIBS += -ldnnl
 BASE_CFLAGS += -DRN_WITH_ONEDNN=1
 endif
-HASH := $(shell (echo '$(CC) $(BASE_CFLAGS) $(LIBS) $(USE_ONEDNN)'; $(CC) --version | head -1) 2>/dev/null | md5sum | cut -c1-10)
+HASH := $(shell (echo '$(CC) $(BASE_CFLAGS) $(LIBS) $(USE_ONEDNN) $(USE_MPI)'; $(CC) --version | head -1) 2>/dev/null | md5sum | cut -c1-10)
 B := build/$(HASH)
 ALL_CFLAGS = $(BASE_CFLAGS) $(PKG_CFLAGS) -I$(B)/gen $(CFLAGS)
 
@@ -91,6 +105,7 @@ KERNEL_SRC := $(sort $(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
 ifeq ($(USE_ONEDNN),1)
 KERNEL_SRC += $(sort $(wildcard kernels/onednn/*.c))
 endif
+MPI_SRC := $(if $(filter 1,$(USE_MPI)),$(sort $(wildcard kernels/mpi/*.c)))
 TOOL_SRC := $(sort $(wildcard tools/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c tests/grad/test_*.c tests/golden/test_*.c))
@@ -104,13 +119,14 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(GEN_C:.c=.o)
 KERNEL_OBJ := $(KERNEL_SRC:%.c=$(B)/%.o)
 TOOL_BIN := $(TOOL_SRC:tools/%.c=$(B)/bin/%)
+MPI_SO := $(if $(MPI_SRC),$(B)/lib/rnkit/rnkit_mpi.so)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/bin/rn-bench)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
 CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
 # Twice from the same objects: with the plain driver (make check), and with libFuzzer (make fuzz).
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(B)/tests/%)
 LIBFUZZER_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
-C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c tests/fault/fault.c
+C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(MPI_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c tests/fault/fault.c
 # A bad disk, preloaded into the tools by the shell tests; without sanitizers, whose runtime would have to come first.
 FAULT_SO := $(if $(SAN),,$(B)/tests/fault/fault.so)
 
@@ -120,10 +136,10 @@ SAY = @printf '  %-6s %s\n' $(1) $(2)
 # ---- build ------------------------------------------------------------------------------------------------
 .PHONY: all deps deps-lint demo reproduce check check-run check-long check-cuda bench bench-data install man help clean format lint lint-run coverage tests demo-run reproduce-run
 
-all: $(TOOL_BIN) $(BENCH_BIN) bin ## build the tools into bin/
+all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) bin ## build the tools into bin/
 
 .PHONY: bin
-bin: $(TOOL_BIN) $(BENCH_BIN)
+bin: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO)
 	@mkdir -p $(B)/bin && ln -sfn $(B)/bin bin
 
 tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) ## build the tests
@@ -145,6 +161,7 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 $(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast
 $(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
+$(B)/libcore/base/rn_version.o: ROOM_CFLAGS := $(if $(MPI_SO),-DRN_WITH_MPI=1)
 # Loops of a vector's parts must be unrolled, or the sums live in memory.
 $(B)/libcore/data/image/rn_resize_%.o: ROOM_CFLAGS := -ffp-contract=off -O3
 $(B)/libcore/base/rn_half%.o: ROOM_CFLAGS := -ffp-contract=off -O3
@@ -198,6 +215,13 @@ $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	$(call SAY,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) -lcmocka $(LIBS)
 
+# Without sanitizers: the program that loads it brings their runtime, the MPI library knows nothing of it.
+$(B)/lib/rnkit/rnkit_mpi.so: $(MPI_SRC)
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(filter-out --coverage -fsanitize=% -fno-sanitize-recover=%,$(BASE_CFLAGS)) $(MPI_CFLAGS) $(CFLAGS) \
+	  -MMD -MP -MT $@ -MF $(@:.so=.d) -shared -fPIC -o $@ $(MPI_SRC) $(LDFLAGS) $(MPI_LIBS)
+
 $(B)/tests/fault/fault.so: tests/fault/fault.c
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
@@ -214,7 +238,7 @@ $(LIBFUZZER_BIN): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/librnkit.a
 $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
 
--include $(C_SRC:%.c=$(B)/%.d)
+-include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d)
 
 # ---- packages: install what is missing, or say how -----------------------------------------------------------
 # A word a/b means either package will do (Debian|Ubuntu).
@@ -246,6 +270,7 @@ check-run: tests
 install: all man ## install the tools and man pages under PREFIX (default /usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(TOOL_BIN) $(BENCH_BIN) $(DESTDIR)$(PREFIX)/bin
+	$(if $(MPI_SO),install -d $(DESTDIR)$(PREFIX)/lib/rnkit && install -m 755 $(MPI_SO) $(DESTDIR)$(PREFIX)/lib/rnkit)
 	install -m 644 $(B)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 # Made from the tools' own --help, so that they cannot differ from it.
@@ -328,7 +353,7 @@ lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck and the rooms'
 LINT_H := $(sort $(wildcard libcore/*/*.h libcore/*/*/*.h kernels/*.h kernels/*/*.h bench/*.h tools/*.h tests/*/*.h))
 LINT_C := $(C_SRC)
 LINT_SH := .ci/run $(sort $(wildcard bench/*.sh bench/*/*.sh datasets/*.sh docs/*/*.sh tests/*.sh tests/*/*.sh))
-TIDY_FLAGS = $(filter-out -O2 -g $(WARN),$(BASE_CFLAGS)) $(patsubst -I%,-isystem %,$(PKG_CFLAGS)) -isystem $(B)/gen
+TIDY_FLAGS = $(filter-out -O2 -g $(WARN),$(BASE_CFLAGS)) $(patsubst -I%,-isystem %,$(PKG_CFLAGS) $(MPI_CFLAGS)) -isystem $(B)/gen
 LINT_JOBS := $(addprefix lint-,format words shell rooms cppcheck) $(LINT_C:%.c=$(B)/lint/%.tidy)
 .PHONY: $(filter lint-%,$(LINT_JOBS))
 
@@ -371,7 +396,7 @@ help: ## this list
 	@echo "rnkit: from the ILSVRC2012 tarballs to a trained, evaluated and benchmarked ResNet, in C."
 	@echo; echo "Targets:"
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
-	@echo; echo "Variables:  CC=gcc|clang  WERROR=0|1  SAN=address,undefined|thread  COVERAGE=0|1  ONEDNN=auto|0|1  PREFIX=DIR  RNKIT_DATA=DIR  V=0|1"
+	@echo; echo "Variables:  CC=gcc|clang  WERROR=0|1  SAN=address,undefined|thread  COVERAGE=0|1  ONEDNN=auto|0|1  MPI=auto|0|1  PREFIX=DIR  RNKIT_DATA=DIR  V=0|1"
 
 # ---- the two ways through everything ----------------------------------------------------------------------------
 demo: deps ## Fashion-MNIST from archives to a trained ResNet and a report, about 5 minutes [OUT=out/demo]

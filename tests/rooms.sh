@@ -100,6 +100,7 @@ BEGIN {
     restrict("dnnl.*", "kernels/onednn/", "kernels/onednn")
     restrict("cuda.*", "kernels/(cuda|cudnn)/", "kernels/cuda and kernels/cudnn")
     restrict("cudnn.*", "kernels/cudnn/", "kernels/cudnn")
+    restrict("mpi\\.h", "kernels/mpi/", "kernels/mpi")
     restrict("omp\\.h", "kernels/|bench/|tests/", "kernels, bench and tests")
     restrict("(jpeglib|png|lmdb|matio|archive|archive_entry|zlib)\\.h", "libcore/data/|libcore/base/rn_version|bench/peers/|tests/",
              "libcore/data (and the version page, and what is measured by itself)")

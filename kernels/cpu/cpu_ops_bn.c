@@ -9,6 +9,7 @@
 
 #include "base/rn_error.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "op/rn_bn_sync.h"
 #include "op/rn_op_check.h"
 
 /*
@@ -61,22 +62,25 @@ static bn_share share_of(const bn_cut *s)
     return (bn_share){(int)(s->parts * t / n), (int)(s->parts * (t + 1) / n)};
 }
 
-/* Scratch: two double sums per part and value of a row, and four repeated per-channel vectors. */
+/* Scratch: two double sums per part and value of a row, the same joined per channel, and four repeated per-channel vectors. */
 typedef struct bn_room {
-    double *p, *q; /* (parts, width) */
-    float *vec[4]; /* (width) */
+    double *p, *q;   /* (parts, width) */
+    double *jp, *jq; /* (c) */
+    float *vec[4];   /* (width) */
 } bn_room;
 
 static int room_for(struct rn_backend *be, const bn_cut *s, bn_room *out)
 {
-    const size_t sums = (size_t)s->parts * (size_t)s->width;
-    double *mem = rn_cpu_backend_scratch(be, 2 * sums * sizeof(double) + 4 * (size_t)s->width * sizeof(float));
+    const size_t sums = (size_t)s->parts * (size_t)s->width, joined = (size_t)s->c, all = 2 * (sums + joined);
+    double *mem = rn_cpu_backend_scratch(be, all * sizeof(double) + 4 * (size_t)s->width * sizeof(float));
     if (!mem)
         return rn_fail(RN_E_NOMEM, "batch normalisation: no memory for the sums of %d channels", s->c);
     out->p = mem;
     out->q = mem + sums;
+    out->jp = mem + 2 * sums;
+    out->jq = out->jp + joined;
     for (int i = 0; i < 4; i++)
-        out->vec[i] = (float *)(mem + 2 * sums) + (size_t)i * (size_t)s->width;
+        out->vec[i] = (float *)(mem + all) + (size_t)i * (size_t)s->width;
     return RN_OK;
 }
 
@@ -88,11 +92,11 @@ static void spread(const bn_cut *s, float *vec, int from, int to)
 }
 
 /* Mean and sum of squares of channels from..to-1 over all parts (Chan, Golub & LeVeque 1979), in the parts' order. */
-static void join_moments(const bn_cut *s, const bn_room *room, int from, int to, double *mean, double *m2)
+static void join_moments(const bn_cut *s, const bn_room *room, int from, int to)
 {
-    double n = 0;
-    memset(mean, 0, sizeof(double) * JOIN);
-    memset(m2, 0, sizeof(double) * JOIN);
+    double n = 0, *mean = room->jp + from, *m2 = room->jq + from;
+    memset(mean, 0, sizeof(double) * (size_t)(to - from));
+    memset(m2, 0, sizeof(double) * (size_t)(to - from));
     for (int b = 0; b < s->parts; b++) {
         const bn_part part = part_of(s, b);
         const double m = (double)part.rows;
@@ -110,14 +114,13 @@ static void join_moments(const bn_cut *s, const bn_room *room, int from, int to,
     }
 }
 
-/* From the moments of channels from..to-1: what the backward pass keeps, the running ones, the affine vectors. */
+/* From the joined moments of channels from..to-1: what the backward pass keeps, the running ones, the affine vectors. */
 static void finish_fwd(const rn_op_bn_fwd *a, const bn_cut *s, const bn_room *room, int from, int to)
 {
-    double mean[JOIN], m2[JOIN];
-    join_moments(s, room, from, to, mean, m2);
+    const double n = (double)a->rows * rn_comm_size(a->comm);
     for (int ch = from; ch < to; ch++) {
-        const double n = (double)a->rows, mu = mean[ch - from], sq = m2[ch - from] < 0 ? 0 : m2[ch - from];
-        const double var = sq / n, unbiased = a->rows > 1 ? sq / (n - 1) : 0, inv_std = 1 / sqrt(var + a->eps);
+        const double mu = room->jp[ch], sq = room->jq[ch] < 0 ? 0 : room->jq[ch];
+        const double var = sq / n, unbiased = n > 1 ? sq / (n - 1) : 0, inv_std = 1 / sqrt(var + a->eps);
         a->mean[ch] = (float)mu;
         a->inv_std[ch] = (float)inv_std;
         a->running_mean[ch] = (float)(a->running_mean[ch] + a->momentum * (mu - a->running_mean[ch]));
@@ -157,6 +160,7 @@ int cpu_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
     const cpu_ops_kern *k = cpu_ops_kern_of(be);
     const bn_cut s = cut_rows(a->rows, a->c);
     bn_room room;
+    int rc = RN_OK;
     RN_TRY(room_for(be, &s, &room));
     if (!a->train)
         affine_inference(a, &s, &room);
@@ -172,19 +176,33 @@ int cpu_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
             }
 #pragma omp barrier
 #pragma omp for schedule(static)
-            for (int ch = 0; ch < a->c; ch += JOIN)
-                finish_fwd(a, &s, &room, ch, ch + JOIN < a->c ? ch + JOIN : a->c);
+            for (int ch = 0; ch < a->c; ch += JOIN) {
+                const int to = ch + JOIN < a->c ? ch + JOIN : a->c;
+                join_moments(&s, &room, ch, to);
+                if (!a->comm)
+                    finish_fwd(a, &s, &room, ch, to);
+            }
+            if (a->comm) {
+#pragma omp master /* the thread that called in: communicators know no other */
+                rc = rn_bn_sync_moments(a->comm, a->rows, a->c, room.jp, room.jq);
+#pragma omp barrier
+#pragma omp for schedule(static)
+                for (int ch = 0; ch < a->c; ch += JOIN)
+                    finish_fwd(a, &s, &room, ch, ch + JOIN < a->c ? ch + JOIN : a->c);
+            }
         }
         for (int b = mine.hi - 1; b >= mine.lo; b--)
             apply_part(a, k, &room, part_of(&s, b));
     }
-    return RN_OK;
+    return rc;
 }
 
-/* From the parts' sums of channels from..to-1: dgamma, dbeta and the vectors of the writing pass. */
-static void finish_bwd(const rn_op_bn_bwd *a, const bn_cut *s, const bn_room *room, int from, int to)
+/* The parts' sums of channels from..to-1: dgamma and dbeta. */
+static void join_sums(const rn_op_bn_bwd *a, const bn_cut *s, const bn_room *room, int from, int to)
 {
-    double g[JOIN] = {0}, gx[JOIN] = {0};
+    double *g = room->jp + from, *gx = room->jq + from;
+    memset(g, 0, sizeof(double) * (size_t)(to - from));
+    memset(gx, 0, sizeof(double) * (size_t)(to - from));
     for (int b = 0; b < s->parts; b++)
         for (int j = 0; j < part_of(s, b).width; j += s->c) {
             const int64_t o = (int64_t)b * s->width + j + from;
@@ -194,10 +212,18 @@ static void finish_bwd(const rn_op_bn_bwd *a, const bn_cut *s, const bn_room *ro
             }
         }
     for (int ch = from; ch < to; ch++) {
-        const double dbeta = g[ch - from], inv_std = a->inv_std[ch], dgamma = gx[ch - from] * inv_std;
-        const double scale = a->gamma[ch] * inv_std, n = (double)a->rows;
-        a->dbeta[ch] = (float)dbeta;
-        a->dgamma[ch] = (float)dgamma;
+        a->dbeta[ch] = (float)room->jp[ch];
+        a->dgamma[ch] = (float)(room->jq[ch] * a->inv_std[ch]);
+    }
+}
+
+/* From the joined sums of channels from..to-1, by now perhaps all ranks': the vectors of the writing pass. */
+static void finish_bwd(const rn_op_bn_bwd *a, const bn_cut *s, const bn_room *room, int from, int to)
+{
+    const double n = (double)a->rows * rn_comm_size(a->comm);
+    for (int ch = from; ch < to; ch++) {
+        const double dbeta = room->jp[ch], inv_std = a->inv_std[ch], dgamma = room->jq[ch] * inv_std;
+        const double scale = a->gamma[ch] * inv_std;
         room->vec[1][ch] = (float)scale;
         room->vec[2][ch] = (float)(scale * inv_std * dgamma / n);
         room->vec[3][ch] = (float)(scale * dbeta / n);
@@ -227,6 +253,7 @@ int cpu_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
     const cpu_ops_kern *k = cpu_ops_kern_of(be);
     const bn_cut s = cut_rows(a->rows, a->c);
     bn_room room;
+    int rc = RN_OK;
     RN_TRY(room_for(be, &s, &room));
     memcpy(room.vec[0], a->mean, sizeof(float) * (size_t)a->c);
     spread(&s, room.vec[0], 0, a->c);
@@ -242,10 +269,22 @@ int cpu_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
         }
 #pragma omp barrier
 #pragma omp for schedule(static)
-        for (int ch = 0; ch < a->c; ch += JOIN)
-            finish_bwd(a, &s, &room, ch, ch + JOIN < a->c ? ch + JOIN : a->c);
+        for (int ch = 0; ch < a->c; ch += JOIN) {
+            const int to = ch + JOIN < a->c ? ch + JOIN : a->c;
+            join_sums(a, &s, &room, ch, to);
+            if (!a->comm)
+                finish_bwd(a, &s, &room, ch, to);
+        }
+        if (a->comm) {
+#pragma omp master
+            rc = rn_bn_sync_sums(a->comm, a->c, room.jp, room.jq);
+#pragma omp barrier
+#pragma omp for schedule(static)
+            for (int ch = 0; ch < a->c; ch += JOIN)
+                finish_bwd(a, &s, &room, ch, ch + JOIN < a->c ? ch + JOIN : a->c);
+        }
         for (int b = mine.hi - 1; b >= mine.lo; b--)
             grad_part(a, k, &room, part_of(&s, b));
     }
-    return RN_OK;
+    return rc;
 }

@@ -71,5 +71,10 @@ void rn_version_print(const char *tool, FILE *out)
 #else
     fprintf(out, "oneDNN: no\n");
 #endif
+#ifdef RN_WITH_MPI
+    fprintf(out, "MPI: yes\n");
+#else
+    fprintf(out, "MPI: no\n");
+#endif
     fprintf(out, "CUDA: no\n");
 }

@@ -35,6 +35,7 @@ typedef struct rn_op_normalize {
  *   y = gamma * xhat + beta [+ res] [then max(., 0)]
  *   running_mean += momentum * (mean - running_mean); running_var likewise with the unbiased variance
  *   (var * rows / (rows - 1)), as PyTorch does; with one row, where that is 0/0 and PyTorch refuses, the factor is 1.
+ * With `comm` set, "rows" are those of all its ranks, each having as many: the statistics are synchronised (rn_bn_sync.h).
  * mean and inv_std are outputs in training, kept for backward. In inference the running statistics are
  * used and mean, inv_std may be NULL.
  */
@@ -50,12 +51,15 @@ typedef struct rn_op_bn_fwd {
     const float *gamma, *beta;
     float *running_mean, *running_var; /* written in training, read in inference */
     float *mean, *inv_std;
+    struct rn_comm *comm; /* NULL: statistics of these rows alone. Not read in inference */
 } rn_op_bn_fwd;
 
 /*
  * Backward of the above in training. With g = dy where (!relu || y > 0) else 0:
  *   dbeta = sum g; dgamma = sum g * xhat; dx = gamma * inv_std * (g - dbeta/rows - xhat * dgamma/rows)
  *   dres = g
+ * With `comm` set, dx is made of the sums over all its ranks' rows, while dgamma and dbeta are this rank's share of them, as
+ * the gradients of all other parameters are.
  * dgamma and dbeta are overwritten. dx is overwritten (dx_beta 0) or added to (1); dres likewise with dres_beta.
  */
 typedef struct rn_op_bn_bwd {
@@ -69,6 +73,7 @@ typedef struct rn_op_bn_bwd {
     void *dres; /* (rows, c) or NULL; may equal dy */
     int dx_beta, dres_beta;
     float *dgamma, *dbeta; /* (c) */
+    struct rn_comm *comm;  /* that of the forward pass */
 } rn_op_bn_bwd;
 
 /* y = max(x, 0), a NaN stays NaN; may be in place. Backward: dx = y > 0 ? dy : 0; may be in place. */

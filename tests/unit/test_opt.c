@@ -368,6 +368,7 @@ static void test_version(void **state)
                                        "\njansson 2.",
                                        "\nlibpng 1.6.",
                                        "\noneDNN: ",
+                                       "\nMPI: ",
                                        "\nCUDA: no"};
     for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
         if (!strstr(text, want[i]))

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* The ranks that a launcher has started: joined at the beginning, told apart at the end. */
+#include <dlfcn.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rn_comm.h"
+#include "base/rn_comm_module.h"
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "base/rn_launch.h"
+#include "base/rn_log.h"
+
+/* How long a rank that failed waits for the others to fail, too, before it ends them. */
+#define END_SECONDS 3.0
+
+/* Set once by main (rn_comm_join) before threads start; cleared by rn_comm_end. */
+static rn_comm *world;
+
+rn_comm *rn_comm_world(void)
+{
+    return world;
+}
+
+/* <folder of the program>/../lib/rnkit/rnkit_mpi.so: so it lies in the build and where `make install` puts it. */
+static int module_path(char out[PATH_MAX])
+{
+    char exe[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n < 0)
+        return rn_fail(RN_E_IO, "cannot tell where this program lies (/proc/self/exe)");
+    exe[n] = 0;
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(exe, '/');
+        if (slash)
+            *slash = 0;
+    }
+    return rn_path_join(out, PATH_MAX, exe, "lib/rnkit/" RN_COMM_MODULE);
+}
+
+static int open_module(const rn_launch *l, rn_comm_module **out)
+{
+    char path[PATH_MAX];
+    RN_TRY(module_path(path));
+    if (access(path, R_OK) != 0)
+        return rn_fail(RN_E_ABSENT,
+                       "%s started %d processes, but this build has no MPI (%s is not there): install libopenmpi-dev "
+                       "and build with MPI=1, or start one process",
+                       l->who, l->size, path);
+    void *so = dlopen(path, RTLD_NOW | RTLD_GLOBAL); /* global: MPI libraries have plugins that look for them */
+    if (!so)
+        return rn_fail(RN_E_ABSENT, "cannot load %s: %s", path, dlerror());
+    /* ISO C knows no cast from an object's pointer to a function's; POSIX promises that this copy works. */
+    void *symbol = dlsym(so, RN_COMM_MODULE_SYMBOL);
+    if (!symbol)
+        return rn_fail(RN_E_ABSENT, "%s is not of this version of rnkit: install both anew", path);
+    memcpy(out, &symbol, sizeof symbol);
+    return RN_OK; /* never closed: MPI libraries do not survive it */
+}
+
+int rn_comm_join(void)
+{
+    rn_launch l;
+    rn_comm_module *open = NULL;
+    RN_TRY(rn_launch_find(&l));
+    if (l.size == 1 || world)
+        return RN_OK;
+    RN_TRY(open_module(&l, &open));
+    rn_comm *c = calloc(1, sizeof *c);
+    if (!c)
+        return rn_fail(RN_E_NOMEM, "no memory for the ranks of %s", l.who);
+    int rc = open(c, rn_fail_text);
+    if (rc == RN_OK && (c->size != l.size || c->rank != l.rank)) {
+        rc = rn_fail(RN_E_MISMATCH,
+                     "%s says rank %d of %d, but %s sees rank %d of %d: start with the mpirun that belongs to it",
+                     l.who, l.rank, l.size, c->library, c->rank, c->size);
+        c->close(c);
+    }
+    if (rc < 0) {
+        free(c);
+        return rc;
+    }
+    world = c;
+    return RN_OK;
+}
+
+/* ---- the end ---- */
+
+static void tell(const rn_comm *c)
+{
+    rn_error("rank %d of %d on %s: %s", c->rank, c->size, c->host, rn_error_text());
+}
+
+int rn_comm_end(int rc, int *told)
+{
+    rn_comm *c = world;
+    *told = 0;
+    if (!c)
+        return rc;
+    int *codes = calloc((size_t)c->size, sizeof *codes);
+    int all = codes ? c->ends(c, rc, rc < 0 ? END_SECONDS : 0, codes) : 0;
+    if (all != 1) {
+        tell(c);
+        fflush(NULL);
+        c->abort(c, rn_exit_code(rc < 0 ? rc : RN_E_IO));
+        abort(); /* not reached */
+    }
+    /* Rank 0 tells what all have met; another failure than its own is told by whoever met it. */
+    int worst = rc;
+    *told = c->rank != 0;
+    if (c->rank != 0 && rc < 0 && rc != codes[0])
+        tell(c);
+    for (int r = 0; r < c->size && worst == RN_OK; r++)
+        if (codes[r] < 0) {
+            worst = codes[r];
+            *told = 1;
+        }
+    free(codes);
+    c->close(c);
+    free(c->room);
+    free(c);
+    world = NULL;
+    return worst;
+}
+
+/* ---- cores ---- */
+
+typedef struct cores_of {
+    char host[RN_COMM_HOST_MAX];
+    cpu_set_t may;
+} cores_of;
+
+int rn_comm_threads(rn_comm *c, int cores, int *threads)
+{
+    *threads = cores;
+    if (!c)
+        return RN_OK;
+    cores_of mine = {0}, *all = calloc((size_t)c->size, sizeof *all);
+    if (!all)
+        return rn_fail(RN_E_NOMEM, "no memory for the cores of %d ranks", c->size);
+    memcpy(mine.host, c->host, sizeof mine.host);
+    sched_getaffinity(0, sizeof mine.may, &mine.may);
+    int rc = c->allgather(c, &mine, sizeof mine, all), sharers = 0;
+    for (int r = 0; r < c->size; r++)
+        sharers += strcmp(all[r].host, mine.host) == 0 && CPU_EQUAL(&all[r].may, &mine.may);
+    free(all);
+    *threads = sharers > 0 && cores / sharers > 1 ? cores / sharers : 1;
+    return rc;
+}
