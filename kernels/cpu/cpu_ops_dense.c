@@ -71,7 +71,8 @@ int cpu_linear_bwd_d(struct rn_backend *be, const rn_op_linear *a, void *stream)
                               .b = a->w,
                               .ldb = a->ic,
                               .c = a->x,
-                              .ldc = a->ic};
+                              .ldc = a->ic,
+                              .add = a->beta};
     gemm_blocks(cpu_ops_kern_of(be), &g, linear_threads(be, a));
     return RN_OK;
 }

@@ -22,7 +22,7 @@ typedef struct cpu_bn_grad {
     bool relu, dx_add, dres_add;
 } cpu_bn_grad;
 
-/* C (rows, cols), row-contiguous: C[i][j] = sum_k A(k, i) * B[k][j], A(k, i) = a[k * a_k + i * a_i]. */
+/* C (rows, cols), row-contiguous: C[i][j] [+]= sum_k A(k, i) * B[k][j], A(k, i) = a[k * a_k + i * a_i]. */
 typedef struct cpu_gemm_small {
     int rows, cols, depth;
     const float *a;
@@ -31,6 +31,7 @@ typedef struct cpu_gemm_small {
     int64_t ldb;
     float *c;
     int64_t ldc;
+    bool add; /* to C, instead of overwriting it */
 } cpu_gemm_small;
 
 typedef struct cpu_ops_kern {
@@ -41,6 +42,12 @@ typedef struct cpu_ops_kern {
     void (*axpby)(const rn_op_axpby *a, int64_t from, int64_t to);
     double (*sumsq)(int64_t n, const float *x);
     void (*normalize)(int64_t rows, int c, const uint8_t *src, float *dst, const float *mul, const float *add);
+
+    void (*bias_fwd)(int64_t rows, int c, const float *x, const float *b, float *y, bool relu);
+    /* sum[c]: g summed over these rows, g = dy where y > 0 (y NULL: everywhere); dx = g, may be NULL. */
+    void (*bias_grad)(int64_t rows, int c, const float *y, const float *dy, float *dx, double *sum);
+    void (*eltwise_fwd)(const rn_op_eltwise *a, int64_t from, int64_t to);
+    void (*eltwise_bwd)(const rn_op_eltwise_bwd *a, int64_t from, int64_t to);
 
     /* Mean and sum of squares around it, per channel, of these rows. */
     void (*bn_moments)(int64_t rows, int c, const float *x, double *mean, double *m2);
@@ -57,8 +64,8 @@ typedef struct cpu_ops_kern {
     void (*maxpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to);
     void (*avgpool_fwd)(const rn_op_pool *a, int64_t from, int64_t to);
     void (*avgpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to);
-    void (*gap_fwd)(int hw, int c, const float *x, float *y);   /* one image */
-    void (*gap_bwd)(int hw, int c, const float *dy, float *dx); /* one image */
+    void (*gap_fwd)(int hw, int c, const float *x, float *y);             /* one image */
+    void (*gap_bwd)(int hw, int c, const float *dy, float *dx, bool add); /* one image */
 
     /* y[i][j] = b[j] + sum x[i][k] w[j][k]; b may be NULL. */
     void (*linear_fwd)(int mb, int oc, int ic, const float *x, const float *w, const float *b, float *y, int64_t ldy);

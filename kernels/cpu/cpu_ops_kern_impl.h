@@ -16,6 +16,7 @@
 #include "kernels/cpu/cpu_ops_linear_impl.h"
 #include "kernels/cpu/cpu_ops_optim_impl.h"
 #include "kernels/cpu/cpu_ops_point_impl.h"
+#include "kernels/cpu/cpu_ops_join_impl.h"
 #include "kernels/cpu/cpu_ops_pool_impl.h"
 /* clang-format on */
 
@@ -27,6 +28,10 @@ const cpu_ops_kern CPU_OPS_KERN = {
     .axpby = axpby,
     .sumsq = sumsq,
     .normalize = normalize,
+    .bias_fwd = bias_fwd,
+    .bias_grad = bias_grad,
+    .eltwise_fwd = eltwise_fwd,
+    .eltwise_bwd = eltwise_bwd,
     .bn_moments = bn_moments,
     .bn_apply = bn_apply,
     .bn_grad_sums = bn_grad_sums,

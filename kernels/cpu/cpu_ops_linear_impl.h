@@ -79,8 +79,12 @@ INLINE void tile(const cpu_gemm_small *g, int i, int j, const int ni, const int 
         }
     }
     for (int r = 0; r < ni; r++)
-        for (int v = 0; v < nv; v++)
-            memcpy(g->c + (i + r) * g->ldc + j + v * VLEN, &acc[r][v], sizeof(vec));
+        for (int v = 0; v < nv; v++) {
+            float *c = g->c + (i + r) * g->ldc + j + v * VLEN;
+            if (g->add)
+                acc[r][v] += load(c);
+            memcpy(c, &acc[r][v], sizeof(vec));
+        }
 }
 
 static void gemm_small(const cpu_gemm_small *g)
@@ -106,7 +110,8 @@ static void gemm_small(const cpu_gemm_small *g)
                 float sum = 0;
                 for (int k = 0; k < g->depth; k++)
                     sum += g->a[k * g->a_k + (i + r) * g->a_i] * g->b[k * g->ldb + j];
-                g->c[(i + r) * g->ldc + j] = sum;
+                float *c = g->c + (i + r) * g->ldc + j;
+                *c = g->add ? *c + sum : sum;
             }
     }
 }

@@ -72,6 +72,6 @@ int cpu_gap_bwd(struct rn_backend *be, const rn_op_gap *a, void *stream)
     const int nt = cpu_ops_threads(be, a->mb * image);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t m = 0; m < a->mb; m++)
-        k->gap_bwd(a->hw, a->c, (const float *)a->src + m * a->c, (float *)a->dst + m * image);
+        k->gap_bwd(a->hw, a->c, (const float *)a->src + m * a->c, (float *)a->dst + m * image, a->beta);
     return RN_OK;
 }

@@ -130,6 +130,12 @@ INLINE void grad_pixel(const rn_op_pool *a, int64_t out, int h, int w, int s, in
                     sum[i] += dy[i] / count;
             }
         }
+    if (a->beta) {
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            dx[i] += sum[i];
+        return;
+    }
     memcpy(dx, sum, sizeof(float) * (size_t)n);
 }
 
@@ -170,12 +176,22 @@ static void gap_fwd(int hw, int c, const float *x, float *y)
     }
 }
 
-static void gap_bwd(int hw, int c, const float *dy, float *dx)
+static void gap_bwd(int hw, int c, const float *dy, float *dx, bool add)
 {
-    const float n = (float)hw;
+    for (int s = 0; s < c; s += POOL_STRIP) {
+        const int n = c - s < POOL_STRIP ? c - s : POOL_STRIP;
+        float share[POOL_STRIP];
 #pragma omp simd
-    for (int i = 0; i < c; i++)
-        dx[i] = dy[i] / n;
-    for (int r = 1; r < hw; r++)
-        memcpy(dx + (int64_t)r * c, dx, sizeof(float) * (size_t)c);
+        for (int i = 0; i < n; i++)
+            share[i] = dy[s + i] / (float)hw;
+        for (int64_t o = s, r = 0; r < hw; r++, o += c) {
+            if (!add) {
+                memcpy(dx + o, share, sizeof(float) * (size_t)n);
+                continue;
+            }
+#pragma omp simd
+            for (int i = 0; i < n; i++)
+                dx[o + i] += share[i];
+        }
+    }
 }

@@ -12,6 +12,10 @@ extern const rn_ops rn_ref_ops; /* every slot is set */
 
 /* The table's rows, by file. */
 int ref_normalize(struct rn_backend *, const rn_op_normalize *, void *stream);
+int ref_bias_fwd(struct rn_backend *, const rn_op_bias *, void *stream);
+int ref_bias_bwd(struct rn_backend *, const rn_op_bias_bwd *, void *stream);
+int ref_eltwise_fwd(struct rn_backend *, const rn_op_eltwise *, void *stream);
+int ref_eltwise_bwd(struct rn_backend *, const rn_op_eltwise_bwd *, void *stream);
 int ref_bn_fwd(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
 int ref_bn_bwd(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
 int ref_relu_fwd(struct rn_backend *, const rn_op_relu *, void *stream);

@@ -30,7 +30,7 @@ int ref_linear_bwd_d(struct rn_backend *be, const rn_op_linear *a, void *stream)
     float *dx = a->x;
     for (int m = 0; m < a->mb; m++)
         for (int i = 0; i < a->ic; i++) {
-            double sum = 0;
+            double sum = a->beta ? dx[(int64_t)m * a->ic + i] : 0;
             for (int o = 0; o < a->oc; o++)
                 sum += (double)dy[(int64_t)m * a->oc + o] * w[(int64_t)o * a->ic + i];
             dx[(int64_t)m * a->ic + i] = (float)sum;

@@ -123,8 +123,11 @@ static void pool_bwd(const rn_op_pool *a, bool max)
     for (int m = 0; m < a->mb; m++)
         for (int h = 0; h < a->ih; h++)
             for (int w = 0; w < a->iw; w++)
-                for (int c = 0; c < a->c; c++)
-                    ((float *)a->dst)[in_at(a, m, h, w, c)] = (float)gather(a, max, m, h, w, c);
+                for (int c = 0; c < a->c; c++) {
+                    float *dx = (float *)a->dst + in_at(a, m, h, w, c);
+                    const double d = gather(a, max, m, h, w, c);
+                    *dx = (float)(a->beta ? *dx + d : d);
+                }
 }
 
 int ref_maxpool_bwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
@@ -165,8 +168,10 @@ int ref_gap_bwd(struct rn_backend *be, const rn_op_gap *a, void *stream)
     const float *dy = a->src;
     for (int m = 0; m < a->mb; m++)
         for (int i = 0; i < a->hw; i++)
-            for (int c = 0; c < a->c; c++)
-                ((float *)a->dst)[((int64_t)m * a->hw + i) * a->c + c] =
-                    (float)((double)dy[(int64_t)m * a->c + c] / a->hw);
+            for (int c = 0; c < a->c; c++) {
+                float *dx = (float *)a->dst + ((int64_t)m * a->hw + i) * a->c + c;
+                const double d = (double)dy[(int64_t)m * a->c + c] / a->hw;
+                *dx = (float)(a->beta ? *dx + d : d);
+            }
     return RN_OK;
 }

@@ -99,6 +99,59 @@ typedef struct rn_op_add {
 } rn_op_add;
 
 /*
+ * Bias over rows, with ReLU fused: y = x + b [then max(., 0)]; y may equal x.
+ * Backward, with g = dy where (!relu || y > 0) else 0: db = sum of g over rows (overwritten), dx = g (overwritten; may
+ * equal dy; NULL: not wanted).
+ */
+typedef struct rn_op_bias {
+    rn_dtype dtype;
+    bool relu;
+    int64_t rows;
+    int c;
+    const void *x;  /* (rows, c) */
+    const float *b; /* (c) */
+    void *y;        /* (rows, c) */
+} rn_op_bias;
+typedef struct rn_op_bias_bwd {
+    rn_dtype dtype;
+    bool relu;
+    int64_t rows;
+    int c;
+    const void *y, *dy; /* (rows, c); y only read when relu */
+    void *dx;
+    float *db; /* (c) */
+} rn_op_bias_bwd;
+
+/*
+ * Two values, element by element, with ReLU fused:
+ *   sum y = ca * a + cb * b; product y = a * b; maximum y = a > b ? a : b, NaN where either is [then max(., 0)]
+ * y may equal a or b. Backward, with g = dy where (!relu || y > 0) else 0:
+ *   sum da = ca * g, db = cb * g; product da = g * b, db = g * a; maximum: g to the larger, to b on a tie (as Caffe's)
+ * da and db are overwritten (da_beta 0) or added to (1); either may be NULL, and either may equal dy if its beta is 0. They
+ * may be the same memory if db_beta is 1.
+ */
+enum rn_eltwise_kind { RN_ELTWISE_SUM, RN_ELTWISE_PRODUCT, RN_ELTWISE_MAX };
+typedef struct rn_op_eltwise {
+    rn_dtype dtype;
+    enum rn_eltwise_kind kind;
+    bool relu;
+    int64_t n;
+    float ca, cb; /* sum only */
+    const void *a, *b;
+    void *y;
+} rn_op_eltwise;
+typedef struct rn_op_eltwise_bwd {
+    rn_dtype dtype;
+    enum rn_eltwise_kind kind;
+    bool relu;
+    int64_t n;
+    float ca, cb;
+    const void *a, *b, *y, *dy; /* a, b not read by a sum; y only when relu */
+    void *da, *db;
+    int da_beta, db_beta;
+} rn_op_eltwise_bwd;
+
+/*
  * Max and average pooling. Windows are clipped at the border (padding never wins a maximum and, with
  * count_include_pad false, is not counted in an average; with it, padding is, but not what ceil mode reaches beyond
  * it). oh, ow are given by the caller (floor or ceil mode); every window must hold a pixel, otherwise RN_E_RANGE.
@@ -110,8 +163,9 @@ typedef struct rn_op_pool {
     int mb, c, ih, iw, oh, ow, kh, kw, sh, sw, ph, pw;
     bool count_include_pad;
     const void *src; /* fwd: input; bwd: gradient of the output */
-    void *dst;       /* fwd: output; bwd: gradient of the input, overwritten */
+    void *dst;       /* fwd: output; bwd: gradient of the input */
     uint8_t *argmax;
+    int beta; /* bwd: dst is overwritten (0) or added to (1) */
 } rn_op_pool;
 
 /* Mean over h*w: src (mb, hw, c) -> dst (mb, c); backward spreads dy / hw: src (mb, c) -> dst (mb, hw, c). */
@@ -120,15 +174,17 @@ typedef struct rn_op_gap {
     int mb, hw, c;
     const void *src;
     void *dst;
+    int beta; /* backward: dst is overwritten (0) or added to (1) */
 } rn_op_gap;
 
 /* y = x w^T + b. x (mb, ic), w (oc, ic), b (oc) or NULL, y (mb, oc).
- * bwd_d: x = dy w (x overwritten). bwd_w: w = dy^T x, b = column sums of dy (both f32, overwritten; b may be NULL). */
+ * bwd_d: x = dy w (x overwritten, or added to with beta 1). bwd_w: w = dy^T x, b = column sums of dy (both f32, overwritten; b may be NULL). */
 typedef struct rn_op_linear {
     rn_dtype dtype; /* of x, w, y in fwd and bwd_d */
     int mb, ic, oc;
     void *x, *w, *y;
     float *b;
+    int beta; /* bwd_d */
 } rn_op_linear;
 
 /*
@@ -192,6 +248,10 @@ typedef struct rn_ops {
     int (*relu_fwd)(struct rn_backend *, const rn_op_relu *, void *stream);
     int (*relu_bwd)(struct rn_backend *, const rn_op_relu_bwd *, void *stream);
     int (*add)(struct rn_backend *, const rn_op_add *, void *stream);
+    int (*bias_fwd)(struct rn_backend *, const rn_op_bias *, void *stream);
+    int (*bias_bwd)(struct rn_backend *, const rn_op_bias_bwd *, void *stream);
+    int (*eltwise_fwd)(struct rn_backend *, const rn_op_eltwise *, void *stream);
+    int (*eltwise_bwd)(struct rn_backend *, const rn_op_eltwise_bwd *, void *stream);
     int (*maxpool_fwd)(struct rn_backend *, const rn_op_pool *, void *stream);
     int (*maxpool_bwd)(struct rn_backend *, const rn_op_pool *, void *stream);
     int (*avgpool_fwd)(struct rn_backend *, const rn_op_pool *, void *stream);

@@ -78,6 +78,38 @@ int rn_op_check_add(const rn_op_add *a)
     return need_count("add", a->n);
 }
 
+int rn_op_check_bias(const rn_op_bias *a)
+{
+    RN_TRY(need_f32("bias_fwd", a->dtype));
+    RN_TRY(need_rows("bias_fwd", a->rows, a->c));
+    return need(a->x && a->b && a->y, "bias_fwd", "x, b and y must be given");
+}
+
+int rn_op_check_bias_bwd(const rn_op_bias_bwd *a)
+{
+    RN_TRY(need_f32("bias_bwd", a->dtype));
+    RN_TRY(need_rows("bias_bwd", a->rows, a->c));
+    RN_TRY(need(a->dy && a->db, "bias_bwd", "dy and db must be given"));
+    return need(!a->relu || a->y, "bias_bwd", "with relu, y must be given");
+}
+
+int rn_op_check_eltwise(const rn_op_eltwise *a)
+{
+    RN_TRY(need_f32("eltwise_fwd", a->dtype));
+    return need_count("eltwise_fwd", a->n);
+}
+
+int rn_op_check_eltwise_bwd(const rn_op_eltwise_bwd *a)
+{
+    RN_TRY(need_f32("eltwise_bwd", a->dtype));
+    RN_TRY(need_count("eltwise_bwd", a->n));
+    RN_TRY(need(a->kind == RN_ELTWISE_SUM || (a->a && a->b), "eltwise_bwd", "a product or maximum needs a and b"));
+    RN_TRY(need(!a->relu || a->y, "eltwise_bwd", "with relu, y must be given"));
+    RN_TRY(need(!(a->da_beta & ~1) && !(a->db_beta & ~1), "eltwise_bwd", "da_beta and db_beta are 0 or 1"));
+    return need(!a->da || a->da != a->db || a->db_beta, "eltwise_bwd",
+                "da and db in one memory must be summed: db_beta 1");
+}
+
 /* Every window overlaps the input: the first must reach over the padding and the last begin before the end. */
 static bool windows_fit(int in, int out, int k, int s, int p)
 {
@@ -94,6 +126,7 @@ int rn_op_check_pool(const rn_op_pool *a, bool max, bool bwd)
             RN_E_RANGE,
             "%s: mb%dc%dih%diw%doh%dow%dkh%dkw%dsh%dsw%dph%dpw%d is not a shape; each window must hold a pixel", op,
             a->mb, a->c, a->ih, a->iw, a->oh, a->ow, a->kh, a->kw, a->sh, a->sw, a->ph, a->pw);
+    RN_TRY(need(!(a->beta & ~1), op, "beta is 0 or 1"));
     if (!max)
         return RN_OK;
     RN_TRY(need((int64_t)a->kh * a->kw <= 255, op, "kh * kw is over 255, which argmax cannot number"));
@@ -103,12 +136,14 @@ int rn_op_check_pool(const rn_op_pool *a, bool max, bool bwd)
 int rn_op_check_gap(const rn_op_gap *a)
 {
     RN_TRY(need_f32("gap", a->dtype));
+    RN_TRY(need(!(a->beta & ~1), "gap", "beta is 0 or 1"));
     return need(a->mb >= 1 && a->hw >= 1 && a->c >= 1, "gap", "mb, hw and c must be at least 1");
 }
 
 int rn_op_check_linear(const rn_op_linear *a)
 {
     RN_TRY(need_f32("linear", a->dtype));
+    RN_TRY(need(!(a->beta & ~1), "linear", "beta is 0 or 1"));
     return need(a->mb >= 1 && a->ic >= 1 && a->oc >= 1, "linear", "mb, ic and oc must be at least 1");
 }
 

@@ -17,6 +17,10 @@ int rn_op_check_bn_bwd(const rn_op_bn_bwd *a);
 int rn_op_check_relu(const rn_op_relu *a);
 int rn_op_check_relu_bwd(const rn_op_relu_bwd *a);
 int rn_op_check_add(const rn_op_add *a);
+int rn_op_check_bias(const rn_op_bias *a);
+int rn_op_check_bias_bwd(const rn_op_bias_bwd *a);
+int rn_op_check_eltwise(const rn_op_eltwise *a);
+int rn_op_check_eltwise_bwd(const rn_op_eltwise_bwd *a);
 /* max: the argmax must fit a byte. bwd: needs an argmax where max is set. */
 int rn_op_check_pool(const rn_op_pool *a, bool max, bool bwd);
 int rn_op_check_gap(const rn_op_gap *a);

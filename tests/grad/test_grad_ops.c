@@ -317,9 +317,9 @@ static void test_gap(void **state)
     const pool_what what = {
         {.mb = MB, .c = C, .ih = 3, .iw = 3, .oh = 1, .ow = 1, .kh = 3, .kw = 3, .sh = 1, .sw = 1}, false, weight};
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(t->ops[i]->gap_fwd(t->cpu, &(rn_op_gap){RN_F32, MB, HW, C, x, y}, NULL), 0);
+        assert_int_equal(t->ops[i]->gap_fwd(t->cpu, &(rn_op_gap){RN_F32, MB, HW, C, x, y, 0}, NULL), 0);
         agree(names[i], y, weight, MB * C, pool_loss(&what, p));
-        assert_int_equal(t->ops[i]->gap_bwd(t->cpu, &(rn_op_gap){RN_F32, MB, HW, C, dy, dx}, NULL), 0);
+        assert_int_equal(t->ops[i]->gap_bwd(t->cpu, &(rn_op_gap){RN_F32, MB, HW, C, dy, dx, 0}, NULL), 0);
         hold(names[i], "gap dx", pool_loss, &what, p, 0, MB * HW * C, dx);
     }
 }
@@ -361,8 +361,8 @@ static void test_linear(void **state)
     narrow(dy, weight, MB * OC);
     const linear_what what = {MB, IC, OC, weight};
     for (int i = 0; i < 2; i++) {
-        const rn_op_linear d = {RN_F32, MB, IC, OC, dx, f + X, dy, NULL}, w = {RN_F32, MB, IC, OC, f, dw, dy, db};
-        const rn_op_linear fwd = {RN_F32, MB, IC, OC, f, f + X, y, f + X + W};
+        const rn_op_linear d = {RN_F32, MB, IC, OC, dx, f + X, dy, NULL, 0}, w = {RN_F32, MB, IC, OC, f, dw, dy, db, 0};
+        const rn_op_linear fwd = {RN_F32, MB, IC, OC, f, f + X, y, f + X + W, 0};
         assert_int_equal(t->ops[i]->linear_fwd(t->cpu, &fwd, NULL), 0);
         agree(names[i], y, weight, MB * OC, linear_loss(&what, p));
         assert_int_equal(t->ops[i]->linear_bwd_d(t->cpu, &d, NULL), 0);

@@ -20,7 +20,7 @@ typedef struct pool_case {
     {                                                                                                                  \
         name,                                                                                                          \
         {                                                                                                              \
-            RN_F32, __VA_ARGS__, false, NULL, NULL, NULL                                                               \
+            RN_F32, __VA_ARGS__, false, NULL, NULL, NULL, 0                                                               \
         }                                                                                                              \
     }
 static const pool_case cases[] = {
@@ -144,7 +144,7 @@ static void gap(check_run *r, rn_backend *be, const void *what)
         else
             check_fill_real(r, x, wide, 5);
         const bool dyadic = exact && !(g.hw & (g.hw - 1));
-        rn_op_gap a = {RN_F32, g.mb, g.hw, g.c, x, y};
+        rn_op_gap a = {RN_F32, g.mb, g.hw, g.c, x, y, 0};
         check_ran(r, "gap_fwd", be->ops->gap_fwd(be, &a, NULL));
         a.dst = want;
         check_ran(r, "ref", rn_ref_ops.gap_fwd(NULL, &a, NULL));
@@ -162,7 +162,7 @@ static void refusals(check_run *r, rn_backend *be, const void *what)
     (void)what;
     float v[64] = {0};
     uint8_t argmax[64] = {0};
-    rn_op_pool p = {RN_F32, 1, 1, 4, 4, 2, 2, 2, 2, 2, 2, 0, 0, false, v, v + 32, argmax};
+    rn_op_pool p = {RN_F32, 1, 1, 4, 4, 2, 2, 2, 2, 2, 2, 0, 0, false, v, v + 32, argmax, 0};
     check_ran(r, "the case itself", be->ops->maxpool_fwd(be, &p, NULL));
     p.oh = 3;
     if (be->ops->maxpool_fwd(be, &p, NULL) != RN_E_RANGE)

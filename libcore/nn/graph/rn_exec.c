@@ -22,6 +22,8 @@ static const runner runners[RN_NODE_KINDS] = {
     [RN_NODE_AVGPOOL] = {rn_exec_avgpool_fwd, rn_exec_avgpool_bwd},
     [RN_NODE_GAP] = {rn_exec_gap_fwd, rn_exec_gap_bwd},
     [RN_NODE_LINEAR] = {rn_exec_linear_fwd, rn_exec_linear_bwd},
+    [RN_NODE_RELU] = {rn_exec_relu_fwd, rn_exec_relu_bwd},
+    [RN_NODE_ELTWISE] = {rn_exec_eltwise_fwd, rn_exec_eltwise_bwd},
     [RN_NODE_XENT] = {rn_exec_xent, NULL},
 };
 
@@ -54,7 +56,7 @@ int rn_net_backward(rn_net *net)
 {
     for (int i = net->graph.nnodes - 1; i >= 0; i--) {
         rn_exec c = make_exec(net, i, true, 0);
-        if (!runners[c.node->kind].bwd)
+        if (!runners[c.node->kind].bwd || !c.out || !c.out->needs_grad)
             continue;
         int rc = runners[c.node->kind].bwd(&c);
         if (rc < 0)

@@ -27,7 +27,26 @@ static inline const rn_param *rn_exec_param(const rn_exec *c, int k)
 /* A value as rows of its last dimension. */
 static inline int64_t rn_exec_rows(const rn_tensor *t)
 {
-    return rn_tensor_count(t) / (t->nd == 4 ? t->dim[3] : t->dim[1]);
+    return rn_tensor_count(t) / t->dim[t->nd - 1];
+}
+
+/* The node's weight and bias, or their gradients: this node's part of them. */
+static inline float *rn_exec_weight(const rn_exec *c)
+{
+    return c->net->graph.params[c->node->param].value + c->node->param_at;
+}
+static inline float *rn_exec_weight_grad(const rn_exec *c)
+{
+    return c->net->graph.params[c->node->param].grad + c->node->param_at;
+}
+/* NULL without a bias. */
+static inline float *rn_exec_bias(const rn_exec *c)
+{
+    return c->node->bias < 0 ? NULL : c->net->graph.params[c->node->bias].value + c->node->bias_at;
+}
+static inline float *rn_exec_bias_grad(const rn_exec *c)
+{
+    return c->node->bias < 0 ? NULL : c->net->graph.params[c->node->bias].grad + c->node->bias_at;
 }
 
 int rn_exec_normalize_fwd(const rn_exec *c);
@@ -37,6 +56,10 @@ int rn_exec_conv_fwd(const rn_exec *c);
 int rn_exec_conv_bwd(const rn_exec *c);
 int rn_exec_linear_fwd(const rn_exec *c);
 int rn_exec_linear_bwd(const rn_exec *c);
+int rn_exec_relu_fwd(const rn_exec *c);
+int rn_exec_relu_bwd(const rn_exec *c);
+int rn_exec_eltwise_fwd(const rn_exec *c);
+int rn_exec_eltwise_bwd(const rn_exec *c);
 int rn_exec_maxpool_fwd(const rn_exec *c);
 int rn_exec_maxpool_bwd(const rn_exec *c);
 int rn_exec_avgpool_fwd(const rn_exec *c);

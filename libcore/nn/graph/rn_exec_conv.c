@@ -6,18 +6,45 @@
 /* NOLINTBEGIN(clang-analyzer-core.NullDereference): only the loss has no output, and it is not run by these */
 int rn_exec_conv_fwd(const rn_exec *c)
 {
-    rn_conv_args a = {.src = c->in->t.data, .wei = rn_exec_param(c, 0)->value, .dst = c->out->t.data};
-    return rn_conv_run(c->net->conv[c->index][RN_FWD], &a, 0, c->net->workspace, NULL);
+    rn_backend *be = c->net->be;
+    rn_conv_args a = {.src = c->in->t.data, .wei = rn_exec_weight(c), .dst = c->out->t.data};
+    RN_TRY(rn_conv_run(c->net->conv[c->index][RN_FWD], &a, 0, c->net->workspace, NULL));
+    if (c->node->bias < 0)
+        return RN_OK;
+    rn_op_bias b = {.dtype = c->out->t.dtype,
+                    .relu = c->node->relu,
+                    .rows = rn_exec_rows(&c->out->t),
+                    .c = (int)c->out->t.dim[3],
+                    .x = c->out->t.data,
+                    .b = rn_exec_bias(c),
+                    .y = c->out->t.data};
+    return be->ops->bias_fwd(be, &b, NULL);
+}
+
+/* The bias first: with a ReLU the gradient behind it is what the convolution needs, and replaces dy. */
+static int bias_bwd(const rn_exec *c)
+{
+    rn_backend *be = c->net->be;
+    rn_op_bias_bwd b = {.dtype = c->out->t.dtype,
+                        .relu = c->node->relu,
+                        .rows = rn_exec_rows(&c->out->t),
+                        .c = (int)c->out->t.dim[3],
+                        .y = c->out->t.data,
+                        .dy = c->out->grad,
+                        .dx = c->node->relu ? c->out->grad : NULL,
+                        .db = rn_exec_bias_grad(c)};
+    return c->node->bias < 0 ? RN_OK : be->ops->bias_bwd(be, &b, NULL);
 }
 
 int rn_exec_conv_bwd(const rn_exec *c)
 {
     rn_conv_plan *const *plan = c->net->conv[c->index];
-    rn_conv_args w = {.src = c->in->t.data, .wei = rn_exec_param(c, 0)->grad, .dst = c->out->grad};
+    RN_TRY(bias_bwd(c));
+    rn_conv_args w = {.src = c->in->t.data, .wei = rn_exec_weight_grad(c), .dst = c->out->grad};
     RN_TRY(rn_conv_run(plan[RN_BWD_W], &w, 0, c->net->workspace, NULL));
     if (!plan[RN_BWD_D])
         return RN_OK;
-    rn_conv_args d = {.src = c->in->grad, .wei = rn_exec_param(c, 0)->value, .dst = c->out->grad};
+    rn_conv_args d = {.src = c->in->grad, .wei = rn_exec_weight(c), .dst = c->out->grad};
     return rn_conv_run(plan[RN_BWD_D], &d, c->node->dx_beta, c->net->workspace, NULL);
 }
 
@@ -26,12 +53,12 @@ static rn_op_linear linear_args(const rn_exec *c)
     const rn_tensor *t = &c->in->t;
     return (rn_op_linear){.dtype = t->dtype,
                           .mb = (int)t->dim[0],
-                          .ic = (int)t->dim[1],
+                          .ic = (int)(rn_tensor_count(t) / t->dim[0]),
                           .oc = (int)c->out->t.dim[1],
                           .x = t->data,
-                          .w = rn_exec_param(c, 0)->value,
+                          .w = rn_exec_weight(c),
                           .y = c->out->t.data,
-                          .b = rn_exec_param(c, 1)->value};
+                          .b = rn_exec_bias(c)};
 }
 
 int rn_exec_linear_fwd(const rn_exec *c)
@@ -44,14 +71,17 @@ int rn_exec_linear_bwd(const rn_exec *c)
 {
     rn_backend *be = c->net->be;
     rn_op_linear w = linear_args(c);
-    w.w = rn_exec_param(c, 0)->grad;
-    w.b = rn_exec_param(c, 1)->grad;
+    w.w = rn_exec_weight_grad(c);
+    w.b = rn_exec_bias_grad(c);
     w.y = c->out->grad;
     RN_TRY(be->ops->linear_bwd_w(be, &w, NULL));
+    if (!c->in->needs_grad)
+        return RN_OK;
     rn_op_linear d = linear_args(c);
     d.x = c->in->grad;
     d.y = c->out->grad;
     d.b = NULL;
+    d.beta = c->node->dx_beta;
     return be->ops->linear_bwd_d(be, &d, NULL);
 }
 /* NOLINTEND(clang-analyzer-core.NullDereference) */

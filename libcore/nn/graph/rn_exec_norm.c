@@ -18,7 +18,7 @@ int rn_exec_normalize_fwd(const rn_exec *c)
 int rn_exec_bn_fwd(const rn_exec *c)
 {
     const rn_net *net = c->net;
-    int channels = (int)c->in->t.dim[3];
+    int channels = (int)c->in->t.dim[c->in->t.nd - 1];
     float *stats = c->train ? rn_net_slot(net, RN_SLOT_AUX, c->index) : NULL;
     rn_op_bn_fwd a = {.dtype = c->in->t.dtype,
                       .train = c->train,
@@ -42,7 +42,7 @@ int rn_exec_bn_fwd(const rn_exec *c)
 int rn_exec_bn_bwd(const rn_exec *c)
 {
     const rn_net *net = c->net;
-    int channels = (int)c->in->t.dim[3];
+    int channels = (int)c->in->t.dim[c->in->t.nd - 1];
     const float *stats = rn_net_slot(net, RN_SLOT_AUX, c->index);
     rn_op_bn_bwd a = {.dtype = c->in->t.dtype,
                       .relu = c->node->relu,
@@ -54,7 +54,7 @@ int rn_exec_bn_bwd(const rn_exec *c)
                       .gamma = rn_exec_param(c, 0)->value,
                       .mean = stats,
                       .inv_std = stats + channels,
-                      .dx = c->in->grad,
+                      .dx = c->in->needs_grad ? c->in->grad : c->out->grad, /* not wanted: over dy */
                       .dres = c->res ? c->res->grad : NULL,
                       .dx_beta = c->node->dx_beta,
                       .dres_beta = c->node->dres_beta,

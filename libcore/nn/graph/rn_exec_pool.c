@@ -8,6 +8,7 @@ static rn_op_pool pool_args(const rn_exec *c, bool bwd)
     rn_op_pool a = c->node->pool;
     a.src = bwd ? c->out->grad : c->in->t.data;
     a.dst = bwd ? c->in->grad : c->out->t.data;
+    a.beta = c->node->dx_beta;
     a.argmax = c->train && c->node->kind == RN_NODE_MAXPOOL ? rn_net_slot(c->net, RN_SLOT_AUX, c->index) : NULL;
     return a;
 }
@@ -20,7 +21,8 @@ static rn_op_gap gap_args(const rn_exec *c, bool bwd)
                        .hw = (int)(t->dim[1] * t->dim[2]),
                        .c = (int)t->dim[3],
                        .src = bwd ? c->out->grad : t->data,
-                       .dst = bwd ? c->in->grad : c->out->t.data};
+                       .dst = bwd ? c->in->grad : c->out->t.data,
+                       .beta = c->node->dx_beta};
 }
 
 int rn_exec_maxpool_fwd(const rn_exec *c)

@@ -19,13 +19,15 @@
 
 enum rn_node_kind {
     RN_NODE_NORMALIZE, /* u8 pixels -> f32 */
-    RN_NODE_CONV,
-    RN_NODE_BN, /* [+ residual add] [+ ReLU] */
+    RN_NODE_CONV,      /* [+ bias [+ ReLU]] */
+    RN_NODE_BN,        /* [+ residual add] [+ ReLU] */
     RN_NODE_MAXPOOL,
     RN_NODE_AVGPOOL,
-    RN_NODE_GAP, /* global average pool */
-    RN_NODE_LINEAR,
-    RN_NODE_XENT, /* softmax cross-entropy: the last node */
+    RN_NODE_GAP,    /* global average pool */
+    RN_NODE_LINEAR, /* [+ bias] */
+    RN_NODE_RELU,
+    RN_NODE_ELTWISE, /* sum, product or maximum of two [+ ReLU] */
+    RN_NODE_XENT,    /* softmax cross-entropy: the last node */
     RN_NODE_KINDS
 };
 
@@ -36,16 +38,33 @@ typedef struct rn_value {
     int consumers;   /* nodes that read it, as input or residual */
 } rn_value;
 
+enum { RN_NODE_INPUTS = 32 }; /* most values that a node reads */
+
 typedef struct rn_node {
     enum rn_node_kind kind;
-    char name[96];          /* "layer1.0.conv1", torchvision's module name */
-    int in, res, out;       /* values; res is -1 without a residual, out is -1 for XENT */
-    int param;              /* first parameter: CONV weight; BN gamma, beta, mean, var; LINEAR weight, bias; else -1 */
-    bool relu;              /* BN */
-    bool zero_gamma;        /* BN: initialise gamma with 0 (last of a residual block) */
-    int dx_beta, dres_beta; /* 0: this node is the first to write that gradient; 1: it adds */
-    rn_conv_desc conv;      /* CONV */
-    rn_op_pool pool;        /* MAXPOOL, AVGPOOL: geometry only */
+    char name[96]; /* "layer1.0.conv1", torchvision's module name */
+    union {        /* values; -1: none */
+        struct {
+            int in, res; /* res: a residual, the second of two */
+        };
+        int ins[RN_NODE_INPUTS];
+    };
+    union { /* of the gradients of ins. 0: this node is the first to write it; 1: it adds */
+        struct {
+            int dx_beta, dres_beta;
+        };
+        int betas[RN_NODE_INPUTS];
+    };
+    int out;                      /* value; -1 for XENT */
+    int param;                    /* first parameter: CONV, LINEAR weight; BN gamma, beta, mean, var; else -1 */
+    int bias;                     /* parameter: CONV, LINEAR; else -1 */
+    int64_t param_at, bias_at;    /* values of these parameters that come before this node's part (groups) */
+    bool relu;                    /* CONV with bias, BN, ELTWISE */
+    bool zero_gamma;              /* BN: initialise gamma with 0 (last of a residual block) */
+    rn_conv_desc conv;            /* CONV */
+    rn_op_pool pool;              /* MAXPOOL, AVGPOOL: geometry only */
+    enum rn_eltwise_kind eltwise; /* ELTWISE */
+    float factor[2];              /* ELTWISE, sum: of in and res */
 } rn_node;
 
 typedef struct rn_graph {
@@ -58,23 +77,55 @@ typedef struct rn_graph {
     int status;                /* 0 or the first failure */
 } rn_graph;
 
-/* All of these return an index (value or parameter), or -1 once the graph has failed. `g` starts zeroed.
- * Declared parameters start as PyTorch's and torchvision's ResNets do: convolutions N(0, 2/fan_out), linear weights and biases
- * U(+-1/sqrt(fan_in)), batch norm 1 and 0. A builder that wants it otherwise assigns params[i].filler (rn_fill.h) before
- * rn_graph_finish; a prototxt's fillers go there too. */
+/* A kernel's or window's geometry; sh, sw 0 are taken as 1. */
+typedef struct rn_window {
+    int kh, kw, sh, sw, ph, pw;
+} rn_window;
+#define RN_WINDOW(k, stride, pad) (&(const rn_window){k, k, stride, stride, pad, pad}) /* a square one */
+
+/*
+ * All of these return an index (value or parameter), or -1 once the graph has failed. `g` starts zeroed. A value is 4-d
+ * (mb, h, w, c) or 2-d (mb, c); a parameter's name is the module's, ".weight" and so on are appended.
+ *
+ * Declared parameters start as PyTorch's and torchvision's ResNets do: convolutions N(0, 2/fan_out), linear weights and
+ * biases U(+-1/sqrt(fan_in)), batch norm 1 and 0. A builder that wants it otherwise assigns params[i].filler (rn_fill.h)
+ * before rn_graph_finish; a prototxt's fillers go there too.
+ */
 int rn_graph_images(rn_graph *g, int batch, int h, int w, int channels); /* adds NORMALIZE; returns its output */
 
 int rn_graph_conv_weight(rn_graph *g, const char *name, int oc, int k, int ic); /* square kernel */
-int rn_graph_bn_params(rn_graph *g, const char *name, int c);                   /* first of four */
-int rn_graph_linear_params(rn_graph *g, const char *name, int oc, int ic);      /* first of two */
+int rn_graph_conv_weight_hw(rn_graph *g, const char *name, int oc, int kh, int kw, int ic);
+int rn_graph_bias(rn_graph *g, const char *name, int c);                   /* of a convolution */
+int rn_graph_bn_params(rn_graph *g, const char *name, int c);              /* first of four */
+int rn_graph_linear_params(rn_graph *g, const char *name, int oc, int ic); /* first of two */
+/* Of a linear layer that reads a 4-d value: memory (oc, h, w, c); in files (oc, c * h * w) in the order c, h, w, as
+ * torch's and Caffe's flattened NCHW values are. Its bias: rn_graph_bias. */
+int rn_graph_linear_weight(rn_graph *g, const char *name, int oc, int c, int h, int w);
+/* First of two: a linear layer whose weight is a 1x1 convolution's (oc, ic, 1, 1) in files, as timm's SE layers. */
+int rn_graph_linear_1x1_params(rn_graph *g, const char *name, int oc, int ic);
 
 int rn_graph_conv(rn_graph *g, int x, int weight, int stride, int pad);
+/* bias -1: none. w->kh and w->kw are the weight's. relu: with a bias only (rn_graph_finish fuses a RELU node that
+ * can be fused by itself). */
+int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window *w, bool relu);
 int rn_graph_bn(rn_graph *g, int x, int params, int res, bool relu); /* res -1: none */
+int rn_graph_relu(rn_graph *g, int x, const char *name);
+/* y = a + b [then max(., 0)] */
+int rn_graph_add(rn_graph *g, int a, int b, const char *name, bool relu);
+/* ca, cb: of a sum (y = ca a + cb b). */
+int rn_graph_eltwise(rn_graph *g, int a, int b, const char *name, enum rn_eltwise_kind kind, float ca, float cb);
 int rn_graph_maxpool(rn_graph *g, int x, const char *name, int k, int stride, int pad);
 int rn_graph_avgpool(rn_graph *g, int x, const char *name, int k, int stride, int pad, bool count_include_pad);
-int rn_graph_gap(rn_graph *g, int x, const char *name);
+/* ceil: the output size is rounded up, and a last window that would begin beyond the image and its leading padding is
+ * dropped: Caffe's pooling, and torch's ceil_mode. count_include_pad (average): Caffe's divisor, and torch's default. */
+int rn_graph_pool(rn_graph *g, int x, const char *name, bool max, const rn_window *w, bool ceil,
+                  bool count_include_pad);
+int rn_graph_gap(rn_graph *g, int x, const char *name); /* 4-d -> 2-d */
+/* A 4-d input is read as rows of h * w * c: its weight is rn_graph_linear_weight's. The bias is the parameter
+ * that follows the weight, if that is a bias. */
 int rn_graph_linear(rn_graph *g, int x, int params);
-void rn_graph_xent(rn_graph *g, int logits); /* last */
+int rn_graph_linear_bias(rn_graph *g, int x, int weight, int bias); /* bias -1: none */
+void rn_graph_xent(rn_graph *g, int logits);                        /* last */
 
 /* Checks the whole and fills consumers, needs_grad, dx_beta and dres_beta. Returns the graph's status. */
 int rn_graph_finish(rn_graph *g);

@@ -120,7 +120,7 @@ static int check_statistics(const rn_net *net)
         if (n->kind != RN_NODE_BN)
             continue;
         const rn_tensor *t = &net->graph.values[n->in].t;
-        if (rn_tensor_count(t) / t->dim[3] < 2)
+        if (rn_tensor_count(t) / t->dim[t->nd - 1] < 2)
             return rn_fail(RN_E_RANGE,
                            "%s: batch statistics of one value a channel; train with larger batches or images", n->name);
     }
@@ -276,7 +276,7 @@ int rn_net_prepare(rn_net *net)
         const rn_node *n = &net->graph.nodes[i];
         if (n->kind != RN_NODE_CONV)
             continue;
-        const float *wei = net->graph.params[n->param].value;
+        const float *wei = net->graph.params[n->param].value + n->param_at;
         for (int dir = RN_FWD; dir <= RN_BWD_D; dir++) {
             if (!net->conv[i][dir])
                 continue;

@@ -45,10 +45,10 @@ typedef struct rn_model_spec {
     rn_init init;          /* zeroed: as the model's source does */
 } rn_model_spec;
 
-/* What a parameter is, in the order of the model: torchvision's names and, in files, torchvision's layouts. */
+/* What a parameter is, in the order of the model: torchvision's names and, in files, torchvision's layouts (rn_param.h). */
 enum rn_param_kind {
     RN_PARAM_CONV /* memory OHWI, file OIHW */,
-    RN_PARAM_LINEAR /* (oc, ic) */,
+    RN_PARAM_LINEAR /* (oc, ic), or (oc, h, w, c) behind a 4-d value */,
     RN_PARAM_BIAS,
     RN_PARAM_GAMMA,
     RN_PARAM_BETA,
@@ -60,6 +60,7 @@ typedef struct rn_param {
     char name[96]; /* "layer1.0.conv1.weight" */
     enum rn_param_kind kind;
     int nd;
+    bool file_1x1;  /* LINEAR: (oc, ic, 1, 1) in files */
     int64_t dim[4]; /* memory order */
     int64_t count;
     int64_t fan_in,

@@ -44,7 +44,7 @@ static size_t aux_bytes(const rn_graph *g, const rn_node *n, bool train)
     const rn_tensor *in = &g->values[n->in].t;
     switch (n->kind) {
     case RN_NODE_BN:
-        return train ? 2 * sizeof(float) * (size_t)in->dim[3] : 0;
+        return train ? 2 * sizeof(float) * (size_t)in->dim[in->nd - 1] : 0;
     case RN_NODE_MAXPOOL:
         return train ? (size_t)rn_tensor_count(&g->values[n->out].t) : 0;
     case RN_NODE_XENT:
@@ -57,8 +57,8 @@ static size_t aux_bytes(const rn_graph *g, const rn_node *n, bool train)
 static void forward_step(rn_plan *p, const rn_graph *g, int i, bool train)
 {
     const rn_node *n = &g->nodes[i];
-    touch_value(p, g, n->in, i);
-    touch_value(p, g, n->res, i);
+    for (int k = 0; k < RN_NODE_INPUTS; k++)
+        touch_value(p, g, n->ins[k], i);
     touch_value(p, g, n->out, i);
     int aux = rn_plan_index(g, RN_SLOT_AUX, i);
     size_t bytes = aux_bytes(g, n, train);
@@ -73,6 +73,26 @@ static void forward_step(rn_plan *p, const rn_graph *g, int i, bool train)
     }
 }
 
+/* Which values the backward pass of a node reads again. */
+static bool reads_input(const rn_node *n)
+{
+    switch (n->kind) {
+    case RN_NODE_CONV:
+    case RN_NODE_LINEAR:
+    case RN_NODE_BN:
+        return true;
+    case RN_NODE_ELTWISE:
+        return n->eltwise != RN_ELTWISE_SUM;
+    default:
+        return false;
+    }
+}
+
+static bool reads_output(const rn_node *n)
+{
+    return n->relu || n->kind == RN_NODE_RELU;
+}
+
 static void backward_step(rn_plan *p, const rn_graph *g, int i)
 {
     const rn_node *n = &g->nodes[i];
@@ -80,11 +100,12 @@ static void backward_step(rn_plan *p, const rn_graph *g, int i)
     if (n->kind == RN_NODE_NORMALIZE || n->kind == RN_NODE_XENT)
         return;
     touch_grad(p, g, n->out, step);
-    touch_grad(p, g, n->in, step);
-    touch_grad(p, g, n->res, step);
-    if (n->kind == RN_NODE_CONV || n->kind == RN_NODE_LINEAR || n->kind == RN_NODE_BN)
-        touch_value(p, g, n->in, step);
-    if (n->kind == RN_NODE_BN && n->relu)
+    for (int k = 0; k < RN_NODE_INPUTS; k++) {
+        touch_grad(p, g, n->ins[k], step);
+        if (reads_input(n) && (k == 0 || n->kind != RN_NODE_BN)) /* a residual is only passed on */
+            touch_value(p, g, n->ins[k], step);
+    }
+    if (reads_output(n))
         touch_value(p, g, n->out, step);
     if (n->kind == RN_NODE_BN || n->kind == RN_NODE_MAXPOOL)
         touch(p, rn_plan_index(g, RN_SLOT_AUX, i), aux_bytes(g, n, true), step);
@@ -101,31 +122,56 @@ static void merge(rn_plan *p, int a, int b)
     ra->last = rb->last > ra->last ? rb->last : ra->last;
 }
 
+/* Ops that may write their output over their input. */
+static bool in_place(enum rn_node_kind kind)
+{
+    return kind == RN_NODE_BN || kind == RN_NODE_RELU || kind == RN_NODE_ELTWISE;
+}
+
 /* Forward in evaluation: y may be x when nothing else reads x. */
 static void merge_eval(rn_plan *p, const rn_graph *g)
 {
     for (int i = 0; i < g->nnodes; i++) {
         const rn_node *n = &g->nodes[i];
-        if (n->kind == RN_NODE_BN && g->values[n->in].consumers == 1)
+        if (in_place(n->kind) && g->values[n->in].consumers == 1)
             merge(p, rn_plan_index(g, RN_SLOT_VALUE, n->in), rn_plan_index(g, RN_SLOT_VALUE, n->out));
     }
 }
 
-/*
- * Backward: dx may be dy when there is no dres, and dres may be dy; in either case only if this node is the
- * first to write that gradient. Nodes are visited in the order of the backward pass, so that a chain of blocks passes
- * one buffer on.
- */
-static void merge_train(rn_plan *p, const rn_graph *g)
+/* Forward in training: also the backward passes of this node and of the one that made x must do without x. */
+static void merge_forward(rn_plan *p, const rn_graph *g)
+{
+    for (int i = 0; i < g->nnodes; i++) {
+        const rn_node *n = &g->nodes[i];
+        if (!in_place(n->kind) || reads_input(n) || g->values[n->in].consumers != 1)
+            continue;
+        bool kept = false;
+        for (int k = 0; k < i; k++)
+            kept |= g->nodes[k].out == n->in && reads_output(&g->nodes[k]);
+        if (!kept)
+            merge(p, rn_plan_index(g, RN_SLOT_VALUE, n->in), rn_plan_index(g, RN_SLOT_VALUE, n->out));
+    }
+}
+
+/* The input whose gradient may lie over the output's, because this node is the first to write it; -1: none. A BN with
+ * a residual writes dx while it still reads dy, and may use dy's place for the residual's only. */
+static int over_dy(const rn_graph *g, const rn_node *n)
+{
+    if (!in_place(n->kind))
+        return -1;
+    for (int k = n->kind == RN_NODE_BN && n->res >= 0; k < 2; k++)
+        if (n->ins[k] >= 0 && n->betas[k] == 0 && g->values[n->ins[k]].needs_grad)
+            return n->ins[k];
+    return -1;
+}
+
+/* Backward. Nodes are visited in the order of the backward pass, so that a chain of blocks passes one buffer on. */
+static void merge_backward(rn_plan *p, const rn_graph *g)
 {
     for (int i = g->nnodes - 1; i >= 0; i--) {
-        const rn_node *n = &g->nodes[i];
-        if (n->kind != RN_NODE_BN)
-            continue;
-        int target = n->res >= 0 ? n->res : n->in;
-        int beta = n->res >= 0 ? n->dres_beta : n->dx_beta;
-        if (beta == 0 && g->values[target].needs_grad)
-            merge(p, rn_plan_index(g, RN_SLOT_GRAD, n->out), rn_plan_index(g, RN_SLOT_GRAD, target));
+        int target = over_dy(g, &g->nodes[i]);
+        if (target >= 0)
+            merge(p, rn_plan_index(g, RN_SLOT_GRAD, g->nodes[i].out), rn_plan_index(g, RN_SLOT_GRAD, target));
     }
 }
 
@@ -245,10 +291,12 @@ int rn_plan_make(const rn_graph *g, bool train, rn_plan *out)
         forward_step(&p, g, i, train);
     for (int i = g->nnodes - 1; train && i >= 0; i--)
         backward_step(&p, g, i);
-    if (train)
-        merge_train(&p, g);
-    else
+    if (train) {
+        merge_forward(&p, g);
+        merge_backward(&p, g);
+    } else {
         merge_eval(&p, g);
+    }
     account(&p);
     int rc = assign(&p);
     if (rc < 0) {

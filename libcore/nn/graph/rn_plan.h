@@ -6,8 +6,9 @@
  * nodes). A slot lives from the first step that writes it to the last that reads it, both included; within a
  * step everything touched is live. Slots that never live together may share memory. Where an op allows working in
  * place, two slots become one:
- *   evaluation  a BN's output replaces its input
- *   training    a BN's input gradient replaces its output's; with a residual, the residual's gradient does so
+ *   evaluation  the output of what works element by element (BN, ReLU, ...) replaces its input
+ *   training    the same where no backward pass reads that input again (ReLU behind a pool); and such a node's
+ *               input gradient replaces its output's. With a residual, a BN's residual's gradient does so
  * Places are assigned greedily (Pisarchyk & Lee 2020, arXiv 2001.03288, "greedy by size"): largest first, each
  * at the lowest offset that is free during its life; two more orders are tried and the smallest arena wins.
  *

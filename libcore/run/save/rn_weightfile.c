@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "nn/graph/rn_param.h"
 
 static const char running_var[] = ".running_var", tracked[] = ".num_batches_tracked";
 
@@ -27,31 +28,6 @@ static float *part(const rn_param *p, enum rn_weightfile_what what)
     return what == RN_WEIGHTFILE_VALUES ? p->value : is_buffer(p) ? NULL : p->momentum;
 }
 
-/* A convolution's sizes in the file: OIHW. */
-static int file_dims(const rn_param *p, int64_t dim[4])
-{
-    memcpy(dim, p->dim, sizeof p->dim);
-    if (p->kind == RN_PARAM_CONV) {
-        dim[1] = p->dim[3];
-        dim[2] = p->dim[1];
-        dim[3] = p->dim[2];
-    }
-    return p->nd;
-}
-
-/* (o, hw, i) -> (o, i, hw), or back. */
-static void permute(const rn_param *p, const float *from, float *to, bool to_file)
-{
-    int64_t oc = p->dim[0], hw = p->dim[1] * p->dim[2], ic = p->dim[3];
-    for (int64_t o = 0; o < oc; o++, from += hw * ic, to += hw * ic)
-        for (int64_t s = 0; s < hw; s++)
-            for (int64_t i = 0; i < ic; i++)
-                if (to_file)
-                    to[i * hw + s] = from[s * ic + i];
-                else
-                    to[s * ic + i] = from[i * hw + s];
-}
-
 static int check_finite(const char *name, const float *v, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -64,9 +40,9 @@ static int check_finite(const char *name, const float *v, int64_t n)
 static int fetch(rn_backend *be, const rn_param *p, const float *dev, float **out)
 {
     size_t bytes = (size_t)p->count * sizeof(float);
-    float *mem = malloc(bytes), *file = p->kind == RN_PARAM_CONV ? malloc(bytes) : NULL;
+    float *mem = malloc(bytes), *file = rn_param_permuted(p) ? malloc(bytes) : NULL;
     int rc = RN_OK;
-    if (!mem || (p->kind == RN_PARAM_CONV && !file))
+    if (!mem || (rn_param_permuted(p) && !file))
         rc = rn_fail(RN_E_NOMEM, "no memory to copy %s", p->name);
     if (rc == RN_OK)
         rc = be->copy(be, mem, dev, bytes, RN_COPY_D2H, NULL);
@@ -80,7 +56,7 @@ static int fetch(rn_backend *be, const rn_param *p, const float *dev, float **ou
         return rc;
     }
     if (file) {
-        permute(p, mem, file, true);
+        rn_param_to_file(p, mem, file);
         free(mem);
     }
     *out = file ? file : mem;
@@ -104,7 +80,7 @@ int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what wha
         if (!part(p, what))
             continue;
         RN_GO(fetch(be, p, part(p, what), &host[i]));
-        RN_GO(rn_st_add(w, p->name, RN_ST_F32, file_dims(p, dim), dim, host[i]));
+        RN_GO(rn_st_add(w, p->name, RN_ST_F32, rn_param_file_dims(p, dim), dim, host[i]));
         if (what == RN_WEIGHTFILE_VALUES && p->kind == RN_PARAM_RUNNING_VAR && ends_with(p->name, running_var)) {
             char name[128];
             snprintf(name, sizeof name, "%.*s%s", (int)(strlen(p->name) - strlen(running_var)), p->name, tracked);
@@ -133,7 +109,7 @@ static void shape_text(int nd, const int64_t *dim, char *out, size_t cap)
 static int check_shape(const rn_param *p, const rn_st_tensor *t, const char *path)
 {
     int64_t dim[4];
-    int nd = file_dims(p, dim);
+    int nd = rn_param_file_dims(p, dim);
     if (t->nd == nd && memcmp(t->dim, dim, (size_t)nd * sizeof *dim) == 0)
         return RN_OK;
     char have[96], want[96];
@@ -189,16 +165,16 @@ static int check_names(rn_net *net, enum rn_weightfile_what what, const rn_st_fi
 static int store(rn_backend *be, const rn_param *p, float *dev, const rn_st_tensor *t, const char *path)
 {
     size_t bytes = (size_t)p->count * sizeof(float);
-    float *file = malloc(bytes), *mem = p->kind == RN_PARAM_CONV ? malloc(bytes) : NULL;
+    float *file = malloc(bytes), *mem = rn_param_permuted(p) ? malloc(bytes) : NULL;
     int rc = RN_OK;
-    if (!file || (p->kind == RN_PARAM_CONV && !mem))
+    if (!file || (rn_param_permuted(p) && !mem))
         rc = rn_fail(RN_E_NOMEM, "no memory to load %s", p->name);
     if (rc == RN_OK)
         rc = rn_st_read_f32(t, file);
     if (rc == RN_OK && (rc = check_finite(p->name, file, p->count)) < 0)
         rn_fail_prefix(rc, "%s", path);
     if (rc == RN_OK && mem)
-        permute(p, file, mem, false);
+        rn_param_from_file(p, file, mem);
     if (rc == RN_OK)
         rc = be->copy(be, dev, mem ? mem : file, bytes, RN_COPY_H2D, NULL);
     if (rc == RN_OK && be->sync)

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* A bias joined to rows, two values joined element by element. Included by cpu_ops_kern_impl.h only. */
+
+enum { JOIN_STRIP = 256, JOIN_CHUNK = 64 };
+
+INLINE void bias_fwd_as(int64_t rows, int c, const float *x, const float *b, float *y, const bool relu)
+{
+    for (int64_t r = 0; r < rows; r++, x += c, y += c) {
+#pragma omp simd
+        for (int i = 0; i < c; i++) {
+            const float v = x[i] + b[i];
+            y[i] = relu && v < 0 ? 0 : v;
+        }
+    }
+}
+
+static void bias_fwd(int64_t rows, int c, const float *x, const float *b, float *y, bool relu)
+{
+    if (relu)
+        bias_fwd_as(rows, c, x, b, y, true);
+    else
+        bias_fwd_as(rows, c, x, b, y, false);
+}
+
+/* Columns at..at+n-1: in f32 over a chunk of rows, in double over the chunks. */
+INLINE void bias_grad_strip(int64_t rows, int c, int n, const float *y, const float *dy, float *dx, double *sum,
+                            const bool relu, const bool store)
+{
+    for (int i = 0; i < n; i++)
+        sum[i] = 0;
+    for (int64_t from = 0; from < rows; from += JOIN_CHUNK) {
+        const int64_t to = rows - from < JOIN_CHUNK ? rows : from + JOIN_CHUNK;
+        float part[JOIN_STRIP] = {0};
+        for (int64_t r = from; r < to; r++) {
+            const int64_t o = r * c;
+#pragma omp simd
+            for (int i = 0; i < n; i++) {
+                const float all = dy[o + i], g = !relu || y[o + i] > 0 ? all : 0;
+                part[i] += g;
+                if (store)
+                    dx[o + i] = g;
+            }
+        }
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            sum[i] += part[i];
+    }
+}
+
+static void bias_grad(int64_t rows, int c, const float *y, const float *dy, float *dx, double *sum)
+{
+    for (int i = 0; i < c; i += JOIN_STRIP) {
+        const int n = c - i < JOIN_STRIP ? c - i : JOIN_STRIP;
+        if (y && dx)
+            bias_grad_strip(rows, c, n, y + i, dy + i, dx + i, sum + i, true, true);
+        else if (y)
+            bias_grad_strip(rows, c, n, y + i, dy + i, NULL, sum + i, true, false);
+        else if (dx)
+            bias_grad_strip(rows, c, n, NULL, dy + i, dx + i, sum + i, false, true);
+        else
+            bias_grad_strip(rows, c, n, NULL, dy + i, NULL, sum + i, false, false);
+    }
+}
+
+INLINE void eltwise_fwd_as(const rn_op_eltwise *e, int64_t from, int64_t to, const enum rn_eltwise_kind kind,
+                           const bool relu)
+{
+    const float *a = e->a, *b = e->b, ca = e->ca, cb = e->cb;
+    float *y = e->y;
+#pragma omp simd
+    for (int64_t i = from; i < to; i++) {
+        const float p = a[i], q = b[i];
+        float v;
+        if (kind == RN_ELTWISE_SUM)
+            v = ca * p + cb * q;
+        else if (kind == RN_ELTWISE_PRODUCT)
+            v = p * q;
+        else
+            v = (p != p) | (p > q) ? p : q;
+        y[i] = relu && v < 0 ? 0 : v;
+    }
+}
+
+static void eltwise_fwd(const rn_op_eltwise *e, int64_t from, int64_t to)
+{
+    switch (e->kind) {
+    case RN_ELTWISE_SUM:
+        if (e->relu)
+            eltwise_fwd_as(e, from, to, RN_ELTWISE_SUM, true);
+        else
+            eltwise_fwd_as(e, from, to, RN_ELTWISE_SUM, false);
+        break;
+    case RN_ELTWISE_PRODUCT:
+        eltwise_fwd_as(e, from, to, RN_ELTWISE_PRODUCT, e->relu);
+        break;
+    case RN_ELTWISE_MAX:
+        eltwise_fwd_as(e, from, to, RN_ELTWISE_MAX, e->relu);
+        break;
+    }
+}
+
+/* to [+]= g * factor (factor NULL: scale) */
+INLINE void give(int n, const float *g, const float *factor, float scale, float *to, bool add)
+{
+    if (add) {
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            to[i] += g[i] * (factor ? factor[i] : scale);
+    } else {
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            to[i] = g[i] * (factor ? factor[i] : scale);
+    }
+}
+
+/* to [+]= g where the maximum was this one's */
+INLINE void give_winner(int n, const float *g, const float *a, const float *b, const bool first, float *to, bool add)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        const bool takes = (a[i] != a[i]) | (a[i] > b[i]);
+        const float mine = takes == first ? g[i] : 0;
+        to[i] = add ? to[i] + mine : mine;
+    }
+}
+
+/* A strip at a time: its gradient behind the ReLU is kept aside, because da or db may lie over dy. */
+static void eltwise_bwd(const rn_op_eltwise_bwd *e, int64_t from, int64_t to)
+{
+    const float *a = e->a, *b = e->b, *y = e->y, *dy = e->dy;
+    float *da = e->da, *db = e->db, g[JOIN_STRIP];
+    for (int64_t o = from; o < to; o += JOIN_STRIP) {
+        const int n = to - o < JOIN_STRIP ? (int)(to - o) : JOIN_STRIP;
+        if (e->relu)
+            relu_bwd(n, y + o, dy + o, g);
+        else
+            memcpy(g, dy + o, sizeof(float) * (size_t)n);
+        if (e->kind == RN_ELTWISE_MAX) {
+            if (da)
+                give_winner(n, g, a + o, b + o, true, da + o, e->da_beta);
+            if (db)
+                give_winner(n, g, a + o, b + o, false, db + o, e->db_beta);
+            continue;
+        }
+        const bool product = e->kind == RN_ELTWISE_PRODUCT;
+        if (da)
+            give(n, g, product ? b + o : NULL, e->ca, da + o, e->da_beta);
+        if (db)
+            give(n, g, product ? a + o : NULL, e->cb, db + o, e->db_beta);
+    }
+}
