@@ -22,6 +22,7 @@ const rn_ops rn_cpu_ops = {
     .linear_bwd_d = cpu_linear_bwd_d,
     .linear_bwd_w = cpu_linear_bwd_w,
     .xent = cpu_xent,
+    .distill = cpu_distill,
     .sgd = cpu_sgd,
     .axpby = cpu_axpby,
     .sumsq = cpu_sumsq,

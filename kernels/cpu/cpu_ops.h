@@ -71,6 +71,7 @@ int cpu_gap_bwd(struct rn_backend *, const rn_op_gap *, void *stream);
 int cpu_linear_fwd(struct rn_backend *, const rn_op_linear *, void *stream);
 int cpu_linear_bwd_d(struct rn_backend *, const rn_op_linear *, void *stream);
 int cpu_linear_bwd_w(struct rn_backend *, const rn_op_linear *, void *stream);
+int cpu_distill(struct rn_backend *, const rn_op_distill *, void *stream);
 int cpu_xent(struct rn_backend *, const rn_op_xent *, void *stream);
 
 #endif

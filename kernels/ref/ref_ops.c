@@ -22,6 +22,7 @@ const rn_ops rn_ref_ops = {
     .linear_bwd_d = ref_linear_bwd_d,
     .linear_bwd_w = ref_linear_bwd_w,
     .xent = ref_xent,
+    .distill = ref_distill,
     .sgd = ref_sgd,
     .axpby = ref_axpby,
     .sumsq = ref_sumsq,

@@ -33,6 +33,7 @@ int ref_gap_bwd(struct rn_backend *, const rn_op_gap *, void *stream);
 int ref_linear_fwd(struct rn_backend *, const rn_op_linear *, void *stream);
 int ref_linear_bwd_d(struct rn_backend *, const rn_op_linear *, void *stream);
 int ref_linear_bwd_w(struct rn_backend *, const rn_op_linear *, void *stream);
+int ref_distill(struct rn_backend *, const rn_op_distill *, void *stream);
 int ref_xent(struct rn_backend *, const rn_op_xent *, void *stream);
 
 #endif

@@ -209,6 +209,21 @@ typedef struct rn_op_xent {
 } rn_op_xent;
 
 /*
+ * Knowledge distillation (Hinton et al. 2015, arXiv 1503.02531), after xent of the same rows. With p = softmax(z / T) of
+ * `logits` and r = softmax(t / T) of `teacher`, for i < n:
+ *   loss[i]    = hard * loss[i] + soft * T^2 * sum_j r_j (log r_j - log p_j)
+ *   dlogits[i] = hard * dlogits[i] + soft * T * (p - r) * grad_scale        (left alone where dlogits is NULL)
+ * A class with r_j = 0 adds nothing; a NaN in either row makes loss and gradient NaN. Rows n.. are not touched.
+ */
+typedef struct rn_op_distill {
+    int mb, n, k;
+    const float *logits, *teacher;             /* (mb, k), as the linear layers wrote them */
+    float temperature, hard, soft, grad_scale; /* T above 0; the others at least 0 */
+    float *dlogits;                            /* (mb, k), read and written, not `logits`; or NULL */
+    float *loss;                               /* (mb), read and written */
+} rn_op_distill;
+
+/*
  * SGD with momentum over a run of parameters, f32 master weights; d = g * grad_scale + wd * w.
  *   PyTorch's order: v = mu * v + d (first step: v = d, which v = 0 gives); u = nesterov ? d + mu * v : v;
  *                    w -= lr * u
@@ -262,6 +277,7 @@ typedef struct rn_ops {
     int (*linear_bwd_d)(struct rn_backend *, const rn_op_linear *, void *stream);
     int (*linear_bwd_w)(struct rn_backend *, const rn_op_linear *, void *stream);
     int (*xent)(struct rn_backend *, const rn_op_xent *, void *stream);
+    int (*distill)(struct rn_backend *, const rn_op_distill *, void *stream);
     int (*sgd)(struct rn_backend *, const rn_op_sgd *, void *stream);
     int (*axpby)(struct rn_backend *, const rn_op_axpby *, void *stream);
     int (*sumsq)(struct rn_backend *, const rn_op_sumsq *, void *stream);

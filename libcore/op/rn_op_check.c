@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "op/rn_op_check.h"
 
+#include <math.h>
+
 #include "base/rn_error.h"
 
 static int need_f32(const char *op, rn_dtype t)
@@ -170,6 +172,16 @@ int rn_op_check_labels(const rn_op_xent *a)
 {
     RN_TRY(check_labels(a, a->labels));
     return a->labels2 ? check_labels(a, a->labels2) : RN_OK;
+}
+
+int rn_op_check_distill(const rn_op_distill *a)
+{
+    RN_TRY(need(a->mb >= 1 && a->k >= 1 && a->n >= 0 && a->n <= a->mb, "distill",
+                "mb and k must be at least 1, and n in 0..mb"));
+    RN_TRY(need(a->temperature > 0 && a->temperature < INFINITY, "distill", "the temperature must be above 0"));
+    RN_TRY(need(a->hard >= 0 && a->soft >= 0 && a->hard < INFINITY && a->soft < INFINITY, "distill",
+                "the weights of the two losses must be at least 0"));
+    return need(a->logits != a->dlogits, "distill", "the gradient must not lie over the logits, which are still read");
 }
 
 int rn_op_check_sgd(const rn_op_sgd *a)

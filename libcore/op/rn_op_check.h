@@ -27,6 +27,7 @@ int rn_op_check_gap(const rn_op_gap *a);
 int rn_op_check_linear(const rn_op_linear *a);
 int rn_op_check_xent(const rn_op_xent *a);
 int rn_op_check_labels(const rn_op_xent *a); /* labels[0..n-1] in 0..k-1 */
+int rn_op_check_distill(const rn_op_distill *a);
 int rn_op_check_sgd(const rn_op_sgd *a);
 int rn_op_check_axpby(const rn_op_axpby *a);
 int rn_op_check_sumsq(const rn_op_sumsq *a);

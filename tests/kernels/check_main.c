@@ -16,6 +16,7 @@ static const check_group *const groups[] = {
     &check_bn_group,
     &check_pool_group,
     &check_dense_group,
+    &check_distill_group,
     &check_time_group,
     NULL,
 };

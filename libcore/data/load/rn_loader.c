@@ -41,6 +41,20 @@ static bool at_end(const rn_loader *l)
     return !l->o.train && l->number_at == l->per_epoch;
 }
 
+/* Which rows of the whole batch come: s->first, s->n, and one before them where mixup wants it. */
+static void fill_rows(rn_loader *l, rn_loader_slot *s, const uint32_t *order)
+{
+    const uint64_t at = l->from + s->number * (uint64_t)(l->o.train ? l->o.batch : l->rows), left = l->to - at;
+    const uint64_t whole = l->o.train ? (uint64_t)l->o.batch : (uint64_t)l->rows, n = left < whole ? left : whole;
+    const uint64_t part = l->o.train ? (uint64_t)l->o.part : 0, parts = l->o.train ? (uint64_t)l->o.parts : 1;
+    s->first = (int)(n * part / parts);
+    s->n = (int)(n * (part + 1) / parts) - s->first;
+    s->todo = s->n;
+    memcpy(s->index, order + at + s->first, (size_t)s->n * sizeof *s->index);
+    if (l->o.mixup > 0 && s->n > 0 && (uint64_t)s->n < n)
+        s->index[s->todo++] = order[at + (s->first ? (uint64_t)s->first : n) - 1];
+}
+
 /* Opens the next batch for handing out; false when the ring is full, the evaluation over or the order not there yet. */
 static bool open_batch(rn_loader *l)
 {
@@ -51,17 +65,15 @@ static bool open_batch(rn_loader *l)
     if (l->order_state[epoch & 1] != ORDER_READY)
         return false;
     rn_loader_slot *s = slot_of(l, l->out);
-    uint64_t first = l->number_at * (uint64_t)l->o.batch, left = l->count - first;
     s->epoch = epoch;
     s->number = l->number_at;
-    s->n = left < (uint64_t)l->o.batch ? (int)left : l->o.batch;
+    fill_rows(l, s, l->order[epoch & 1]);
     s->handed = s->done = 0;
     s->whole = s->held = false;
     s->bad = -1;
     s->status = RN_OK;
-    memcpy(s->index, l->order[epoch & 1] + first, (size_t)s->n * sizeof *s->index);
-    size_t rest = (size_t)(l->o.batch - s->n);
-    memset(s->index + s->n, 0, rest * sizeof *s->index);
+    size_t rest = (size_t)(l->rows - s->n);
+    memset(s->index + s->todo, 0, (size_t)(l->rows + 1 - s->todo) * sizeof *s->index);
     memset(s->labels + s->n, 0, rest * sizeof *s->labels);
     if (l->o.mixup > 0) {
         memset(s->labels2 + s->n, 0, rest * sizeof *s->labels2);
@@ -133,13 +145,13 @@ static bool make_images(rn_loader_worker *w)
 {
     rn_loader *l = w->l;
     rn_loader_slot *s = l->out > l->released ? slot_of(l, l->out - 1) : NULL;
-    if (!s || s->handed == s->n) {
+    if (!s || s->handed == s->todo) {
         if (!open_batch(l))
             return false;
         s = slot_of(l, l->out - 1);
         pthread_cond_broadcast(&l->work);
     }
-    int from = s->handed, to = from + l->run < s->n ? from + l->run : s->n, rc = RN_OK, i = from;
+    int from = s->handed, to = from + l->run < s->todo ? from + l->run : s->todo, rc = RN_OK, i = from;
     s->handed = to;
     l->busy++;
     pthread_mutex_unlock(&l->lock);
@@ -157,7 +169,7 @@ static bool make_images(rn_loader_worker *w)
         snprintf(s->text, sizeof s->text, "%s", rn_error_text());
     }
     s->done += to - from;
-    if (s->done == s->n)
+    if (s->done == s->todo)
         finish_batch(w, s);
     if (s->whole || l->paused)
         pthread_cond_broadcast(&l->ready);
@@ -187,7 +199,7 @@ static void *work(void *arg)
 
 static int alloc_slots(rn_loader *l)
 {
-    size_t batch = (size_t)l->o.batch;
+    size_t batch = (size_t)l->rows + (l->o.mixup > 0 && l->o.parts > 1); /* see fill_rows */
     l->slots = calloc((size_t)l->o.depth, sizeof *l->slots);
     for (int b = 0; b < 2; b++)
         l->order[b] = malloc(l->count * sizeof *l->order[b]);
@@ -196,13 +208,13 @@ static int alloc_slots(rn_loader *l)
         rn_loader_slot *s = &l->slots[i];
         s->images = aligned_alloc(64, (batch * l->image_bytes + 63) / 64 * 64);
         s->labels = calloc(batch, sizeof *s->labels);
-        s->index = calloc(batch, sizeof *s->index);
+        s->index = calloc((size_t)l->rows + 1, sizeof *s->index);
         s->labels2 = l->o.mixup > 0 ? calloc(batch, sizeof *s->labels2) : NULL;
         ok = s->images && s->labels && s->index && (s->labels2 || !(l->o.mixup > 0));
     }
     if (!ok)
         return rn_fail(RN_E_NOMEM, "loader: %d batches of %d images of %zu bytes do not fit in memory: lower the batch",
-                       l->o.depth, l->o.batch, l->image_bytes);
+                       l->o.depth, l->rows, l->image_bytes);
     return RN_OK;
 }
 
@@ -226,6 +238,17 @@ static int start_workers(rn_loader *l)
     return RN_OK;
 }
 
+/* What comes: see rn_loader_opts.parts. */
+static void set_span(rn_loader *l)
+{
+    const uint64_t n = l->count, part = (uint64_t)l->o.part, parts = (uint64_t)l->o.parts;
+    l->rows = (l->o.batch + l->o.parts - 1) / l->o.parts;
+    l->from = l->o.train ? 0 : (uint32_t)(n * part / parts);
+    l->to = l->o.train ? l->count : (uint32_t)(n * (part + 1) / parts);
+    const uint64_t batch = (uint64_t)(l->o.train ? l->o.batch : l->rows), records = l->to - l->from;
+    l->per_epoch = l->o.train && l->o.drop_last ? records / batch : (records + batch - 1) / batch;
+}
+
 int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out)
 {
     int rc;
@@ -241,9 +264,8 @@ int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out)
     rn_loader_resolve(opts, &l->o);
     l->count = rn_store_count(store);
     l->image_bytes = (size_t)l->o.width * (size_t)l->o.height * (size_t)l->o.channels;
-    uint64_t batch = (uint64_t)l->o.batch;
-    l->per_epoch = l->o.train && l->o.drop_last ? l->count / batch : (l->count + batch - 1) / batch;
-    l->run = l->o.batch / (4 * l->o.workers);
+    set_span(l);
+    l->run = l->rows / (4 * l->o.workers);
     l->run = l->run < 1 ? 1 : l->run > MAX_RUN ? MAX_RUN : l->run;
     RN_GO(rn_resident_open(l->o.resident, &l->resident));
     RN_GO(alloc_slots(l));
@@ -292,6 +314,17 @@ void rn_loader_close(rn_loader *l)
 uint64_t rn_loader_batches(const rn_loader *l)
 {
     return l->per_epoch;
+}
+
+int rn_loader_rows(const rn_loader *l)
+{
+    return l->rows;
+}
+
+void rn_loader_span(const rn_loader *l, uint32_t *first, uint32_t *count)
+{
+    *first = l->from;
+    *count = l->to - l->from;
 }
 
 int rn_loader_seek(rn_loader *l, uint32_t epoch, uint64_t number)
@@ -349,6 +382,7 @@ int rn_loader_next(rn_loader *l, rn_batch *out)
                           .labels2 = s->labels2,
                           .share = s->labels2 ? (float)s->share / 65536 : 1,
                           .n = s->n,
+                          .first = s->first,
                           .epoch = s->epoch,
                           .number = s->number,
                           .waited_s = rn_now() - start};

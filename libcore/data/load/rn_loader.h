@@ -26,6 +26,13 @@ enum rn_train_crop {
 typedef struct rn_loader_opts {
     bool train;                         /* false: evaluation transform, key order, every image once */
     int batch, width, height, channels; /* output size; channels 3 (1: gray) */
+    /*
+     * One part of the batches, for one of several processes that share them: part 0..parts-1; parts 0 is 1, the whole.
+     * Training: of each batch of n the rows n * part / parts to n * (part + 1) / parts, with the pixels and labels that they
+     * have in the whole. Evaluation: of the set's N records those from N * part / parts on, in key order, in batches
+     * of `batch` / parts, rounded up; a part may be empty.
+     */
+    int part, parts;
     uint64_t seed;
     int workers;     /* >= 1 decode threads */
     int depth;       /* batches in the ring; 0: 4 */
@@ -52,6 +59,7 @@ typedef struct rn_loader_opts {
 } rn_loader_opts;
 
 typedef struct rn_batch {
+    /* `batch` below is that of the options, or, of a part, the most rows that it may have (rn_loader_rows). */
     const uint8_t *images; /* (batch, height, width, channels); rows n.. are zero */
     const int32_t *labels; /* (batch); rows n.. are 0 */
     const uint32_t *index; /* (batch) record numbers in the store */
@@ -59,6 +67,7 @@ typedef struct rn_batch {
     const int32_t *labels2; /* (batch) */
     float share;            /* a multiple of 1/65536 */
     int n;                  /* images in this batch: batch, or less at the end of an evaluation or epoch */
+    int first;              /* training: of which row of the whole batch row 0 is */
     uint32_t epoch;
     uint64_t number; /* of the batch inside the epoch, from 0 */
     double waited_s; /* how long rn_loader_next had to wait */
@@ -79,6 +88,10 @@ int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out)
 
 /* Batches in one epoch. */
 uint64_t rn_loader_batches(const rn_loader *l);
+/* The most rows that a batch may have. */
+int rn_loader_rows(const rn_loader *l);
+/* Records that an evaluation gives, and which the first of them is: the whole set but for parts. */
+void rn_loader_span(const rn_loader *l, uint32_t *first, uint32_t *count);
 
 /* Goes to batch `number` of `epoch` (resume: the same batches come as in an undisturbed run). number may be that of the
  * end. Batches still held become invalid; an earlier error is forgotten. */

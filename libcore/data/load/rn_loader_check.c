@@ -7,6 +7,10 @@ enum { MAX_BATCH = 1 << 20, MAX_SIDE = 8192, MAX_WORKERS = 1024, MAX_DEPTH = 102
 
 static int check_sizes(const rn_loader_opts *o)
 {
+    if (o->parts < 0 || o->parts > MAX_BATCH || o->part < 0 || o->part >= (o->parts ? o->parts : 1))
+        return rn_fail(RN_E_RANGE, "part %d of %d parts: 0 to parts - 1 are possible", o->part, o->parts);
+    if (o->train && o->parts > o->batch)
+        return rn_fail(RN_E_RANGE, "a batch of %d images in %d parts: each needs an image", o->batch, o->parts);
     if (o->batch < 1 || o->batch > MAX_BATCH)
         return rn_fail(RN_E_RANGE, "batch of %d images: 1 to %d are possible", o->batch, MAX_BATCH);
     if (o->width < 1 || o->height < 1 || o->width > MAX_SIDE || o->height > MAX_SIDE ||
@@ -76,6 +80,7 @@ int rn_loader_check(const rn_store *store, const rn_loader_opts *o)
 void rn_loader_resolve(const rn_loader_opts *given, rn_loader_opts *out)
 {
     *out = *given;
+    out->parts = given->parts ? given->parts : 1;
     out->depth = given->depth ? given->depth : DEPTH;
     out->resident = given->resident ? given->resident : (size_t)32 << 20;
     out->scale_lo = given->scale_lo != 0 ? given->scale_lo : 0.08;

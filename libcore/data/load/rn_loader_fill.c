@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One image of a batch: read, placed, drawn. Everything random comes from (seed, epoch, image). */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
@@ -95,7 +96,18 @@ int rn_loader_fill(rn_loader_worker *w, rn_loader_slot *s, int i)
 void rn_loader_mix(rn_loader_worker *w, rn_loader_slot *s)
 {
     double from = rn_now();
-    rn_mixup_rows(s->images, s->n, w->l->image_bytes, s->share, w->scratch);
-    rn_mixup_labels(s->labels, s->n, s->labels2);
+    const size_t row = w->l->image_bytes;
+    uint8_t *behind = s->images + (size_t)s->n * row;
+    if (s->todo > s->n) { /* the partner from another part */
+        rn_mixup_rows_after(s->images, s->n, row, s->share, behind);
+        rn_mixup_labels(s->labels, s->n, s->labels2);
+        s->labels2[0] = s->labels[s->n];
+        memset(behind, 0, row);
+        s->labels[s->n] = 0;
+        s->index[s->n] = 0;
+    } else {
+        rn_mixup_rows(s->images, s->n, row, s->share, w->scratch);
+        rn_mixup_labels(s->labels, s->n, s->labels2);
+    }
     w->profile.augment_s += rn_now() - from;
 }

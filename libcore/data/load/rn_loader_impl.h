@@ -18,10 +18,12 @@ typedef struct rn_loader_slot {
     uint32_t share; /* of 65536, see rn_mixup.h */
     uint32_t epoch;
     uint64_t number;
-    int n, handed, done; /* images: in it, given to workers, finished */
-    bool whole;          /* all are finished, and mixed */
-    bool held;           /* by the consumer */
-    int bad;             /* position of the first image that failed; -1: none */
+    int n, first;     /* images in it; row of the whole batch that the first is */
+    int todo;         /* n, and one more if the first image's partner in mixup is another part's: it lies behind them */
+    int handed, done; /* of todo: given to workers, finished */
+    bool whole;       /* all are finished, and mixed */
+    bool held;        /* by the consumer */
+    int bad;          /* position of the first image that failed; -1: none */
     int status;
     char text[RN_LOADER_ERROR_TEXT];
 } rn_loader_slot;
@@ -39,7 +41,9 @@ struct rn_loader {
     rn_store *store;
     rn_resident *resident;
     rn_loader_opts o;   /* resolved: no 0 that stands for a default, nothing of training in evaluation */
-    uint32_t count;     /* records */
+    uint32_t count;     /* records of the set */
+    uint32_t from, to;  /* those that come: all, but for a part of an evaluation */
+    int rows;           /* of `o.batch` that come at most */
     uint64_t per_epoch; /* batches */
     size_t image_bytes;
     int run; /* images taken at once */

@@ -53,14 +53,21 @@ static void mix_row(uint8_t *restrict x, const uint8_t *restrict y, size_t n, ui
         x[i] = mix(x[i], y[i], share);
 }
 
+void rn_mixup_rows_after(uint8_t *x, int n, size_t row, uint32_t share, const uint8_t *before)
+{
+    if (n < 1)
+        return;
+    for (int i = n - 1; i > 0; i--)
+        mix_row(x + (size_t)i * row, x + (size_t)(i - 1) * row, row, share);
+    mix_row(x, before, row, share);
+}
+
 void rn_mixup_rows(uint8_t *x, int n, size_t row, uint32_t share, uint8_t *scratch)
 {
     if (n < 1)
         return;
     memcpy(scratch, x + (size_t)(n - 1) * row, row);
-    for (int i = n - 1; i > 0; i--)
-        mix_row(x + (size_t)i * row, x + (size_t)(i - 1) * row, row, share);
-    mix_row(x, scratch, row, share);
+    rn_mixup_rows_after(x, n, row, share, scratch);
 }
 
 void rn_mixup_labels(const int32_t *labels, int n, int32_t *labels2)

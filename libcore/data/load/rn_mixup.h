@@ -21,6 +21,8 @@ uint32_t rn_mixup_share(uint64_t seed, uint32_t epoch, uint64_t number, double a
 /* Rows i = 0..n-1 of `row` bytes: (share * x[i] + (65536 - share) * x[i-1] + 32768) >> 16 in place, all of them of the
  * original rows. `scratch` has room for one row. */
 void rn_mixup_rows(uint8_t *x, int n, size_t row, uint32_t share, uint8_t *scratch);
+/* The same for rows that follow others: `before` is the original of the row before the first. */
+void rn_mixup_rows_after(uint8_t *x, int n, size_t row, uint32_t share, const uint8_t *before);
 /* labels2[i] = labels[i-1], the first that of the last. */
 void rn_mixup_labels(const int32_t *labels, int n, int32_t *labels2);
 
