@@ -77,6 +77,7 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
     size_t bytes = rn_tensor_bytes(in) / (size_t)net->opts.batch * (size_t)n;
     RN_TRY(be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL));
     RN_TRY(put_labels(net, 0, labels, n));
+    net->batches += train;
     RN_TRY(rn_net_forward(net, first, train, n));
     if (train)
         RN_TRY(rn_net_backward(net));

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Normalisations: of pixels, and of batches. */
+#include <math.h>
+
 #include "nn/graph/rn_exec.h"
 
 /* NOLINTBEGIN(clang-analyzer-core.NullDereference): only the loss has no output, and it is not run by these */
@@ -15,6 +17,19 @@ int rn_exec_normalize_fwd(const rn_exec *c)
     return c->net->be->ops->normalize(c->net->be, &a, NULL);
 }
 
+/*
+ * How much of a batch goes into the running statistics. Caffe keeps sums, s = f s + x and n = f n + 1, and divides: the mean
+ * of all batches so far, each weighted by f^age. That is running += (x - running) / n with n = (1 - f^t) / (1 - f) at batch
+ * t, counted from 1: the first one is taken whole.
+ */
+static float bn_momentum(const rn_net *net, const rn_node *n)
+{
+    if (!n->bn_caffe)
+        return net->opts.bn_momentum;
+    double f = (double)n->bn_fraction, t = net->batches > 1 ? (double)net->batches : 1;
+    return (float)((1 - f) / (1 - pow(f, t)));
+}
+
 int rn_exec_bn_fwd(const rn_exec *c)
 {
     const rn_net *net = c->net;
@@ -25,8 +40,8 @@ int rn_exec_bn_fwd(const rn_exec *c)
                       .relu = c->node->relu,
                       .rows = rn_exec_rows(&c->in->t),
                       .c = channels,
-                      .eps = net->opts.bn_eps,
-                      .momentum = net->opts.bn_momentum,
+                      .eps = c->node->bn_eps > 0 ? c->node->bn_eps : net->opts.bn_eps,
+                      .momentum = bn_momentum(net, c->node),
                       .x = c->in->t.data,
                       .res = c->res ? c->res->t.data : NULL,
                       .y = c->out->t.data,

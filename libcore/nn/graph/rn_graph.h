@@ -60,6 +60,9 @@ typedef struct rn_node {
     int bias;                     /* parameter: CONV, LINEAR; else -1 */
     int64_t param_at, bias_at;    /* values of these parameters that come before this node's part (groups) */
     bool relu;                    /* CONV with bias, BN, ELTWISE */
+    float bn_eps;                 /* BN; 0: the net's */
+    bool bn_caffe;                /* BN: running statistics as Caffe's, see rn_exec_norm.c */
+    float bn_fraction;            /* BN, with bn_caffe: moving_average_fraction, at least 0 and below 1 */
     bool zero_gamma;              /* BN: initialise gamma with 0 (last of a residual block) */
     rn_conv_desc conv;            /* CONV */
     rn_op_pool pool;              /* MAXPOOL, AVGPOOL: geometry only */

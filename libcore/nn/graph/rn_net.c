@@ -137,22 +137,42 @@ static void bind_values(rn_net *net)
     }
 }
 
-/* `net` has spec, opts and pixel_* set; `shared`: the weights to use, or NULL for new ones. */
-static int open_on(rn_net *net, rn_weights *shared)
+/* A prototxt's phases may differ, but not in their weights. */
+static int check_same_params(const rn_graph *a, const rn_graph *b)
+{
+    for (int i = 0; i < a->nparams || i < b->nparams; i++) {
+        const rn_param *p = i < a->nparams ? &a->params[i] : NULL, *q = i < b->nparams ? &b->params[i] : NULL;
+        if (!p || !q || strcmp(p->name, q->name) != 0)
+            return rn_fail(RN_E_MISMATCH,
+                           "parameter %d is %s in training and %s in evaluation: both need the same layers", i + 1,
+                           p ? p->name : "not there", q ? q->name : "not there");
+        if (memcmp(p->dim, q->dim, sizeof p->dim) != 0)
+            return rn_fail(RN_E_MISMATCH, "%s has %lld values in training and %lld in evaluation, or other sides",
+                           p->name, (long long)p->count, (long long)q->count);
+    }
+    return RN_OK;
+}
+
+/* `net` has spec, opts and pixel_* set; `owner`: the net whose weights to use, or NULL for new ones. */
+static int open_on(rn_net *net, const rn_net *owner)
 {
     net->opts.mean = net->opts.std = NULL;
     RN_TRY(copy_text(net->opts.select.pattern, &net->pattern));
     RN_TRY(copy_text(net->opts.select.cache_file, &net->cache_file));
     net->opts.select.pattern = net->pattern;
     net->opts.select.cache_file = net->cache_file;
+    RN_TRY(copy_text(net->spec.net_text, &net->net_text));
+    net->spec.net_text = net->net_text;
+    net->spec.train_phase = net->opts.train;
     RN_TRY(rn_model_build(&net->spec, net->opts.batch, &net->graph));
     for (const char *const *name = rn_model_names(); *name; name++)
         if (strcmp(*name, net->spec.arch) == 0)
             net->spec.arch = *name; /* the caller's text may go */
     RN_TRY(check_statistics(net));
-    if (shared) {
-        shared->refs++;
-        net->weights = shared;
+    if (owner) {
+        RN_TRY(check_same_params(&owner->graph, &net->graph));
+        owner->weights->refs++;
+        net->weights = owner->weights;
     } else {
         RN_TRY(rn_weights_open(net->be, &net->graph, net->opts.train, &net->weights));
     }
@@ -168,9 +188,9 @@ static int open_on(rn_net *net, rn_weights *shared)
     return RN_OK;
 }
 
-static int finish_open(rn_net *net, rn_weights *shared, rn_net **out)
+static int finish_open(rn_net *net, const rn_net *owner, rn_net **out)
 {
-    int rc = open_on(net, shared);
+    int rc = open_on(net, owner);
     if (rc < 0) {
         rn_net_close(net);
         return rc;
@@ -211,7 +231,7 @@ int rn_net_open_shared(rn_net *owner, int batch, int height, int width_px, rn_ne
     net->opts.train = false;
     memcpy(net->pixel_mul, owner->pixel_mul, sizeof net->pixel_mul);
     memcpy(net->pixel_add, owner->pixel_add, sizeof net->pixel_add);
-    return finish_open(net, owner->weights, out);
+    return finish_open(net, owner, out);
 }
 
 void rn_net_close(rn_net *net)
@@ -232,6 +252,7 @@ void rn_net_close(rn_net *net)
     rn_graph_free(&net->graph);
     free(net->pattern);
     free(net->cache_file);
+    free(net->net_text);
     free(net->host_loss);
     free(net->host_rank);
     free(net);
@@ -260,6 +281,16 @@ rn_param *rn_net_find(rn_net *net, const char *name)
 int64_t rn_net_weights(const rn_net *net)
 {
     return rn_graph_weights(&net->graph);
+}
+
+int64_t rn_net_batches(const rn_net *net)
+{
+    return net->batches;
+}
+
+void rn_net_set_batches(rn_net *net, int64_t batches)
+{
+    net->batches = batches;
 }
 
 int rn_net_params_changed(rn_net *net)

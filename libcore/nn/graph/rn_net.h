@@ -43,6 +43,10 @@ typedef struct rn_model_spec {
     int height, width_px;  /* input size in pixels; width_px 0: as height */
     bool zero_gamma;       /* last BN of each block starts at 0 */
     rn_init init;          /* zeroed: as the model's source does */
+    /* arch "prototxt": the net's text (nn/caffe/rn_caffe_net.h), of which a net keeps a copy, and the phase to build, which
+     * rn_net_open sets. */
+    const char *net_text;
+    bool train_phase;
 } rn_model_spec;
 
 /* What a parameter is, in the order of the model: torchvision's names and, in files, torchvision's layouts (rn_param.h). */
@@ -130,6 +134,11 @@ int rn_net_eval_batch_f32(rn_net *net, const float *input, const int32_t *labels
 /* Copies the logits (batch, classes) and per-image losses (batch) of the last batch to the host; either may be NULL.
  * Rows n.. mean nothing. */
 int rn_net_outputs(rn_net *net, float *logits, float *losses);
+
+/* Training batches that this net has run, or its weights before it. A prototxt's running statistics are weighted by it:
+ * whoever goes on with loaded weights sets it. */
+int64_t rn_net_batches(const rn_net *net);
+void rn_net_set_batches(rn_net *net, int64_t batches);
 
 /* Call after values were changed from outside (weights loaded). */
 int rn_net_params_changed(rn_net *net);

@@ -34,6 +34,7 @@ struct rn_net {
     rn_model_spec spec;         /* arch is a static string */
     rn_net_opts opts;           /* mean and std are not kept: see pixel_* */
     char *pattern, *cache_file; /* opts.select's strings */
+    char *net_text;             /* spec's */
     float pixel_mul[RN_MAX_CHANNELS], pixel_add[RN_MAX_CHANNELS];
     float *device_pixel; /* mul[channels], add[channels] on the device */
     rn_graph graph;
@@ -46,7 +47,8 @@ struct rn_net {
     rn_conv_plan *(*conv)[3]; /* [node][direction]; NULL where there is none */
     rn_net_choice *choices;
     int nchoices;
-    bool mixed; /* the batch under way has second labels, with `share` for the first */
+    int64_t batches; /* training batches so far */
+    bool mixed;      /* the batch under way has second labels, with `share` for the first */
     float share;
     float *host_loss;   /* (batch) */
     int32_t *host_rank; /* (batch) */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "nn/caffe/rn_caffe_net.h"
 
 static const struct {
     const char *name;
@@ -19,7 +20,7 @@ const char *const rn_variant_names[] = {"none", "v1", "b", "c", "d", NULL};
 
 const char *const *rn_model_names(void)
 {
-    static const char *const names[] = {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", NULL};
+    static const char *const names[] = {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "prototxt", NULL};
     return names;
 }
 
@@ -59,9 +60,26 @@ static int check_spec(const rn_model_spec *s, int batch)
     return RN_OK;
 }
 
+/* A net in Caffe's words: read, checked and built anew for each phase and batch. */
+static int build_prototxt(const rn_model_spec *spec, int batch, rn_graph *g)
+{
+    rn_caffe_net *n;
+    if (!spec->net_text)
+        return rn_fail(RN_E_USAGE, "the architecture 'prototxt' wants a net's text (--net FILE)");
+    RN_TRY(check_spec(spec, batch));
+    RN_TRY(rn_caffe_net_open(RN_CAFFE_NAME, spec->net_text, &n));
+    int rc = rn_caffe_net_build(n, spec->train_phase ? RN_CAFFE_TRAIN : RN_CAFFE_TEST, spec, batch, g);
+    if (rc == RN_OK)
+        rn_init_apply(&spec->init, g);
+    rn_caffe_net_close(n);
+    return rc;
+}
+
 int rn_model_build(const rn_model_spec *spec, int batch, rn_graph *g)
 {
     const char *arch = spec->arch ? spec->arch : "";
+    if (strcmp(arch, "prototxt") == 0)
+        return build_prototxt(spec, batch, g);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         if (strcmp(models[i].name, arch) != 0)
             continue;
