@@ -31,16 +31,9 @@ for tool in openssl md5sum tar python3 cc; do
     command -v $tool >/dev/null || { say "$tool is missing"; exit 77; }
 done
 
-if [ -z "${PYTHON:-}" ]; then
-    PYTHON=$out/venv/bin/python
-    if [ ! -e "$out/venv/.whole" ]; then
-        say "installing torch, torchvision, Pillow, lmdb, numpy and OpenCV into $out/venv"
-        python3 -m venv "$out/venv"
-        # shellcheck disable=SC2086
-        "$PYTHON" -m pip install -q ${PIP_ARGS:-} torch torchvision pillow lmdb numpy opencv-python-headless setuptools
-        touch "$out/venv/.whole"
-    fi
-fi
+# shellcheck source=bench/venv.sh
+. "$here/venv.sh"
+peers_python "$out" torch torchvision pillow lmdb numpy opencv-python-headless setuptools
 
 # extra NAME PACKAGE...: into OUT/py-NAME, found through PYTHONPATH; not being able to is no error.
 extra() {
