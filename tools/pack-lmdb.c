@@ -64,6 +64,11 @@ static void keep_freed_memory(void)
 #endif
 }
 
+static bool is_archive(const settings *s)
+{
+    return s->src && rn_is_file(s->src);
+}
+
 static int check_source(settings *s, const rn_opt_result *args)
 {
     s->out = args->operands[args->noperands - 1];
@@ -78,10 +83,10 @@ static int check_source(settings *s, const rn_opt_result *args)
         return rn_fail(RN_E_USAGE, "two operands are needed: SRC OUT.lmdb (or --list FILE --root DIR OUT.lmdb)");
     if (s->split && strcmp(s->split, "train") != 0 && strcmp(s->split, "val") != 0)
         return rn_fail(RN_E_USAGE, "--split %s: accepted are train, val", s->split);
-    if (s->verify && !s->split)
+    if (s->verify && !s->split && !is_archive(s))
         return rn_fail(RN_E_USAGE, "--verify is for archives: give --split train or --split val");
     rn_raw_set raw;
-    if (s->src && !s->split && rn_raw_find(s->src, &raw) == 0 && (raw.train[0] || raw.val[0]))
+    if (s->src && !s->split && !is_archive(s) && rn_raw_find(s->src, &raw) == 0 && (raw.train[0] || raw.val[0]))
         return rn_fail(RN_E_USAGE, "%s: holds ILSVRC2012's archives: add --split train or --split val", s->src);
     return RN_OK;
 }
@@ -102,6 +107,12 @@ static int open_inputs(const settings *s, rn_inputs **in)
 {
     if (s->list)
         return rn_inputs_open_list(s->list, s->root, in);
+    if (is_archive(s)) { /* unpacked, where it is compressed, on the disk that the set is for */
+        char dir[4096];
+        const char *slash = strrchr(s->out, '/');
+        snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - s->out + 1) : 1, slash ? s->out : ".");
+        return rn_inputs_open_archive(s->src, s->split, dir, s->verify, in);
+    }
     if (s->split)
         return rn_inputs_open_raw(s->src, s->split, s->verify, in);
     return rn_inputs_open_tree(s->src, in);
@@ -164,8 +175,10 @@ static int pack_one(const settings *s, const rn_pack_opts *o, const char *dir, c
                     rn_pack_result *r)
 {
     *r = (rn_pack_result){0};
-    if (s->split && !s->verify &&
-        rn_pack_is_done(dir, o, strcmp(s->split, "train") == 0 ? "raw-train" : "raw-val", files, r))
+    char kind[32];
+    snprintf(kind, sizeof kind, "%s%s%s", is_archive(s) ? "archive" : "raw", s->split ? "-" : "",
+             s->split ? s->split : "");
+    if (!s->verify && rn_pack_is_done(dir, o, kind, files, r))
         return RN_OK;
     if (!*in) {
         RN_TRY(open_inputs(s, in));
@@ -254,8 +267,10 @@ static int run(settings *s, const rn_opt_spec *spec, const rn_opt_result *args)
     RN_TRY(check_source(s, args));
     RN_TRY(make_opts(s, rn_opt_seen(spec, args, "shuffle"), jobs, &o));
     RN_TRY(make_plan(s, &p));
-    if (s->split)
+    if (s->split && !is_archive(s))
         RN_TRY(rn_raw_find(s->src, &raw));
+    else if (is_archive(s) && strlen(s->src) < sizeof raw.train)
+        strcpy(strcmp(s->split ? s->split : "", "val") == 0 ? raw.val : raw.train, s->src);
     const char *all[] = {strcmp(s->split ? s->split : "", "val") == 0 ? raw.val : raw.train, raw.devkit, raw.md5sums};
     const char *files[4] = {NULL};
     for (size_t i = 0, n = 0; i < 3; i++)
@@ -272,7 +287,10 @@ int main(int argc, char **argv)
     const rn_opt rows[] = {
         {RN_OPT_GROUP, "What is packed", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_TEXT, "split", "train|val", &s.split,
-         "SRC holds ILSVRC2012's archives: pack this one straight from the tar, without extracting it.", NULL, 0, 0},
+         "SRC holds ILSVRC2012's archives: pack this one straight from the tar, without extracting it. Of an archive "
+         "of "
+         "class folders: those below a folder of this name (for val also test), or CIFAR's batches.",
+         NULL, 0, 0},
         {RN_OPT_TEXT, "list", "FILE", &s.list, "Lines \"path label\" as Caffe has them, in the list's order.", NULL, 0,
          0},
         {RN_OPT_TEXT, "root", "DIR", &s.root, "The folder in which the list's paths begin.", NULL, 0, 0},
@@ -314,8 +332,9 @@ int main(int argc, char **argv)
     const rn_opt_spec spec = {
         .tool = "pack-lmdb",
         .synopsis = "SRC OUT.lmdb\n--list FILE --root DIR OUT.lmdb",
-        .summary = "Packs images into one sealed LMDB in Caffe's form. SRC is a tree <class>/<image>, or a folder of "
-                   "ILSVRC2012's archives with --split.",
+        .summary =
+            "Packs images into one sealed LMDB in Caffe's form. SRC is a tree <class>/<image>, a folder of "
+            "ILSVRC2012's archives with --split, or one tar or tar.gz of class folders or of CIFAR's binary form.",
         .epilog =
             "The same input and options give the same bytes at any --jobs. A pack that was interrupted in any way goes "
             "on\n"
@@ -331,6 +350,8 @@ int main(int argc, char **argv)
             "Examples:\n"
             "  pack-lmdb raw --split train --shuffle 2012 train.lmdb\n"
             "  pack-lmdb raw --split val val.lmdb\n"
+            "  pack-lmdb imagenette2-320.tgz --split train imagenette.lmdb\n"
+            "  pack-lmdb cifar-10-binary.tar.gz --split val --encode raw cifar10-val.lmdb\n"
             "  pack-lmdb tree/train small.lmdb --resize short:256 --encode jpeg:95\n"
             "  mpirun -n 8 pack-lmdb raw --split train --shuffle 2012 --shards 64 train.lmdb\n"
             "  pack-lmdb --list val.txt --root images caffe.lmdb --resize exact:256x256 --filter opencv-linear "

@@ -4,7 +4,6 @@ import glob
 import json
 import math
 import os
-import statistics
 import subprocess
 import sys
 
@@ -33,12 +32,23 @@ def finals(runs, name, side, key="top1"):
     return [r["curve"][-1][key] for r in runs if r["set"] == name and r["side"] == side]
 
 
+def mean(x):
+    return math.fsum(x) / len(x)
+
+
 def spread(x):
-    return statistics.stdev(x) if len(x) > 1 else float("nan")
+    """Standard deviation, nan of fewer than two (statistics.stdev raises on nan)."""
+    return math.sqrt(math.fsum((v - mean(x)) ** 2 for v in x) / (len(x) - 1)) if len(x) > 1 else math.nan
 
 
 def mean_and_spread(x):
-    return f"{statistics.mean(x):.2f} ± {spread(x):.2f}" if x else "none"
+    return f"{mean(x):.2f} ± {spread(x):.2f}" if x else "none"
+
+
+def verdict(difference, deviation):
+    if abs(difference) < deviation:
+        return "within the spread"
+    return "ours is higher" if difference > 0 else "**ours is lower**" if difference < 0 else "**no number**"
 
 
 def difference(runs, name):
@@ -46,7 +56,7 @@ def difference(runs, name):
     ours, theirs = finals(runs, name, "rnkit"), finals(runs, name, "torch")
     if not ours or not theirs:
         return None
-    return statistics.mean(ours) - statistics.mean(theirs), max(spread(ours), spread(theirs))
+    return mean(ours) - mean(theirs), max(spread(ours), spread(theirs))
 
 
 def summary(runs):
@@ -56,12 +66,9 @@ def summary(runs):
         sides = [finals(runs, name, s) for s in SIDES]
         d = difference(runs, name)
         n = next(r["curve"][-1]["n"] for r in runs if r["set"] == name)
-        p = statistics.mean(sides[0] or sides[1]) / 100
-        verdict = ""
-        if d:
-            verdict = "within the spread" if abs(d[0]) < d[1] else "ours is higher" if d[0] > 0 else "**ours is lower**"
+        p = mean(sides[0] or sides[1]) / 100
         out.append(f"| {name} | {mean_and_spread(sides[0])} | {mean_and_spread(sides[1])} | {f'{d[0]:+.2f}' if d else ''} | {f'{d[1]:.2f}' if d else ''} "
-                   f"| {100 * math.sqrt(p * (1 - p) / n):.2f} | {verdict} |")
+                   f"| {100 * math.sqrt(p * (1 - p) / n):.2f} | {verdict(*d) if d else ''} |")
     return out
 
 

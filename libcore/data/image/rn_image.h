@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/rn_io.h"
+
 typedef struct rn_image {
     int w, h, c; /* c: 3 RGB or 1 gray */
     uint8_t *px; /* h * w * c, owned; reused when `cap` suffices */
@@ -88,5 +90,7 @@ int rn_decoder_read(rn_decoder *d, const rn_decode_opts *opts, const rn_rect *re
 /* Baseline JPEG, 4:2:0 (gray for c == 1), libjpeg-turbo's defaults, optimised Huffman off; quality 1..100. *data is
  * malloc'ed or reused with *cap, as libjpeg's memory destination; *n is the length. */
 int rn_image_encode_jpeg(const rn_image *im, int quality, uint8_t **data, size_t *cap, size_t *n);
+/* PNG, lossless, appended to out. */
+int rn_image_encode_png(const rn_image *im, rn_buf *out);
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -44,6 +45,18 @@ void rn_inputs_close(rn_inputs *s)
     free(s->input);
     free(s->root);
     free(s);
+}
+
+bool rn_input_is_image(const char *name)
+{
+    static const char *const ends[] = {".jpeg", ".jpg", ".png"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t k = strlen(ends[i]);
+        if (n > k && strcasecmp(name + n - k, ends[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* ---- building ----------------------------------------------------------------------------------------------- */

@@ -5,23 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/rn_error.h"
 #include "data/pack/rn_inputs.h"
-
-static bool image_by_name(const char *name)
-{
-    static const char *const ends[] = {".jpeg", ".jpg", ".png"};
-    size_t n = strlen(name);
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        size_t k = strlen(ends[i]);
-        if (n > k && strcasecmp(name + n - k, ends[i]) == 0)
-            return true;
-    }
-    return false;
-}
 
 typedef int (*entry_fn)(void *arg, const char *name, const struct stat *st, const char *full);
 
@@ -60,7 +47,7 @@ static int on_file(void *arg, const char *name, const struct stat *st, const cha
     const folder *f = arg;
     char path[4096];
     (void)full;
-    if (!S_ISREG(st->st_mode) || !image_by_name(name)) {
+    if (!S_ISREG(st->st_mode) || !rn_input_is_image(name)) {
         f->s->passed_over++;
         return RN_OK;
     }
