@@ -64,7 +64,7 @@ static void write_at(rn_net *net, int64_t epoch, int64_t step, int64_t pending)
     s.window.loss = 0.1 + 0.2;
     s.last.top1 = 1.0 / 3;
     s.log_bytes = INT64_MAX;
-    if (rn_ckpt_write("run", net, be, &s, &texts, NULL, 0) < 0)
+    if (rn_ckpt_write("run", net, NULL, be, &s, &texts, NULL, 0) < 0)
         fail_msg("%s", rn_error_text());
 }
 
@@ -92,7 +92,7 @@ static void to_the_bit(void **state)
     assert_true(c.state.last.top1 == 1.0 / 3);
     assert_true(c.state.log_bytes == INT64_MAX);
     assert_string_equal(c.texts.recipe, "lr = 0.1\n");
-    assert_int_equal(rn_ckpt_restore(&c, b, be), 0);
+    assert_int_equal(rn_ckpt_restore(&c, b, NULL, be), 0);
     same_nets(a, b);
 
     /* OIHW in the file: the value at (o, i, y, x) is the memory's at (o, y, x, i). */
@@ -200,7 +200,7 @@ static void not_finite_is_refused(void **state)
     rn_net_find(a, "fc.weight")->value[3] = NAN;
     const rn_run_state s = {.step = 1};
     char path[512];
-    assert_int_equal(rn_ckpt_write("run", a, be, &s, &texts, NULL, 0), RN_E_MISMATCH);
+    assert_int_equal(rn_ckpt_write("run", a, NULL, be, &s, &texts, NULL, 0), RN_E_MISMATCH);
     assert_non_null(strstr(rn_error_text(), "fc.weight[3]"));
     assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 0);
     rn_net_close(a);
@@ -218,7 +218,7 @@ static void any_loss_of_an_evaluation(void **state)
         const rn_run_state s = {.epoch = 1, .step = 5, .last = {.n = 10, .top1 = 12.5, .loss = losses[i]}};
         char path[512];
         rn_ckpt c;
-        assert_int_equal(rn_ckpt_write("run", a, be, &s, &texts, NULL, 0), 0);
+        assert_int_equal(rn_ckpt_write("run", a, NULL, be, &s, &texts, NULL, 0), 0);
         assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 1);
         if (rn_ckpt_open(path, &c) < 0)
             fail_msg("%s", rn_error_text());

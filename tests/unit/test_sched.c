@@ -18,7 +18,7 @@ static void near(double got, double want)
         fail_msg("got %.17g, wanted %.17g", got, want);
 }
 
-static const rn_sched base = {.kind = RN_SCHED_CONSTANT, .lr = 0.1, .gamma = 0.1, .steps_per_epoch = 10, .epochs = 90};
+static const rn_sched base = {.kind = RN_SCHED_CONSTANT, .lr = 0.1, .gamma = 0.1, .steps_per_epoch = 10, .total = 900};
 
 static void test_constant(void **state)
 {
@@ -32,7 +32,7 @@ static void test_step(void **state)
     (void)state;
     rn_sched s = base;
     s.kind = RN_SCHED_STEP;
-    s.step_epochs = 30;
+    s.size = 30;
     assert_int_equal(rn_sched_check(&s), RN_OK);
     near(rn_sched_lr(&s, 0), 0.1);
     near(rn_sched_lr(&s, 299), 0.1);
@@ -63,7 +63,7 @@ static void test_cosine(void **state)
     (void)state;
     rn_sched s = base;
     s.kind = RN_SCHED_COSINE;
-    s.epochs = 10;
+    s.total = 100;
     s.end = 0.02;
     near(rn_sched_lr(&s, 0), 0.1);
     near(rn_sched_lr(&s, 50), 0.06);                                 /* half-way: the mean of both ends */
@@ -77,8 +77,8 @@ static void test_warmup(void **state)
     (void)state;
     rn_sched s = base;
     s.kind = RN_SCHED_COSINE;
-    s.epochs = 6;
-    s.warmup_epochs = 2;
+    s.total = 60;
+    s.warmup = 20;
     near(rn_sched_lr(&s, 0), 0.1 / 20);
     near(rn_sched_lr(&s, 9), 0.05);
     near(rn_sched_lr(&s, 19), 0.1);
@@ -86,12 +86,12 @@ static void test_warmup(void **state)
     near(rn_sched_lr(&s, 40), 0.05); /* and is half-way at half of what is left */
     s.warmup_factor = 0.5;
     near(rn_sched_lr(&s, 9), 0.075);
-    s.warmup_epochs = 0.5; /* five steps */
+    s.warmup = 5;
     near(rn_sched_lr(&s, 0), 0.1 * (0.5 + 0.5 / 5));
     near(rn_sched_lr(&s, 4), 0.1);
     s.kind = RN_SCHED_STEP;
-    s.step_epochs = 3;
-    s.warmup_epochs = 2;
+    s.size = 3;
+    s.warmup = 20;
     near(rn_sched_lr(&s, 29), 0.1);
     near(rn_sched_lr(&s, 30), 0.01); /* epochs count from the start of training */
 }
@@ -110,18 +110,28 @@ static void test_refusals(void **state)
     REFUSED(s.lr = 0);
     REFUSED(s.lr = NAN);
     REFUSED(s.lr = INFINITY);
-    REFUSED(s.epochs = 0);
+    REFUSED(s.total = 0);
     REFUSED(s.steps_per_epoch = 0);
-    REFUSED(s.warmup_epochs = 90);
-    REFUSED(s.warmup_epochs = -1);
+    REFUSED(s.warmup = 900);
+    REFUSED(s.warmup = -1);
     REFUSED(s.warmup_factor = 1.5);
-    REFUSED((s.kind = RN_SCHED_STEP, s.step_epochs = 0));
-    REFUSED((s.kind = RN_SCHED_STEP, s.step_epochs = 1, s.gamma = NAN));
+    REFUSED((s.kind = RN_SCHED_STEP, s.size = 0));
+    REFUSED((s.kind = RN_SCHED_STEP, s.size = 1, s.gamma = NAN));
     REFUSED((s.kind = RN_SCHED_COSINE, s.end = 0.2));
     REFUSED(s.kind = RN_SCHED_MULTISTEP);
     REFUSED((s.kind = RN_SCHED_MULTISTEP, s.nmilestones = 2, s.milestones[0] = 3, s.milestones[1] = 3));
-    const char *const bad[] = {"",    ",", "3,", "3,,4", "3,3",
-                               "4,3", "0", "-1", "3x",   "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"};
+    const char *const bad[] = {"",
+                               ",",
+                               "3,",
+                               "3,,4",
+                               "3,3",
+                               "4,3",
+                               "0",
+                               "-1",
+                               "3x",
+                               "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,"
+                               "33,34,35,36,37,38,39,40,"
+                               "41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59,60,61,62,63,64,65"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(rn_sched_parse_milestones(bad[i], &s), RN_E_USAGE);
 }

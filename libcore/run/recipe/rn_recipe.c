@@ -59,21 +59,6 @@ int rn_recipe_jitter(const rn_recipe *r, rn_jitter *out)
     return RN_OK;
 }
 
-int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out)
-{
-    *out = (rn_sched){.kind = (enum rn_sched_kind)r->schedule,
-                      .lr = r->lr,
-                      .end = r->lr_min,
-                      .gamma = r->gamma,
-                      .step_epochs = (int)r->step_epochs,
-                      .warmup_epochs = r->warmup_epochs,
-                      .steps_per_epoch = steps_per_epoch,
-                      .epochs = (int)r->epochs};
-    if (r->milestones)
-        RN_TRY(rn_sched_parse_milestones(r->milestones, out));
-    return rn_sched_check(out);
-}
-
 int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out)
 {
     *out = (rn_model_spec){.arch = rn_model_names()[r->arch],
@@ -120,25 +105,9 @@ int rn_recipe_check(const rn_recipe *r)
     float mean[3], std[3];
     RN_TRY(check_augmentation(r));
     RN_TRY(check_model(r));
-    if (!(r->lr > 0))
-        return rn_fail(RN_E_USAGE, "--lr 0: nothing would be learnt; give a rate above 0");
-    if (r->nesterov && r->momentum == 0)
-        return rn_fail(RN_E_USAGE, "--nesterov needs --momentum above 0");
-    if (r->warmup_epochs > 0 && r->warmup_epochs >= (double)r->epochs)
-        return rn_fail(RN_E_USAGE, "--warmup-epochs %g leaves none of --epochs %lld to train at the full rate",
-                       r->warmup_epochs, (long long)r->epochs);
-    if (r->lr_min > r->lr)
-        return rn_fail(RN_E_USAGE, "--lr-min %g is above --lr %g", r->lr_min, r->lr);
     if (r->val_resize && r->val_resize < r->image_size)
         return rn_fail(RN_E_USAGE, "--val-resize %lld is smaller than --image-size %lld: give 0 or at least %lld",
                        (long long)r->val_resize, (long long)r->image_size, (long long)r->image_size);
-    if (r->schedule == RN_SCHED_MULTISTEP && !r->milestones)
-        return rn_fail(RN_E_USAGE, "--schedule multistep needs --milestones, e.g. 30,60,80");
-    if (r->milestones && r->schedule != RN_SCHED_MULTISTEP)
-        return rn_fail(RN_E_USAGE, "--milestones belongs to --schedule multistep");
-    rn_sched sched;
-    int rc = rn_recipe_sched(r, 1, &sched);
-    if (rc < 0)
-        return rn_fail(RN_E_USAGE, "%s", rn_error_text());
+    RN_TRY(rn_recipe_check_optim(r));
     return rn_recipe_pixels(r, mean, std);
 }

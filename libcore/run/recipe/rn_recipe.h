@@ -14,9 +14,12 @@
 #include "base/rn_opt.h"
 #include "data/load/rn_color.h"
 #include "nn/graph/rn_net.h"
+#include "nn/optim/rn_plateau.h"
 #include "nn/optim/rn_sched.h"
 
 enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK };
+enum rn_recipe_momentum { RN_MOMENTUM_TORCH = 0, RN_MOMENTUM_CAFFE };
+enum rn_recipe_unit { RN_UNIT_EPOCHS = 0, RN_UNIT_STEPS };
 
 typedef struct rn_recipe {
     /* model */
@@ -39,9 +42,23 @@ typedef struct rn_recipe {
     int64_t cutout;
     int order; /* enum rn_order: random or page-local */
     /* optimization */
-    int64_t epochs, batch, step_epochs;
-    double warmup_epochs;
-    const char *milestones; /* comma list of epochs */
+    int64_t epochs, max_steps, batch, accumulate;
+    int momentum_kind; /* enum rn_recipe_momentum */
+    bool scale_lr;
+    double clip_norm;
+    int schedule_unit; /* enum rn_recipe_unit */
+    int64_t step_size, warmup_steps;
+    double warmup_epochs, warmup_factor, power;
+    const char *milestones;                         /* comma list, in the schedule's unit */
+    double pct_start, div_factor, final_div_factor; /* one-cycle */
+    int anneal;                                     /* index into cos, linear */
+    const char *cycle_momentum;                     /* "LOW,HIGH"; NULL: not cycled */
+    int plateau_metric;                             /* index into loss, top1 */
+    int64_t plateau_patience, plateau_cooldown;
+    double plateau_threshold;
+    double ema; /* decay; 0: none */
+    int64_t ema_every;
+    bool ema_warmup;
     double lr, lr_min, momentum, weight_decay, gamma, label_smoothing;
     int schedule; /* enum rn_sched_kind */
     bool nesterov, no_norm_decay;
@@ -69,14 +86,21 @@ int rn_recipe_check(const rn_recipe *r);
 
 /* The model of the recipe's keys, for that many classes. The recipe has been checked. */
 int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out);
+/* The part of it that is about optimizer and learning rate. */
+int rn_recipe_check_optim(const rn_recipe *r);
+
 /* A comma list of exactly n reals (what = the option's name, for the message). */
 int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out);
 /* mean and std of the recipe's channels; ImageNet's for 3 channels, their means for 1, when not set. */
 int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3]);
 /* Ranges of the colour jitter, by enum rn_color_op; all 0 when not set. */
 int rn_recipe_jitter(const rn_recipe *r, rn_jitter *out);
-/* The learning-rate schedule for that many steps an epoch; checked. */
-int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, rn_sched *out);
+/* The learning-rate schedule for that many steps an epoch of so many images each (over all ranks); checked. */
+int rn_recipe_sched(const rn_recipe *r, int64_t steps_per_epoch, int64_t images_per_step, rn_sched *out);
+/* Steps of the whole run. */
+int64_t rn_recipe_steps(const rn_recipe *r, int64_t steps_per_epoch);
+/* What --schedule plateau does after an evaluation; the least rate is scaled as the schedule's is. */
+rn_plateau_opts rn_recipe_plateau(const rn_recipe *r, const rn_sched *sched);
 
 /* "key = value" lines of all rows, in their order; rows whose text is not set are left out. RN_E_USAGE: a value that would
  * not be read back as it is. */

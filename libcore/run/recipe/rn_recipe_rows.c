@@ -10,6 +10,10 @@ static const char *const stems[] = {"imagenet", "cifar", NULL};
 static const char *const crops[] = {"resized", "pad", NULL};
 static const char *const orders[] = {"random", "page-local", NULL}; /* not key order: a batch would be of one class */
 static const char *const precisions[] = {"f32", "bf16", "f16", NULL};
+static const char *const momenta[] = {"torch", "caffe", NULL};
+static const char *const units[] = {"epochs", "steps", NULL};
+static const char *const anneals[] = {"cos", "linear", NULL};
+static const char *const metrics[] = {"loss", "top1", NULL};
 static const char *const tunes[] = {"off", "quick", NULL};
 
 void rn_recipe_defaults(rn_recipe *r)
@@ -26,12 +30,20 @@ void rn_recipe_defaults(rn_recipe *r)
                      .ratio = 4.0 / 3,
                      .epochs = 90,
                      .batch = 256,
+                     .accumulate = 1,
                      .lr = 0.1,
                      .momentum = 0.9,
                      .weight_decay = 1e-4,
                      .schedule = RN_SCHED_STEP,
-                     .step_epochs = 30,
+                     .step_size = 30,
                      .gamma = 0.1,
+                     .power = 1,
+                     .pct_start = 0.3,
+                     .div_factor = 25,
+                     .final_div_factor = 1e4,
+                     .plateau_patience = 10,
+                     .plateau_threshold = 1e-4,
+                     .ema_every = 1,
                      .seed = 1,
                      .eval_every = 1};
 }
@@ -101,22 +113,80 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
 
         {RN_OPT_GROUP, "Optimization", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_INT, "epochs", "N", &r->epochs, "Epochs.", NULL, 1, 99999},
-        {RN_OPT_INT, "batch", "N", &r->batch, "Images in a step.", NULL, 1, 65536},
-        {RN_OPT_REAL, "lr", "X", &r->lr, "Peak learning rate.", NULL, 0, 1e9},
+        {RN_OPT_INT, "max-steps", "N", &r->max_steps, "Train N steps instead of --epochs (0: by epochs).", NULL, 0,
+         1e12},
+        {RN_OPT_INT, "batch", "N", &r->batch, "Images in a batch.", NULL, 1, 65536},
+        {RN_OPT_INT, "accumulate", "N", &r->accumulate,
+         "Batches in a step, which takes the mean of their gradients; the last step of an epoch takes what is left. "
+         "Batch norm sees each batch by itself.",
+         NULL, 1, 65536},
         {RN_OPT_REAL, "momentum", "X", &r->momentum, "Momentum of SGD.", NULL, 0, 0.9999},
         {RN_OPT_FLAG, "nesterov", NULL, &r->nesterov, "Nesterov's momentum.", NULL, 0, 0},
+        {RN_OPT_ENUM, "momentum-kind", "KIND", &r->momentum_kind,
+         "torch: v = momentum v + g, w -= lr v. caffe: v = momentum v + lr g, w -= v; the two differ when the rate "
+         "changes.",
+         momenta, 0, 0},
         {RN_OPT_REAL, "weight-decay", "X", &r->weight_decay, "Weight decay.", NULL, 0, 1},
         {RN_OPT_FLAG, "no-norm-decay", NULL, &r->no_norm_decay, "No decay on biases and batch norms.", NULL, 0, 0},
+        {RN_OPT_REAL, "clip-norm", "X", &r->clip_norm,
+         "Scale a step's gradient down to this norm (0: never). With --momentum-kind caffe the gradient is the sum, "
+         "not "
+         "the mean, of --accumulate batches, as Caffe's is.",
+         NULL, 0, 1e9},
         {RN_OPT_REAL, "label-smoothing", "X", &r->label_smoothing, "Label smoothing.", NULL, 0, 0.99},
-        {RN_OPT_ENUM, "schedule", "KIND", &r->schedule, "Learning rate over the epochs.", rn_sched_names, 0, 0},
-        {RN_OPT_REAL, "warmup-epochs", "X", &r->warmup_epochs, "Epochs of linear warm-up.", NULL, 0, 100000},
-        {RN_OPT_INT, "step-epochs", "N", &r->step_epochs, "--schedule step: multiply by gamma every N epochs.", NULL, 1,
-         100000},
-        {RN_OPT_TEXT, "milestones", "LIST", &r->milestones, "--schedule multistep: multiply by gamma at these epochs.",
+        {RN_OPT_REAL, "ema", "DECAY", &r->ema,
+         "Keep a running average of weights and batch statistics, average = DECAY average + (1 - DECAY) weights, and "
+         "evaluate and publish that (0: none).",
+         NULL, 0, 0.9999999},
+        {RN_OPT_INT, "ema-every", "N", &r->ema_every, "Take the weights into the average every N steps.", NULL, 1,
+         1000000},
+        {RN_OPT_FLAG, "ema-warmup", NULL, &r->ema_warmup,
+         "Average number t, from 0, decays by (1 + t) / (10 + t) at most: the start is soon forgotten, in a short run "
+         "too.",
          NULL, 0, 0},
-        {RN_OPT_REAL, "gamma", "X", &r->gamma, "Factor of the step schedules.", NULL, 0, 1},
-        {RN_OPT_REAL, "lr-min", "X", &r->lr_min, "--schedule cosine: where it ends.", NULL, 0, 1e9},
         {RN_OPT_UINT, "seed", "N", &r->seed, "Seed of initialisation, order and augmentation.", NULL, 0, 0},
+
+        {RN_OPT_GROUP, "Learning rate", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_REAL, "lr", "X", &r->lr, "Learning rate: the first after the warm-up, or the peak.", NULL, 0, 1e9},
+        {RN_OPT_FLAG, "scale-lr", NULL, &r->scale_lr,
+         "Linear scaling: --lr and --lr-min are for 256 images a step, and multiplied by a step's images / 256.", NULL,
+         0, 0},
+        {RN_OPT_ENUM, "schedule", "KIND", &r->schedule,
+         "How the rate goes on. cosine, poly, linear: down to --lr-min at the end. step, multistep, exp: by --gamma. "
+         "inv, sigmoid: Caffe's. one-cycle: up and down, as torch's OneCycleLR. plateau: by --gamma whenever "
+         "evaluations get no better, as torch's ReduceLROnPlateau.",
+         rn_sched_names, 0, 0},
+        {RN_OPT_ENUM, "schedule-unit", "KIND", &r->schedule_unit,
+         "What --step-size, --milestones and the t of exp, inv and sigmoid count: torch's epochs, or steps as in "
+         "Caffe.",
+         units, 0, 0},
+        {RN_OPT_REAL, "warmup-epochs", "X", &r->warmup_epochs, "Epochs of linear warm-up.", NULL, 0, 100000},
+        {RN_OPT_INT, "warmup-steps", "N", &r->warmup_steps, "The same in steps.", NULL, 0, 1e12},
+        {RN_OPT_REAL, "warmup-factor", "X", &r->warmup_factor, "Where the warm-up starts, as a share of the rate.",
+         NULL, 0, 1},
+        {RN_OPT_INT, "step-size", "N", &r->step_size, "step: multiply by gamma every N. sigmoid: its middle.", NULL, 0,
+         1e12},
+        {RN_OPT_TEXT, "milestones", "LIST", &r->milestones, "multistep: multiply by gamma at these, e.g. 30,60,80.",
+         NULL, 0, 0},
+        {RN_OPT_REAL, "gamma", "X", &r->gamma,
+         "Factor of step, multistep, exp (lr gamma^t) and plateau; slope of inv and sigmoid.", NULL, -1e9, 1e9},
+        {RN_OPT_REAL, "power", "X", &r->power, "poly: lr (1 - x)^power. inv: lr (1 + gamma t)^-power.", NULL, 0, 1000},
+        {RN_OPT_REAL, "lr-min", "X", &r->lr_min, "cosine, poly, linear: the last rate. plateau: the least.", NULL, 0,
+         1e9},
+        {RN_OPT_REAL, "pct-start", "X", &r->pct_start, "one-cycle: share of the steps in which the rate rises.", NULL,
+         1e-6, 0.999999},
+        {RN_OPT_REAL, "div-factor", "X", &r->div_factor, "one-cycle: peak over first rate.", NULL, 1, 1e12},
+        {RN_OPT_REAL, "final-div-factor", "X", &r->final_div_factor, "one-cycle: first rate over last.", NULL, 1, 1e12},
+        {RN_OPT_ENUM, "anneal", "KIND", &r->anneal, "one-cycle: by half cosines, or by lines.", anneals, 0, 0},
+        {RN_OPT_TEXT, "cycle-momentum", "LOW,HIGH", &r->cycle_momentum,
+         "one-cycle: the momentum goes from HIGH down to LOW and back; torch's are 0.85,0.95.", NULL, 0, 0},
+        {RN_OPT_ENUM, "plateau-metric", "KIND", &r->plateau_metric, "plateau: of the evaluations.", metrics, 0, 0},
+        {RN_OPT_INT, "plateau-patience", "N", &r->plateau_patience,
+         "plateau: evaluations in a row that may be no better before the rate falls.", NULL, 0, 100000},
+        {RN_OPT_REAL, "plateau-threshold", "X", &r->plateau_threshold,
+         "plateau: better is better by this share of the best.", NULL, 0, 1},
+        {RN_OPT_INT, "plateau-cooldown", "N", &r->plateau_cooldown,
+         "plateau: evaluations after a fall that do not count.", NULL, 0, 100000},
 
         {RN_OPT_GROUP, "Evaluation", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_INT, "eval-every", "N", &r->eval_every, "Evaluate every N epochs, and after the last.", NULL, 1,

@@ -19,8 +19,13 @@
 #include "run/log/rn_runlog.h"
 
 static const char weights_name[] = "weights.safetensors", state_name[] = "state.safetensors",
-                  digests_name[] = "digests.json", tmp_prefix[] = ".tmp-";
-static const char *const files[] = {weights_name, state_name};
+                  average_name[] = "ema.safetensors", digests_name[] = "digests.json", tmp_prefix[] = ".tmp-";
+static const char *const files[] = {weights_name, state_name, average_name};
+
+const char *rn_ckpt_weights_name(bool averaged)
+{
+    return averaged ? average_name : weights_name;
+}
 
 void rn_ckpt_name(const rn_run_state *s, char out[RN_CKPT_NAME_MAX])
 {
@@ -43,12 +48,14 @@ typedef struct field {
     INT_FIELD(f.n), INT_FIELD(f.top1), INT_FIELD(f.top5), REAL_FIELD(f.loss), REAL_FIELD(f.seconds),                   \
         REAL_FIELD(f.waited)
 #define EVAL_FIELDS(f) INT_FIELD(f.n), REAL_FIELD(f.top1), REAL_FIELD(f.top5), REAL_FIELD(f.se_top1), REAL_FIELD(f.loss)
+#define PLATEAU_FIELDS(f)                                                                                              \
+    REAL_FIELD(f.first), REAL_FIELD(f.lr), REAL_FIELD(f.best), INT_FIELD(f.bad), INT_FIELD(f.cooldown)
 /* NOLINTEND(bugprone-macro-parentheses) */
-static const field fields[] = {INT_FIELD(step),         INT_FIELD(epoch),        INT_FIELD(batch),
-                               INT_FIELD(eval_pending), INT_FIELD(best_epoch),   INT_FIELD(best_step),
-                               INT_FIELD(log_bytes),    INT_FIELD(events_bytes), INT_FIELD(threads),
-                               SUMS_FIELDS(window),     SUMS_FIELDS(epoch_sums), EVAL_FIELDS(last),
-                               EVAL_FIELDS(best),       REAL_FIELD(train_s),     REAL_FIELD(eval_s)};
+static const field fields[] = {
+    INT_FIELD(step),       INT_FIELD(epoch),     INT_FIELD(batch),        INT_FIELD(eval_pending),
+    INT_FIELD(best_epoch), INT_FIELD(best_step), INT_FIELD(log_bytes),    INT_FIELD(events_bytes),
+    INT_FIELD(threads),    SUMS_FIELDS(window),  SUMS_FIELDS(epoch_sums), EVAL_FIELDS(last),
+    EVAL_FIELDS(best),     REAL_FIELD(train_s),  REAL_FIELD(eval_s),      PLATEAU_FIELDS(plateau)};
 enum { NFIELDS = sizeof fields / sizeof *fields };
 
 /* The loss of an evaluation may overflow while that of training does not: null, which reads back as NaN. */
@@ -159,8 +166,19 @@ static int write_one(const char *dir, const char *name, rn_buf *b, json_t *diges
     return add_digest(digests, name, b);
 }
 
-static int write_files(const char *dir, rn_net *net, rn_backend *be, const rn_run_state *s, const rn_run_texts *texts,
-                       const rn_weightfile_meta *meta, int nmeta)
+static int write_weights(const char *dir, const char *name, rn_net *net, rn_backend *be, int64_t step,
+                         const rn_weightfile_meta *meta, int nmeta, json_t *digests)
+{
+    rn_buf b = {0};
+    int rc = rn_weightfile_build(net, be, RN_WEIGHTFILE_VALUES, step, meta, nmeta, &b);
+    if (rc == RN_OK)
+        rc = write_one(dir, name, &b, digests);
+    rn_buf_free(&b);
+    return rc;
+}
+
+static int write_files(const char *dir, rn_net *net, rn_net *average, rn_backend *be, const rn_run_state *s,
+                       const rn_run_texts *texts, const rn_weightfile_meta *meta, int nmeta)
 {
     int rc;
     rn_buf b = {0};
@@ -173,10 +191,9 @@ static int write_files(const char *dir, rn_net *net, rn_backend *be, const rn_ru
                                              {"rnkit.train-seal", texts->train_seal},
                                              {"rnkit.val-seal", texts->val_seal},
                                              {"rnkit.compute", texts->compute}};
-    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_VALUES, s->step, meta, nmeta, &b));
-    RN_GO(write_one(dir, weights_name, &b, digests));
-    rn_buf_free(&b);
-    b = (rn_buf){0};
+    RN_GO(write_weights(dir, weights_name, net, be, s->step, meta, nmeta, digests));
+    if (average)
+        RN_GO(write_weights(dir, average_name, average, be, s->step, meta, nmeta, digests));
     RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_MOMENTUM, s->step, state_meta, texts->compute ? 5 : 4, &b));
     RN_GO(write_one(dir, state_name, &b, digests));
     text = json_dumps(digests, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
@@ -192,8 +209,8 @@ out:
     return rc;
 }
 
-int rn_ckpt_write(const char *run_dir, rn_net *net, rn_backend *be, const rn_run_state *s, const rn_run_texts *texts,
-                  const rn_weightfile_meta *meta, int nmeta)
+int rn_ckpt_write(const char *run_dir, rn_net *net, rn_net *average, rn_backend *be, const rn_run_state *s,
+                  const rn_run_texts *texts, const rn_weightfile_meta *meta, int nmeta)
 {
     char parent[PATH_MAX], tmp[PATH_MAX], to[PATH_MAX], name[RN_CKPT_NAME_MAX], tmp_name[RN_CKPT_NAME_MAX + 8];
     rn_ckpt_name(s, name);
@@ -204,7 +221,7 @@ int rn_ckpt_write(const char *run_dir, rn_net *net, rn_backend *be, const rn_run
     if (rn_is_dir(tmp))
         RN_TRY(remove_dir(tmp));
     RN_TRY(rn_mkdir_p(tmp));
-    int rc = write_files(tmp, net, be, s, texts, meta, nmeta);
+    int rc = write_files(tmp, net, average, be, s, texts, meta, nmeta);
     if (rc < 0) {
         char why[512]; /* removing must not change the message */
         snprintf(why, sizeof why, "%s", rn_error_text());
@@ -279,6 +296,12 @@ static int read_digests(const char *dir, json_t **out)
     return *out ? RN_OK : rn_fail(RN_E_FORMAT, "%s is damaged", path);
 }
 
+/* Every checkpoint has the others. */
+static bool is_absent(const char *name, const json_t *digests)
+{
+    return name == average_name && !json_object_get(digests, name);
+}
+
 /* Reads one file of a checkpoint whole and compares its digest. */
 static int read_checked(const char *dir, const char *name, const json_t *digests, char **data, size_t *n)
 {
@@ -303,6 +326,8 @@ int rn_ckpt_verify(const char *path)
     for (size_t i = 0; i < sizeof files / sizeof *files && rc == RN_OK; i++) {
         char *data;
         size_t n;
+        if (is_absent(files[i], digests))
+            continue;
         rc = read_checked(path, files[i], digests, &data, &n);
         if (rc == RN_OK)
             free(data);
@@ -353,6 +378,8 @@ int rn_ckpt_open(const char *path, rn_ckpt *c)
     RN_GO(read_digests(path, &digests));
     RN_GO(open_one(path, weights_name, digests, &c->weights));
     RN_GO(open_one(path, state_name, digests, &c->momentum));
+    if (!is_absent(average_name, digests))
+        RN_GO(open_one(path, average_name, digests, &c->average));
     RN_GO(state_parse(path, rn_st_meta(c->momentum, "rnkit.state"), &c->state));
     c->texts.recipe = rn_st_meta(c->momentum, "rnkit.recipe");
     c->texts.train_seal = rn_st_meta(c->momentum, "rnkit.train-seal");
@@ -371,11 +398,14 @@ void rn_ckpt_close(rn_ckpt *c)
 {
     rn_st_close(c->weights);
     rn_st_close(c->momentum);
+    rn_st_close(c->average);
     *c = (rn_ckpt){0};
 }
 
-int rn_ckpt_restore(const rn_ckpt *c, rn_net *net, rn_backend *be)
+int rn_ckpt_restore(const rn_ckpt *c, rn_net *net, rn_net *average, rn_backend *be)
 {
+    if (average && c->average)
+        RN_TRY(rn_weightfile_load(average, be, RN_WEIGHTFILE_VALUES, c->average));
     RN_TRY(rn_weightfile_load(net, be, RN_WEIGHTFILE_VALUES, c->weights));
     return rn_weightfile_load(net, be, RN_WEIGHTFILE_MOMENTUM, c->momentum);
 }

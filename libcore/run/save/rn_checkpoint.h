@@ -2,8 +2,9 @@
 /*
  * Checkpoints: RUN_DIR/checkpoints/e<epochs done>-s<steps done>/ holding
  *   weights.safetensors   the model, in torchvision's form
+ *   ema.safetensors       with --ema: the running average of the weights, in the same form
  *   state.safetensors     momentum; the run's position, sums and recipe as metadata
- *   digests.json          bytes and SHA-256 of both, written last
+ *   digests.json          bytes and SHA-256 of each, written last
  * A checkpoint is written in a folder of another name, synced, and renamed: it is there whole or not at all. Reading
  * checks every digest; a damaged checkpoint is passed over with a warning and the one before is used.
  */
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "nn/graph/rn_net.h"
+#include "nn/optim/rn_plateau.h"
 #include "run/save/rn_weightfile.h"
 
 /* Running sums over images. Doubles are saved so that they read back to the bit. */
@@ -40,6 +42,7 @@ typedef struct rn_run_state {
     rn_sums window, epoch_sums;
     rn_eval_result last, best; /* n 0: none yet */
     double train_s, eval_s;    /* over all sessions */
+    rn_plateau plateau;        /* of --schedule plateau */
 } rn_run_state;
 
 /* Texts that travel with a checkpoint (state.safetensors' metadata). */
@@ -53,10 +56,10 @@ typedef struct rn_run_texts {
 /* "e00003-s0000000412", up to epoch 99,999. Names sort as the run goes: after an evaluation the epoch counts as done. */
 void rn_ckpt_name(const rn_run_state *s, char out[RN_CKPT_NAME_MAX]);
 
-/* Writes a checkpoint of net and state below run_dir. `meta` goes into the weights file. Refuses values that are not finite
- * (RN_E_MISMATCH). */
-int rn_ckpt_write(const char *run_dir, rn_net *net, rn_backend *be, const rn_run_state *s, const rn_run_texts *texts,
-                  const rn_weightfile_meta *meta, int nmeta);
+/* Writes a checkpoint of net, its average (NULL: none is kept) and state below run_dir. `meta` goes into the weights' files.
+ * Refuses values that are not finite (RN_E_MISMATCH). When it fails, nothing of it is left. */
+int rn_ckpt_write(const char *run_dir, rn_net *net, rn_net *average, rn_backend *be, const rn_run_state *s,
+                  const rn_run_texts *texts, const rn_weightfile_meta *meta, int nmeta);
 
 /* Removes all but the newest `keep` checkpoints and the one named `best` (NULL: none), and leftovers of killed writes. */
 int rn_ckpt_prune(const char *run_dir, int keep, const char *best);
@@ -72,13 +75,16 @@ int rn_ckpt_verify(const char *path);
 
 /* An opened checkpoint: verified, parsed, not yet in a net. */
 typedef struct rn_ckpt {
-    rn_st_file *weights, *momentum;
+    rn_st_file *weights, *momentum, *average; /* average: NULL when none was kept */
     rn_run_state state;
     rn_run_texts texts; /* live as long as the checkpoint */
 } rn_ckpt;
 int rn_ckpt_open(const char *path, rn_ckpt *c);
 void rn_ckpt_close(rn_ckpt *c); /* accepts a zeroed one */
-int rn_ckpt_restore(const rn_ckpt *c, rn_net *net, rn_backend *be);
+/* average may be NULL; it is left alone when the checkpoint holds none. */
+int rn_ckpt_restore(const rn_ckpt *c, rn_net *net, rn_net *average, rn_backend *be);
+/* The file in a checkpoint's folder that is to be used and published. */
+const char *rn_ckpt_weights_name(bool averaged);
 
 /* Makes `to` the same file as `from`, replacing it at once: a hard link, or a copy where there are none. */
 int rn_ckpt_publish(const char *from, const char *to);

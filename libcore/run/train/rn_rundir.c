@@ -66,6 +66,12 @@ static void best_name(const rn_run_state *s, char out[RN_CKPT_NAME_MAX])
     rn_ckpt_name(&at, out);
 }
 
+/* The net that holds the average, NULL if none is kept. */
+static rn_net *average_of(const rn_trainer *t)
+{
+    return t->job->recipe->ema > 0 ? t->s.eval_net : NULL;
+}
+
 static int write_checkpoint(rn_trainer *t)
 {
     rn_buf wnids = {0}, recipe = {0};
@@ -82,7 +88,8 @@ static int write_checkpoint(rn_trainer *t)
                                        {"rnkit.val-seal", texts.val_seal},
                                        {"rnkit.step", step},
                                        {"rnkit.wnids", (const char *)wnids.data}};
-    rc = rn_ckpt_write(t->job->out, t->s.net, t->s.be, &t->state, &texts, meta, (int)(sizeof meta / sizeof *meta));
+    rc = rn_ckpt_write(t->job->out, t->s.net, average_of(t), t->s.be, &t->state, &texts, meta,
+                       (int)(sizeof meta / sizeof *meta));
 out:
     rn_buf_free(&wnids);
     rn_buf_free(&recipe);
@@ -149,9 +156,13 @@ static int go_on(rn_trainer *t, const char *path, bool strict)
     RN_TRY(rn_ckpt_open(path, &c));
     int rc;
     RN_GO(same_run(t, &c, strict));
-    RN_GO(rn_ckpt_restore(&c, t->s.net, t->s.be));
+    RN_GO(rn_ckpt_restore(&c, t->s.net, average_of(t), t->s.be));
+    if (average_of(t) && !c.average) {
+        rn_warn("%s holds no running average: it begins with the weights there", path);
+        RN_GO(rn_step_start_average(t->one));
+    }
     t->state = c.state;
-    if (t->state.epoch > t->job->recipe->epochs || t->state.batch >= t->steps_per_epoch)
+    if (t->state.epoch > t->epochs || t->state.batch >= t->batches_per_epoch)
         RN_GO(rn_fail(RN_E_MISMATCH, "%s stands at epoch %lld, batch %lld, beyond what this recipe trains", path,
                       (long long)t->state.epoch, (long long)t->state.batch));
     snprintf(t->from, sizeof t->from, "%s", path);
@@ -201,6 +212,7 @@ static int write_recipe(const rn_trainer *t)
 static int start_over(rn_trainer *t)
 {
     RN_TRY(start_weights(t)); /* first: weights that cannot be read must not cost the run that is here */
+    RN_TRY(rn_step_start_average(t->one));
     RN_TRY(clear(t));
     t->state = (rn_run_state){.threads = t->s.threads};
     return write_recipe(t);
@@ -262,7 +274,7 @@ static int publish(const rn_trainer *t, const char *ckpt, const char *name)
     char from[PATH_MAX], dir[PATH_MAX], to[PATH_MAX];
     RN_TRY(rn_rundir_path(t, "checkpoints", dir));
     RN_TRY(rn_path_join(from, sizeof from, dir, ckpt));
-    RN_TRY(rn_path_join(dir, sizeof dir, from, "weights.safetensors"));
+    RN_TRY(rn_path_join(dir, sizeof dir, from, rn_ckpt_weights_name(average_of(t) != NULL)));
     RN_TRY(rn_rundir_path(t, name, to));
     return rn_ckpt_publish(dir, to);
 }

@@ -42,19 +42,24 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
     RN_TRY(rn_recipe_pixels(r, mean, std));
     rn_model_spec model;
     RN_TRY(rn_recipe_model(r, s->classes, &model));
-    const rn_net_opts opts = {.batch = train ? (int)r->batch : s->eval_batch,
-                              .train = train,
-                              .dtype = dtypes[r->precision],
-                              .select = {.mode = r->tune == RN_TUNE_OFF ? RN_SELECT_ORDER : RN_SELECT_MEASURE,
-                                         .pattern = r->algo,
-                                         .budget_s = 0.05,
-                                         .cache_file = r->tune == RN_TUNE_OFF ? NULL : tune_file},
-                              .mean = mean,
-                              .std = std,
-                              .label_smoothing = (float)r->label_smoothing};
+    rn_net_opts opts = {.batch = train ? (int)r->batch : s->eval_batch,
+                        .train = train,
+                        .dtype = dtypes[r->precision],
+                        .select = {.mode = r->tune == RN_TUNE_OFF ? RN_SELECT_ORDER : RN_SELECT_MEASURE,
+                                   .pattern = r->algo,
+                                   .budget_s = 0.05,
+                                   .cache_file = r->tune == RN_TUNE_OFF ? NULL : tune_file},
+                        .mean = mean,
+                        .std = std,
+                        .label_smoothing = (float)r->label_smoothing};
     if (!train)
         return rn_net_open(s->be, &model, &opts, &s->eval_net);
     RN_TRY(rn_net_open(s->be, &model, &opts, &s->net));
+    if (r->ema > 0) { /* evaluation is of the average */
+        opts.train = false;
+        opts.batch = s->eval_batch;
+        return rn_net_open(s->be, &model, &opts, &s->eval_net);
+    }
     return rn_net_open_shared(s->net, s->eval_batch, 0, 0, &s->eval_net);
 }
 

@@ -19,7 +19,7 @@ typedef struct rn_session {
     rn_backend *be;
     rn_store *train_db, *val_db;
     rn_net *net;      /* training net; NULL when only evaluating */
-    rn_net *eval_net; /* shares the training net's parameters */
+    rn_net *eval_net; /* shares the training net's parameters, or holds their average when the recipe keeps one */
     rn_loader *train, *val;
     int threads, workers, eval_batch, classes;
 } rn_session;

@@ -23,7 +23,7 @@ int rn_step_open(rn_session *s, rn_step **out)
     st->r = s->r;
     if (s->r->no_norm_decay)
         rn_optim_spare_norms(s->net);
-    int rc = rn_optim_open(s->net, false, &st->optim);
+    int rc = rn_optim_open(s->net, s->r->accumulate > 1, &st->optim);
     if (rc < 0) {
         rn_step_close(st);
         return rc;
@@ -86,15 +86,49 @@ static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
 
 /* ---- (c) and (d) ---- */
 
-/* The norm of the mean gradient, and by what it is to be multiplied. */
-static int norm_and_clip(rn_step *st, double *norm, double *scale)
+/* torch.nn.utils.clip_grad_norm_'s factor for the mean gradient, or Caffe's, which looks at the sum over the step's
+ * batches before it divides. */
+static double clip_factor(const rn_recipe *r, double norm)
+{
+    if (r->momentum_kind == RN_MOMENTUM_CAFFE)
+        return norm > r->clip_norm ? r->clip_norm / norm : 1;
+    return fmin(1, r->clip_norm / (norm + 1e-6));
+}
+
+/* The gradient's norm; what clipping multiplies it by goes into *scale. */
+static int norm_and_clip(rn_step *st, const rn_step_at *at, double *norm, double *scale)
 {
     double sq;
     RN_TRY(rn_optim_grad_sumsq(st->optim, &sq));
     *norm = sqrt(sq) * *scale;
     if (!isfinite(*norm))
         return rn_fail(RN_E_MISMATCH, "a gradient is not finite");
+    if (st->r->momentum_kind == RN_MOMENTUM_CAFFE)
+        *norm *= at->batches;
+    if (st->r->clip_norm > 0)
+        *scale *= clip_factor(st->r, *norm);
     return RN_OK;
+}
+
+/* ---- (f) ---- */
+
+int rn_step_start_average(rn_step *st)
+{
+    return st->r->ema > 0 ? rn_optim_average(st->optim, 0, st->s->eval_net) : RN_OK;
+}
+
+/* Decay number t, from 0. A high decay would remember the initial weights for long; --ema-warmup lets it begin low. */
+static double decay_at(const rn_recipe *r, int64_t t)
+{
+    return r->ema_warmup ? fmin(r->ema, (double)(1 + t) / (double)(10 + t)) : r->ema;
+}
+
+static int average(rn_step *st, int64_t steps_done)
+{
+    const rn_recipe *r = st->r;
+    if (r->ema == 0 || steps_done % r->ema_every != 0)
+        return RN_OK;
+    return rn_optim_average(st->optim, decay_at(r, steps_done / r->ema_every - 1), st->s->eval_net);
 }
 
 /* ---- the whole ---- */
@@ -105,13 +139,15 @@ static int step(rn_step *st, const rn_step_at *at, rn_step_result *out)
     double scale = 1; /* what each stage multiplies the gradients by; the update does it */
     RN_TRY(gradients(st, at, &out->sums));
     /* (b) one process: its gradient is the whole */
-    RN_TRY(norm_and_clip(st, &out->grad_norm, &scale));
+    RN_TRY(norm_and_clip(st, at, &out->grad_norm, &scale));
     const rn_sgd_opts sgd = {.lr = (float)at->lr,
-                             .momentum = (float)r->momentum,
+                             .momentum = (float)at->momentum,
                              .weight_decay = (float)r->weight_decay,
                              .grad_scale = (float)scale,
-                             .nesterov = r->nesterov};
-    return rn_optim_sgd(st->s->net, &sgd);
+                             .nesterov = r->nesterov,
+                             .caffe = r->momentum_kind == RN_MOMENTUM_CAFFE};
+    RN_TRY(rn_optim_sgd(st->s->net, &sgd));
+    return average(st, at->step + 1);
 }
 
 int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out)

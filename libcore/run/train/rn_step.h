@@ -18,18 +18,22 @@ typedef struct rn_step rn_step;
 
 /* Which step: where its batches stand in the epoch, and its rate. */
 typedef struct rn_step_at {
+    int64_t step;         /* counted from 0 over the run */
     int64_t epoch, batch; /* of the first batch */
-    int batches;          /* >= 1; more than 1 only if the recipe accumulates */
-    double lr;
+    int batches;          /* 1 to the recipe's accumulate */
+    double lr, momentum;
 } rn_step_at;
 
 typedef struct rn_step_result {
     rn_sums sums;     /* over the step's images; seconds is wall time, waited the part of it spent on the loader */
-    double grad_norm; /* of the mean gradient, before clipping */
+    double grad_norm; /* of the gradient that is clipped, before that */
 } rn_step_result;
 
 int rn_step_open(rn_session *s, rn_step **out); /* a training session, which must outlive it */
 void rn_step_close(rn_step *st);                /* accepts NULL */
+
+/* After the session's weights were set from outside, at the start: the average becomes a copy of them. */
+int rn_step_start_average(rn_step *st);
 
 /* The loader must stand at at->batch. RN_E_MISMATCH: a loss or gradient that is not finite. */
 int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out);

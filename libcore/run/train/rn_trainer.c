@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,10 +29,27 @@ static void add_sums(rn_sums *s, const rn_sums *more)
     s->waited += more->waited;
 }
 
+/* The next step, the epoch's last one taking what is left. */
+static rn_step_at next_step(rn_trainer *t)
+{
+    const int64_t left = t->batches_per_epoch - t->state.batch, most = t->job->recipe->accumulate;
+    t->lr = rn_sched_lr(&t->sched, t->state.step);
+    return (rn_step_at){.step = t->state.step,
+                        .epoch = t->state.epoch,
+                        .batch = t->state.batch,
+                        .batches = (int)(left < most ? left : most),
+                        .lr = t->lr,
+                        .momentum = rn_sched_momentum(&t->sched, t->state.step, t->job->recipe->momentum)};
+}
+
+static bool epoch_is_over(const rn_trainer *t)
+{
+    return t->state.batch == t->batches_per_epoch || t->state.step == t->total_steps;
+}
+
 static int step(rn_trainer *t)
 {
-    t->lr = rn_sched_lr(&t->sched, t->state.step);
-    const rn_step_at at = {.epoch = t->state.epoch, .batch = t->state.batch, .batches = 1, .lr = t->lr};
+    const rn_step_at at = next_step(t);
     rn_step_result res;
     int rc = rn_step_run(t->one, &at, &res);
     if (rc == RN_E_MISMATCH)
@@ -44,9 +62,8 @@ static int step(rn_trainer *t)
     t->state.batch += at.batches;
     rn_progress_add(t->bar, (uint64_t)res.sums.n);
     rn_trainlog_note(t);
-    if (t->state.batch % t->job->log_steps == 0 || t->state.batch == t->steps_per_epoch)
-        return rn_trainlog_window(t);
-    return RN_OK;
+    const int64_t in_epoch = (t->state.batch + t->job->recipe->accumulate - 1) / t->job->recipe->accumulate;
+    return in_epoch % t->job->log_steps == 0 || epoch_is_over(t) ? rn_trainlog_window(t) : RN_OK;
 }
 
 /* ---- an epoch ---- */
@@ -64,14 +81,29 @@ static int evaluate(rn_trainer *t)
         t->state.best_epoch = t->state.epoch;
         t->state.best_step = t->state.step;
     }
+    if (t->sched.kind == RN_SCHED_PLATEAU) {
+        const rn_plateau_opts p = rn_recipe_plateau(t->job->recipe, &t->sched);
+        if (rn_plateau_step(&p, &t->state.plateau, p.max ? res.top1 : res.loss))
+            rn_info("no better for long: the learning rate falls to %g", t->state.plateau.lr);
+        t->sched.lr = t->state.plateau.lr;
+    }
     return RN_OK;
+}
+
+/* After rn_rundir_begin: the rate is where the checkpoint left it, unless --lr has changed since. */
+static void begin_plateau(rn_trainer *t)
+{
+    if (t->sched.kind != RN_SCHED_PLATEAU)
+        return;
+    if (t->state.plateau.first != t->sched.lr)
+        rn_plateau_start(&t->state.plateau, t->sched.lr);
+    t->sched.lr = t->state.plateau.lr;
 }
 
 /* After the last batch of an epoch (state.epoch already counts it): evaluation, log line, checkpoint. */
 static int finish_epoch(rn_trainer *t)
 {
-    const rn_recipe *r = t->job->recipe;
-    bool due = t->state.epoch % r->eval_every == 0 || t->state.epoch == r->epochs;
+    bool due = t->state.epoch % t->job->recipe->eval_every == 0 || t->state.epoch == t->epochs;
     if (due)
         RN_TRY(evaluate(t));
     t->state.eval_pending = 0;
@@ -99,13 +131,17 @@ static int interrupted(rn_trainer *t)
                    (long long)t->state.step, (long long)t->total_steps, t->last_good);
 }
 
+int64_t rn_trainer_images(const rn_trainer *t, int64_t steps)
+{
+    const int64_t rest = steps % t->steps_per_epoch * t->job->recipe->accumulate; /* never a whole epoch */
+    return (steps / t->steps_per_epoch * t->batches_per_epoch + rest) * t->job->recipe->batch;
+}
+
 static void start_bar(rn_trainer *t)
 {
-    int64_t batch = t->job->recipe->batch;
-    snprintf(t->bar_name, sizeof t->bar_name, "epoch %lld/%lld", (long long)t->state.epoch + 1,
-             (long long)t->job->recipe->epochs);
-    t->bar = rn_progress_start(t->bar_name, "images", RN_UNIT_ITEMS, (uint64_t)(t->total_steps * batch));
-    rn_progress_skip(t->bar, (uint64_t)(t->state.step * batch));
+    snprintf(t->bar_name, sizeof t->bar_name, "epoch %lld/%lld", (long long)t->state.epoch + 1, (long long)t->epochs);
+    t->bar = rn_progress_start(t->bar_name, "images", RN_UNIT_ITEMS, (uint64_t)rn_trainer_images(t, t->total_steps));
+    rn_progress_skip(t->bar, (uint64_t)rn_trainer_images(t, t->state.step));
 }
 
 static void end_bar(rn_trainer *t)
@@ -117,9 +153,9 @@ static void end_bar(rn_trainer *t)
 static int train_epoch(rn_trainer *t)
 {
     start_bar(t);
-    while (t->state.batch < t->steps_per_epoch) {
+    while (!epoch_is_over(t)) {
         RN_TRY(step(t));
-        bool last = t->state.batch == t->steps_per_epoch;
+        bool last = epoch_is_over(t);
         if (!last && stop_asked(t))
             return interrupted(t);
         if (!last && checkpoint_due(t))
@@ -149,6 +185,27 @@ static int run(rn_trainer *t)
 
 /* ---- the whole ---- */
 
+static int plan_steps(rn_trainer *t)
+{
+    const rn_recipe *r = t->job->recipe;
+    t->batches_per_epoch = (int64_t)rn_loader_batches(t->s.train);
+    t->steps_per_epoch = (t->batches_per_epoch + r->accumulate - 1) / r->accumulate;
+    t->total_steps = rn_recipe_steps(r, t->steps_per_epoch);
+    t->epochs = (t->total_steps + t->steps_per_epoch - 1) / t->steps_per_epoch;
+    return rn_recipe_sched(r, t->steps_per_epoch, r->batch * r->accumulate, &t->sched);
+}
+
+/* What a decay that is too high for the run leaves of the weights it began with. */
+static void warn_of_slow_average(const rn_trainer *t)
+{
+    const rn_recipe *r = t->job->recipe;
+    const double left = pow(r->ema, (double)(t->total_steps / r->ema_every));
+    if (r->ema > 0 && !r->ema_warmup && left > 0.01)
+        rn_warn("--ema %g is high for %lld steps: %.0f %% of the average at the end will be the weights of the start; "
+                "--ema-warmup lets it forget them",
+                r->ema, (long long)t->total_steps, 100 * left);
+}
+
 static int open_trainer(rn_trainer *t)
 {
     char tune[PATH_MAX];
@@ -157,26 +214,26 @@ static int open_trainer(rn_trainer *t)
     RN_TRY(rn_session_open(t->job->recipe, t->job->backends, t->job->jobs, RN_SESSION_TRAIN, tune, &t->s));
     RN_TRY(rn_step_open(&t->s, &t->one));
     RN_TRY(rn_rundir_compute(t));
-    t->steps_per_epoch = (int64_t)rn_loader_batches(t->s.train);
-    t->total_steps = t->steps_per_epoch * t->job->recipe->epochs;
-    return rn_recipe_sched(t->job->recipe, t->steps_per_epoch, &t->sched);
+    return plan_steps(t);
 }
 
 static int train(rn_trainer *t, rn_train_result *out)
 {
     RN_TRY(open_trainer(t));
     RN_TRY(rn_rundir_begin(t));
+    begin_plateau(t);
     out->was_finished = rn_trainer_finished(t);
     if (!out->was_finished) {
         RN_TRY(rn_loader_seek(t->s.train, (uint32_t)t->state.epoch, (uint64_t)t->state.batch));
         RN_TRY(rn_trainlog_open(t));
+        warn_of_slow_average(t);
         t->last_checkpoint = rn_now();
         RN_TRY(run(t));
     }
     RN_TRY(rn_rundir_finish(t));
     out->state = t->state;
     if (t->state.train_s > 0)
-        out->images_per_s = (double)(t->state.step * t->job->recipe->batch) / t->state.train_s;
+        out->images_per_s = (double)rn_trainer_images(t, t->state.step) / t->state.train_s;
     return RN_OK;
 }
 

@@ -25,11 +25,11 @@ typedef struct rn_trainer {
     rn_events *events;
     rn_progress *bar;
     char bar_name[48];
-    int lock;       /* fd of RUN_DIR/lock, -1: none */
-    rn_buf compute; /* rn_run_texts.compute */
-    int64_t steps_per_epoch, total_steps;
-    double lr;                /* of the last step */
-    double last_checkpoint;   /* rn_now() */
+    int lock;                                                        /* fd of RUN_DIR/lock, -1: none */
+    rn_buf compute;                                                  /* rn_run_texts.compute */
+    int64_t batches_per_epoch, steps_per_epoch, total_steps, epochs; /* the last epoch may end in the middle */
+    double lr;                                                       /* of the last step */
+    double last_checkpoint;                                          /* rn_now() */
     char from[PATH_MAX];      /* checkpoint this session began at; "": from the start */
     char last_good[PATH_MAX]; /* newest checkpoint written or begun at */
 } rn_trainer;
@@ -51,9 +51,12 @@ int rn_trainlog_window(rn_trainer *t);
 int rn_trainlog_epoch(rn_trainer *t, bool evaluated);
 void rn_trainlog_note(rn_trainer *t);
 
+/* Images seen after that many steps. */
+int64_t rn_trainer_images(const rn_trainer *t, int64_t steps);
+
 static inline bool rn_trainer_finished(const rn_trainer *t)
 {
-    return t->state.epoch == t->job->recipe->epochs && !t->state.eval_pending;
+    return t->state.epoch == t->epochs && !t->state.eval_pending;
 }
 
 #endif

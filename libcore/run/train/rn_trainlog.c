@@ -197,9 +197,9 @@ static void print_epoch(const rn_trainer *t, bool evaluated)
 {
     const rn_sums *e = &t->state.epoch_sums;
     const rn_eval_result *v = &t->state.last;
-    int digits = snprintf(NULL, 0, "%lld", (long long)t->job->recipe->epochs);
-    printf("epoch %*lld/%lld  train loss %.4f top-1 %5.2f %%", digits, (long long)t->state.epoch,
-           (long long)t->job->recipe->epochs, per(e->loss, e->n), 100 * per((double)e->top1, e->n));
+    int digits = snprintf(NULL, 0, "%lld", (long long)t->epochs);
+    printf("epoch %*lld/%lld  train loss %.4f top-1 %5.2f %%", digits, (long long)t->state.epoch, (long long)t->epochs,
+           per(e->loss, e->n), 100 * per((double)e->top1, e->n));
     if (evaluated)
         printf("  val loss %.4f top-1 %5.2f +- %.2f %% top-5 %5.2f %%", v->loss, v->top1, v->se_top1, v->top5);
     printf("  %.1f images/s, data wait %.1f %%\n", speed_of(e), wait_pct(e));
