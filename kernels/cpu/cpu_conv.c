@@ -3,7 +3,6 @@
 #include "kernels/cpu/cpu_conv_plan.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/rn_error.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -11,31 +10,31 @@
 /* Part of the taps in the padding from which leaving them out pays: 3x3 on 16x16 pixels; bwd_w: on 7x7. */
 #define PADDING_WORTH   0.06
 #define PADDING_WORTH_W 0.17
-/* Floats of packed weights that the L2 cache holds beside everything else. */
+/* Cells of packed weights that the L2 cache holds beside everything else. */
 #define SMALL_WEIGHTS   131072
 /* bwd_w: images, and pixels of a grid row, between which a block of a row is a good sum to reduce. */
 #define MOST_IMAGES     256
 #define LEAST_BLOCK     64
 
-const rn_conv_isa *rn_conv_isa_of(const rn_backend *be)
+const rn_conv_isa *rn_conv_isa_of(const rn_backend *be, rn_dtype dtype)
 {
+    static const rn_conv_isa *const tables[][3] = {
+        [RN_ISA_PORTABLE] = {&rn_conv_isa_portable_f32, &rn_conv_isa_portable_bf16, &rn_conv_isa_portable_f16},
 #if defined(__x86_64__)
-    if (rn_cpu_backend_isa(be) >= RN_ISA_AVX512)
-        return &rn_conv_isa_avx512;
-    if (rn_cpu_backend_isa(be) == RN_ISA_AVX2)
-        return &rn_conv_isa_avx2;
-#else
-    (void)be;
+        [RN_ISA_AVX2] = {&rn_conv_isa_avx2_f32, &rn_conv_isa_avx2_bf16, &rn_conv_isa_avx2_f16},
+        [RN_ISA_AVX512] = {&rn_conv_isa_avx512_f32, &rn_conv_isa_avx512_bf16, &rn_conv_isa_avx512_f16},
+        [RN_ISA_AVX512_BF16] = {&rn_conv_isa_avx512_f32, &rn_conv_isa_avx512_pairs, &rn_conv_isa_avx512_f16},
 #endif
-    return &rn_conv_isa_portable;
+    };
+    return tables[rn_cpu_backend_isa(be)][dtype];
 }
 
 static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
 {
     (void)be;
     (void)dir;
-    if (d->dtype != RN_F32) {
-        *why = "f32 only";
+    if (d->dtype != RN_F32 && d->dtype != RN_BF16 && d->dtype != RN_F16) {
+        *why = "f32, bf16 and f16 only";
         return false;
     }
     if (d->fuse) {
@@ -47,7 +46,7 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
 
 static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
-    return dir == RN_BWD_W ? rn_conv_gradient_workspace(be, d) : 0;
+    return dir == RN_BWD_W ? rn_conv_gradient_workspace(be, d) : rn_conv_product_workspace(be, d, dir);
 }
 
 /* ---- plans --------------------------------------------------------------------------------------------------------- */
@@ -79,15 +78,23 @@ static bool images_first(const rn_conv_isa *isa, const rn_conv_view *v, int cols
     if (!(in <
           (1 - (dir == RN_BWD_W ? PADDING_WORTH_W : PADDING_WORTH)) * all)) /* also when there are no taps at all */
         return false;
-    if (dir == RN_BWD_W) /* a block is a grid row's worth of pixels: neither too short a sum nor too long */
-        return v->mb <= MOST_IMAGES && (int64_t)v->mb * v->gw >= LEAST_BLOCK;
+    if (dir ==
+        RN_BWD_W) /* a block is a grid row's worth of pixels: neither too short a sum nor too long; cells of one x */
+        return v->mb % isa->per == 0 && v->mb <= MOST_IMAGES && (int64_t)v->mb * v->gw >= LEAST_BLOCK;
     /* B is read once for the images of one pixel: from the L2 cache if it fits, otherwise often enough to pay. */
-    const bool fits = (double)v->kr * v->ks * v->c * cols <= SMALL_WEIGHTS;
+    const bool fits = (double)v->kr * v->run * cols <= (double)SMALL_WEIGHTS * isa->per;
     return fits ? 2 * v->mb >= isa->mr : v->mb >= isa->mr;
+}
+
+/* Columns of a window row, in whole cells. */
+static int whole_cells(const rn_conv_isa *isa, int columns)
+{
+    return (columns + isa->per - 1) / isa->per * isa->per;
 }
 
 rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
+    const rn_conv_isa *isa = rn_conv_isa_of(be, d->dtype);
     rn_conv_phase f = {
         .view = {.h = d->ih,
                  .w = d->iw,
@@ -98,14 +105,16 @@ rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_
                  .sx = d->sw,
                  .y0 = -d->ph,
                  .x0 = -d->pw,
+                 /* in bwd_w they are the columns of the weights' gradient */
+                 .run = dir == RN_BWD_W ? d->kw * d->ic : whole_cells(isa, d->kw * d->ic),
                  .gh = d->oh,
                  .gw = d->ow,
                  .mb = d->mb},
-        .k = d->kh * d->kw * d->ic,
         .pixels = (size_t)d->mb * d->oh * d->ow,
     };
 
-    f.view.image_minor = images_first(rn_conv_isa_of(be), &f.view, d->oc, dir);
+    f.k = d->kh * f.view.run;
+    f.view.image_minor = images_first(isa, &f.view, d->oc, dir);
     return f;
 }
 
@@ -131,6 +140,12 @@ static void phase_axis(int first, int stride, int pad, int k, int *r0, int *taps
     *origin = (first + pad - *r0) / stride - (*taps - 1);
 }
 
+/* Cells of a phase's packed weights. */
+static size_t panels_cells(const rn_im2col_plan *p, const rn_conv_phase *f)
+{
+    return (size_t)(f->k / p->isa->per) * rn_ceil_div(p->cols, p->isa->nr) * p->isa->nr;
+}
+
 static int open_bwd_d(rn_im2col_plan *p, const rn_conv_desc *d)
 {
     size_t offset = 0;
@@ -151,11 +166,12 @@ static int open_bwd_d(rn_im2col_plan *p, const rn_conv_desc *d)
             phase_axis(fx, d->sw, d->pw, d->kw, &f->s0, &f->view.ks, &f->view.x0);
             f->view.gh = rn_ceil_div(d->ih - fy, d->sh);
             f->view.gw = rn_ceil_div(d->iw - fx, d->sw);
+            f->view.run = whole_cells(p->isa, f->view.ks * d->oc);
             f->view.image_minor = images_first(p->isa, &f->view, d->ic, RN_BWD_D);
-            f->k = f->view.kr * f->view.ks * d->oc;
+            f->k = f->view.kr * f->view.run;
             f->pixels = (size_t)d->mb * f->view.gh * f->view.gw;
             f->b_offset = offset;
-            offset += (size_t)f->k * rn_ceil_div(d->ic, p->isa->nr) * p->isa->nr;
+            offset += panels_cells(p, f);
         }
     }
     return 0;
@@ -181,16 +197,17 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     *priv = NULL;
     if (!p)
         return rn_fail(RN_E_NOMEM, "cpu:im2col: out of memory");
-    p->isa = rn_conv_isa_of(be);
+    p->isa = rn_conv_isa_of(be, d->dtype);
+    p->half = rn_half_kern_of(rn_cpu_backend_isa(be));
     RN_GO(dir == RN_BWD_D ? open_bwd_d(p, d) : open_fwd(p, be, d, dir));
     if (dir == RN_BWD_W) {
         rn_conv_split_gradient(be, d, &p->col_groups, &p->pix_groups);
     } else {
         const rn_conv_phase *last = &p->phases[p->nphases - 1];
-        size_t floats = last->b_offset + (size_t)last->k * rn_ceil_div(p->cols, p->isa->nr) * p->isa->nr;
-        p->b = aligned_alloc(64, (floats * sizeof(float) + 63 + 64) & ~(size_t)63);
+        size_t bytes = (last->b_offset + panels_cells(p, last)) * sizeof(float);
+        p->b = aligned_alloc(64, (bytes + 63 + 64) & ~(size_t)63);
         if (!p->b)
-            rc = rn_fail(RN_E_NOMEM, "cpu:im2col: %zu bytes of packed weights: out of memory", floats * sizeof(float));
+            rc = rn_fail(RN_E_NOMEM, "cpu:im2col: %zu bytes of packed weights: out of memory", bytes);
     }
 out:
     if (rc < 0)
@@ -200,57 +217,12 @@ out:
     return rc;
 }
 
-/* ---- weights ------------------------------------------------------------------------------------------------------- */
-
-/* Panel j of wei^T: b[k][i] = wei[j nr + i][k]. 16 k at a time: a cache line of each of the rows. */
-static void pack_fwd(const rn_im2col_plan *p, const float *wei, int j)
-{
-    const int k = p->phases[0].k, c0 = j * p->isa->nr, n = rn_imin(p->cols - c0, p->isa->nr);
-    const int width = rn_panel_width(p->isa, p->cols, j);
-    float *b = p->b + (size_t)j * k * p->isa->nr;
-
-    for (int k0 = 0; k0 < k; k0 += 16) {
-        int k1 = rn_imin(k0 + 16, k);
-        for (int i = 0; i < width; i++) {
-            const float *row = wei + (size_t)(c0 + i) * k;
-            if (i < n)
-                __builtin_prefetch(row + k0 + 64); /* 32 streams are too many for the hardware */
-            for (int q = k0; q < k1; q++)
-                b[(size_t)q * width + i] = i < n ? row[q] : 0.0f;
-        }
-    }
-}
-
-/* Panel j of one phase: row (r, s, o) holds wei[o][tap r][tap s][j nr ...], taps in falling order. */
-static void pack_bwd_d(const rn_im2col_plan *p, const rn_conv_desc *d, const rn_conv_phase *f, const float *wei, int j)
-{
-    const int c0 = j * p->isa->nr, n = rn_imin(p->cols - c0, p->isa->nr), width = rn_panel_width(p->isa, p->cols, j);
-    float *b = p->b + f->b_offset + (size_t)j * f->k * p->isa->nr;
-
-    for (int r = 0; r < f->view.kr; r++) {
-        for (int s = 0; s < f->view.ks; s++) {
-            int kr = f->r0 + d->sh * (f->view.kr - 1 - r), ks = f->s0 + d->sw * (f->view.ks - 1 - s);
-            for (int o = 0; o < d->oc; o++, b += width) {
-                memcpy(b, wei + (((size_t)o * d->kh + kr) * d->kw + ks) * d->ic + c0, (size_t)n * sizeof *b);
-                memset(b + n, 0, (size_t)(width - n) * sizeof *b);
-            }
-        }
-    }
-}
+/* ---- running -------------------------------------------------------------------------------------------------------- */
 
 static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
 {
-    const rn_im2col_plan *p = plan->priv;
-    const int panels = rn_ceil_div(p->cols, p->isa->nr), tasks = panels * p->nphases;
-
     (void)stream;
-#pragma omp parallel for schedule(dynamic) num_threads(plan->be->threads)
-    for (int t = 0; t < tasks; t++) {
-        if (plan->dir == RN_FWD)
-            pack_fwd(p, wei, t);
-        else
-            pack_bwd_d(p, &plan->desc, &p->phases[t / panels], wei, t % panels);
-    }
+    rn_conv_pack_weights(plan, wei);
     return 0;
 }
 
@@ -258,9 +230,9 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, vo
 {
     (void)stream;
     if (plan->dir == RN_FWD)
-        rn_conv_run_product(plan, a->src, a->dst, beta);
+        rn_conv_run_product(plan, a->src, a->dst, beta, ws);
     else if (plan->dir == RN_BWD_D)
-        rn_conv_run_product(plan, a->dst, a->src, beta);
+        rn_conv_run_product(plan, a->dst, a->src, beta, ws);
     else
         rn_conv_run_gradient(plan, a, beta, ws);
     return 0;

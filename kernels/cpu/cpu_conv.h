@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Convolution as a matrix product, "cpu:im2col": NHWC, f32, all three directions, any kernel, stride and padding.
+ * Convolution as a matrix product, "cpu:im2col": NHWC, f32, bf16 and f16, all three directions, any kernel, stride and
+ * padding.
  *
  * The im2col matrix (one row per output pixel, one column per tap and channel) is never laid out in memory. Panels of
  * it, small enough for the L1 cache, are gathered from the tensor right before the register tile reads them; a row of
@@ -10,8 +11,14 @@
  *   bwd_d  src[pixel][ic]  = im2col(dst)[pixel][kh kw oc] * flipped wei        K = kh kw oc, per phase of the stride
  *   bwd_w  wei[oc][kh kw ic] = dst^T * im2col(src)[pixel][kh kw ic]            K = pixels
  *
- * What depends on the instruction set is one table, rn_conv_isa: cpu_conv_tile.h compiled by cpu_conv_portable.c,
- * cpu_conv_avx2.c and cpu_conv_avx512.c.
+ * Panels, of pixels and of weights, consist of cells of 4 bytes. A cell is one f32, widened from bf16 or f16 as it is
+ * gathered; or, for bf16 on CPUs that multiply and add pairs (vdpbf16ps), two bf16 that follow each other along K: as many
+ * instructions, twice the terms. In bwd_w, where K counts pixels, two rows are interleaved when their panel is there. So
+ * that pairs never straddle window rows, `run` rounds a row's columns up to whole cells; the weights there are 0.
+ * Sums are f32 in every case. Where the destination is not, they stay in the workspace until they are complete.
+ *
+ * What depends on the instruction set and on the type is one table, rn_conv_isa: cpu_conv_tile.h and cpu_conv_gather.h
+ * compiled by cpu_conv_portable.c, cpu_conv_avx2.c, cpu_conv_avx512.c and cpu_conv_avx512bf16.c.
  */
 #ifndef CPU_CONV_H
 #define CPU_CONV_H
@@ -23,7 +30,7 @@
 
 extern const rn_conv_algo rn_cpu_im2col;
 
-/* Most columns of the im2col matrix in a panel of rows: with 14 rows, 17 KB: half of a 32 KB L1 cache. A multiple of
+/* Most cells of the im2col matrix in a row of a panel: with 14 rows, 17 KB: half of a 32 KB L1 cache. A multiple of
  * the 3x3 kernel's 9, so that ResNet's channel counts divide it. */
 #define RN_CONV_KC     288
 /* Stride of such a panel. An odd number of cache lines: rows must not fall on each other in the cache. */
@@ -33,11 +40,12 @@ extern const rn_conv_algo rn_cpu_im2col;
 
 /* A tensor seen through a kernel window. Pixel (n, y, x) of the output grid reads rows y * sy + y0 + r, r < kr, and
  * columns x * sx + x0 + s, s < ks; outside the tensor there are zeros. Column k of the im2col matrix is
- * (r * ks + s) * c + channel. */
+ * r * run + s * c + channel. */
 typedef struct rn_conv_view {
-    const float *base; /* (mb, h, w, c) */
+    const void *base; /* (mb, h, w, c), of the table's type */
     int h, w, c;
     int kr, ks, sy, sx, y0, x0;
+    int run;    /* columns of a window row: ks * c, or one more, of zeros, to make whole cells */
     int gh, gw; /* output grid of one image */
     int mb;
     bool image_minor; /* pixels are counted (y, x, n), not (n, y, x): see cpu_conv_plan.h */
@@ -79,24 +87,37 @@ static inline rn_conv_pixel rn_conv_pixel_at(const rn_conv_view *v, size_t i)
     return (rn_conv_pixel){(int)(i / w / h), (int)(i / w % h), (int)(i % w)};
 }
 
-typedef struct rn_conv_isa {
-    int mr; /* most rows of a register tile, <= RN_CONV_MR_MAX */
-    int nr; /* columns of a panel of B, two vectors; a last panel of at most nr / 2 columns is nr / 2 wide */
+static inline int rn_conv_clamp(int64_t x, int64_t lo, int64_t hi)
+{
+    return (int)(x < lo ? lo : x > hi ? hi : x);
+}
 
-    /* Register tile: c[i][j] = (acc ? c[i][j] : 0) + sum_k a(i, k) * b[k][j], i < m <= mr, j < n <= nr. c: one pointer
-     * a row. b: nr (or nr / 2) floats a row.
+typedef struct rn_conv_isa {
+    int mr;  /* most rows of a register tile, <= RN_CONV_MR_MAX */
+    int nr;  /* columns of a panel of B, two vectors; a last panel of at most nr / 2 columns is nr / 2 wide */
+    int per; /* elements in a cell: 1 or 2 */
+
+    /* Register tile: c[i][j] = (acc ? c[i][j] : 0) + sum_k a(i, k) * b[k][j], i < m <= mr, j < n <= nr, k < kc cells. c:
+     * one pointer a row. b: nr (or nr / 2) cells a row.
      * tile_rows: a(i, k) = a[i * RN_CONV_LDA + k]; tile_cols: a(i, k) = a[k * m + i]. */
     void (*tile_rows)(int m, int kc, const float *a, const float *b, float *const *c, int n, bool acc);
     void (*tile_cols)(int m, int kc, const float *a, const float *b, float *const *c, int n, bool acc);
 
-    /* m rows of the im2col matrix from pixel `p`, columns k0..k1-1, to a[i * RN_CONV_LDA + k - k0]. */
+    /* m rows of the im2col matrix from pixel `p`, columns k0..k1-1 (whole cells), to a + i * RN_CONV_LDA. */
     void (*gather_rows)(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, int k1, float *a);
-    /* n rows, columns k0..k1-1, then zeros up to `width`, to b[i * width + k - k0]. */
+    /* n rows, columns k0..k1-1, then zeros up to `width` (nr or nr / 2), to b[i * width + k - k0]; the cells are of `per`
+     * rows, the last filled up with zeros. */
     void (*gather_panel)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, int width, float *b);
-    /* n rows of `src` (row stride ld), m columns, to a[i * m + j]; clobbers 16 floats beyond. */
-    void (*pack_cols)(const float *src, size_t ld, int n, int m, float *a);
+    /* n rows of `src` (row stride ld, of the table's type), m columns, to a[i * m + j], cells as above; clobbers 16 cells
+     * beyond. */
+    void (*pack_cols)(const void *src, size_t ld, int n, int m, float *a);
 } rn_conv_isa;
 
-extern const rn_conv_isa rn_conv_isa_portable, rn_conv_isa_avx2, rn_conv_isa_avx512;
+extern const rn_conv_isa rn_conv_isa_portable_f32, rn_conv_isa_portable_bf16, rn_conv_isa_portable_f16;
+#if defined(__x86_64__)
+extern const rn_conv_isa rn_conv_isa_avx2_f32, rn_conv_isa_avx2_bf16, rn_conv_isa_avx2_f16;
+extern const rn_conv_isa rn_conv_isa_avx512_f32, rn_conv_isa_avx512_bf16, rn_conv_isa_avx512_f16;
+extern const rn_conv_isa rn_conv_isa_avx512_pairs;
+#endif
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* 14 x 32 tiles: 28 of the 32 registers accumulate. */
 #include <immintrin.h>
+#include <stdint.h>
 
-#define VL    16
-#define MR    14
-#define TABLE rn_conv_isa_avx512
+#define VL 16
+#define MR 14
 
 typedef __m512 vec;
 #define v_zero()           _mm512_setzero_ps()
@@ -17,4 +17,14 @@ typedef __m512 vec;
 #define v_load_n(p, n)     _mm512_maskz_loadu_ps(v_mask(n), p)
 #define v_store_n(p, v, n) _mm512_mask_storeu_ps(p, v_mask(n), v)
 
+#define h_all(p)            _mm256_loadu_si256((const __m256i *)(p))
+#define h_n(p, n)           _mm256_maskz_loadu_epi16(v_mask(n), p)
+#define h_bf16(h)           _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16))
+#define h_load_bf16(p)      h_bf16(h_all(p))
+#define h_load_n_bf16(p, n) h_bf16(h_n(p, n))
+#define h_load_f16(p)       _mm512_cvtph_ps(h_all(p))
+#define h_load_n_f16(p, n)  _mm512_cvtph_ps(h_n(p, n))
+#define TABLE_OF(type)      rn_conv_isa_avx512_##type
+
 #include "kernels/cpu/cpu_conv_tile.h"
+#include "kernels/cpu/cpu_conv_types.h"

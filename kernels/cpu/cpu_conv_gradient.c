@@ -5,37 +5,50 @@
 
 #include "kernels/cpu/cpu_conv_plan.h"
 
-/* Pixels reduced at a time, and im2col columns gathered at a time (256 x 256 floats: a quarter of 1 MB). */
-#define BLOCK_PIXELS  256
+/* Cells of pixels reduced at a time, and im2col columns gathered at a time (256 x 256 cells: a quarter of 1 MB). */
+#define BLOCK_CELLS   256
 #define BLOCK_COLUMNS 256
 /* A weight tensor of at most this many floats is cheaper to reduce over private copies than to split. */
 #define SMALL_WEIGHTS 32768
-#define SLACK         64 /* floats that gathering may clobber, and alignment */
+#define SLACK         64 /* cells that gathering may clobber, and alignment */
 
-#define SCRATCH_B (BLOCK_COLUMNS * BLOCK_PIXELS + SLACK)
+#define SCRATCH_B (BLOCK_COLUMNS * BLOCK_CELLS + SLACK)
 
 typedef struct gradient {
     const rn_conv_isa *isa;
     rn_conv_view view; /* of src */
-    const float *dst;
+    rn_dtype dtype;    /* of src and dst */
+    const void *dst;
     int oc, k; /* rows and columns of the result; k = kh kw ic */
     int width; /* image minor: grid columns in a block, else 0 */
     size_t pixels, nblocks;
 } gradient;
 
-/* A block of at most BLOCK_PIXELS pixels; image minor: of one grid row. */
+/* A block of at most BLOCK_CELLS cells of pixels, all but the last one of whole cells; image minor: of one grid row. */
 typedef struct block {
     size_t first;
     int n, y, x0, x1;
 } block;
 
+static size_t block_pixels(const rn_conv_isa *isa)
+{
+    return (size_t)BLOCK_CELLS * isa->per;
+}
+
+/* n pixels are so many cells. */
+static int cells_of(const rn_conv_isa *isa, int n)
+{
+    return rn_ceil_div(n, isa->per);
+}
+
 static gradient gradient_of(const rn_conv_isa *isa, const rn_conv_phase *f, const rn_conv_desc *d)
 {
-    gradient g = {.isa = isa, .view = f->view, .oc = d->oc, .k = f->k, .pixels = f->pixels};
+    gradient g = {.isa = isa, .view = f->view, .dtype = d->dtype, .oc = d->oc, .k = f->k, .pixels = f->pixels};
+    const size_t most = block_pixels(isa);
 
-    g.nblocks = (g.pixels + BLOCK_PIXELS - 1) / BLOCK_PIXELS;
+    g.nblocks = (g.pixels + most - 1) / most;
     if (g.view.image_minor) {
-        g.width = rn_imin(BLOCK_PIXELS / d->mb, d->ow);
+        g.width = rn_imin((int)most / d->mb, d->ow);
         g.nblocks = (size_t)d->oh * (size_t)rn_ceil_div(d->ow, g.width);
     }
     return g;
@@ -44,8 +57,8 @@ static gradient gradient_of(const rn_conv_isa *isa, const rn_conv_phase *f, cons
 static block block_at(const gradient *g, size_t i)
 {
     if (!g->width) {
-        const size_t first = i * BLOCK_PIXELS, rest = g->pixels - first;
-        return (block){.first = first, .n = (int)(rest < BLOCK_PIXELS ? rest : BLOCK_PIXELS)};
+        const size_t most = block_pixels(g->isa), first = i * most, rest = g->pixels - first;
+        return (block){.first = first, .n = (int)(rest < most ? rest : most)};
     }
     const int across = rn_ceil_div(g->view.gw, g->width);
     block b = {.y = (int)(i / (size_t)across), .x0 = (int)(i % (size_t)across) * g->width};
@@ -91,7 +104,7 @@ static void block_range(const gradient *g, const block *b, int k0, int k1, int *
 void rn_conv_split_gradient(const rn_backend *be, const rn_conv_desc *d, int *col_groups, int *pix_groups)
 {
     const rn_conv_phase f = rn_conv_fwd_phase(be, d, RN_BWD_W);
-    const gradient g = gradient_of(rn_conv_isa_of(be), &f, d);
+    const gradient g = gradient_of(rn_conv_isa_of(be, d->dtype), &f, d);
     const int panels = rn_ceil_div(g.k, g.isa->nr), threads = be->threads;
     int best = 1;
 
@@ -105,10 +118,10 @@ void rn_conv_split_gradient(const rn_backend *be, const rn_conv_desc *d, int *co
     *pix_groups = g.nblocks < (size_t)(threads / best) ? (int)g.nblocks : threads / best;
 }
 
-/* Floats of scratch of one thread: a block of dst and a block of the im2col matrix. */
+/* Cells of scratch of one thread: a block of dst and a block of the im2col matrix. */
 static size_t scratch_floats(int oc)
 {
-    return (size_t)oc * BLOCK_PIXELS + SLACK + SCRATCH_B;
+    return (size_t)oc * BLOCK_CELLS + SLACK + SCRATCH_B;
 }
 
 static size_t copy_floats(const rn_conv_desc *d)
@@ -139,7 +152,7 @@ static void block_columns(const gradient *g, const block *k, int c0, int c1, con
         const int k0 = c0 + j * isa->nr, k1 = rn_imin(k0 + isa->nr, c1);
         block_range(g, k, k0, k1, &p0[j], &p1[j]);
         isa->gather_panel(&g->view, rn_conv_pixel_at(&g->view, k->first + (size_t)p0[j]), p1[j] - p0[j], k0, k1,
-                          rn_panel_width(isa, c1 - c0, j), b + (size_t)j * BLOCK_PIXELS * isa->nr);
+                          rn_panel_width(isa, c1 - c0, j), b + (size_t)j * BLOCK_CELLS * isa->nr);
     }
     for (int t = 0; t < tiles; t++) {
         const int r0 = rn_part(g->oc, tiles, t), m = rn_part(g->oc, tiles, t + 1) - r0;
@@ -148,8 +161,9 @@ static void block_columns(const gradient *g, const block *k, int c0, int c1, con
                 continue;
             for (int i = 0; i < m; i++)
                 c[i] = out + (size_t)(r0 + i) * g->k + c0 + (size_t)j * isa->nr;
-            isa->tile_cols(m, p1[j] - p0[j], a + (size_t)r0 * k->n + (size_t)p0[j] * m,
-                           b + (size_t)j * BLOCK_PIXELS * isa->nr, c, rn_imin(c1 - c0 - j * isa->nr, isa->nr), acc);
+            isa->tile_cols(m, cells_of(isa, p1[j] - p0[j]),
+                           a + (size_t)r0 * cells_of(isa, k->n) + (size_t)(p0[j] / isa->per) * m,
+                           b + (size_t)j * BLOCK_CELLS * isa->nr, c, rn_imin(c1 - c0 - j * isa->nr, isa->nr), acc);
         }
     }
 }
@@ -163,20 +177,20 @@ static void pack_dst(const gradient *g, const block *k, float *a)
 
     for (int t = 0; t < tiles; t++) {
         const int r0 = rn_part(g->oc, tiles, t), m = rn_part(g->oc, tiles, t + 1) - r0;
-        float *to = a + (size_t)r0 * k->n;
+        float *to = a + (size_t)r0 * cells_of(isa, k->n);
         if (!g->width) {
-            isa->pack_cols(g->dst + k->first * oc + r0, oc, k->n, m, to);
+            isa->pack_cols(rn_conv_at(g->dst, k->first * oc + r0, g->dtype), oc, k->n, m, to);
             continue;
         }
-        for (int x = k->x0; x < k->x1; x++, to += (size_t)mb * m)
-            isa->pack_cols(g->dst + ((size_t)k->y * g->view.gw + x) * oc + r0, image, mb, m, to);
+        for (int x = k->x0; x < k->x1; x++, to += (size_t)cells_of(isa, mb) * m)
+            isa->pack_cols(rn_conv_at(g->dst, ((size_t)k->y * g->view.gw + x) * oc + r0, g->dtype), image, mb, m, to);
     }
 }
 
 /* Blocks i0..i1-1, columns c0..c1-1. */
 static void gradient_task(const gradient *g, size_t i0, size_t i1, int c0, int c1, float *scratch, float *out, bool acc)
 {
-    float *a = scratch, *b = scratch + (size_t)g->oc * BLOCK_PIXELS + SLACK;
+    float *a = scratch, *b = scratch + (size_t)g->oc * BLOCK_CELLS + SLACK;
 
     if (g->width && !acc) { /* a column may have no pixel in the first block */
         for (int o = 0; o < g->oc; o++)

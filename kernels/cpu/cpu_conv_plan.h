@@ -3,6 +3,7 @@
 #ifndef CPU_CONV_PLAN_H
 #define CPU_CONV_PLAN_H
 
+#include "base/rn_half.h"
 #include "kernels/cpu/cpu_conv.h"
 #include "op/rn_backend.h"
 
@@ -10,21 +11,22 @@
  * coordinates leave the same rest see the same taps, as a convolution of stride 1. */
 typedef struct rn_conv_phase {
     rn_conv_view view; /* base is set at each run */
-    int k;             /* columns of the im2col matrix; 0: no tap reaches these pixels */
+    int k;             /* columns of the im2col matrix, kr * run; 0: no tap reaches these pixels */
     int sub_y, sub_x;  /* pixel (y, x) of the grid is (y * step_y + sub_y, x * step_x + sub_x) of the output */
     int r0, s0;        /* bwd_d: first tap; window row r is tap r0 + sh * (kr - 1 - r) */
     size_t pixels;
-    size_t b_offset; /* floats into the packed weights */
+    size_t b_offset; /* cells into the packed weights */
 } rn_conv_phase;
 
 typedef struct rn_im2col_plan {
     const rn_conv_isa *isa;
+    const rn_half_kern *half;
     int cols;         /* columns of B: oc or ic */
     int out_h, out_w; /* of one image of the output */
     int step_y, step_x;
     int nphases;
     rn_conv_phase *phases;
-    float *b;                   /* fwd, bwd_d: packed weights: for each phase, panels of nr columns, K rows each */
+    float *b; /* fwd, bwd_d: packed weights: for each phase, panels of nr columns, rows of cells, as many as K makes */
     int col_groups, pix_groups; /* bwd_w: how the threads split the work */
 } rn_im2col_plan;
 
@@ -50,13 +52,23 @@ static inline int rn_panel_width(const rn_conv_isa *isa, int n, int j)
     return n - j * isa->nr > isa->nr / 2 ? isa->nr : isa->nr / 2;
 }
 
-const rn_conv_isa *rn_conv_isa_of(const rn_backend *be);
+const rn_conv_isa *rn_conv_isa_of(const rn_backend *be, rn_dtype dtype);
 
 /* The phase of fwd and bwd_w. */
 rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir);
 
+/* Element i of a tensor. */
+static inline const void *rn_conv_at(const void *base, size_t i, rn_dtype dtype)
+{
+    return (const char *)base + i * rn_dtype_size(dtype);
+}
+
+/* cpu_conv_weights.c: fwd, bwd_d. wei: (oc, kh, kw, ic) of the descriptor's dtype. */
+void rn_conv_pack_weights(const rn_conv_plan *plan, const void *wei);
+
 /* cpu_conv_product.c */
-void rn_conv_run_product(const rn_conv_plan *plan, const float *in, float *out, int beta);
+size_t rn_conv_product_workspace(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir);
+void rn_conv_run_product(const rn_conv_plan *plan, const void *in, void *out, int beta, float *ws);
 
 /* cpu_conv_gradient.c */
 void rn_conv_split_gradient(const rn_backend *be, const rn_conv_desc *d, int *col_groups, int *pix_groups);

@@ -2,9 +2,10 @@
 /* 4 x 8 tiles of the compiler's own vectors: any machine with 16 registers of 4 floats. */
 #include <string.h>
 
-#define VL    4
-#define MR    4
-#define TABLE rn_conv_isa_portable
+#include "base/rn_half.h"
+
+#define VL 4
+#define MR 4
 
 typedef float vec __attribute__((vector_size(16)));
 
@@ -20,6 +21,22 @@ static inline void store_n(float *p, vec v, int n)
     memcpy(p, &v, (size_t)n * sizeof *p);
 }
 
+static inline vec load_bf16(const uint16_t *p, int n)
+{
+    vec v = {0, 0, 0, 0};
+    for (int i = 0; i < n; i++)
+        v[i] = rn_f32_of_bf16(p[i]);
+    return v;
+}
+
+static inline vec load_f16(const uint16_t *p, int n)
+{
+    vec v = {0, 0, 0, 0};
+    for (int i = 0; i < n; i++)
+        v[i] = rn_f32_of_f16(p[i]);
+    return v;
+}
+
 #define v_zero()           ((vec){0, 0, 0, 0})
 #define v_load(p)          load_n(p, VL)
 #define v_store(p, v)      store_n(p, v, VL)
@@ -29,4 +46,11 @@ static inline void store_n(float *p, vec v, int n)
 #define v_load_n(p, n)     load_n(p, n)
 #define v_store_n(p, v, n) store_n(p, v, n)
 
+#define h_load_bf16(p)      load_bf16(p, VL)
+#define h_load_n_bf16(p, n) load_bf16(p, n)
+#define h_load_f16(p)       load_f16(p, VL)
+#define h_load_n_f16(p, n)  load_f16(p, n)
+#define TABLE_OF(type)      rn_conv_isa_portable_##type
+
 #include "kernels/cpu/cpu_conv_tile.h"
+#include "kernels/cpu/cpu_conv_types.h"

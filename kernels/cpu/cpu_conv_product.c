@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cpu:im2col, fwd and bwd_d: im2col(view) * packed weights. */
+#include <omp.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu_conv_plan.h"
@@ -12,7 +13,8 @@ typedef struct product {
     const rn_im2col_plan *p;
     const rn_conv_phase *f;
     rn_conv_view view;
-    float *out;
+    rn_dtype dtype;
+    void *out;
     int beta;
     int panels;   /* of B */
     int groups;   /* groups of panels; more than one when there are few pixels */
@@ -25,10 +27,10 @@ typedef struct taps {
     int r0, r1, s0, s1;
 } taps;
 
-static product product_of(const rn_conv_plan *plan, const rn_conv_phase *f, const float *in, float *out, int beta)
+static product product_of(const rn_conv_plan *plan, const rn_conv_phase *f, const void *in, void *out, int beta)
 {
     const rn_im2col_plan *p = plan->priv;
-    product g = {.p = p, .f = f, .view = f->view, .out = out, .beta = beta, .groups = 1};
+    product g = {.p = p, .f = f, .view = f->view, .dtype = plan->desc.dtype, .out = out, .beta = beta, .groups = 1};
     const size_t want = 4 * (size_t)plan->be->threads; /* tasks enough for an even split */
     const size_t mr = (size_t)p->isa->mr;
 
@@ -74,50 +76,85 @@ static taps chunk_taps(const product *g, rn_conv_pixel px)
 
     if (v->image_minor) {
         clip((int64_t)px.y * v->sy + v->y0, v->kr, v->h, &t.r0, &t.r1);
-        clip((int64_t)px.x * v->sx + v->x0, v->ks, v->w, &t.s0, &t.s1);
+        if (v->c % g->p->isa->per == 0) /* cells must not straddle the cut */
+            clip((int64_t)px.x * v->sx + v->x0, v->ks, v->w, &t.s0, &t.s1);
     }
     return t;
 }
 
-static float *pixel_address(const product *g, rn_conv_pixel px)
+static void *pixel_address(const product *g, rn_conv_pixel px)
 {
     const rn_im2col_plan *p = g->p;
     const size_t y = (size_t)px.y * p->step_y + g->f->sub_y, x = (size_t)px.x * p->step_x + g->f->sub_x;
 
-    return g->out + (((size_t)px.n * p->out_h + y) * p->out_w + x) * p->cols;
+    return (char *)g->out + (((size_t)px.n * p->out_h + y) * p->out_w + x) * p->cols * rn_dtype_size(g->dtype);
 }
 
 /* Pixels that no tap reaches: their gradient is zero. */
 static void zero_pixels(const product *g, rn_conv_pixel px, int n)
 {
     for (int i = 0; i < n && !g->beta; i++) {
-        memset(pixel_address(g, px), 0, (size_t)g->p->cols * sizeof(float));
+        memset(pixel_address(g, px), 0, (size_t)g->p->cols * rn_dtype_size(g->dtype));
         rn_conv_pixel_next(&g->view, &px);
     }
 }
 
-/* One panel of pixels, gathered into the L1 cache, against panels j0..j1-1 of B, streamed from the L2 cache. */
-static void panel_task(const product *g, rn_conv_pixel px, int m, int k0, int k1, int j0, int j1, float *a, bool acc)
+/* Rounds n sums on their way to the destination. */
+static void put_row(const product *g, void *out, const float *sums, int n)
+{
+    enum { STEP = 256 };
+    const rn_half_kern *half = g->p->half;
+    const bool bf16 = g->dtype == RN_BF16;
+    float both[STEP];
+
+    for (int i = 0; i < n; i += STEP) {
+        const int m = rn_imin(n - i, STEP);
+        uint16_t *to = (uint16_t *)out + i;
+        const float *from = sums + i;
+        if (g->beta) {
+            (bf16 ? half->f32_of_bf16 : half->f32_of_f16)(both, to, (size_t)m);
+            for (int k = 0; k < m; k++)
+                both[k] += from[k];
+            from = both;
+        }
+        (bf16 ? half->bf16_of_f32 : half->f16_of_f32)(to, from, (size_t)m);
+    }
+}
+
+/* A block of K for a panel of pixels. */
+typedef struct block {
+    int k0, k1; /* columns, whole cells */
+    bool first, last;
+} block;
+
+/* One panel of pixels, gathered into the L1 cache, against panels j0..j1-1 of B, streamed from the L2 cache. sums: NULL, or
+ * where the sums of the panel's pixels are kept until the last block. */
+static void panel_task(const product *g, rn_conv_pixel px, int m, const block *k, int j0, int j1, float *a, float *sums)
 {
     const rn_im2col_plan *p = g->p;
-    const int nr = p->isa->nr;
+    const int nr = p->isa->nr, per = p->isa->per, n = rn_imin(p->cols - j0 * nr, (j1 - j0) * nr);
+    void *out[RN_CONV_MR_MAX];
     float *rows[RN_CONV_MR_MAX], *c[RN_CONV_MR_MAX];
 
-    p->isa->gather_rows(&g->view, px, m, k0, k1, a);
+    p->isa->gather_rows(&g->view, px, m, k->k0, k->k1, a);
     for (int i = 0; i < m; i++) {
-        rows[i] = pixel_address(g, px);
+        out[i] = (char *)pixel_address(g, px) + (size_t)j0 * nr * rn_dtype_size(g->dtype);
+        rows[i] = sums ? sums + (size_t)i * (j1 - j0) * nr : out[i];
         rn_conv_pixel_next(&g->view, &px);
     }
     for (int j = j0; j < j1; j++) {
-        const float *b =
-            p->b + g->f->b_offset + (size_t)j * g->f->k * nr + (size_t)k0 * rn_panel_width(p->isa, p->cols, j);
+        const float *b = p->b + g->f->b_offset + (size_t)j * (g->f->k / per) * nr +
+                         (size_t)(k->k0 / per) * rn_panel_width(p->isa, p->cols, j);
         for (int i = 0; i < m; i++)
-            c[i] = rows[i] + (size_t)j * nr;
-        p->isa->tile_rows(m, k1 - k0, a, b, c, rn_imin(p->cols - j * nr, nr), acc);
+            c[i] = rows[i] + (size_t)(j - j0) * nr;
+        p->isa->tile_rows(m, (k->k1 - k->k0) / per, a, b, c, rn_imin(p->cols - j * nr, nr),
+                          !k->first || (g->beta && !sums));
     }
+    for (int i = 0; i < m && sums && k->last; i++)
+        put_row(g, out[i], rows[i], n);
 }
 
-static void chunk_task(const product *g, size_t chunk, int group)
+static void chunk_task(const product *g, size_t chunk, int group, float *sums)
 {
     _Alignas(64) float a[RN_CONV_MR_MAX * RN_CONV_LDA];
     int n;
@@ -126,28 +163,48 @@ static void chunk_task(const product *g, size_t chunk, int group)
     const taps t = chunk_taps(g, px);
     const int j0 = rn_part(g->panels, g->groups, group), j1 = rn_part(g->panels, g->groups, group + 1);
     /* Whole rows of taps follow each other in K; with columns left out, each row is a piece of its own. */
-    const int c = g->view.c, run = g->view.ks * c, panels = rn_ceil_div(n, g->p->isa->mr);
+    const int c = g->view.c, run = g->view.run, per = g->p->isa->per, panels = rn_ceil_div(n, g->p->isa->mr);
     const bool whole = t.s0 == 0 && t.s1 == g->view.ks;
     const int pieces = t.s1 <= t.s0 || t.r1 <= t.r0 ? 0 : whole ? 1 : t.r1 - t.r0;
-    const int length = whole ? (t.r1 - t.r0) * run : (t.s1 - t.s0) * c, blocks = rn_ceil_div(length, RN_CONV_KC);
+    const int cells = (whole ? (t.r1 - t.r0) * run : (t.s1 - t.s0) * c) / per, blocks = rn_ceil_div(cells, RN_CONV_KC);
+    const size_t ld = (size_t)(j1 - j0) * g->p->isa->nr;
 
     if (pieces == 0 && group == 0)
         zero_pixels(g, px, n);
     for (int b = 0; b < pieces * blocks; b++) {
         const int base = (t.r0 + b / blocks) * run + t.s0 * c;
-        const int k0 = base + rn_part(length, blocks, b % blocks), k1 = base + rn_part(length, blocks, b % blocks + 1);
+        const block k = {.k0 = base + rn_part(cells, blocks, b % blocks) * per,
+                         .k1 = base + rn_part(cells, blocks, b % blocks + 1) * per,
+                         .first = b == 0,
+                         .last = b == pieces * blocks - 1};
         for (int i = 0; i < panels; i++) {
             const int p0 = rn_part(n, panels, i), m = rn_part(n, panels, i + 1) - p0;
-            panel_task(g, rn_conv_pixel_at(&g->view, first + (size_t)p0), m, k0, k1, j0, j1, a, g->beta || b > 0);
+            /* Complete at once: the same memory for all, which stays in the L1 cache. */
+            float *kept = sums ? sums + (k.first && k.last ? 0 : (size_t)p0 * ld) : NULL;
+            panel_task(g, rn_conv_pixel_at(&g->view, first + (size_t)p0), m, &k, j0, j1, a, kept);
         }
     }
 }
 
+/* Floats of sums of a thread. */
+static size_t sums_floats(const rn_conv_isa *isa, int cols)
+{
+    return ((size_t)CHUNK_PANELS * isa->mr * rn_ceil_div(cols, isa->nr) * isa->nr + 15) / 16 * 16;
+}
+
+size_t rn_conv_product_workspace(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    const size_t floats = sums_floats(rn_conv_isa_of(be, d->dtype), dir == RN_FWD ? d->oc : d->ic);
+
+    return d->dtype == RN_F32 ? 0 : (size_t)be->threads * floats * sizeof(float);
+}
+
 /* Each element of the output is summed by one thread in an order that depends only on the descriptor: the same bits at
  * any number of threads. */
-void rn_conv_run_product(const rn_conv_plan *plan, const float *in, float *out, int beta)
+void rn_conv_run_product(const rn_conv_plan *plan, const void *in, void *out, int beta, float *ws)
 {
     const rn_im2col_plan *p = plan->priv;
+    const size_t floats = sums_floats(p->isa, p->cols);
 
 #pragma omp parallel num_threads(plan->be->threads)
     for (int i = 0; i < p->nphases; i++) {
@@ -155,6 +212,7 @@ void rn_conv_run_product(const rn_conv_plan *plan, const float *in, float *out, 
         const int64_t tasks = (int64_t)g.nchunks * g.groups;
 #pragma omp for schedule(dynamic) nowait
         for (int64_t t = 0; t < tasks; t++)
-            chunk_task(&g, (size_t)(t / g.groups), (int)(t % g.groups));
+            chunk_task(&g, (size_t)(t / g.groups), (int)(t % g.groups),
+                       g.dtype == RN_F32 ? NULL : ws + floats * (size_t)omp_get_thread_num());
     }
 }

@@ -2,6 +2,10 @@
 #include "kernels/ref/ref_conv.h"
 
 #include <math.h>
+#include <stdlib.h>
+
+#include "base/rn_error.h"
+#include "base/rn_half.h"
 
 static size_t src_at(const rn_conv_desc *d, int n, int y, int x, int c)
 {
@@ -102,8 +106,8 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
 {
     (void)be;
     (void)dir;
-    if (d->dtype != RN_F32) {
-        *why = "f32 only";
+    if (d->dtype != RN_F32 && d->dtype != RN_BF16 && d->dtype != RN_F16) {
+        *why = "f32, bf16 and f16 only";
         return false;
     }
     if (d->fuse) {
@@ -113,20 +117,62 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     return true;
 }
 
+/* ---- as an algorithm ------------------------------------------------------------------------------------------------ */
+
+/* What run() reads, as f32: the caller's own memory, or a copy in *own. */
+static int widen(rn_dtype type, const void *p, size_t n, float **own, const float **out)
+{
+    const rn_half_kern *k = rn_half_kern_of(RN_ISA_PORTABLE);
+
+    *out = p;
+    if (type == RN_F32)
+        return 0;
+    if (!(*own = malloc(n * sizeof **own)))
+        return rn_fail(RN_E_NOMEM, "ref: %zu bytes: out of memory", n * sizeof **own);
+    *out = *own;
+    (type == RN_BF16 ? k->f32_of_bf16 : k->f32_of_f16)(*own, p, n);
+    return 0;
+}
+
+/* One rounding, of the double. */
+static void put(rn_dtype type, void *out, size_t i, double v, int beta)
+{
+    float *f = out;
+    uint16_t *h = out;
+
+    if (type == RN_F32)
+        f[i] = (float)(beta ? v + f[i] : v);
+    else if (type == RN_BF16)
+        h[i] = rn_bf16_of_f64(beta ? v + rn_f32_of_bf16(h[i]) : v);
+    else
+        h[i] = rn_f16_of_f64(beta ? v + rn_f32_of_f16(h[i]) : v);
+}
+
 static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *workspace, void *stream)
 {
     const rn_conv_desc *d = &plan->desc;
+    /* dst, src, wei: indexed by the direction that writes them */
     const size_t n[] = {(size_t)d->mb * d->oh * d->ow * d->oc, (size_t)d->mb * d->ih * d->iw * d->ic,
                         (size_t)d->oc * d->kh * d->kw * d->ic};
-    float *out = plan->dir == RN_FWD ? a->dst : plan->dir == RN_BWD_D ? a->src : a->wei;
+    void *t[] = {a->dst, a->src, a->wei};
+    const float *in[3] = {NULL, NULL, NULL};
+    float *own[3] = {NULL, NULL, NULL};
+    int rc = 0;
 
     (void)workspace;
     (void)stream;
-    for (size_t i = 0; i < n[plan->dir]; i++) {
-        double v = rn_ref_conv_element(d, plan->dir, a->src, a->wei, a->dst, i, NULL);
-        out[i] = (float)(beta ? v + out[i] : v);
+    for (int i = 0; i < 3; i++) {
+        if (i != (int)plan->dir)
+            RN_GO(widen(d->dtype, t[i], n[i], &own[i], &in[i]));
     }
-    return 0;
+    for (size_t i = 0; i < n[plan->dir]; i++) {
+        double v = rn_ref_conv_element(d, plan->dir, in[RN_BWD_D], in[RN_BWD_W], in[RN_FWD], i, NULL);
+        put(plan->dir == RN_BWD_W ? RN_F32 : d->dtype, t[plan->dir], i, v, beta);
+    }
+out:
+    for (int i = 0; i < 3; i++)
+        free(own[i]);
+    return rc;
 }
 
 const rn_conv_algo rn_ref_conv = {

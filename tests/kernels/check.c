@@ -14,7 +14,7 @@
 #define POISON         0xff /* 0xffff.. is a NaN in f32, bf16 and f16 */
 #define MAX_COMPLAINTS 3    /* lines printed of one failed check */
 
-const char *const check_isa_names[CHECK_ISAS] = {"portable", "avx2", "avx512"};
+const char *const check_isa_names[CHECK_ISAS] = {"portable", "avx2", "avx512", "avx512bf16"};
 
 struct check_buffer {
     struct check_buffer *next;

@@ -24,7 +24,8 @@
 #include "base/rn_rng.h"
 #include "op/rn_backend.h"
 
-#define CHECK_ISAS 3
+#define CHECK_ISAS     4
+#define CHECK_ISAS_ALL 3 /* those that every type has code for; the last one has it for bf16 only */
 
 typedef struct check_id {
     const char *group, *cas, *dir, *algo, *isa; /* "" where a word does not apply */
@@ -58,7 +59,7 @@ typedef struct check_group {
 extern const char *const check_isa_names[CHECK_ISAS];
 
 /* The groups: one row of check_main.c each. */
-extern const check_group check_conv_group;
+extern const check_group check_conv_group, check_conv_bf16_group, check_conv_f16_group;
 
 /* Does the command line select it? Prints it under --list. False in both cases means: do not run it. */
 bool check_begin(check_run *r, const check_id *id);

@@ -11,6 +11,8 @@
 /* One row per file of checks. */
 static const check_group *const groups[] = {
     &check_conv_group,
+    &check_conv_bf16_group,
+    &check_conv_f16_group,
     &check_point_group,
     &check_optim_group,
     &check_bn_group,
@@ -64,7 +66,7 @@ int main(int argc, char **argv)
          "Cases; a convolution descriptor that is not in the list is checked as well.", NULL, 0, 0},
         {RN_OPT_TEXT, "dir", "PATTERN", &r.dir, "Directions: fwd, bwd_d, bwd_w, or the op's name.", NULL, 0, 0},
         {RN_OPT_TEXT, "algo", "PATTERN", &r.algo, "Algorithms by name, e.g. 'cpu:*'.", NULL, 0, 0},
-        {RN_OPT_TEXT, "isa", "PATTERN", &r.isa, "Instruction sets: portable, avx2, avx512.", NULL, 0, 0},
+        {RN_OPT_TEXT, "isa", "PATTERN", &r.isa, "Instruction sets: portable, avx2, avx512, avx512bf16.", NULL, 0, 0},
         {RN_OPT_UINT, "seed", "N", &r.seed, "Seed of all data.", NULL, 0, 0},
         {RN_OPT_FLAG, "list", NULL, &r.list, "Only print what would be checked.", NULL, 0, 0},
         {RN_OPT_FLAG, "time", NULL, &r.time,

@@ -9,7 +9,7 @@
 void check_ops_each(check_run *r, const char *group, const char *cas, const char *dir, check_ops_body body,
                     const void *what)
 {
-    for (int i = 0; i < CHECK_ISAS; i++) {
+    for (int i = 0; i < CHECK_ISAS_ALL; i++) {
         if (!r->be[i] || !check_begin(r, &(check_id){group, cas, dir, "cpu:ops", check_isa_names[i]}))
             continue;
         body(r, r->be[i], what);

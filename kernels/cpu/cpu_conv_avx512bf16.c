@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bf16 in pairs: the 14 x 32 tiles of AVX-512, each cell a pair, each step (vdpbf16ps) two terms. Each of the two is
+ * fused into its f32 sum with one rounding, the odd one first; subnormal inputs count as 0 and subnormal sums become 0.
+ */
+#include <immintrin.h>
+#include <stdint.h>
+
+#define VL 16
+#define MR 14
+
+typedef __m512 vec;
+#define v_zero()           _mm512_setzero_ps()
+#define v_load(p)          _mm512_loadu_ps(p)
+#define v_store(p, v)      _mm512_storeu_ps(p, v)
+#define v_set1(x)          _mm512_set1_ps(x)
+#define v_fma(a, b, c)     _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
+#define v_add(a, b)        _mm512_add_ps(a, b)
+#define v_mask(n)          ((__mmask16)((1u << (n)) - 1))
+#define v_load_n(p, n)     _mm512_maskz_loadu_ps(v_mask(n), p)
+#define v_store_n(p, v, n) _mm512_mask_storeu_ps(p, v_mask(n), v)
+
+/* Words 0, 32, 1, 33, ... of two vectors, from word 0 or 16 on. */
+static inline __m512i interleave(__m512i p, __m512i q, int from)
+{
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
+                                         5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    return _mm512_permutex2var_epi16(p, _mm512_add_epi16(low, _mm512_set1_epi16((short)from)), q);
+}
+
+typedef uint16_t __attribute__((may_alias)) word; /* panels are f32 to everyone else */
+
+static inline void pairs_in_place(word *b, int width)
+{
+    if (width == 32) {
+        const __m512i p = _mm512_loadu_si512(b), q = _mm512_loadu_si512(b + 32);
+        _mm512_storeu_si512(b, interleave(p, q, 0));
+        _mm512_storeu_si512(b + 32, interleave(p, q, 16));
+    } else {
+        const __m512i p = _mm512_loadu_si512(b), q = _mm512_castsi256_si512(_mm512_extracti64x4_epi64(p, 1));
+        _mm512_storeu_si512(b, interleave(p, q, 0));
+    }
+}
+
+/* 16 cells at a time, of which the last may be beyond m. */
+static inline void pair_cols(float *a, const uint16_t *p, const uint16_t *q, int m)
+{
+    const __mmask16 mask = (__mmask16)((1u << m) - 1);
+    const __m512i x = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p));
+    const __m512i y = q ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, q)) : _mm512_setzero_si512();
+    _mm512_storeu_si512(a, _mm512_or_si512(x, _mm512_slli_epi32(y, 16)));
+}
+
+#include "kernels/cpu/cpu_conv_tile.h"
+
+_Static_assert(NR == 32 && MR <= 16, "what pairs_in_place and pair_cols count on");
+
+#define TABLE                    rn_conv_isa_avx512_pairs
+#define TYPED(name)              name##_pairs
+#define ELEM                     uint16_t
+#define PART                     word
+#define PER                      2
+#define GL                       32
+#define g_mask(n)                ((__mmask32)((1ull << (n)) - 1))
+#define g_zero()                 _mm512_setzero_si512()
+#define g_load(p)                _mm512_loadu_si512(p)
+#define g_load_n(p, n)           _mm512_maskz_loadu_epi16(g_mask(n), p)
+#define g_store(p, v)            _mm512_storeu_si512(p, v)
+#define g_store_n(p, v, n)       _mm512_mask_storeu_epi16(p, g_mask(n), v)
+#define PAIRS_IN_PLACE(b, width) pairs_in_place(b, width)
+#define PAIR_COLS(a, p, q, m)    pair_cols(a, p, q, m)
+#include "kernels/cpu/cpu_conv_gather.h"

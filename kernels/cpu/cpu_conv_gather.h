@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Gathering the panels of cpu:im2col, compiled for each instruction set and each type of tensor. The including file
+ * includes cpu_conv_tile.h first, defines
+ *   TABLE           name of the rn_conv_isa
+ *   TYPED(name)     name with a suffix of its own
+ *   ELEM            type of a tensor's element
+ *   PART            type of a panel's element: float, or what PER of make up a cell
+ *   PER             1, or 2 for pairs
+ *   GL              elements in a vector `gvec`
+ *   g_zero() g_load(p) g_store(p, v)     loads read GL of ELEM as GL of PART
+ *   g_load_n(p, n) g_store_n(p, v, n)    the first n of them; loads fill up with zeros
+ *   PAIRS_IN_PLACE(b, width), PAIR_COLS(a, p, q, m) with PER 2: see below
+ * and includes this file, which undefines them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu_conv.h"
+
+/* n elements. `spill`: whole vectors may be written, up to GL - 1 elements beyond: masked stores are slow on some CPUs. */
+INLINE void TYPED(copy_run)(PART *to, const ELEM *from, int n, bool spill)
+{
+    int i = 0;
+
+    for (; i + GL <= n; i += GL)
+        g_store(to + i, g_load(from + i));
+    if (i < n && spill)
+        g_store(to + i, g_load_n(from + i, n - i));
+    else if (i < n)
+        g_store_n(to + i, g_load_n(from + i, n - i), n - i);
+}
+
+INLINE void TYPED(zero_run)(PART *to, int n)
+{
+    int i = 0;
+
+    for (; i + GL <= n; i += GL)
+        g_store(to + i, g_zero());
+    if (i < n)
+        g_store_n(to + i, g_zero(), n - i);
+}
+
+/* Columns q0..q1-1 of a window row, of `count` pixels whose windows start at column ix, ix + sx, ...: those that reach
+ * over the tensor's edge are filled up with zeros. from: the window of the first. */
+INLINE void TYPED(gather_along_x)(const rn_conv_view *v, int64_t ix, int count, const ELEM *from, int q0, int q1,
+                                  PART *to, int ld, bool spill)
+{
+    for (int i = 0; i < count; i++, ix += v->sx, from += (ptrdiff_t)v->sx * v->c, to += ld) {
+        if (ix * v->c + q0 >= 0 && ix * v->c + q1 <= (int64_t)v->w * v->c) {
+            TYPED(copy_run)(to, from + q0, q1 - q0, spill);
+            continue;
+        }
+        const int lo = rn_conv_clamp(-ix * v->c, q0, q1), hi = rn_conv_clamp((v->w - ix) * v->c, lo, q1);
+        TYPED(zero_run)(to, q1 - q0);
+        if (hi > lo)
+            TYPED(copy_run)(to + (lo - q0), from + lo, hi - lo, false);
+    }
+}
+
+/* The same of one pixel of `count` images. */
+INLINE void TYPED(gather_along_n)(const rn_conv_view *v, int64_t ix, int count, const ELEM *from, int q0, int q1,
+                                  PART *to, int ld, bool spill)
+{
+    const int lo = rn_conv_clamp(-ix * v->c, q0, q1), hi = rn_conv_clamp((v->w - ix) * v->c, lo, q1);
+    const ptrdiff_t image = (ptrdiff_t)v->h * v->w * v->c;
+
+    for (int i = 0; i < count; i++, from += image, to += ld) {
+        if (hi - lo == q1 - q0) {
+            TYPED(copy_run)(to, from + q0, q1 - q0, spill);
+            continue;
+        }
+        TYPED(zero_run)(to, q1 - q0);
+        if (hi > lo)
+            TYPED(copy_run)(to + (lo - q0), from + lo, hi - lo, false);
+    }
+}
+
+/* Columns q0..q1-1 of window row r of n pixels from p, to to[i * ld]. room: elements that may be written there. */
+static void TYPED(gather_strip)(const rn_conv_view *v, rn_conv_pixel p, int n, int r, int q0, int q1, PART *to, int ld,
+                                int room)
+{
+    const bool spill = (q1 - q0 + GL - 1) / GL * GL <= room;
+
+    while (n > 0) {
+        const int64_t iy = (int64_t)p.y * v->sy + v->y0 + r, ix = (int64_t)p.x * v->sx + v->x0;
+        const int left = v->image_minor ? v->mb - p.n : v->gw - p.x, count = n < left ? n : left;
+        if (iy < 0 || iy >= v->h) {
+            for (int i = 0; i < count; i++)
+                TYPED(zero_run)(to + (ptrdiff_t)i * ld, q1 - q0);
+        } else {
+            const ELEM *from = (const ELEM *)v->base + (((ptrdiff_t)p.n * v->h + iy) * v->w + ix) * v->c;
+            if (v->image_minor)
+                TYPED(gather_along_n)(v, ix, count, from, q0, q1, to, ld, spill);
+            else
+                TYPED(gather_along_x)(v, ix, count, from, q0, q1, to, ld, spill);
+        }
+        to += (ptrdiff_t)count * ld;
+        n -= count;
+        *(v->image_minor ? &p.n : &p.x) += count - 1;
+        rn_conv_pixel_next(v, &p);
+    }
+}
+
+/* Columns k0..k1-1 of n rows, to to[i * ld]: one strip for each window row they touch. */
+INLINE void TYPED(gather)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, PART *to, int ld)
+{
+    const int run = v->run, taps = v->ks * v->c;
+    int r = k0 / run, q = k0 % run;
+
+    for (int k = k0; k < k1; r++) {
+        const int end = k1 - k < run - q ? q + k1 - k : run, last = end < taps ? end : taps;
+        TYPED(gather_strip)(v, p, n, r, q, last, to + (k - k0), ld, ld - (k - k0));
+#if PER > 1
+        for (int i = 0; i < n && last < end; i++) /* the other half of a last pair */
+            to[(ptrdiff_t)i * ld + (k - k0) + (last - q)] = 0;
+#endif
+        k += end - q;
+        q = 0;
+    }
+}
+
+static void TYPED(gather_rows)(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, int k1, float *a)
+{
+    TYPED(gather)(v, p, m, k0, k1, (PART *)a, PER * RN_CONV_LDA);
+}
+
+/* PAIRS_IN_PLACE(b, width): two rows of `width` elements at b become one of pairs; width is GL or GL / 2. */
+static void TYPED(gather_panel)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, int width, float *panel)
+{
+    PART *b = (PART *)panel;
+
+    for (int i = 0; i < n && k1 - k0 < width; i++)
+        TYPED(zero_run)(b + (ptrdiff_t)i * width, width);
+    TYPED(gather)(v, p, n, k0, k1, b, width);
+#if PER > 1
+    if (n % 2)
+        TYPED(zero_run)(b + (ptrdiff_t)n * width, width);
+    for (int i = 0; i < n; i += 2)
+        PAIRS_IN_PLACE(b + (ptrdiff_t)i * width, width);
+#endif
+}
+
+/* PAIR_COLS(a, p, q, m): m cells at a, each of an element of p and one of q, or 0 where q is NULL. */
+static void TYPED(pack_cols)(const void *from, size_t ld, int n, int m, float *a)
+{
+    const ELEM *src = from;
+
+#if PER > 1
+    for (int i = 0; i < n; i += 2, a += m, src += 2 * ld)
+        PAIR_COLS(a, src, i + 1 < n ? src + ld : NULL, m);
+#else
+    for (int i = 0; i < n; i++)
+        TYPED(copy_run)(a + (size_t)i * m, src + (size_t)i * ld, m, true);
+#endif
+}
+
+const rn_conv_isa TABLE = {
+    .mr = MR,
+    .nr = NR,
+    .per = PER,
+    .tile_rows = tile_rows,
+    .tile_cols = tile_cols,
+    .gather_rows = TYPED(gather_rows),
+    .gather_panel = TYPED(gather_panel),
+    .pack_cols = TYPED(pack_cols),
+};
+
+#undef TABLE
+#undef TYPED
+#undef ELEM
+#undef PART
+#undef PER
+#undef GL
+#undef g_zero
+#undef g_load
+#undef g_store
+#undef g_load_n
+#undef g_store_n
