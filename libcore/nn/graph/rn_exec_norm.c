@@ -50,7 +50,8 @@ int rn_exec_bn_fwd(const rn_exec *c)
                       .running_mean = rn_exec_param(c, 2)->value,
                       .running_var = rn_exec_param(c, 3)->value,
                       .mean = stats,
-                      .inv_std = stats ? stats + channels : NULL};
+                      .inv_std = stats ? stats + channels : NULL,
+                      .comm = rn_net_bn_comm(net)};
     return net->be->ops->bn_fwd(net->be, &a, NULL);
 }
 
@@ -74,7 +75,8 @@ int rn_exec_bn_bwd(const rn_exec *c)
                       .dx_beta = c->node->dx_beta,
                       .dres_beta = c->node->dres_beta,
                       .dgamma = rn_exec_param(c, 0)->grad,
-                      .dbeta = rn_exec_param(c, 1)->grad};
+                      .dbeta = rn_exec_param(c, 1)->grad,
+                      .comm = rn_net_bn_comm(net)};
     return net->be->ops->bn_bwd(net->be, &a, NULL);
 }
 /* NOLINTEND(clang-analyzer-core.NullDereference) */

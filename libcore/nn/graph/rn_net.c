@@ -120,7 +120,7 @@ static int check_statistics(const rn_net *net)
         if (n->kind != RN_NODE_BN)
             continue;
         const rn_tensor *t = &net->graph.values[n->in].t;
-        if (rn_tensor_count(t) / t->dim[t->nd - 1] < 2)
+        if (rn_tensor_count(t) / t->dim[t->nd - 1] * rn_comm_size(rn_net_bn_comm(net)) < 2)
             return rn_fail(RN_E_RANGE,
                            "%s: batch statistics of one value a channel; train with larger batches or images", n->name);
     }

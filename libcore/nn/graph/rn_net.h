@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "nn/graph/rn_fill.h"
+#include "base/rn_comm.h"
 #include "op/rn_backend.h"
 #include "op/rn_select.h"
 
@@ -85,6 +86,13 @@ typedef struct rn_net_opts {
     float bn_momentum, bn_eps; /* 0: 0.1, 1e-5 */
     const float *mean, *std;   /* per channel, of pixels scaled to 0..1; NULL: ImageNet's (one channel: 0.449, 0.226) */
     float label_smoothing;
+    /*
+     * Training in several ranks (NULL: one): `batch` is what this one computes, as many as every other; the loss that
+     * gradients are of is the mean over all of them. Batch norm's statistics are of all ranks' rows, unless local_bn leaves
+     * each rank to its own. The communicator must outlive the net.
+     */
+    rn_comm *comm;
+    bool local_bn;
 } rn_net_opts;
 
 /* Names of the architectures, NULL-terminated. */
@@ -139,6 +147,16 @@ int rn_net_outputs(rn_net *net, float *logits, float *losses);
  * whoever goes on with loaded weights sets it. */
 int64_t rn_net_batches(const rn_net *net);
 void rn_net_set_batches(rn_net *net, int64_t batches);
+
+/* ---- several ranks (rn_net_opts.comm); all of them call, and nothing is done without ---- */
+
+/* After the backward pass: the gradients become the sums over ranks; with local_bn the running statistics become the
+ * ranks' mean. RN_E_UNSUPPORTED: not on this device. */
+int rn_net_reduce(rn_net *net);
+/* Weights, statistics and momentum of rank 0 for everybody. */
+int rn_net_share(rn_net *net, rn_comm *comm);
+/* RN_E_MISMATCH, on every rank, unless all hold the same bits of them. */
+int rn_net_same(rn_net *net, rn_comm *comm);
 
 /* Call after values were changed from outside (weights loaded). */
 int rn_net_params_changed(rn_net *net);

@@ -61,6 +61,9 @@ void *rn_net_slot(const rn_net *net, enum rn_slot_kind kind, int i);
 int rn_net_forward(rn_net *net, int first, bool train, int n);
 int rn_net_backward(rn_net *net);
 
+/* What batch norm adds up its sums over; NULL: this net's rows alone. */
+rn_comm *rn_net_bn_comm(const rn_net *net);
+
 /* Has the convolutions' plans take over the weights when these have changed since the last time. */
 int rn_net_prepare(rn_net *net);
 

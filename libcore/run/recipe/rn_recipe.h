@@ -61,7 +61,7 @@ typedef struct rn_recipe {
     bool ema_warmup;
     double lr, lr_min, momentum, weight_decay, gamma, label_smoothing;
     int schedule; /* enum rn_sched_kind */
-    bool nesterov, no_norm_decay;
+    bool nesterov, no_norm_decay, local_bn;
     uint64_t seed;
     /* evaluation */
     int64_t eval_every, eval_batch;

@@ -144,6 +144,11 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "Average number t, from 0, decays by (1 + t) / (10 + t) at most: the start is soon forgotten, in a short run "
          "too.",
          NULL, 0, 0},
+        {RN_OPT_FLAG, "local-bn", NULL, &r->local_bn,
+         "Under mpirun: batch norm's statistics of each rank's images alone, as PyTorch's DDP; without, of the whole "
+         "batch, so "
+         "that any number of ranks trains the same.",
+         NULL, 0, 0},
         {RN_OPT_UINT, "seed", "N", &r->seed, "Seed of initialisation, order and augmentation.", NULL, 0, 0},
 
         {RN_OPT_GROUP, "Learning rate", NULL, NULL, NULL, NULL, 0, 0},

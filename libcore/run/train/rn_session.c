@@ -42,7 +42,7 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
     RN_TRY(rn_recipe_pixels(r, mean, std));
     rn_model_spec model;
     RN_TRY(rn_recipe_model(r, s->classes, &model));
-    rn_net_opts opts = {.batch = train ? (int)r->batch : s->eval_batch,
+    rn_net_opts opts = {.batch = train ? s->batch : s->eval_batch,
                         .train = train,
                         .dtype = dtypes[r->precision],
                         .select = {.mode = r->tune == RN_TUNE_OFF ? RN_SELECT_ORDER : RN_SELECT_MEASURE,
@@ -51,7 +51,9 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
                                    .cache_file = r->tune == RN_TUNE_OFF ? NULL : tune_file},
                         .mean = mean,
                         .std = std,
-                        .label_smoothing = (float)r->label_smoothing};
+                        .label_smoothing = (float)r->label_smoothing,
+                        .comm = s->comm,
+                        .local_bn = r->local_bn};
     if (!train)
         return rn_net_open(s->be, &model, &opts, &s->eval_net);
     RN_TRY(rn_net_open(s->be, &model, &opts, &s->net));
@@ -61,6 +63,18 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
         return rn_net_open(s->be, &model, &opts, &s->eval_net);
     }
     return rn_net_open_shared(s->net, s->eval_batch, 0, 0, &s->eval_net);
+}
+
+/* What rank 0 has measured and written down, the others take over: they measure neither at the same time nor otherwise. */
+static int open_nets_in_turn(rn_session *s, bool train, const char *tune_file)
+{
+    char turn = 0;
+    if (!s->comm || s->r->tune == RN_TUNE_OFF)
+        return open_nets(s, train, tune_file);
+    if (s->comm->rank == 0)
+        RN_TRY(open_nets(s, train, tune_file));
+    RN_TRY(rn_comm_bcast(s->comm, &turn, 1));
+    return s->comm->rank == 0 ? RN_OK : open_nets(s, train, tune_file);
 }
 
 /* ---- loaders ---- */
@@ -87,6 +101,8 @@ static int open_train_loader(rn_session *s)
                            .width = (int)r->image_size,
                            .height = (int)r->image_size,
                            .channels = (int)r->channels,
+                           .part = rn_comm_rank(s->comm),
+                           .parts = rn_comm_size(s->comm),
                            .seed = r->seed,
                            .workers = s->workers,
                            .crop = (enum rn_train_crop)r->crop,
@@ -109,7 +125,9 @@ static int open_train_loader(rn_session *s)
 static int open_val_loader(rn_session *s)
 {
     const rn_recipe *r = s->r;
-    const rn_loader_opts opts = {.batch = s->eval_batch,
+    const rn_loader_opts opts = {.batch = s->eval_batch * rn_comm_size(s->comm),
+                                 .part = rn_comm_rank(s->comm),
+                                 .parts = rn_comm_size(s->comm),
                                  .width = (int)r->image_size,
                                  .height = (int)r->image_size,
                                  .channels = (int)r->channels,
@@ -129,19 +147,34 @@ static int open_all(rn_session *s, const rn_backend_entry *backends, bool train,
     if (rc == RN_E_USAGE) /* a device we know of, but not in this build */
         return rn_fail(RN_E_ABSENT, "%s", rn_error_text());
     RN_TRY(rc);
-    RN_TRY(open_nets(s, train, tune_file));
+    RN_TRY(open_nets_in_turn(s, train, tune_file));
     if (train)
         RN_TRY(open_train_loader(s));
     return open_val_loader(s);
 }
 
+/* The recipe's batches are those of all ranks together. */
+static int share_batches(rn_session *s, bool train)
+{
+    const int64_t ranks = rn_comm_size(s->comm), batch = s->r->batch;
+    const int64_t eval = s->r->eval_batch > 0 ? s->r->eval_batch : batch;
+    if (train && batch % ranks != 0)
+        return rn_fail(RN_E_USAGE,
+                       "--batch %lld does not divide among %lld ranks: give a multiple of %lld, such as %lld, or start "
+                       "another number of ranks",
+                       (long long)batch, (long long)ranks, (long long)ranks, (long long)((batch / ranks + 1) * ranks));
+    s->batch = (int)(batch / ranks);
+    s->eval_batch = (int)((eval + ranks - 1) / ranks);
+    return RN_OK;
+}
+
 int rn_session_open(const rn_recipe *r, const rn_backend_entry *backends, int jobs, unsigned flags,
                     const char *tune_file, rn_session *out)
 {
-    *out = (rn_session){.r = r};
+    *out = (rn_session){.r = r, .comm = rn_comm_world()};
     out->threads = r->threads > 0 ? (int)r->threads : jobs;
     out->workers = r->workers > 0 ? (int)r->workers : out->threads;
-    out->eval_batch = (int)(r->eval_batch > 0 ? r->eval_batch : r->batch);
+    RN_TRY(share_batches(out, (flags & RN_SESSION_TRAIN) != 0));
     int rc = open_all(out, backends, (flags & RN_SESSION_TRAIN) != 0, tune_file);
     if (rc < 0)
         rn_session_close(out);

@@ -16,12 +16,14 @@
 
 typedef struct rn_session {
     const rn_recipe *r;
+    rn_comm *comm; /* rn_comm_world(); NULL: one process */
     rn_backend *be;
     rn_store *train_db, *val_db;
     rn_net *net;      /* training net; NULL when only evaluating */
     rn_net *eval_net; /* shares the training net's parameters, or holds their average when the recipe keeps one */
     rn_loader *train, *val;
-    int threads, workers, eval_batch, classes;
+    int threads, workers, classes;
+    int batch, eval_batch; /* of this rank: its share of the recipe's */
 } rn_session;
 
 enum rn_session_flags { RN_SESSION_TRAIN = 1 };
@@ -39,7 +41,8 @@ typedef struct rn_eval_opts {
     bool progress;
 } rn_eval_opts;
 
-/* Per-image losses are added in key order, so that the result does not depend on the batch. */
+/* Per-image losses are added in key order, so that the result does not depend on the batch, nor on the number of ranks:
+ * each evaluates its part of the set, all get the result. The file of logits is rank 0's. */
 int rn_evaluate(rn_session *s, const rn_eval_opts *o, rn_eval_result *out);
 
 #endif
