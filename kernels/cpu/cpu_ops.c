@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernels/cpu/cpu_ops.h"
 
+#include <string.h>
+
+#include "base/rn_half.h"
+
 const rn_ops rn_cpu_ops = {
     .normalize = cpu_normalize,
     .bn_fwd = cpu_bn_fwd,
@@ -28,17 +32,39 @@ const rn_ops rn_cpu_ops = {
     .sumsq = cpu_sumsq,
 };
 
-const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be)
+const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be, rn_dtype t)
 {
-    switch (rn_cpu_backend_isa(be)) {
+    static const cpu_ops_kern *const portable[] = {&cpu_ops_kern_portable, &cpu_ops_bf16_portable,
+                                                   &cpu_ops_f16_portable};
 #if defined(__x86_64__)
-    case RN_ISA_AVX512_BF16:
-    case RN_ISA_AVX512:
-        return &cpu_ops_kern_avx512;
-    case RN_ISA_AVX2:
-        return &cpu_ops_kern_avx2;
+    static const cpu_ops_kern *const avx2[] = {&cpu_ops_kern_avx2, &cpu_ops_bf16_avx2, &cpu_ops_f16_avx2};
+    static const cpu_ops_kern *const avx512[] = {&cpu_ops_kern_avx512, &cpu_ops_bf16_avx512, &cpu_ops_f16_avx512};
+    if (rn_cpu_backend_isa(be) >= RN_ISA_AVX512)
+        return avx512[t];
+    if (rn_cpu_backend_isa(be) >= RN_ISA_AVX2)
+        return avx2[t];
 #endif
-    default:
-        return &cpu_ops_kern_portable;
-    }
+    return portable[t];
+}
+
+void cpu_ops_widen(const struct rn_backend *be, rn_dtype t, const void *from, float *to, int64_t n)
+{
+    const rn_half_kern *k = rn_half_kern_of(rn_cpu_backend_isa(be));
+    if (t == RN_BF16)
+        k->f32_of_bf16(to, from, (size_t)n);
+    else if (t == RN_F16)
+        k->f32_of_f16(to, from, (size_t)n);
+    else
+        memcpy(to, from, sizeof(float) * (size_t)n);
+}
+
+void cpu_ops_narrow(const struct rn_backend *be, rn_dtype t, const float *from, void *to, int64_t n)
+{
+    const rn_half_kern *k = rn_half_kern_of(rn_cpu_backend_isa(be));
+    if (t == RN_BF16)
+        k->bf16_of_f32(to, from, (size_t)n);
+    else if (t == RN_F16)
+        k->f16_of_f32(to, from, (size_t)n);
+    else
+        memcpy(to, from, sizeof(float) * (size_t)n);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The CPU's ops: f32, host memory, threads of OpenMP, instruction set by the backend (cpu_backend.h). Work is cut
- * into blocks that depend on the shape alone and their sums are joined in the blocks' order: results are the same
- * bits at any number of threads. Small tensors stay on the calling thread.
+ * The CPU's ops: host memory, threads of OpenMP, instruction set by the backend (cpu_backend.h). bf16 and f16 are
+ * computed in f32 and rounded where they are stored. Work is cut into blocks that depend on the shape alone and their
+ * sums are joined in the blocks' order: results are the same bits at any number of threads. Small tensors stay on the
+ * calling thread.
  */
 #ifndef CPU_OPS_H
 #define CPU_OPS_H
@@ -13,8 +14,23 @@
 
 extern const rn_ops rn_cpu_ops; /* every slot is set */
 
-/* The inner loops for this backend's instruction set. */
-const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be);
+/* The inner loops for this backend's instruction set and activations of type t: RN_F32, RN_BF16 or RN_F16. */
+const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be, rn_dtype t);
+
+/* Where element i of an activation lies. */
+static inline const void *cpu_ops_at(const void *p, rn_dtype t, int64_t i)
+{
+    return (const char *)p + i * (int64_t)rn_dtype_size(t);
+}
+
+static inline void *cpu_ops_to(void *p, rn_dtype t, int64_t i)
+{
+    return (char *)p + i * (int64_t)rn_dtype_size(t);
+}
+
+/* Between f32 and t, n values; one of the two is a copy when t is f32. */
+void cpu_ops_widen(const struct rn_backend *be, rn_dtype t, const void *from, float *to, int64_t n);
+void cpu_ops_narrow(const struct rn_backend *be, rn_dtype t, const float *from, void *to, int64_t n);
 
 /* Fewer values than this are not worth waking threads for. */
 enum { CPU_OPS_SMALL = 32768, CPU_OPS_FOLD_BELOW = 128 };

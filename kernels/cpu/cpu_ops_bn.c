@@ -148,16 +148,16 @@ static void affine_inference(const rn_op_bn_fwd *a, const bn_cut *s, const bn_ro
 static void apply_part(const rn_op_bn_fwd *a, const cpu_ops_kern *k, const bn_room *room, bn_part part)
 {
     const cpu_bn_affine p = {room->vec[0], room->vec[1], room->vec[2]};
-    const float *res = a->res ? (const float *)a->res + part.offset : NULL;
-    k->bn_apply(part.rows, part.width, (const float *)a->x + part.offset, res, (float *)a->y + part.offset, &p,
-                a->relu);
+    const int64_t o = part.offset;
+    k->bn_apply(part.rows, part.width, cpu_ops_at(a->x, a->dtype, o), a->res ? cpu_ops_at(a->res, a->dtype, o) : NULL,
+                cpu_ops_to(a->y, a->dtype, o), &p, a->relu);
 }
 
 int cpu_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_bn_fwd(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const bn_cut s = cut_rows(a->rows, a->c);
     bn_room room;
     int rc = RN_OK;
@@ -172,7 +172,7 @@ int cpu_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
             for (int b = mine.lo; b < mine.hi; b++) {
                 const bn_part part = part_of(&s, b);
                 const int64_t o = (int64_t)b * s.width;
-                k->bn_moments(part.rows, part.width, (const float *)a->x + part.offset, room.p + o, room.q + o);
+                k->bn_moments(part.rows, part.width, cpu_ops_at(a->x, a->dtype, part.offset), room.p + o, room.q + o);
             }
 #pragma omp barrier
 #pragma omp for schedule(static)
@@ -242,15 +242,16 @@ static void grad_part(const rn_op_bn_bwd *a, const cpu_ops_kern *k, const bn_roo
                            .dx_add = a->dx_beta,
                            .dres_add = a->dres_beta};
     const int64_t o = part.offset;
-    k->bn_grad_apply(part.rows, part.width, (const float *)a->x + o, a->relu ? (const float *)a->y + o : NULL,
-                     (const float *)a->dy + o, (float *)a->dx + o, a->dres ? (float *)a->dres + o : NULL, &p);
+    k->bn_grad_apply(part.rows, part.width, cpu_ops_at(a->x, a->dtype, o),
+                     a->relu ? cpu_ops_at(a->y, a->dtype, o) : NULL, cpu_ops_at(a->dy, a->dtype, o),
+                     cpu_ops_to(a->dx, a->dtype, o), a->dres ? cpu_ops_to(a->dres, a->dtype, o) : NULL, &p);
 }
 
 int cpu_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_bn_bwd(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const bn_cut s = cut_rows(a->rows, a->c);
     bn_room room;
     int rc = RN_OK;
@@ -264,8 +265,9 @@ int cpu_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
         for (int b = mine.lo; b < mine.hi; b++) {
             const bn_part part = part_of(&s, b);
             const int64_t o = (int64_t)b * s.width, at = part.offset;
-            k->bn_grad_sums(part.rows, part.width, (const float *)a->x + at, a->relu ? (const float *)a->y + at : NULL,
-                            (const float *)a->dy + at, room.vec[0], room.p + o, room.q + o);
+            k->bn_grad_sums(part.rows, part.width, cpu_ops_at(a->x, a->dtype, at),
+                            a->relu ? cpu_ops_at(a->y, a->dtype, at) : NULL, cpu_ops_at(a->dy, a->dtype, at),
+                            room.vec[0], room.p + o, room.q + o);
         }
 #pragma omp barrier
 #pragma omp for schedule(static)

@@ -8,34 +8,33 @@
  * large mean, nor a drifting one, nor an outlier costs accuracy.
  */
 
-enum { BN_CHUNK = 64, BN_STRIP = 256, BN_AHEAD = 16 };
+enum { BN_CHUNK = 64, BN_STRIP = 256, BN_AHEAD = 16, LINE = 64 / sizeof(act) };
 
 /* Four rows to come: memory is at work while those at hand are summed. On one core of an EPYC this doubles the pace of
  * both reducing passes (7 to 14 and 10 to 18 GB/s out of memory). Past the end is fine. */
-INLINE void prefetch_rows(const float *x, int64_t ahead, int width, int64_t ld)
+INLINE void prefetch_rows(const act *x, int64_t ahead, int width, int64_t ld)
 {
-    const uintptr_t at =
-        (uintptr_t)x + sizeof(float) * (uintptr_t)(ahead * ld); /* not a pointer: there may be nothing */
+    const uintptr_t at = (uintptr_t)x + sizeof(act) * (uintptr_t)(ahead * ld); /* not a pointer: there may be nothing */
     for (int r = 0; r < 4; r++)
-        for (int i = 0; i < width; i += 16)
-            __builtin_prefetch((const void *)(at + sizeof(float) * (uintptr_t)(r * ld + i)), 0, 2);
+        for (int i = 0; i < width; i += LINE)
+            __builtin_prefetch((const void *)(at + sizeof(act) * (uintptr_t)(r * ld + i)), 0, 2);
 }
 
 /* The deviations' sum and sum of squares around *mean, itself the f32 mean of the chunk. */
-INLINE void chunk_moments(int64_t rows, int width, int64_t ld, const float *x, float *mean, float *sum, float *sq)
+INLINE void chunk_moments(int64_t rows, int width, int64_t ld, const act *x, float *mean, float *sum, float *sq)
 {
     memset(mean, 0, sizeof(float) * (size_t)width);
     int64_t r = 0;
     for (; r + 4 <= rows; r += 4) {
-        const float *x0 = x + r * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
+        const act *x0 = x + r * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
 #pragma omp simd
         for (int i = 0; i < width; i++)
-            mean[i] += (x0[i] + x1[i]) + (x2[i] + x3[i]);
+            mean[i] += (get(x0[i]) + get(x1[i])) + (get(x2[i]) + get(x3[i]));
     }
     for (; r < rows; r++) {
 #pragma omp simd
         for (int i = 0; i < width; i++)
-            mean[i] += x[r * ld + i];
+            mean[i] += get(x[r * ld + i]);
     }
     const float inv = 1.0f / (float)rows;
 #pragma omp simd
@@ -45,11 +44,12 @@ INLINE void chunk_moments(int64_t rows, int width, int64_t ld, const float *x, f
         sq[i] = 0;
     }
     for (r = 0; r + 4 <= rows; r += 4) {
-        const float *x0 = x + r * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
+        const act *x0 = x + r * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
         prefetch_rows(x0, BN_CHUNK, width, ld);
 #pragma omp simd
         for (int i = 0; i < width; i++) {
-            const float d0 = x0[i] - mean[i], d1 = x1[i] - mean[i], d2 = x2[i] - mean[i], d3 = x3[i] - mean[i];
+            const float d0 = get(x0[i]) - mean[i], d1 = get(x1[i]) - mean[i];
+            const float d2 = get(x2[i]) - mean[i], d3 = get(x3[i]) - mean[i];
             sum[i] += (d0 + d1) + (d2 + d3);
             sq[i] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
         }
@@ -57,14 +57,14 @@ INLINE void chunk_moments(int64_t rows, int width, int64_t ld, const float *x, f
     for (; r < rows; r++) {
 #pragma omp simd
         for (int i = 0; i < width; i++) {
-            const float d = x[r * ld + i] - mean[i];
+            const float d = get(x[r * ld + i]) - mean[i];
             sum[i] += d;
             sq[i] += d * d;
         }
     }
 }
 
-static void bn_moments_strip(int64_t rows, int width, int64_t ld, const float *x, double *mean, double *m2)
+static void bn_moments_strip(int64_t rows, int width, int64_t ld, const act *x, double *mean, double *m2)
 {
     float cmean[BN_STRIP], csum[BN_STRIP], csq[BN_STRIP];
     memset(mean, 0, sizeof(double) * (size_t)width);
@@ -84,23 +84,23 @@ static void bn_moments_strip(int64_t rows, int width, int64_t ld, const float *x
     }
 }
 
-static void bn_moments(int64_t rows, int c, const float *x, double *mean, double *m2)
+static void bn_moments(int64_t rows, int c, const void *x, double *mean, double *m2)
 {
     for (int i = 0; i < c; i += BN_STRIP)
-        bn_moments_strip(rows, c - i < BN_STRIP ? c - i : BN_STRIP, c, x + i, mean + i, m2 + i);
+        bn_moments_strip(rows, c - i < BN_STRIP ? c - i : BN_STRIP, c, (const act *)x + i, mean + i, m2 + i);
 }
 
-INLINE void bn_apply_as(int64_t rows, int c, const float *x, const float *res, float *y, const cpu_bn_affine *p,
+INLINE void bn_apply_as(int64_t rows, int c, const act *x, const act *res, act *y, const cpu_bn_affine *p,
                         const bool has_res, const bool relu)
 {
     const float *mean = p->mean, *scale = p->scale, *shift = p->shift;
     for (int64_t r = 0; r < rows; r++) {
 #pragma omp simd
         for (int i = 0; i < c; i++) {
-            float v = (x[i] - mean[i]) * scale[i] + shift[i];
+            float v = (get(x[i]) - mean[i]) * scale[i] + shift[i];
             if (has_res)
-                v += res[i];
-            y[i] = relu && v < 0 ? 0 : v;
+                v += get(res[i]);
+            y[i] = put(relu && v < 0 ? 0 : v);
         }
         x += c, y += c;
         if (has_res)
@@ -108,7 +108,7 @@ INLINE void bn_apply_as(int64_t rows, int c, const float *x, const float *res, f
     }
 }
 
-static void bn_apply(int64_t rows, int c, const float *x, const float *res, float *y, const cpu_bn_affine *p, bool relu)
+static void bn_apply(int64_t rows, int c, const void *x, const void *res, void *y, const cpu_bn_affine *p, bool relu)
 {
     if (res && relu)
         bn_apply_as(rows, c, x, res, y, p, true, true);
@@ -121,13 +121,13 @@ static void bn_apply(int64_t rows, int c, const float *x, const float *res, floa
 }
 
 /* g of one element: dy where the ReLU let it through. */
-INLINE float gated(const float *y, const float *dy, int64_t i, const bool relu)
+INLINE float gated(const act *y, const act *dy, int64_t i, const bool relu)
 {
-    const float g = dy[i];
-    return !relu || y[i] > 0 ? g : 0;
+    const float g = get(dy[i]);
+    return !relu || above_zero(y[i]) ? g : 0;
 }
 
-INLINE void chunk_grad_sums(int64_t rows, int width, int64_t ld, const float *x, const float *y, const float *dy,
+INLINE void chunk_grad_sums(int64_t rows, int width, int64_t ld, const act *x, const act *y, const act *dy,
                             const float *mean, float *sum, float *dot, const bool relu)
 {
     memset(sum, 0, sizeof(float) * (size_t)width);
@@ -144,8 +144,8 @@ INLINE void chunk_grad_sums(int64_t rows, int width, int64_t ld, const float *x,
             const float g0 = gated(y, dy, o0 + i, relu), g1 = gated(y, dy, o1 + i, relu);
             const float g2 = gated(y, dy, o2 + i, relu), g3 = gated(y, dy, o3 + i, relu);
             sum[i] += (g0 + g1) + (g2 + g3);
-            dot[i] += (g0 * (x[o0 + i] - mean[i]) + g1 * (x[o1 + i] - mean[i])) +
-                      (g2 * (x[o2 + i] - mean[i]) + g3 * (x[o3 + i] - mean[i]));
+            dot[i] += (g0 * (get(x[o0 + i]) - mean[i]) + g1 * (get(x[o1 + i]) - mean[i])) +
+                      (g2 * (get(x[o2 + i]) - mean[i]) + g3 * (get(x[o3 + i]) - mean[i]));
         }
     }
     for (; r < rows; r++) {
@@ -153,12 +153,12 @@ INLINE void chunk_grad_sums(int64_t rows, int width, int64_t ld, const float *x,
         for (int i = 0; i < width; i++) {
             const float g = gated(y, dy, r * ld + i, relu);
             sum[i] += g;
-            dot[i] += g * (x[r * ld + i] - mean[i]);
+            dot[i] += g * (get(x[r * ld + i]) - mean[i]);
         }
     }
 }
 
-INLINE void bn_grad_sums_as(int64_t rows, int c, const float *x, const float *y, const float *dy, const float *mean,
+INLINE void bn_grad_sums_as(int64_t rows, int c, const act *x, const act *y, const act *dy, const float *mean,
                             double *sum_g, double *sum_gx, const bool relu)
 {
     float sum[BN_STRIP], dot[BN_STRIP];
@@ -178,7 +178,7 @@ INLINE void bn_grad_sums_as(int64_t rows, int c, const float *x, const float *y,
     }
 }
 
-static void bn_grad_sums(int64_t rows, int c, const float *x, const float *y, const float *dy, const float *mean,
+static void bn_grad_sums(int64_t rows, int c, const void *x, const void *y, const void *dy, const float *mean,
                          double *sum_g, double *sum_gx)
 {
     if (y)
@@ -189,25 +189,25 @@ static void bn_grad_sums(int64_t rows, int c, const float *x, const float *y, co
 
 enum { DRES_NONE, DRES_SET, DRES_ADD };
 
-INLINE void bn_grad_apply_as(int64_t rows, int c, const float *x, const float *y, const float *dy, float *dx,
-                             float *dres, const cpu_bn_grad *p, const bool relu, const bool dx_add, const int dres_mode)
+INLINE void bn_grad_apply_as(int64_t rows, int c, const act *x, const act *y, const act *dy, act *dx, act *dres,
+                             const cpu_bn_grad *p, const bool relu, const bool dx_add, const int dres_mode)
 {
     const float *mean = p->mean, *a = p->a, *k = p->k, *b = p->b;
     for (int64_t o = 0; o < rows * c; o += c) {
 #pragma omp simd
         for (int i = 0; i < c; i++) {
             const float g = gated(y, dy, o + i, relu);
-            const float d = a[i] * g - (b[i] + k[i] * (x[o + i] - mean[i]));
-            dx[o + i] = dx_add ? dx[o + i] + d : d;
+            const float d = a[i] * g - (b[i] + k[i] * (get(x[o + i]) - mean[i]));
+            dx[o + i] = put(dx_add ? get(dx[o + i]) + d : d);
             if (dres_mode == DRES_SET)
-                dres[o + i] = g;
+                dres[o + i] = put(g);
             else if (dres_mode == DRES_ADD)
-                dres[o + i] += g;
+                dres[o + i] = put(get(dres[o + i]) + g);
         }
     }
 }
 
-static void bn_grad_apply(int64_t rows, int c, const float *x, const float *y, const float *dy, float *dx, float *dres,
+static void bn_grad_apply(int64_t rows, int c, const void *x, const void *y, const void *dy, void *dx, void *dres,
                           const cpu_bn_grad *p)
 {
     const int mode = !dres ? DRES_NONE : p->dres_add ? DRES_ADD : DRES_SET;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The classifier's end: the linear layer in blocks of the destination, and softmax cross-entropy row by row. */
+/*
+ * The classifier's end: the linear layer in blocks of the destination, and softmax cross-entropy row by row. Activations
+ * that are not f32 are widened whole first: next to the products, and to k calls of expf a row, that is nothing.
+ */
 #include <math.h>
 #include <string.h>
 
@@ -25,20 +28,58 @@ static int linear_threads(const struct rn_backend *be, const rn_op_linear *a)
     return cpu_ops_threads(be, (int64_t)a->mb * a->ic * a->oc / 8);
 }
 
+/* x and y in f32: those of the argument block, or room for them in the backend's scratch. */
+typedef struct wide {
+    float *x, *y;
+    int64_t nx, ny;
+} wide;
+
+static int open_wide(struct rn_backend *be, const rn_op_linear *a, wide *out)
+{
+    *out = (wide){a->x, a->y, (int64_t)a->mb * a->ic, (int64_t)a->mb * a->oc};
+    if (a->dtype == RN_F32 && a->y_dtype == RN_F32)
+        return RN_OK;
+    float *mem = rn_cpu_backend_scratch(be, (size_t)(out->nx + out->ny) * sizeof *mem);
+    if (!mem)
+        return rn_fail(RN_E_NOMEM, "linear: no memory for %d rows in f32", a->mb);
+    if (a->dtype != RN_F32)
+        out->x = mem;
+    if (a->y_dtype != RN_F32)
+        out->y = mem + out->nx;
+    return RN_OK;
+}
+
+static void read_x(struct rn_backend *be, const rn_op_linear *a, const wide *v)
+{
+    if (v->x != a->x)
+        cpu_ops_widen(be, a->dtype, a->x, v->x, v->nx);
+}
+
+static void read_y(struct rn_backend *be, const rn_op_linear *a, const wide *v)
+{
+    if (v->y != a->y)
+        cpu_ops_widen(be, a->y_dtype, a->y, v->y, v->ny);
+}
+
 int cpu_linear_fwd(struct rn_backend *be, const rn_op_linear *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_linear(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, RN_F32);
+    wide v;
+    RN_TRY(open_wide(be, a, &v));
+    read_x(be, a, &v);
     const int across = blocks_of(a->oc, BLOCK_COLS), blocks = blocks_of(a->mb, BLOCK_ROWS) * across;
     const int nt = linear_threads(be, a);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int b = 0; b < blocks; b++) {
         const int i = b / across * BLOCK_ROWS, j = b % across * BLOCK_COLS;
-        k->linear_fwd(at_most(a->mb - i, BLOCK_ROWS), at_most(a->oc - j, BLOCK_COLS), a->ic,
-                      (const float *)a->x + (int64_t)i * a->ic, (const float *)a->w + (int64_t)j * a->ic,
-                      a->b ? a->b + j : NULL, (float *)a->y + (int64_t)i * a->oc + j, a->oc);
+        k->linear_fwd(at_most(a->mb - i, BLOCK_ROWS), at_most(a->oc - j, BLOCK_COLS), a->ic, v.x + (int64_t)i * a->ic,
+                      (const float *)a->w + (int64_t)j * a->ic, a->b ? a->b + j : NULL, v.y + (int64_t)i * a->oc + j,
+                      a->oc);
     }
+    if (v.y != a->y)
+        cpu_ops_narrow(be, a->y_dtype, v.y, a->y, v.ny);
     return RN_OK;
 }
 
@@ -62,18 +103,25 @@ int cpu_linear_bwd_d(struct rn_backend *be, const rn_op_linear *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_linear(a));
+    wide v;
+    RN_TRY(open_wide(be, a, &v));
+    read_y(be, a, &v);
+    if (a->beta)
+        read_x(be, a, &v);
     const cpu_gemm_small g = {.rows = a->mb,
                               .cols = a->ic,
                               .depth = a->oc,
-                              .a = a->y,
+                              .a = v.y,
                               .a_k = 1,
                               .a_i = a->oc,
                               .b = a->w,
                               .ldb = a->ic,
-                              .c = a->x,
+                              .c = v.x,
                               .ldc = a->ic,
                               .add = a->beta};
-    gemm_blocks(cpu_ops_kern_of(be), &g, linear_threads(be, a));
+    gemm_blocks(cpu_ops_kern_of(be, RN_F32), &g, linear_threads(be, a));
+    if (v.x != a->x)
+        cpu_ops_narrow(be, a->dtype, v.x, a->x, v.nx);
     return RN_OK;
 }
 
@@ -94,19 +142,23 @@ int cpu_linear_bwd_w(struct rn_backend *be, const rn_op_linear *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_linear(a));
+    wide v;
+    RN_TRY(open_wide(be, a, &v));
+    read_x(be, a, &v);
+    read_y(be, a, &v);
     const cpu_gemm_small g = {.rows = a->oc,
                               .cols = a->ic,
                               .depth = a->mb,
-                              .a = a->y,
+                              .a = v.y,
                               .a_k = a->oc,
                               .a_i = 1,
-                              .b = a->x,
+                              .b = v.x,
                               .ldb = a->ic,
                               .c = a->w,
                               .ldc = a->ic};
-    gemm_blocks(cpu_ops_kern_of(be), &g, linear_threads(be, a));
+    gemm_blocks(cpu_ops_kern_of(be, RN_F32), &g, linear_threads(be, a));
     if (a->b)
-        column_sums(a->y, a->mb, a->oc, a->b);
+        column_sums(v.y, a->mb, a->oc, a->b);
     return RN_OK;
 }
 
@@ -175,11 +227,9 @@ static void xent_row(const rn_op_xent *a, int row)
     d[label] = (e_label * scale - q_label) * a->grad_scale;
 }
 
-int cpu_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)
+/* `a` on f32 logits. */
+static void xent_rows(const struct rn_backend *be, const rn_op_xent *a)
 {
-    (void)stream;
-    RN_TRY(rn_op_check_xent(a));
-    RN_TRY(rn_op_check_labels(a));
     const int nt = cpu_ops_threads(be, (int64_t)a->n * a->k * 8);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int row = 0; row < a->mb; row++) {
@@ -192,5 +242,27 @@ int cpu_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)
         if (a->dlogits)
             memset((float *)a->dlogits + (int64_t)row * a->k, 0, sizeof(float) * (size_t)a->k);
     }
+}
+
+int cpu_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_xent(a));
+    RN_TRY(rn_op_check_labels(a));
+    if (a->dtype == RN_F32) {
+        xent_rows(be, a);
+        return RN_OK;
+    }
+    const int64_t all = (int64_t)a->mb * a->k;
+    float *z = rn_cpu_backend_scratch(be, (size_t)all * sizeof *z);
+    if (!z)
+        return rn_fail(RN_E_NOMEM, "xent: no memory for %d rows in f32", a->mb);
+    cpu_ops_widen(be, a->dtype, a->logits, z, (int64_t)a->n * a->k);
+    rn_op_xent wide = *a;
+    wide.logits = z;
+    wide.dlogits = a->dlogits ? z : NULL;
+    xent_rows(be, &wide);
+    if (a->dlogits)
+        cpu_ops_narrow(be, a->dtype, z, a->dlogits, all);
     return RN_OK;
 }

@@ -3,18 +3,18 @@
 
 enum { JOIN_STRIP = 256, JOIN_CHUNK = 64 };
 
-INLINE void bias_fwd_as(int64_t rows, int c, const float *x, const float *b, float *y, const bool relu)
+INLINE void bias_fwd_as(int64_t rows, int c, const act *x, const float *b, act *y, const bool relu)
 {
     for (int64_t r = 0; r < rows; r++, x += c, y += c) {
 #pragma omp simd
         for (int i = 0; i < c; i++) {
-            const float v = x[i] + b[i];
-            y[i] = relu && v < 0 ? 0 : v;
+            const float v = get(x[i]) + b[i];
+            y[i] = put(relu && v < 0 ? 0 : v);
         }
     }
 }
 
-static void bias_fwd(int64_t rows, int c, const float *x, const float *b, float *y, bool relu)
+static void bias_fwd(int64_t rows, int c, const void *x, const float *b, void *y, bool relu)
 {
     if (relu)
         bias_fwd_as(rows, c, x, b, y, true);
@@ -23,7 +23,7 @@ static void bias_fwd(int64_t rows, int c, const float *x, const float *b, float 
 }
 
 /* Columns at..at+n-1: in f32 over a chunk of rows, in double over the chunks. */
-INLINE void bias_grad_strip(int64_t rows, int c, int n, const float *y, const float *dy, float *dx, double *sum,
+INLINE void bias_grad_strip(int64_t rows, int c, int n, const act *y, const act *dy, act *dx, double *sum,
                             const bool relu, const bool store)
 {
     for (int i = 0; i < n; i++)
@@ -35,8 +35,8 @@ INLINE void bias_grad_strip(int64_t rows, int c, int n, const float *y, const fl
             const int64_t o = r * c;
 #pragma omp simd
             for (int i = 0; i < n; i++) {
-                const float all = dy[o + i], g = !relu || y[o + i] > 0 ? all : 0;
-                part[i] += g;
+                const act all = dy[o + i], g = !relu || above_zero(y[o + i]) ? all : 0;
+                part[i] += get(g);
                 if (store)
                     dx[o + i] = g;
             }
@@ -47,8 +47,10 @@ INLINE void bias_grad_strip(int64_t rows, int c, int n, const float *y, const fl
     }
 }
 
-static void bias_grad(int64_t rows, int c, const float *y, const float *dy, float *dx, double *sum)
+static void bias_grad(int64_t rows, int c, const void *out, const void *from, void *to, double *sum)
 {
+    const act *y = out, *dy = from;
+    act *dx = to;
     for (int i = 0; i < c; i += JOIN_STRIP) {
         const int n = c - i < JOIN_STRIP ? c - i : JOIN_STRIP;
         if (y && dx)
@@ -65,11 +67,12 @@ static void bias_grad(int64_t rows, int c, const float *y, const float *dy, floa
 INLINE void eltwise_fwd_as(const rn_op_eltwise *e, int64_t from, int64_t to, const enum rn_eltwise_kind kind,
                            const bool relu)
 {
-    const float *a = e->a, *b = e->b, ca = e->ca, cb = e->cb;
-    float *y = e->y;
+    const act *a = e->a, *b = e->b;
+    const float ca = e->ca, cb = e->cb;
+    act *y = e->y;
 #pragma omp simd
     for (int64_t i = from; i < to; i++) {
-        const float p = a[i], q = b[i];
+        const float p = get(a[i]), q = get(b[i]);
         float v;
         if (kind == RN_ELTWISE_SUM)
             v = ca * p + cb * q;
@@ -77,7 +80,7 @@ INLINE void eltwise_fwd_as(const rn_op_eltwise *e, int64_t from, int64_t to, con
             v = p * q;
         else
             v = (p != p) | (p > q) ? p : q;
-        y[i] = relu && v < 0 ? 0 : v;
+        y[i] = put(relu && v < 0 ? 0 : v);
     }
 }
 
@@ -100,41 +103,42 @@ static void eltwise_fwd(const rn_op_eltwise *e, int64_t from, int64_t to)
 }
 
 /* to [+]= g * factor (factor NULL: scale) */
-INLINE void give(int n, const float *g, const float *factor, float scale, float *to, bool add)
+INLINE void give(int n, const act *g, const act *factor, float scale, act *to, bool add)
 {
     if (add) {
 #pragma omp simd
         for (int i = 0; i < n; i++)
-            to[i] += g[i] * (factor ? factor[i] : scale);
+            to[i] = put(get(to[i]) + get(g[i]) * (factor ? get(factor[i]) : scale));
     } else {
 #pragma omp simd
         for (int i = 0; i < n; i++)
-            to[i] = g[i] * (factor ? factor[i] : scale);
+            to[i] = put(get(g[i]) * (factor ? get(factor[i]) : scale));
     }
 }
 
 /* to [+]= g where the maximum was this one's */
-INLINE void give_winner(int n, const float *g, const float *a, const float *b, const bool first, float *to, bool add)
+INLINE void give_winner(int n, const act *g, const act *a, const act *b, const bool first, act *to, bool add)
 {
 #pragma omp simd
     for (int i = 0; i < n; i++) {
-        const bool takes = (a[i] != a[i]) | (a[i] > b[i]);
-        const float mine = takes == first ? g[i] : 0;
-        to[i] = add ? to[i] + mine : mine;
+        const float p = get(a[i]), q = get(b[i]);
+        const bool takes = (p != p) | (p > q);
+        const float all = get(g[i]), mine = takes == first ? all : 0;
+        to[i] = put(add ? get(to[i]) + mine : mine);
     }
 }
 
 /* A strip at a time: its gradient behind the ReLU is kept aside, because da or db may lie over dy. */
 static void eltwise_bwd(const rn_op_eltwise_bwd *e, int64_t from, int64_t to)
 {
-    const float *a = e->a, *b = e->b, *y = e->y, *dy = e->dy;
-    float *da = e->da, *db = e->db, g[JOIN_STRIP];
+    const act *a = e->a, *b = e->b, *y = e->y, *dy = e->dy;
+    act *da = e->da, *db = e->db, g[JOIN_STRIP];
     for (int64_t o = from; o < to; o += JOIN_STRIP) {
         const int n = to - o < JOIN_STRIP ? (int)(to - o) : JOIN_STRIP;
         if (e->relu)
             relu_bwd(n, y + o, dy + o, g);
         else
-            memcpy(g, dy + o, sizeof(float) * (size_t)n);
+            memcpy(g, dy + o, sizeof(act) * (size_t)n);
         if (e->kind == RN_ELTWISE_MAX) {
             if (da)
                 give_winner(n, g, a + o, b + o, true, da + o, e->da_beta);

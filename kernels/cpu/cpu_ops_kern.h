@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inner loops of the CPU ops: single-threaded pieces of work on packed f32, one set an instruction set.
- * Written once in cpu_ops_*_impl.h and compiled three times (cpu_ops_kern_portable.c, _avx2.c, _avx512.c). The
- * op files (cpu_ops_bn.c, ...) check arguments, cut the work into fixed blocks and hand them to threads.
+ * The inner loops of the CPU ops: single-threaded pieces of work on packed tensors, one set an instruction set and type
+ * of activations. Written once in cpu_ops_*_impl.h and compiled nine times (cpu_ops_kern_portable.c, _avx2.c, _avx512.c for
+ * f32; cpu_ops_bf16_*.c and cpu_ops_f16_*.c). The op files (cpu_ops_bn.c, ...) check arguments, cut the work into fixed
+ * blocks and hand them to threads.
+ *
+ * What is void * is an activation of the table's type; it is computed in f32 and rounded once where it is stored. What
+ * is float * is f32 in every table.
  *
  * Sources and destinations may be the same memory exactly where rn_op.h allows it; nothing is aligned.
  */
@@ -35,28 +39,27 @@ typedef struct cpu_gemm_small {
 } cpu_gemm_small;
 
 typedef struct cpu_ops_kern {
-    void (*relu_fwd)(int64_t n, const float *x, float *y);
-    void (*relu_bwd)(int64_t n, const float *y, const float *dy, float *dx);
-    void (*add)(int64_t n, const float *a, const float *b, float *y);
+    void (*relu_fwd)(int64_t n, const void *x, void *y);
+    void (*relu_bwd)(int64_t n, const void *y, const void *dy, void *dx);
+    void (*add)(int64_t n, const void *a, const void *b, void *y);
     void (*sgd)(const rn_op_sgd *a, int64_t from, int64_t to);
     void (*axpby)(const rn_op_axpby *a, int64_t from, int64_t to);
     double (*sumsq)(int64_t n, const float *x);
-    void (*normalize)(int64_t rows, int c, const uint8_t *src, float *dst, const float *mul, const float *add);
+    void (*normalize)(int64_t rows, int c, const uint8_t *src, void *dst, const float *mul, const float *add);
 
-    void (*bias_fwd)(int64_t rows, int c, const float *x, const float *b, float *y, bool relu);
+    void (*bias_fwd)(int64_t rows, int c, const void *x, const float *b, void *y, bool relu);
     /* sum[c]: g summed over these rows, g = dy where y > 0 (y NULL: everywhere); dx = g, may be NULL. */
-    void (*bias_grad)(int64_t rows, int c, const float *y, const float *dy, float *dx, double *sum);
+    void (*bias_grad)(int64_t rows, int c, const void *y, const void *dy, void *dx, double *sum);
     void (*eltwise_fwd)(const rn_op_eltwise *a, int64_t from, int64_t to);
     void (*eltwise_bwd)(const rn_op_eltwise_bwd *a, int64_t from, int64_t to);
 
     /* Mean and sum of squares around it, per channel, of these rows. */
-    void (*bn_moments)(int64_t rows, int c, const float *x, double *mean, double *m2);
-    void (*bn_apply)(int64_t rows, int c, const float *x, const float *res, float *y, const cpu_bn_affine *p,
-                     bool relu);
+    void (*bn_moments)(int64_t rows, int c, const void *x, double *mean, double *m2);
+    void (*bn_apply)(int64_t rows, int c, const void *x, const void *res, void *y, const cpu_bn_affine *p, bool relu);
     /* sum g and sum g * (x - mean), per channel; y NULL: g = dy. */
-    void (*bn_grad_sums)(int64_t rows, int c, const float *x, const float *y, const float *dy, const float *mean,
+    void (*bn_grad_sums)(int64_t rows, int c, const void *x, const void *y, const void *dy, const float *mean,
                          double *sum_g, double *sum_gx);
-    void (*bn_grad_apply)(int64_t rows, int c, const float *x, const float *y, const float *dy, float *dx, float *dres,
+    void (*bn_grad_apply)(int64_t rows, int c, const void *x, const void *y, const void *dy, void *dx, void *dres,
                           const cpu_bn_grad *p);
 
     /* Rows from..to-1 of the destination: (image, line) pairs, image-major. */
@@ -64,17 +67,18 @@ typedef struct cpu_ops_kern {
     void (*maxpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to);
     void (*avgpool_fwd)(const rn_op_pool *a, int64_t from, int64_t to);
     void (*avgpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to);
-    void (*gap_fwd)(int hw, int c, const float *x, float *y);             /* one image */
-    void (*gap_bwd)(int hw, int c, const float *dy, float *dx, bool add); /* one image */
+    void (*gap_fwd)(int hw, int c, const void *x, void *y);             /* one image */
+    void (*gap_bwd)(int hw, int c, const void *dy, void *dx, bool add); /* one image */
 
     /* y[i][j] = b[j] + sum x[i][k] w[j][k]; b may be NULL. */
     void (*linear_fwd)(int mb, int oc, int ic, const float *x, const float *w, const float *b, float *y, int64_t ldy);
     void (*gemm_small)(const cpu_gemm_small *g);
 } cpu_ops_kern;
 
-extern const cpu_ops_kern cpu_ops_kern_portable;
+extern const cpu_ops_kern cpu_ops_kern_portable, cpu_ops_bf16_portable, cpu_ops_f16_portable;
 #if defined(__x86_64__)
-extern const cpu_ops_kern cpu_ops_kern_avx2, cpu_ops_kern_avx512;
+extern const cpu_ops_kern cpu_ops_kern_avx2, cpu_ops_bf16_avx2, cpu_ops_f16_avx2;
+extern const cpu_ops_kern cpu_ops_kern_avx512, cpu_ops_bf16_avx512, cpu_ops_f16_avx512;
 #endif
 
 #endif

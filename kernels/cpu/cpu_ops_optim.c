@@ -8,7 +8,7 @@ int cpu_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_sgd(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, RN_F32);
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
@@ -22,7 +22,7 @@ int cpu_axpby(struct rn_backend *be, const rn_op_axpby *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_axpby(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, RN_F32);
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
@@ -37,7 +37,7 @@ int cpu_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_sumsq(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, RN_F32);
     const int64_t blocks = cpu_ops_blocks(a->n);
     const int nt = cpu_ops_threads(be, a->n);
     double *part = rn_cpu_backend_scratch(be, (size_t)(blocks + 1) * sizeof *part), sum = 0;

@@ -8,13 +8,13 @@ int cpu_relu_fwd(struct rn_backend *be, const rn_op_relu *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_relu(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
-    const float *x = a->x;
-    float *y = a->y;
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++)
-        k->relu_fwd(cpu_ops_block_len(a->n, b), x + b * CPU_OPS_SMALL, y + b * CPU_OPS_SMALL);
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
+        const int64_t o = b * CPU_OPS_SMALL;
+        k->relu_fwd(cpu_ops_block_len(a->n, b), cpu_ops_at(a->x, a->dtype, o), cpu_ops_to(a->y, a->dtype, o));
+    }
     return RN_OK;
 }
 
@@ -22,14 +22,13 @@ int cpu_relu_bwd(struct rn_backend *be, const rn_op_relu_bwd *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_relu_bwd(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
-    const float *y = a->y, *dy = a->dy;
-    float *dx = a->dx;
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
         const int64_t o = b * CPU_OPS_SMALL;
-        k->relu_bwd(cpu_ops_block_len(a->n, b), y + o, dy + o, dx + o);
+        k->relu_bwd(cpu_ops_block_len(a->n, b), cpu_ops_at(a->y, a->dtype, o), cpu_ops_at(a->dy, a->dtype, o),
+                    cpu_ops_to(a->dx, a->dtype, o));
     }
     return RN_OK;
 }
@@ -38,14 +37,13 @@ int cpu_add(struct rn_backend *be, const rn_op_add *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_add(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
-    const float *p = a->a, *q = a->b;
-    float *y = a->y;
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
         const int64_t o = b * CPU_OPS_SMALL;
-        k->add(cpu_ops_block_len(a->n, b), p + o, q + o, y + o);
+        k->add(cpu_ops_block_len(a->n, b), cpu_ops_at(a->a, a->dtype, o), cpu_ops_at(a->b, a->dtype, o),
+               cpu_ops_to(a->y, a->dtype, o));
     }
     return RN_OK;
 }
@@ -55,7 +53,7 @@ int cpu_normalize(struct rn_backend *be, const rn_op_normalize *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_normalize(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int fold = cpu_ops_fold(a->c), width = a->c * fold;
     float wide_mul[16 * CPU_OPS_FOLD_BELOW], wide_add[16 * CPU_OPS_FOLD_BELOW];
     const float *mul = a->mul, *add = a->add;
@@ -67,13 +65,12 @@ int cpu_normalize(struct rn_backend *be, const rn_op_normalize *a, void *stream)
         mul = wide_mul, add = wide_add;
     }
     const int64_t rows = a->rows / fold, per = CPU_OPS_SMALL / width + 1, blocks = (rows + per - 1) / per;
-    float *dst = a->dst;
     const int nt = cpu_ops_threads(be, a->rows * a->c);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < blocks; b++) {
         const int64_t n = rows - b * per < per ? rows - b * per : per, o = b * per * width;
-        k->normalize(n, width, a->src + o, dst + o, mul, add);
+        k->normalize(n, width, a->src + o, cpu_ops_to(a->dst, a->dtype, o), mul, add);
     }
-    k->normalize(a->rows % fold, a->c, a->src + rows * width, dst + rows * width, mul, add);
+    k->normalize(a->rows % fold, a->c, a->src + rows * width, cpu_ops_to(a->dst, a->dtype, rows * width), mul, add);
     return RN_OK;
 }

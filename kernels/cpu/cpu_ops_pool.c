@@ -22,7 +22,7 @@ int cpu_maxpool_fwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_pool(a, true, false));
-    by_line(be, a, (int64_t)a->mb * a->oh, cpu_ops_kern_of(be)->maxpool_fwd);
+    by_line(be, a, (int64_t)a->mb * a->oh, cpu_ops_kern_of(be, a->dtype)->maxpool_fwd);
     return RN_OK;
 }
 
@@ -30,7 +30,7 @@ int cpu_maxpool_bwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_pool(a, true, true));
-    by_line(be, a, (int64_t)a->mb * a->ih, cpu_ops_kern_of(be)->maxpool_bwd);
+    by_line(be, a, (int64_t)a->mb * a->ih, cpu_ops_kern_of(be, a->dtype)->maxpool_bwd);
     return RN_OK;
 }
 
@@ -38,7 +38,7 @@ int cpu_avgpool_fwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_pool(a, false, false));
-    by_line(be, a, (int64_t)a->mb * a->oh, cpu_ops_kern_of(be)->avgpool_fwd);
+    by_line(be, a, (int64_t)a->mb * a->oh, cpu_ops_kern_of(be, a->dtype)->avgpool_fwd);
     return RN_OK;
 }
 
@@ -46,7 +46,7 @@ int cpu_avgpool_bwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_pool(a, false, true));
-    by_line(be, a, (int64_t)a->mb * a->ih, cpu_ops_kern_of(be)->avgpool_bwd);
+    by_line(be, a, (int64_t)a->mb * a->ih, cpu_ops_kern_of(be, a->dtype)->avgpool_bwd);
     return RN_OK;
 }
 
@@ -54,12 +54,12 @@ int cpu_gap_fwd(struct rn_backend *be, const rn_op_gap *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_gap(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int64_t image = (int64_t)a->hw * a->c;
     const int nt = cpu_ops_threads(be, a->mb * image);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t m = 0; m < a->mb; m++)
-        k->gap_fwd(a->hw, a->c, (const float *)a->src + m * image, (float *)a->dst + m * a->c);
+        k->gap_fwd(a->hw, a->c, cpu_ops_at(a->src, a->dtype, m * image), cpu_ops_to(a->dst, a->dtype, m * a->c));
     return RN_OK;
 }
 
@@ -67,11 +67,12 @@ int cpu_gap_bwd(struct rn_backend *be, const rn_op_gap *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_gap(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int64_t image = (int64_t)a->hw * a->c;
     const int nt = cpu_ops_threads(be, a->mb * image);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t m = 0; m < a->mb; m++)
-        k->gap_bwd(a->hw, a->c, (const float *)a->src + m * a->c, (float *)a->dst + m * image, a->beta);
+        k->gap_bwd(a->hw, a->c, cpu_ops_at(a->src, a->dtype, m * a->c), cpu_ops_to(a->dst, a->dtype, m * image),
+                   a->beta);
     return RN_OK;
 }

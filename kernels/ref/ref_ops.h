@@ -1,12 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reference ops: what every other backend is checked against. Plain loops, sums in double, one rounding to f32
- * at the end, never fast. Host memory, f32, one thread; the backend and the stream are not looked at (NULL is fine).
+ * Reference ops: what every other backend is checked against. Plain loops, sums in double, one rounding to the type of
+ * the activations at the end, never fast. Host memory, one thread; the backend and the stream are not looked at (NULL is fine).
  */
 #ifndef REF_OPS_H
 #define REF_OPS_H
 
+#include "base/rn_half.h"
 #include "op/rn_op.h"
+
+/* Element i of an activation; one rounding, to nearest even, when it is stored. */
+static inline double ref_get(rn_dtype t, const void *p, int64_t i)
+{
+    if (t == RN_F32)
+        return ((const float *)p)[i];
+    const uint16_t v = ((const uint16_t *)p)[i];
+    return t == RN_BF16 ? rn_f32_of_bf16(v) : rn_f32_of_f16(v);
+}
+
+static inline void ref_put(rn_dtype t, void *p, int64_t i, double v)
+{
+    if (t == RN_F32)
+        ((float *)p)[i] = (float)v;
+    else
+        ((uint16_t *)p)[i] = t == RN_BF16 ? rn_bf16_of_f64(v) : rn_f16_of_f64(v);
+}
 
 extern const rn_ops rn_ref_ops; /* every slot is set */
 

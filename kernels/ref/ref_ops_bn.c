@@ -8,14 +8,16 @@
 #include "op/rn_op_check.h"
 
 /* *n: rows that they are of. One exchange a channel: this is the reference. */
-static int moments(const rn_op_bn_fwd *a, const float *x, double *mean, double *var, double *n)
+static int moments(const rn_op_bn_fwd *a, int ch, double *mean, double *var, double *n)
 {
     double sum = 0, sq = 0;
     for (int64_t r = 0; r < a->rows; r++)
-        sum += x[r * a->c];
+        sum += ref_get(a->dtype, a->x, r * a->c + ch);
     *mean = sum / (double)a->rows;
-    for (int64_t r = 0; r < a->rows; r++)
-        sq += (x[r * a->c] - *mean) * (x[r * a->c] - *mean);
+    for (int64_t r = 0; r < a->rows; r++) {
+        const double d = ref_get(a->dtype, a->x, r * a->c + ch) - *mean;
+        sq += d * d;
+    }
     if (a->comm)
         RN_TRY(rn_bn_sync_moments(a->comm, a->rows, 1, mean, &sq));
     *n = (double)a->rows * rn_comm_size(a->comm);
@@ -25,17 +27,15 @@ static int moments(const rn_op_bn_fwd *a, const float *x, double *mean, double *
 
 static int bn_fwd_channel(const rn_op_bn_fwd *a, int ch)
 {
-    const float *x = (const float *)a->x + ch, *res = a->res ? (const float *)a->res + ch : NULL;
-    float *y = (float *)a->y + ch;
     double mean = a->running_mean[ch], var = a->running_var[ch], n = 0;
     if (a->train)
-        RN_TRY(moments(a, x, &mean, &var, &n));
+        RN_TRY(moments(a, ch, &mean, &var, &n));
     const double inv_std = 1 / sqrt(var + a->eps);
-    for (int64_t r = 0; r < a->rows; r++) {
-        double v = a->gamma[ch] * ((x[r * a->c] - mean) * inv_std) + a->beta[ch];
-        if (res)
-            v += res[r * a->c];
-        y[r * a->c] = (float)(a->relu && v < 0 ? 0 : v);
+    for (int64_t i = ch; i < a->rows * a->c; i += a->c) {
+        double v = a->gamma[ch] * ((ref_get(a->dtype, a->x, i) - mean) * inv_std) + a->beta[ch];
+        if (a->res)
+            v += ref_get(a->dtype, a->res, i);
+        ref_put(a->dtype, a->y, i, a->relu && v < 0 ? 0 : v);
     }
     if (!a->train)
         return RN_OK;
@@ -56,30 +56,32 @@ int ref_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
     return RN_OK;
 }
 
+/* g of element i: dy where the ReLU let it through. */
+static double gated(const rn_op_bn_bwd *a, int64_t i)
+{
+    return !a->relu || ref_get(a->dtype, a->y, i) > 0 ? ref_get(a->dtype, a->dy, i) : 0;
+}
+
 static int bn_bwd_channel(const rn_op_bn_bwd *a, int ch)
 {
-    const float *x = (const float *)a->x + ch, *dy = (const float *)a->dy + ch;
-    const float *y = a->relu ? (const float *)a->y + ch : NULL;
-    float *dx = (float *)a->dx + ch, *dres = a->dres ? (float *)a->dres + ch : NULL;
     const double mean = a->mean[ch], inv_std = a->inv_std[ch], n = (double)a->rows * rn_comm_size(a->comm);
-    const int64_t c = a->c;
     double dbeta = 0, dgamma = 0;
-    for (int64_t r = 0; r < a->rows; r++) {
-        const double g = !y || y[r * c] > 0 ? dy[r * c] : 0;
+    for (int64_t i = ch; i < a->rows * a->c; i += a->c) {
+        const double g = gated(a, i);
         dbeta += g;
-        dgamma += g * ((x[r * c] - mean) * inv_std);
+        dgamma += g * ((ref_get(a->dtype, a->x, i) - mean) * inv_std);
     }
     a->dgamma[ch] = (float)dgamma;
     a->dbeta[ch] = (float)dbeta;
     if (a->comm)
         RN_TRY(rn_bn_sync_sums(a->comm, 1, &dgamma, &dbeta));
-    for (int64_t r = 0; r < a->rows; r++) {
-        const double g = !y || y[r * c] > 0 ? dy[r * c] : 0; /* before dx or dres may overwrite dy */
-        const double xhat = (x[r * c] - mean) * inv_std;
+    for (int64_t i = ch; i < a->rows * a->c; i += a->c) {
+        const double g = gated(a, i); /* before dx or dres may overwrite dy */
+        const double xhat = (ref_get(a->dtype, a->x, i) - mean) * inv_std;
         const double d = a->gamma[ch] * inv_std * (g - dbeta / n - xhat * dgamma / n);
-        dx[r * c] = (float)(a->dx_beta ? dx[r * c] + d : d);
-        if (dres)
-            dres[r * c] = (float)(a->dres_beta ? dres[r * c] + g : g);
+        ref_put(a->dtype, a->dx, i, a->dx_beta ? ref_get(a->dtype, a->dx, i) + d : d);
+        if (a->dres)
+            ref_put(a->dtype, a->dres, i, a->dres_beta ? ref_get(a->dtype, a->dres, i) + g : g);
     }
     return RN_OK;
 }

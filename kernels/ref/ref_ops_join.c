@@ -10,13 +10,11 @@ int ref_bias_fwd(struct rn_backend *be, const rn_op_bias *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_bias(a));
-    const float *x = a->x;
-    float *y = a->y;
     for (int64_t r = 0; r < a->rows; r++)
         for (int c = 0; c < a->c; c++) {
             const int64_t i = r * a->c + c;
-            const double v = (double)x[i] + a->b[c];
-            y[i] = (float)(a->relu && v < 0 ? 0 : v);
+            const double v = ref_get(a->dtype, a->x, i) + a->b[c];
+            ref_put(a->dtype, a->y, i, a->relu && v < 0 ? 0 : v);
         }
     return RN_OK;
 }
@@ -25,16 +23,14 @@ int ref_bias_bwd(struct rn_backend *be, const rn_op_bias_bwd *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_bias_bwd(a));
-    const float *y = a->y, *dy = a->dy;
-    float *dx = a->dx;
     for (int c = 0; c < a->c; c++) {
         double sum = 0;
         for (int64_t r = 0; r < a->rows; r++) {
             const int64_t i = r * a->c + c;
-            const float g = !a->relu || y[i] > 0 ? dy[i] : 0;
+            const double g = !a->relu || ref_get(a->dtype, a->y, i) > 0 ? ref_get(a->dtype, a->dy, i) : 0;
             sum += g;
-            if (dx)
-                dx[i] = g;
+            if (a->dx)
+                ref_put(a->dtype, a->dx, i, g);
         }
         a->db[c] = (float)sum;
     }
@@ -57,11 +53,9 @@ int ref_eltwise_fwd(struct rn_backend *be, const rn_op_eltwise *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_eltwise(a));
-    const float *p = a->a, *q = a->b;
-    float *y = a->y;
     for (int64_t i = 0; i < a->n; i++) {
-        const double v = joined(a, p[i], q[i]);
-        y[i] = (float)(a->relu && v < 0 ? 0 : v);
+        const double v = joined(a, ref_get(a->dtype, a->a, i), ref_get(a->dtype, a->b, i));
+        ref_put(a->dtype, a->y, i, a->relu && v < 0 ? 0 : v);
     }
     return RN_OK;
 }
@@ -69,30 +63,30 @@ int ref_eltwise_fwd(struct rn_backend *be, const rn_op_eltwise *a, void *stream)
 /* What a[i] and b[i] get of g, the gradient before the ReLU. */
 static void split(const rn_op_eltwise_bwd *a, int64_t i, double g, double *da, double *db)
 {
-    const float *p = a->a, *q = a->b;
     *da = a->ca * g, *db = a->cb * g;
+    if (a->kind == RN_ELTWISE_SUM)
+        return;
+    const double p = ref_get(a->dtype, a->a, i), q = ref_get(a->dtype, a->b, i);
+    const bool first = isnan(p) || p > q;
     if (a->kind == RN_ELTWISE_PRODUCT)
-        *da = g * q[i], *db = g * p[i];
-    if (a->kind == RN_ELTWISE_MAX) {
-        const bool first = isnan(p[i]) || p[i] > q[i];
+        *da = g * q, *db = g * p;
+    else
         *da = first ? g : 0, *db = first ? 0 : g;
-    }
 }
 
 int ref_eltwise_bwd(struct rn_backend *be, const rn_op_eltwise_bwd *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_eltwise_bwd(a));
-    const float *y = a->y, *dy = a->dy;
-    float *da = a->da, *db = a->db;
     for (int64_t i = 0; i < a->n; i++) {
-        const double g = !a->relu || y[i] > 0 ? dy[i] : 0; /* before da or db may overwrite it */
+        const double g = !a->relu || ref_get(a->dtype, a->y, i) > 0 ? ref_get(a->dtype, a->dy, i)
+                                                                    : 0; /* before da or db may overwrite it */
         double to_a, to_b;
         split(a, i, g, &to_a, &to_b);
-        if (da)
-            da[i] = (float)(a->da_beta ? da[i] + to_a : to_a);
-        if (db)
-            db[i] = (float)(a->db_beta ? db[i] + to_b : to_b);
+        if (a->da)
+            ref_put(a->dtype, a->da, i, a->da_beta ? ref_get(a->dtype, a->da, i) + to_a : to_a);
+        if (a->db)
+            ref_put(a->dtype, a->db, i, a->db_beta ? ref_get(a->dtype, a->db, i) + to_b : to_b);
     }
     return RN_OK;
 }

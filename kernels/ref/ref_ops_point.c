@@ -8,11 +8,10 @@ int ref_normalize(struct rn_backend *be, const rn_op_normalize *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_normalize(a));
-    float *dst = a->dst;
     for (int64_t r = 0; r < a->rows; r++)
         for (int c = 0; c < a->c; c++) {
             const int64_t i = r * a->c + c;
-            dst[i] = (float)((double)a->src[i] * a->mul[c] + a->add[c]);
+            ref_put(a->dtype, a->dst, i, (double)a->src[i] * a->mul[c] + a->add[c]);
         }
     return RN_OK;
 }
@@ -21,10 +20,10 @@ int ref_relu_fwd(struct rn_backend *be, const rn_op_relu *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_relu(a));
-    const float *x = a->x;
-    float *y = a->y;
-    for (int64_t i = 0; i < a->n; i++)
-        y[i] = x[i] < 0 ? 0 : x[i]; /* this way round a NaN stays one */
+    for (int64_t i = 0; i < a->n; i++) {
+        const double x = ref_get(a->dtype, a->x, i);
+        ref_put(a->dtype, a->y, i, x < 0 ? 0 : x); /* this way round a NaN stays one */
+    }
     return RN_OK;
 }
 
@@ -32,10 +31,8 @@ int ref_relu_bwd(struct rn_backend *be, const rn_op_relu_bwd *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_relu_bwd(a));
-    const float *y = a->y, *dy = a->dy;
-    float *dx = a->dx;
     for (int64_t i = 0; i < a->n; i++)
-        dx[i] = y[i] > 0 ? dy[i] : 0;
+        ref_put(a->dtype, a->dx, i, ref_get(a->dtype, a->y, i) > 0 ? ref_get(a->dtype, a->dy, i) : 0);
     return RN_OK;
 }
 
@@ -43,9 +40,7 @@ int ref_add(struct rn_backend *be, const rn_op_add *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_add(a));
-    const float *p = a->a, *q = a->b;
-    float *y = a->y;
     for (int64_t i = 0; i < a->n; i++)
-        y[i] = p[i] + q[i];
+        ref_put(a->dtype, a->y, i, ref_get(a->dtype, a->a, i) + ref_get(a->dtype, a->b, i));
     return RN_OK;
 }

@@ -45,14 +45,13 @@ static int64_t out_at(const rn_op_pool *a, int m, int h, int w, int c)
 }
 
 /* One output: its value by either kind of pooling; *tap is the winner of a maximum. */
-static float max_of(const rn_op_pool *a, int m, window w, int c, int *tap)
+static double max_of(const rn_op_pool *a, int m, window w, int c, int *tap)
 {
-    const float *src = a->src;
-    float best = 0;
+    double best = 0;
     *tap = -1;
     for (int h = w.h0; h < w.h1; h++)
         for (int x = w.w0; x < w.w1; x++) {
-            const float v = src[in_at(a, m, h, x, c)];
+            const double v = ref_get(a->dtype, a->src, in_at(a, m, h, x, c));
             if (*tap < 0 || (!(v <= best) && !isnan(best))) { /* the first NaN wins and stays */
                 best = v;
                 *tap = (h - w.top) * a->kw + (x - w.left);
@@ -61,14 +60,13 @@ static float max_of(const rn_op_pool *a, int m, window w, int c, int *tap)
     return best;
 }
 
-static float mean_of(const rn_op_pool *a, int m, window w, int c)
+static double mean_of(const rn_op_pool *a, int m, window w, int c)
 {
-    const float *src = a->src;
     double sum = 0;
     for (int h = w.h0; h < w.h1; h++)
         for (int x = w.w0; x < w.w1; x++)
-            sum += src[in_at(a, m, h, x, c)];
-    return (float)(sum / w.counted);
+            sum += ref_get(a->dtype, a->src, in_at(a, m, h, x, c));
+    return sum / w.counted;
 }
 
 int ref_maxpool_fwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
@@ -80,7 +78,7 @@ int ref_maxpool_fwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
             for (int ow = 0; ow < a->ow; ow++)
                 for (int c = 0; c < a->c; c++) {
                     int tap;
-                    ((float *)a->dst)[out_at(a, m, oh, ow, c)] = max_of(a, m, window_at(a, oh, ow), c, &tap);
+                    ref_put(a->dtype, a->dst, out_at(a, m, oh, ow, c), max_of(a, m, window_at(a, oh, ow), c, &tap));
                     if (a->argmax)
                         a->argmax[out_at(a, m, oh, ow, c)] = (uint8_t)tap;
                 }
@@ -95,14 +93,13 @@ int ref_avgpool_fwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
         for (int oh = 0; oh < a->oh; oh++)
             for (int ow = 0; ow < a->ow; ow++)
                 for (int c = 0; c < a->c; c++)
-                    ((float *)a->dst)[out_at(a, m, oh, ow, c)] = mean_of(a, m, window_at(a, oh, ow), c);
+                    ref_put(a->dtype, a->dst, out_at(a, m, oh, ow, c), mean_of(a, m, window_at(a, oh, ow), c));
     return RN_OK;
 }
 
 /* What input (h, w) gets from the outputs whose window covers it. */
 static double gather(const rn_op_pool *a, bool max, int m, int h, int w, int c)
 {
-    const float *dy = a->src;
     double sum = 0;
     for (int oh = 0; oh < a->oh; oh++)
         for (int ow = 0; ow < a->ow; ow++) {
@@ -111,9 +108,9 @@ static double gather(const rn_op_pool *a, bool max, int m, int h, int w, int c)
                 continue;
             const int64_t o = out_at(a, m, oh, ow, c);
             if (!max)
-                sum += (double)dy[o] / win.counted;
+                sum += ref_get(a->dtype, a->src, o) / win.counted;
             else if (a->argmax[o] == (h - win.top) * a->kw + (w - win.left))
-                sum += dy[o];
+                sum += ref_get(a->dtype, a->src, o);
         }
     return sum;
 }
@@ -124,9 +121,9 @@ static void pool_bwd(const rn_op_pool *a, bool max)
         for (int h = 0; h < a->ih; h++)
             for (int w = 0; w < a->iw; w++)
                 for (int c = 0; c < a->c; c++) {
-                    float *dx = (float *)a->dst + in_at(a, m, h, w, c);
+                    const int64_t i = in_at(a, m, h, w, c);
                     const double d = gather(a, max, m, h, w, c);
-                    *dx = (float)(a->beta ? *dx + d : d);
+                    ref_put(a->dtype, a->dst, i, a->beta ? ref_get(a->dtype, a->dst, i) + d : d);
                 }
 }
 
@@ -150,13 +147,12 @@ int ref_gap_fwd(struct rn_backend *be, const rn_op_gap *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_gap(a));
-    const float *src = a->src;
     for (int m = 0; m < a->mb; m++)
         for (int c = 0; c < a->c; c++) {
             double sum = 0;
             for (int i = 0; i < a->hw; i++)
-                sum += src[((int64_t)m * a->hw + i) * a->c + c];
-            ((float *)a->dst)[(int64_t)m * a->c + c] = (float)(sum / a->hw);
+                sum += ref_get(a->dtype, a->src, ((int64_t)m * a->hw + i) * a->c + c);
+            ref_put(a->dtype, a->dst, (int64_t)m * a->c + c, sum / a->hw);
         }
     return RN_OK;
 }
@@ -165,13 +161,12 @@ int ref_gap_bwd(struct rn_backend *be, const rn_op_gap *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_gap(a));
-    const float *dy = a->src;
     for (int m = 0; m < a->mb; m++)
         for (int i = 0; i < a->hw; i++)
             for (int c = 0; c < a->c; c++) {
-                float *dx = (float *)a->dst + ((int64_t)m * a->hw + i) * a->c + c;
-                const double d = (double)dy[(int64_t)m * a->c + c] / a->hw;
-                *dx = (float)(a->beta ? *dx + d : d);
+                const int64_t at = ((int64_t)m * a->hw + i) * a->c + c;
+                const double d = ref_get(a->dtype, a->src, (int64_t)m * a->c + c) / a->hw;
+                ref_put(a->dtype, a->dst, at, a->beta ? ref_get(a->dtype, a->dst, at) + d : d);
             }
     return RN_OK;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every op but convolution: one table per backend. Shapes are NHWC; `rows` is mb*h*w; all vectors
- * per channel (scale, statistics, gradients of them) and all losses are f32; activations have the
- * dtype of the argument block. Where a destination may be the same memory as a source, the comment says so;
+ * per channel (scale, statistics, gradients of them), weights, their gradients and all losses are f32; activations have
+ * the dtype of the argument block: f32, bf16 or f16. The latter two are computed as if widened to f32 (sums no less
+ * precise than with f32 activations) and rounded once, to nearest even, where they are stored. Where a destination may be the same memory as a source, the comment says so;
  * otherwise they must not overlap. Each op returns 0 or RN_E_*; a CPU backend's ops cannot fail on
  * valid arguments but for want of memory, and not for that once the same shape has run. All ops are deterministic for a
  * given thread count.
@@ -177,14 +178,16 @@ typedef struct rn_op_gap {
     int beta; /* backward: dst is overwritten (0) or added to (1) */
 } rn_op_gap;
 
-/* y = x w^T + b. x (mb, ic), w (oc, ic), b (oc) or NULL, y (mb, oc).
- * bwd_d: x = dy w (x overwritten, or added to with beta 1). bwd_w: w = dy^T x, b = column sums of dy (both f32, overwritten; b may be NULL). */
+/* y = x w^T + b. x (mb, ic), w (oc, ic), b (oc) or NULL, y (mb, oc). w and b are the f32 masters in every precision: the
+ * layer is small beside the convolutions, and a copy of w would be rounded for nothing.
+ * bwd_d: x = dy w (x overwritten, or added to with beta 1). bwd_w: w = dy^T x, b = column sums of dy (both overwritten; b may be NULL). */
 typedef struct rn_op_linear {
-    rn_dtype dtype; /* of x, w, y in fwd and bwd_d */
+    rn_dtype dtype; /* of x */
     int mb, ic, oc;
-    void *x, *w, *y;
+    void *x, *w, *y; /* w: f32 */
     float *b;
-    int beta; /* bwd_d */
+    int beta;         /* bwd_d */
+    rn_dtype y_dtype; /* of y: f32 for the logits, whose softmax wants more than 8 bits */
 } rn_op_linear;
 
 /*

@@ -5,12 +5,11 @@
 
 #include "base/rn_error.h"
 
-static int need_f32(const char *op, rn_dtype t)
+static int need_float(const char *op, rn_dtype t)
 {
-    if (t == RN_F32)
+    if (t == RN_F32 || t == RN_BF16 || t == RN_F16)
         return RN_OK;
-    return rn_fail(RN_E_UNSUPPORTED, "%s: %s activations are not implemented by this backend; use f32", op,
-                   rn_dtype_name(t));
+    return rn_fail(RN_E_UNSUPPORTED, "%s: activations cannot be %s; use f32, bf16 or f16", op, rn_dtype_name(t));
 }
 
 static int need(bool ok, const char *op, const char *what)
@@ -33,14 +32,14 @@ static int need_count(const char *op, int64_t n)
 
 int rn_op_check_normalize(const rn_op_normalize *a)
 {
-    RN_TRY(need_f32("normalize", a->dtype));
+    RN_TRY(need_float("normalize", a->dtype));
     RN_TRY(need_rows("normalize", a->rows, a->c));
     return need(a->src && a->dst && a->mul && a->add, "normalize", "src, dst, mul and add must be given");
 }
 
 int rn_op_check_bn_fwd(const rn_op_bn_fwd *a)
 {
-    RN_TRY(need_f32("bn_fwd", a->dtype));
+    RN_TRY(need_float("bn_fwd", a->dtype));
     RN_TRY(need_rows("bn_fwd", a->rows, a->c));
     RN_TRY(need(a->x && a->y && a->gamma && a->beta && a->running_mean && a->running_var, "bn_fwd",
                 "x, y, gamma, beta, running_mean and running_var must be given"));
@@ -52,7 +51,7 @@ int rn_op_check_bn_fwd(const rn_op_bn_fwd *a)
 
 int rn_op_check_bn_bwd(const rn_op_bn_bwd *a)
 {
-    RN_TRY(need_f32("bn_bwd", a->dtype));
+    RN_TRY(need_float("bn_bwd", a->dtype));
     RN_TRY(need_rows("bn_bwd", a->rows, a->c));
     RN_TRY(need(a->x && a->dy && a->gamma && a->mean && a->inv_std && a->dx && a->dgamma && a->dbeta, "bn_bwd",
                 "x, dy, gamma, mean, inv_std, dx, dgamma and dbeta must be given"));
@@ -64,32 +63,32 @@ int rn_op_check_bn_bwd(const rn_op_bn_bwd *a)
 
 int rn_op_check_relu(const rn_op_relu *a)
 {
-    RN_TRY(need_f32("relu_fwd", a->dtype));
+    RN_TRY(need_float("relu_fwd", a->dtype));
     return need_count("relu_fwd", a->n);
 }
 
 int rn_op_check_relu_bwd(const rn_op_relu_bwd *a)
 {
-    RN_TRY(need_f32("relu_bwd", a->dtype));
+    RN_TRY(need_float("relu_bwd", a->dtype));
     return need_count("relu_bwd", a->n);
 }
 
 int rn_op_check_add(const rn_op_add *a)
 {
-    RN_TRY(need_f32("add", a->dtype));
+    RN_TRY(need_float("add", a->dtype));
     return need_count("add", a->n);
 }
 
 int rn_op_check_bias(const rn_op_bias *a)
 {
-    RN_TRY(need_f32("bias_fwd", a->dtype));
+    RN_TRY(need_float("bias_fwd", a->dtype));
     RN_TRY(need_rows("bias_fwd", a->rows, a->c));
     return need(a->x && a->b && a->y, "bias_fwd", "x, b and y must be given");
 }
 
 int rn_op_check_bias_bwd(const rn_op_bias_bwd *a)
 {
-    RN_TRY(need_f32("bias_bwd", a->dtype));
+    RN_TRY(need_float("bias_bwd", a->dtype));
     RN_TRY(need_rows("bias_bwd", a->rows, a->c));
     RN_TRY(need(a->dy && a->db, "bias_bwd", "dy and db must be given"));
     return need(!a->relu || a->y, "bias_bwd", "with relu, y must be given");
@@ -97,13 +96,13 @@ int rn_op_check_bias_bwd(const rn_op_bias_bwd *a)
 
 int rn_op_check_eltwise(const rn_op_eltwise *a)
 {
-    RN_TRY(need_f32("eltwise_fwd", a->dtype));
+    RN_TRY(need_float("eltwise_fwd", a->dtype));
     return need_count("eltwise_fwd", a->n);
 }
 
 int rn_op_check_eltwise_bwd(const rn_op_eltwise_bwd *a)
 {
-    RN_TRY(need_f32("eltwise_bwd", a->dtype));
+    RN_TRY(need_float("eltwise_bwd", a->dtype));
     RN_TRY(need_count("eltwise_bwd", a->n));
     RN_TRY(need(a->kind == RN_ELTWISE_SUM || (a->a && a->b), "eltwise_bwd", "a product or maximum needs a and b"));
     RN_TRY(need(!a->relu || a->y, "eltwise_bwd", "with relu, y must be given"));
@@ -121,7 +120,7 @@ static bool windows_fit(int in, int out, int k, int s, int p)
 int rn_op_check_pool(const rn_op_pool *a, bool max, bool bwd)
 {
     const char *op = max ? (bwd ? "maxpool_bwd" : "maxpool_fwd") : (bwd ? "avgpool_bwd" : "avgpool_fwd");
-    RN_TRY(need_f32(op, a->dtype));
+    RN_TRY(need_float(op, a->dtype));
     if (a->mb < 1 || a->c < 1 || !windows_fit(a->ih, a->oh, a->kh, a->sh, a->ph) ||
         !windows_fit(a->iw, a->ow, a->kw, a->sw, a->pw))
         return rn_fail(
@@ -137,21 +136,22 @@ int rn_op_check_pool(const rn_op_pool *a, bool max, bool bwd)
 
 int rn_op_check_gap(const rn_op_gap *a)
 {
-    RN_TRY(need_f32("gap", a->dtype));
+    RN_TRY(need_float("gap", a->dtype));
     RN_TRY(need(!(a->beta & ~1), "gap", "beta is 0 or 1"));
     return need(a->mb >= 1 && a->hw >= 1 && a->c >= 1, "gap", "mb, hw and c must be at least 1");
 }
 
 int rn_op_check_linear(const rn_op_linear *a)
 {
-    RN_TRY(need_f32("linear", a->dtype));
+    RN_TRY(need_float("linear", a->dtype));
+    RN_TRY(need_float("linear", a->y_dtype));
     RN_TRY(need(!(a->beta & ~1), "linear", "beta is 0 or 1"));
     return need(a->mb >= 1 && a->ic >= 1 && a->oc >= 1, "linear", "mb, ic and oc must be at least 1");
 }
 
 int rn_op_check_xent(const rn_op_xent *a)
 {
-    RN_TRY(need_f32("xent", a->dtype));
+    RN_TRY(need_float("xent", a->dtype));
     RN_TRY(need(a->mb >= 1 && a->k >= 1 && a->n >= 0 && a->n <= a->mb, "xent",
                 "mb and k must be at least 1, and n in 0..mb"));
     RN_TRY(need(!a->labels2 || (a->share >= 0 && a->share <= 1), "xent", "share must be in 0..1"));

@@ -2,7 +2,7 @@
 /*
  * What a backend may take for granted about an argument block of rn_op.h: every CPU op calls the checker
  * of its block first. Shapes must be at least 1 (n of what goes element by element may be 0), windows of a pool must
- * each hold a pixel, what a mode needs must not be NULL, and activations must be f32: other dtypes are
+ * each hold a pixel, what a mode needs must not be NULL, and activations must be f32, bf16 or f16: other dtypes are
  * RN_E_UNSUPPORTED, everything else RN_E_RANGE. Pointers into device memory are never followed, but for the
  * labels of rn_op_check_labels, which only a backend in host memory calls.
  */

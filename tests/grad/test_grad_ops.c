@@ -361,8 +361,11 @@ static void test_linear(void **state)
     narrow(dy, weight, MB * OC);
     const linear_what what = {MB, IC, OC, weight};
     for (int i = 0; i < 2; i++) {
-        const rn_op_linear d = {RN_F32, MB, IC, OC, dx, f + X, dy, NULL, 0}, w = {RN_F32, MB, IC, OC, f, dw, dy, db, 0};
-        const rn_op_linear fwd = {RN_F32, MB, IC, OC, f, f + X, y, f + X + W, 0};
+        rn_op_linear fwd = {.dtype = RN_F32, .mb = MB, .ic = IC, .oc = OC}, d, w;
+        d = w = fwd;
+        fwd.x = f, fwd.w = f + X, fwd.y = y, fwd.b = f + X + W;
+        d.x = dx, d.w = f + X, d.y = dy;
+        w.x = f, w.w = dw, w.y = dy, w.b = db;
         assert_int_equal(t->ops[i]->linear_fwd(t->cpu, &fwd, NULL), 0);
         agree(names[i], y, weight, MB * OC, linear_loss(&what, p));
         assert_int_equal(t->ops[i]->linear_bwd_d(t->cpu, &d, NULL), 0);

@@ -57,7 +57,15 @@ static void linear_once(check_run *r, rn_backend *be, const linear_case *s, bool
                            void *) = {rn_ref_ops.linear_fwd, rn_ref_ops.linear_bwd_d, rn_ref_ops.linear_bwd_w};
     static const char *const names[] = {"fwd", "bwd_d", "bwd_w"};
     for (int dir = 0; dir < 3; dir++) {
-        rn_op_linear a = {RN_F32, s->mb, s->ic, s->oc, t[0], t[1], t[2], bias ? t[3] : NULL, 0}, want = a;
+        rn_op_linear a = {.dtype = RN_F32,
+                          .mb = s->mb,
+                          .ic = s->ic,
+                          .oc = s->oc,
+                          .x = t[0],
+                          .w = t[1],
+                          .y = t[2],
+                          .b = bias ? t[3] : NULL},
+                     want = a;
         *(dir == 0 ? &a.y : dir == 1 ? &a.x : &a.w) = check_f32(r, count[dir]); /* NaN */
         *(dir == 0 ? &want.y : dir == 1 ? &want.x : &want.w) = check_f32(r, count[dir]);
         if (dir == 2 && bias) {

@@ -58,7 +58,8 @@ static rn_op_linear linear_args(const rn_exec *c)
                           .x = t->data,
                           .w = rn_exec_weight(c),
                           .y = c->out->t.data,
-                          .b = rn_exec_bias(c)};
+                          .b = rn_exec_bias(c),
+                          .y_dtype = c->out->t.dtype};
 }
 
 int rn_exec_linear_fwd(const rn_exec *c)
