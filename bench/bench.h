@@ -15,6 +15,7 @@ int bench_conv_main(int argc, char **argv);
 int bench_loader_main(int argc, char **argv);
 int bench_peak_main(int argc, char **argv);
 int bench_resize_main(int argc, char **argv);
+int bench_train_main(int argc, char **argv);
 
 /* ---- lists of shapes (bench_shapes.c) ------------------------------------------------------------------------------- */
 

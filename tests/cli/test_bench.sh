@@ -6,7 +6,7 @@ PATH=$RNKIT_BIN:$PATH
 small="--case mb1ic3ih9oc5kh3ph1 --rounds 2 --threads 1"
 
 exits "no command is misuse" 2 rn-bench
-says "... and the commands are listed" "accepted: conv, loader, peak, resize"
+says "... and the commands are listed" "accepted: conv, loader, peak, resize, train"
 exits "an unknown command is misuse" 2 rn-bench nosuch
 exits "help" 0 rn-bench conv --help
 exits "an unknown net is misuse" 2 rn-bench conv --net resnet19
@@ -62,6 +62,13 @@ says "... at its line" "bad.shapes:1"
 
 exits "peak" 0 rn-bench peak --threads 1 --json
 check "... is a number above 0" grep -Eq '"gflops": [1-9]' out.txt
+
+exits "whole steps" 0 rn-bench train --arch resnet18 --stem cifar --width 0.125 --image-size 16 --batch 4 --classes 3 --seconds 0 --json
+check "... with what they cost" grep -Eq '"weights":[0-9]+,"steps":3,"step_ms":[0-9.]+,.*"images_per_s":[1-9]' out.txt
+printf 'arch = resnet18\nstem = cifar\nwidth = 0.125\nimage-size = 16\nbatch = 4\nepochs = 2\n' >tiny.recipe
+exits "whole steps of a recipe" 0 rn-bench train --recipe tiny.recipe --batch 2 --val-resize 0 --classes 3 --seconds 0
+check "... the command line wins" grep -q "16 px, batch 2, f32" out.txt
+exits "a recipe that makes no sense is misuse" 2 rn-bench train --recipe tiny.recipe --channels 2 --val-resize 0
 
 exits "resize" 0 rn-bench resize --from 61x40 --to short:13 --filter lanczos --images 3 --seconds 0 --json
 check "... has plain C first" grep -q '"from":"61x40","to":"19x13","channels":3,"filter":"lanczos","isa":"portable"' out.txt

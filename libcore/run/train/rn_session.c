@@ -139,14 +139,19 @@ static int open_val_loader(rn_session *s)
 
 /* ---- all of it ---- */
 
-static int open_all(rn_session *s, const rn_backend_entry *backends, bool train, const char *tune_file)
+static int open_backend(rn_session *s, const rn_backend_entry *backends)
 {
-    RN_TRY(open_stores(s, train));
     const rn_backend_opts opts = {.threads = s->threads};
     int rc = rn_backend_open(backends, rn_recipe_devices[s->r->device], &opts, &s->be);
     if (rc == RN_E_USAGE) /* a device we know of, but not in this build */
         return rn_fail(RN_E_ABSENT, "%s", rn_error_text());
-    RN_TRY(rc);
+    return rc;
+}
+
+static int open_all(rn_session *s, const rn_backend_entry *backends, bool train, const char *tune_file)
+{
+    RN_TRY(open_stores(s, train));
+    RN_TRY(open_backend(s, backends));
     RN_TRY(open_nets_in_turn(s, train, tune_file));
     if (train)
         RN_TRY(open_train_loader(s));
@@ -168,14 +173,34 @@ static int share_batches(rn_session *s, bool train)
     return RN_OK;
 }
 
-int rn_session_open(const rn_recipe *r, const rn_backend_entry *backends, int jobs, unsigned flags,
-                    const char *tune_file, rn_session *out)
+/* What is known before anything is opened. */
+static int start(const rn_recipe *r, int jobs, bool train, rn_session *out)
 {
     *out = (rn_session){.r = r, .comm = rn_comm_world()};
     out->threads = r->threads > 0 ? (int)r->threads : jobs;
     out->workers = r->workers > 0 ? (int)r->workers : out->threads;
-    RN_TRY(share_batches(out, (flags & RN_SESSION_TRAIN) != 0));
+    return share_batches(out, train);
+}
+
+int rn_session_open(const rn_recipe *r, const rn_backend_entry *backends, int jobs, unsigned flags,
+                    const char *tune_file, rn_session *out)
+{
+    RN_TRY(start(r, jobs, (flags & RN_SESSION_TRAIN) != 0, out));
     int rc = open_all(out, backends, (flags & RN_SESSION_TRAIN) != 0, tune_file);
+    if (rc < 0)
+        rn_session_close(out);
+    return rc;
+}
+
+int rn_session_open_bare(const rn_recipe *r, const rn_backend_entry *backends, int jobs, int classes, rn_session *out)
+{
+    int rc;
+    RN_TRY(start(r, jobs, true, out));
+    out->classes = classes;
+    RN_GO(open_backend(out, backends));
+    RN_GO(open_nets(out, true, NULL));
+    rc = rn_net_init(out->net, r->seed);
+out:
     if (rc < 0)
         rn_session_close(out);
     return rc;

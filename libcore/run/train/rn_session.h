@@ -32,6 +32,9 @@ enum rn_session_flags { RN_SESSION_TRAIN = 1 };
  * before anything is computed. On failure nothing stays open. */
 int rn_session_open(const rn_recipe *r, const rn_backend_entry *backends, int jobs, unsigned flags,
                     const char *tune_file, rn_session *out);
+/* The same without data: backend and nets alone, of a training session for `classes` classes, initialised from the recipe's
+ * seed. For measuring. */
+int rn_session_open_bare(const rn_recipe *r, const rn_backend_entry *backends, int jobs, int classes, rn_session *out);
 void rn_session_close(rn_session *s); /* accepts a zeroed one */
 
 /* Evaluation over the whole validation set. */
