@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "nn/optim/rn_optim.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/rn_error.h"
@@ -142,6 +143,16 @@ int rn_optim_grad_sumsq(rn_optim *o, double *out)
 int rn_optim_weight_sumsq(rn_optim *o, double *out)
 {
     return sumsq(o, o->net->weights->values, o->net->weights->n_total, out);
+}
+
+double rn_optim_clip(double norm, double limit, bool caffe)
+{
+    return caffe ? (norm > limit ? limit / norm : 1) : fmin(1, limit / (norm + 1e-6));
+}
+
+double rn_optim_decay(double decay, bool warmup, int64_t t)
+{
+    return warmup ? fmin(decay, (double)(1 + t) / (double)(10 + t)) : decay;
 }
 
 int rn_optim_average(rn_optim *o, double decay, rn_net *average)

@@ -40,6 +40,14 @@ int rn_optim_accumulate(rn_optim *o, int i, int n);
 int rn_optim_grad_sumsq(rn_optim *o, double *out);
 int rn_optim_weight_sumsq(rn_optim *o, double *out);
 
+/* What clipping to `limit` multiplies a gradient of that norm by: torch.nn.utils.clip_grad_norm_'s factor, or Caffe's
+ * (without its 1e-6). */
+double rn_optim_clip(double norm, double limit, bool caffe);
+
+/* The decay of average number t, from 0: `decay`, with `warmup` at most (1 + t) / (10 + t), as TensorFlow's num_updates:
+ * a high decay would remember the initial weights for long. */
+double rn_optim_decay(double decay, bool warmup, int64_t t);
+
 /* average = decay * average + (1 - decay) * net, weights and running statistics alike; a decay of 0 copies. `average` is
  * a net of the same model with weights of its own. */
 int rn_optim_average(rn_optim *o, double decay, rn_net *average);

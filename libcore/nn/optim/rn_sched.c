@@ -23,8 +23,7 @@ static int refuse(bool ok, const char *what, double value, const char *range)
 static int check_milestones(const rn_sched *s)
 {
     if (s->nmilestones < 1 || s->nmilestones > RN_SCHED_MAX_MILESTONES)
-        return rn_fail(RN_E_RANGE, "%d milestones; it must be 1..%d", s->nmilestones,
-                       RN_SCHED_MAX_MILESTONES);
+        return rn_fail(RN_E_RANGE, "%d milestones; it must be 1..%d", s->nmilestones, RN_SCHED_MAX_MILESTONES);
     for (int i = 0; i < s->nmilestones; i++)
         if (s->milestones[i] < 1 || (i > 0 && s->milestones[i] <= s->milestones[i - 1]))
             return rn_fail(RN_E_RANGE, "milestone %d is at %lld; milestones must rise from 1", i + 1,

@@ -86,15 +86,6 @@ static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
 
 /* ---- (c) and (d) ---- */
 
-/* torch.nn.utils.clip_grad_norm_'s factor for the mean gradient, or Caffe's, which looks at the sum over the step's
- * batches before it divides. */
-static double clip_factor(const rn_recipe *r, double norm)
-{
-    if (r->momentum_kind == RN_MOMENTUM_CAFFE)
-        return norm > r->clip_norm ? r->clip_norm / norm : 1;
-    return fmin(1, r->clip_norm / (norm + 1e-6));
-}
-
 /* The gradient's norm; what clipping multiplies it by goes into *scale. */
 static int norm_and_clip(rn_step *st, const rn_step_at *at, double *norm, double *scale)
 {
@@ -106,7 +97,7 @@ static int norm_and_clip(rn_step *st, const rn_step_at *at, double *norm, double
     if (st->r->momentum_kind == RN_MOMENTUM_CAFFE)
         *norm *= at->batches;
     if (st->r->clip_norm > 0)
-        *scale *= clip_factor(st->r, *norm);
+        *scale *= rn_optim_clip(*norm, st->r->clip_norm, st->r->momentum_kind == RN_MOMENTUM_CAFFE);
     return RN_OK;
 }
 
@@ -117,18 +108,13 @@ int rn_step_start_average(rn_step *st)
     return st->r->ema > 0 ? rn_optim_average(st->optim, 0, st->s->eval_net) : RN_OK;
 }
 
-/* Decay number t, from 0. A high decay would remember the initial weights for long; --ema-warmup lets it begin low. */
-static double decay_at(const rn_recipe *r, int64_t t)
-{
-    return r->ema_warmup ? fmin(r->ema, (double)(1 + t) / (double)(10 + t)) : r->ema;
-}
-
 static int average(rn_step *st, int64_t steps_done)
 {
     const rn_recipe *r = st->r;
     if (r->ema == 0 || steps_done % r->ema_every != 0)
         return RN_OK;
-    return rn_optim_average(st->optim, decay_at(r, steps_done / r->ema_every - 1), st->s->eval_net);
+    const double decay = rn_optim_decay(r->ema, r->ema_warmup, steps_done / r->ema_every - 1);
+    return rn_optim_average(st->optim, decay, st->s->eval_net);
 }
 
 /* ---- the whole ---- */
