@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rn_comm.h"
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
+#include "base/rn_progress.h"
 #include "kernels/rn_kernels.h"
 #include "run/report/rn_report.h"
 #include "run/train/rn_trainer.h"
@@ -198,7 +200,8 @@ static int evaluate(settings *s, int jobs)
     RN_GO(rn_weightfile_load(ses.eval_net, ses.be, RN_WEIGHTFILE_VALUES, f));
     double from = rn_now();
     RN_GO(rn_evaluate(&ses, &o, &v));
-    print_eval(s, &v, rn_now() - from);
+    if (rn_comm_rank(ses.comm) == 0)
+        print_eval(s, &v, rn_now() - from);
 out:
     rn_st_close(f);
     rn_session_close(&ses);
@@ -270,6 +273,8 @@ static int train(settings *s, int jobs, int argc, char **argv)
                               .results = !s->args.common.json,
                               .stop = &stop_flag};
     RN_GO(rn_train(&job, &res));
+    if (rn_comm_rank(rn_comm_world()) > 0)
+        goto out;
     if (!res.was_finished || !has_report(s->out))
         RN_GO(rn_report_write(s->out, NULL));
     print_result(s, &res);
@@ -295,25 +300,53 @@ static int report(const settings *s)
 static int run(settings *s, int argc, char **argv)
 {
     int jobs = rn_jobs(s->args.common.jobs);
+    if (s->args.common.jobs == 0)
+        RN_TRY(rn_comm_threads(rn_comm_world(), jobs, &jobs));
     if (s->recipe_file)
         RN_TRY(rn_opt_parse_file(&s->spec, s->recipe_file, &s->args));
     if (s->report_extra && !s->report)
         return rn_fail(RN_E_USAGE, "--report-extra goes with --report RUN_DIR");
     if (s->report && s->eval_only)
         return rn_fail(RN_E_USAGE, "--report and --eval-only are two uses: give one");
+    if (s->report && rn_comm_world())
+        return rn_fail(RN_E_USAGE, "--report is for one process: start it without mpirun");
     if (s->report)
         return report(s);
     catch_signals();
     return s->eval_only ? evaluate(s, jobs) : train(s, jobs, argc, argv);
 }
 
+/* Of several processes only rank 0 chats; what goes wrong on another one is told with its name. */
+static int join(const settings *s)
+{
+    static char name[48];
+    RN_TRY(rn_comm_join());
+    const rn_comm *c = rn_comm_world();
+    if (!c)
+        return RN_OK;
+    rn_verbose("rank %d of %d on %s, %s", c->rank, c->size, c->host, c->library);
+    if (c->rank > 0) {
+        snprintf(name, sizeof name, "rn-train (rank %d of %d)", c->rank, c->size);
+        rn_log_init(name, s->args.common.verbose ? RN_LOG_VERBOSE : RN_LOG_QUIET);
+        rn_progress_policy(RN_PROGRESS_NEVER);
+    }
+    return RN_OK;
+}
+
 int main(int argc, char **argv)
 {
     rn_kernels_start(argv);
     static settings s; /* static: large and read until the end */
+    int told = 0;
     set_up(&s);
     int rc = rn_opt_parse(&s.spec, argc, argv, &s.args);
     if (rc == RN_OK)
-        rc = run(&s, argc, argv);
+        rc = join(&s);
+    if (rc == RN_OK)
+        rc = rn_comm_end(run(&s, argc, argv), &told);
+    if (told) {
+        rn_opt_free(&s.args);
+        return rn_exit_code(rc);
+    }
     return rn_opt_end(&s.args, rc);
 }

@@ -2,6 +2,7 @@
 /* What is computed on the way between ranks: sums, in their order. */
 #include "base/rn_comm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,20 @@ int rn_comm_gather(rn_comm *c, const void *mine, size_t bytes, void *all)
 int rn_comm_bcast(rn_comm *c, void *data, size_t bytes)
 {
     return c ? c->bcast(c, data, bytes) : RN_OK;
+}
+
+int rn_comm_first(rn_comm *c, int rc)
+{
+    struct {
+        int rc;
+        char text[1024];
+    } told = {.rc = rc};
+    if (!c)
+        return rc;
+    if (rc < 0)
+        snprintf(told.text, sizeof told.text, "%s", rn_error_text());
+    RN_TRY(c->bcast(c, &told, sizeof told));
+    return told.rc < 0 ? rn_fail(told.rc, "%s", told.text) : told.rc;
 }
 
 /* out = the sum of `ranks` rows of n floats, row after row. */

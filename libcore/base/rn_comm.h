@@ -60,6 +60,8 @@ int rn_comm_allgather(rn_comm *c, const void *mine, size_t bytes, void *all);
 /* The same on rank 0 alone (`all` may be NULL elsewhere). */
 int rn_comm_gather(rn_comm *c, const void *mine, size_t bytes, void *all);
 int rn_comm_bcast(rn_comm *c, void *data, size_t bytes);
+/* What rank 0 came to, its message included, for everybody: `rc` of the others is not looked at. One rank: `rc`. */
+int rn_comm_first(rn_comm *c, int rc);
 
 /* ---- the processes of this job (rn_comm_join.c) ---- */
 

@@ -51,6 +51,7 @@ int rn_net_share(rn_net *net, rn_comm *comm)
     RN_TRY(rn_comm_bcast(comm, w->values, (size_t)w->n_total * sizeof *w->values));
     if (w->momentum)
         RN_TRY(rn_comm_bcast(comm, w->momentum, (size_t)(w->n_decay + w->n_spared) * sizeof *w->momentum));
+    RN_TRY(rn_comm_bcast(comm, &net->batches, sizeof net->batches));
     return rn_net_params_changed(net);
 }
 

@@ -45,6 +45,8 @@ static rn_run_texts texts_of(const rn_trainer *t)
 int rn_rundir_compute(rn_trainer *t)
 {
     RN_TRY(rn_buf_printf(&t->compute, "%s\n", t->s.be->describe));
+    if (t->s.comm)
+        RN_TRY(rn_buf_printf(&t->compute, "%d ranks\n", t->s.comm->size));
     for (int i = 0; i < rn_net_nchoices(t->s.net); i++) {
         const rn_net_choice *c = rn_net_choice_at(t->s.net, i);
         RN_TRY(rn_buf_printf(&t->compute, "%s %s %s\n", c->layer, rn_conv_dir_name(c->dir), c->choice.algo->name));
@@ -144,9 +146,9 @@ static int same_run(const rn_trainer *t, const rn_ckpt *c, bool strict)
         rn_warn("the run began with %lld threads and goes on with %d: rounding may differ from a run in one piece",
                 (long long)c->state.threads, t->s.threads);
     if (c->texts.compute && strcmp(c->texts.compute, now.compute) != 0)
-        rn_warn(
-            "the checkpoint was computed on another device or by other algorithms: rounding may differ from a run in "
-            "one piece");
+        rn_warn("the checkpoint was computed on another device, by other algorithms or by another number of ranks: "
+                "rounding may differ from a run in "
+                "one piece");
     return RN_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "nn/optim/rn_optim.h"
+#include "run/train/rn_ranks.h"
 
 struct rn_step {
     rn_session *s;
@@ -66,8 +67,6 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
     sums->top5 += res.top5;
     sums->loss += res.loss_sum;
     sums->waited += b->waited_s;
-    if (!isfinite(res.loss_sum))
-        return rn_fail(RN_E_MISMATCH, "the loss is %g", res.loss_sum / res.n);
     return rn_optim_accumulate(st->optim, i, at->batches);
 }
 
@@ -82,6 +81,18 @@ static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
             return rc;
     }
     return RN_OK;
+}
+
+/* ---- (b) ---- */
+
+/* Each rank's gradients are of its part of the mean: their sum is the whole. Losses are looked at only now, so that all ranks
+ * find the same. */
+static int over_ranks(rn_step *st, rn_sums *sums)
+{
+    RN_TRY(rn_ranks_sums(st->s->comm, sums));
+    if (!isfinite(sums->loss))
+        return rn_fail(RN_E_MISMATCH, "the loss is %g", sums->loss / (double)sums->n);
+    return rn_net_reduce(st->s->net);
 }
 
 /* ---- (c) and (d) ---- */
@@ -124,7 +135,7 @@ static int step(rn_step *st, const rn_step_at *at, rn_step_result *out)
     const rn_recipe *r = st->r;
     double scale = 1; /* what each stage multiplies the gradients by; the update does it */
     RN_TRY(gradients(st, at, &out->sums));
-    /* (b) one process: its gradient is the whole */
+    RN_TRY(over_ranks(st, &out->sums));
     RN_TRY(norm_and_clip(st, at, &out->grad_norm, &scale));
     const rn_sgd_opts sgd = {.lr = (float)at->lr,
                              .momentum = (float)at->momentum,

@@ -109,7 +109,7 @@ static int finish_epoch(rn_trainer *t)
     t->state.eval_pending = 0;
     RN_TRY(rn_trainlog_epoch(t, due));
     t->state.epoch_sums = (rn_sums){0};
-    return rn_rundir_checkpoint(t);
+    return rn_ranks_checkpoint(t);
 }
 
 static bool stop_asked(const rn_trainer *t)
@@ -126,7 +126,7 @@ static bool checkpoint_due(const rn_trainer *t)
 
 static int interrupted(rn_trainer *t)
 {
-    RN_TRY(rn_rundir_checkpoint(t));
+    RN_TRY(rn_ranks_checkpoint(t));
     return rn_fail(RN_E_INTERRUPTED, "stopped after step %lld of %lld; the same command goes on from %s",
                    (long long)t->state.step, (long long)t->total_steps, t->last_good);
 }
@@ -155,11 +155,14 @@ static int train_epoch(rn_trainer *t)
     start_bar(t);
     while (!epoch_is_over(t)) {
         RN_TRY(step(t));
-        bool last = epoch_is_over(t);
-        if (!last && stop_asked(t))
+        if (epoch_is_over(t))
+            break;
+        bool stop = stop_asked(t), due = checkpoint_due(t);
+        RN_TRY(rn_ranks_agree(t->s.comm, &stop, &due));
+        if (stop)
             return interrupted(t);
-        if (!last && checkpoint_due(t))
-            RN_TRY(rn_rundir_checkpoint(t));
+        if (due)
+            RN_TRY(rn_ranks_checkpoint(t));
     }
     end_bar(t); /* the evaluation has its own */
     t->state.epoch++;
@@ -177,7 +180,9 @@ static int run(rn_trainer *t)
         if (rc == RN_E_INTERRUPTED)
             return interrupted(t);
         RN_TRY(rc);
-        if (!rn_trainer_finished(t) && stop_asked(t))
+        bool stop = stop_asked(t), due = false;
+        RN_TRY(rn_ranks_agree(t->s.comm, &stop, &due));
+        if (stop && !rn_trainer_finished(t))
             return interrupted(t);
     }
     return RN_OK;
@@ -209,7 +214,8 @@ static void warn_of_slow_average(const rn_trainer *t)
 static int open_trainer(rn_trainer *t)
 {
     char tune[PATH_MAX];
-    RN_TRY(rn_rundir_lock(t));
+    rn_comm *c = rn_comm_world();
+    RN_TRY(rn_comm_first(c, rn_comm_rank(c) == 0 ? rn_rundir_lock(t) : RN_OK));
     RN_TRY(rn_rundir_path(t, "tune.json", tune));
     RN_TRY(rn_session_open(t->job->recipe, t->job->backends, t->job->jobs, RN_SESSION_TRAIN, tune, &t->s));
     RN_TRY(rn_step_open(&t->s, &t->one));
@@ -220,17 +226,17 @@ static int open_trainer(rn_trainer *t)
 static int train(rn_trainer *t, rn_train_result *out)
 {
     RN_TRY(open_trainer(t));
-    RN_TRY(rn_rundir_begin(t));
+    RN_TRY(rn_ranks_begin(t));
     begin_plateau(t);
     out->was_finished = rn_trainer_finished(t);
     if (!out->was_finished) {
         RN_TRY(rn_loader_seek(t->s.train, (uint32_t)t->state.epoch, (uint64_t)t->state.batch));
-        RN_TRY(rn_trainlog_open(t));
+        RN_TRY(rn_comm_first(t->s.comm, rn_comm_rank(t->s.comm) == 0 ? rn_trainlog_open(t) : RN_OK));
         warn_of_slow_average(t);
         t->last_checkpoint = rn_now();
         RN_TRY(run(t));
     }
-    RN_TRY(rn_rundir_finish(t));
+    RN_TRY(rn_comm_first(t->s.comm, rn_comm_rank(t->s.comm) == 0 ? rn_rundir_finish(t) : RN_OK));
     out->state = t->state;
     if (t->state.train_s > 0)
         out->images_per_s = (double)rn_trainer_images(t, t->state.step) / t->state.train_s;

@@ -9,6 +9,7 @@
 #include "nn/optim/rn_sched.h"
 #include "run/log/rn_events.h"
 #include "run/log/rn_runlog.h"
+#include "run/train/rn_ranks.h"
 #include "run/train/rn_step.h"
 #include "run/train/rn_trainer.h"
 
@@ -45,7 +46,11 @@ int rn_rundir_checkpoint(rn_trainer *t);
 /* Publishes weights, best weights and result.json. */
 int rn_rundir_finish(rn_trainer *t);
 
-/* rn_trainlog.c */
+/* rn_ranks.c: the above for all ranks, by rank 0; who has begun or written goes on with equal state and weights. */
+int rn_ranks_begin(rn_trainer *t);
+int rn_ranks_checkpoint(rn_trainer *t);
+
+/* rn_trainlog.c; of rank 0, the only one to have a log */
 int rn_trainlog_open(rn_trainer *t);
 int rn_trainlog_window(rn_trainer *t);
 int rn_trainlog_epoch(rn_trainer *t, bool evaluated);

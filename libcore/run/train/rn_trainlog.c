@@ -189,6 +189,10 @@ int rn_trainlog_window(rn_trainer *t)
                   "epoch", (json_int_t)t->state.epoch + 1, "loss", REAL(v[0].value), "top1", REAL(v[1].value), "lr",
                   REAL(v[2].value), "images_per_s", REAL(v[3].value), "data_wait_pct", REAL(v[4].value));
     t->state.window = (rn_sums){0};
+    if (!t->log) {
+        json_decref(o);
+        return RN_OK;
+    }
     RN_TRY(rn_runlog_line(t->log, o));
     return rn_events_add(t->events, t->state.step, v, 5);
 }
@@ -210,6 +214,8 @@ int rn_trainlog_epoch(rn_trainer *t, bool evaluated)
 {
     const rn_sums *e = &t->state.epoch_sums;
     const rn_eval_result *v = &t->state.last;
+    if (!t->log)
+        return RN_OK;
     json_t *o = json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "type", "epoch", "epoch", (json_int_t)t->state.epoch,
                           "step", (json_int_t)t->state.step, "train_loss", REAL(per(e->loss, e->n)), "train_top1",
                           REAL(100 * per((double)e->top1, e->n)), "images_per_s", REAL(speed_of(e)), "data_wait_pct",

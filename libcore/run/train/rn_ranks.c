@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* A run in several ranks: all take the same steps; rank 0 alone has the run's folder, and decides by the clock. */
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "run/train/rn_trainer_impl.h"
+
+int rn_ranks_sums(rn_comm *c, rn_sums *s)
+{
+    double v[] = {(double)s->n, (double)s->top1, (double)s->top5, s->loss};
+    RN_TRY(rn_comm_sum_f64(c, v, 4));
+    s->n = (int64_t)v[0]; /* exact: far below 2^53 */
+    s->top1 = (int64_t)v[1];
+    s->top5 = (int64_t)v[2];
+    s->loss = v[3];
+    return rn_comm_max_f64(c, &s->waited, 1);
+}
+
+int rn_ranks_agree(rn_comm *c, bool *stop, bool *due)
+{
+    double v[] = {*stop, rn_comm_rank(c) == 0 && *due};
+    RN_TRY(rn_comm_max_f64(c, v, 2));
+    *stop = v[0] > 0;
+    *due = v[1] > 0;
+    return RN_OK;
+}
+
+int rn_ranks_begin(rn_trainer *t)
+{
+    rn_comm *c = t->s.comm;
+    RN_TRY(rn_comm_first(c, rn_comm_rank(c) == 0 ? rn_rundir_begin(t) : RN_OK));
+    RN_TRY(rn_comm_bcast(c, &t->state, sizeof t->state));
+    RN_TRY(rn_comm_bcast(c, t->from, sizeof t->from));
+    RN_TRY(rn_comm_bcast(c, t->last_good, sizeof t->last_good));
+    RN_TRY(rn_net_share(t->s.net, c));
+    return rn_net_share(t->s.eval_net, c); /* its weights may be its own: the average */
+}
+
+int rn_ranks_checkpoint(rn_trainer *t)
+{
+    rn_comm *c = t->s.comm;
+    RN_TRY(rn_net_same(t->s.net, c));
+    RN_TRY(rn_net_same(t->s.eval_net, c));
+    RN_TRY(rn_comm_first(c, rn_comm_rank(c) == 0 ? rn_rundir_checkpoint(t) : RN_OK));
+    return rn_comm_bcast(c, t->last_good, sizeof t->last_good);
+}
