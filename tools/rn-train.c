@@ -15,6 +15,7 @@
 #include "base/rn_opt.h"
 #include "base/rn_progress.h"
 #include "kernels/rn_kernels.h"
+#include "run/recipe/rn_recipe_weights.h"
 #include "run/report/rn_report.h"
 #include "run/train/rn_trainer.h"
 
@@ -113,55 +114,23 @@ static void set_up(settings *s)
 
 /* ---- evaluation ---- */
 
-/* What the metadata of a file of ours says of the model and its images; whatever was given wins. */
-static int settings_from_meta(settings *s, const char *recipe)
-{
-    static const char *const keys[] = {"arch", "stem", "width",      "channels",  "image-size",
-                                       "mean", "std",  "val-resize", "precision", NULL};
-    rn_buf text = {0};
-    int rc = RN_OK;
-    for (const char *p = recipe; *p && rc == RN_OK; p += strcspn(p, "\n"), p += *p == '\n')
-        for (int i = 0; keys[i] && rc == RN_OK; i++)
-            if (strncmp(p, keys[i], strlen(keys[i])) == 0 && strncmp(p + strlen(keys[i]), " = ", 3) == 0)
-                rc = rn_buf_printf(&text, "%.*s\n", (int)strcspn(p, "\n"), p);
-    if (rc == RN_OK && text.n)
-        rc = rn_opt_parse_text(&s->spec, s->recipe.weights, (const char *)text.data, &s->args);
-    rn_buf_free(&text);
-    return rc;
-}
-
-static bool given(const settings *s, const char *name)
-{
-    return rn_opt_seen(&s->spec, &s->args, name);
-}
-
-/* A file without our metadata (torchvision's): the model follows from names and shapes. */
-static int settings_from_tensors(settings *s, const rn_st_file *f)
-{
-    rn_model_spec m;
-    if (given(s, "arch"))
-        return RN_OK;
-    int rc = rn_weightfile_guess(f, &m);
-    if (rc < 0)
-        return rn_fail(rc, "%s; give --arch", rn_error_text());
-    for (int i = 0; rn_model_names()[i]; i++)
-        if (strcmp(rn_model_names()[i], m.arch) == 0)
-            s->recipe.arch = i;
-    if (!given(s, "stem"))
-        s->recipe.stem = (int)m.stem;
-    if (!given(s, "width"))
-        s->recipe.width = m.width;
-    if (!given(s, "channels"))
-        s->recipe.channels = m.channels;
-    rn_info("%s: taken for %s by its tensors, images of %d pixels", s->recipe.weights, m.arch,
-            (int)s->recipe.image_size);
-    return RN_OK;
-}
-
+/* What the file is of, by its metadata or its tensors; whatever was given wins. */
 static int model_from_file(settings *s, const rn_st_file *f)
 {
-    const char *recipe = rn_st_meta(f, "rnkit.recipe");
-    return recipe ? settings_from_meta(s, recipe) : settings_from_tensors(s, f);
+    rn_buf lines = {0};
+    bool guessed, given = rn_opt_seen(&s->spec, &s->args, "arch");
+    if (given && !rn_st_meta(f, "rnkit.recipe"))
+        return RN_OK;
+    int rc = rn_recipe_weights_lines(f, &lines, &guessed);
+    if (rc < 0)
+        rn_fail(rc, "%s; give --arch", rn_error_text());
+    else
+        rc = rn_opt_parse_text(&s->spec, s->recipe.weights, (const char *)lines.data, &s->args);
+    if (rc >= 0 && guessed)
+        rn_info("%s: taken for %s by its tensors, images of %d pixels", s->recipe.weights,
+                rn_model_names()[s->recipe.arch], (int)s->recipe.image_size);
+    rn_buf_free(&lines);
+    return rc;
 }
 
 /* A loss may overflow, and JSON has neither NaN nor infinities. */

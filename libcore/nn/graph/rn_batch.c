@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One batch: input in, forward, backward, results out. */
+#include <string.h>
+
 #include "base/rn_error.h"
 #include "nn/graph/rn_net_impl.h"
 
@@ -66,6 +68,42 @@ static int put_labels(rn_net *net, int which, const int32_t *labels, int n)
                     (size_t)n * sizeof *labels, RN_COPY_H2D, NULL);
 }
 
+int rn_net_distill(rn_net *net, const rn_distill *d)
+{
+    const rn_net *t = d->teacher;
+    if (t) {
+        const rn_tensor *mine = &net->graph.values[net->graph.images].t, *its = &t->graph.values[t->graph.images].t;
+        if (t->spec.classes != net->spec.classes)
+            return rn_fail(RN_E_MISMATCH, "the teacher tells %d classes apart, the model %d", t->spec.classes,
+                           net->spec.classes);
+        if (t->be != net->be || memcmp(mine->dim, its->dim, sizeof mine->dim) != 0)
+            return rn_fail(RN_E_MISMATCH,
+                           "the teacher takes batches of %lldx%lldx%lldx%lld, the model of "
+                           "%lldx%lldx%lldx%lld",
+                           (long long)its->dim[0], (long long)its->dim[1], (long long)its->dim[2],
+                           (long long)its->dim[3], (long long)mine->dim[0], (long long)mine->dim[1],
+                           (long long)mine->dim[2], (long long)mine->dim[3]);
+        if (!(d->temperature > 0) || !(d->hard >= 0) || !(d->soft >= 0))
+            return rn_fail(RN_E_RANGE, "distillation at temperature %g with the weights %g and %g",
+                           (double)d->temperature, (double)d->hard, (double)d->soft);
+    }
+    net->distill = *d;
+    return RN_OK;
+}
+
+/* The teacher's scores of the batch. Its own loss is of no concern: the labels it reads are those its memory began with, 0. */
+static int ask_teacher(rn_net *net, bool pixels, int first, const void *data, size_t bytes, int n)
+{
+    rn_net *t = net->distill.teacher;
+    const rn_tensor *in = &t->graph.values[pixels ? t->graph.images : t->graph.input].t;
+    int rc = rn_net_prepare(t);
+    if (rc >= 0)
+        rc = t->be->copy(t->be, in->data, data, bytes, RN_COPY_H2D, NULL);
+    if (rc >= 0)
+        rc = rn_net_forward(t, first, false, n);
+    return rc < 0 ? rn_fail_prefix(rc, "teacher") : RN_OK;
+}
+
 /* `value`: the graph's input that `data` fills; the nodes from `first` on are run. */
 static int run_batch(rn_net *net, int value, int first, const void *data, const int32_t *labels, int n, bool train,
                      rn_net_result *out)
@@ -78,6 +116,8 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
     RN_TRY(be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL));
     RN_TRY(put_labels(net, 0, labels, n));
     net->batches += train;
+    if (train && net->distill.teacher)
+        RN_TRY(ask_teacher(net, value == net->graph.images, first, data, bytes, n));
     RN_TRY(rn_net_forward(net, first, train, n));
     if (train)
         RN_TRY(rn_net_backward(net));

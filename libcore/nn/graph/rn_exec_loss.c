@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The loss, which writes its gradient on the way forward. */
+#include "base/rn_error.h"
 #include "nn/graph/rn_exec.h"
 
 int rn_exec_xent(const rn_exec *c)
@@ -20,5 +21,21 @@ int rn_exec_xent(const rn_exec *c)
                     .dlogits = c->train ? c->in->grad : NULL,
                     .loss = loss,
                     .rank = rank};
-    return c->net->be->ops->xent(c->net->be, &a, NULL);
+    RN_TRY(c->net->be->ops->xent(c->net->be, &a, NULL));
+    const rn_distill *with = &c->net->distill;
+    if (!c->train || !with->teacher)
+        return RN_OK;
+    const rn_graph *other = &with->teacher->graph;
+    rn_op_distill d = {.mb = a.mb,
+                       .n = a.n,
+                       .k = a.k,
+                       .logits = a.logits,
+                       .teacher = other->values[other->logits].t.data,
+                       .temperature = with->temperature,
+                       .hard = with->hard,
+                       .soft = with->soft,
+                       .grad_scale = a.grad_scale,
+                       .dlogits = a.dlogits,
+                       .loss = loss};
+    return c->net->be->ops->distill(c->net->be, &d, NULL);
 }

@@ -72,7 +72,7 @@ typedef struct rn_param {
         fan_out;      /* as PyTorch and Caffe count: weights per output; outputs times taps. A bias: its weight's */
     rn_filler filler; /* how rn_net_init starts it */
     float *value;     /* device memory of the backend, f32 master */
-    float *grad, *momentum; /* NULL for buffers and in an evaluation-only net */
+    float *grad, *momentum;    /* NULL for buffers and in an evaluation-only net */
     float lr_mult, decay_mult; /* of the learning rate and the weight decay; 1 unless someone sets them */
 } rn_param;
 
@@ -139,6 +139,17 @@ int rn_net_eval_batch(rn_net *net, const uint8_t *images, const int32_t *labels,
 /* The same two on f32 input that is already normalised (NHWC, host): for checks against PyTorch. */
 int rn_net_train_batch_f32(rn_net *net, const float *input, const int32_t *labels, int n, rn_net_result *out);
 int rn_net_eval_batch_f32(rn_net *net, const float *input, const int32_t *labels, int n, rn_net_result *out);
+/*
+ * Knowledge distillation: from now on a training batch of `net` also goes through `teacher`, in evaluation mode, and its loss is
+ *   hard * (cross-entropy with smoothing and mixed labels) + soft * T^2 * KL(softmax(teacher / T) || softmax(logits / T)).
+ * Evaluation is as before. The teacher, a net of its own on the same backend, must outlive this and take the same batch,
+ * pixels and classes, otherwise RN_E_MISMATCH; NULL ends it.
+ */
+typedef struct rn_distill {
+    rn_net *teacher;
+    float temperature, hard, soft;
+} rn_distill;
+int rn_net_distill(rn_net *net, const rn_distill *d);
 /* Copies the logits (batch, classes) and per-image losses (batch) of the last batch to the host; either may be NULL.
  * Rows n.. mean nothing. */
 int rn_net_outputs(rn_net *net, float *logits, float *losses);

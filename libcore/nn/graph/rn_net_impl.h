@@ -50,6 +50,7 @@ struct rn_net {
     int64_t batches; /* training batches so far */
     bool mixed;      /* the batch under way has second labels, with `share` for the first */
     float share;
+    rn_distill distill; /* teacher NULL: none */
     float *host_loss;   /* (batch) */
     int32_t *host_rank; /* (batch) */
 };

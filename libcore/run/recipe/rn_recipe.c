@@ -100,11 +100,36 @@ static int check_augmentation(const rn_recipe *r)
     return RN_OK;
 }
 
+/* Weights that make a no-op of the labels and the teacher both are refused, as are weights without a teacher. */
+static int check_distillation(const rn_recipe *r)
+{
+    rn_recipe d;
+    rn_recipe_defaults(&d);
+    bool asked = !(r->kd_temperature == d.kd_temperature && r->kd_weight == d.kd_weight && r->kd_hard == d.kd_hard);
+    if (!r->teacher)
+        return asked ? rn_fail(RN_E_USAGE, "--kd-temperature, --kd-weight and --kd-hard-weight need --teacher FILE")
+                     : RN_OK;
+    if (!(r->kd_weight > 0))
+        return rn_fail(RN_E_USAGE, "--kd-weight 0: the teacher would not be listened to; leave --teacher out");
+    if (r->kd_hard < 0 && r->kd_hard > -1)
+        return rn_fail(RN_E_USAGE, "--kd-hard-weight %g: give 0 or more, or -1 for 1 - kd-weight", r->kd_hard);
+    if (r->kd_hard < 0 && r->kd_weight > 1)
+        return rn_fail(RN_E_USAGE, "--kd-weight %g leaves the labels a share of %g: give --kd-hard-weight, too",
+                       r->kd_weight, 1 - r->kd_weight);
+    return RN_OK;
+}
+
+double rn_recipe_hard_weight(const rn_recipe *r)
+{
+    return !r->teacher ? 1 : r->kd_hard < 0 ? 1 - r->kd_weight : r->kd_hard;
+}
+
 int rn_recipe_check(const rn_recipe *r)
 {
     float mean[3], std[3];
     RN_TRY(check_augmentation(r));
     RN_TRY(check_model(r));
+    RN_TRY(check_distillation(r));
     if (r->val_resize && r->val_resize < r->image_size)
         return rn_fail(RN_E_USAGE, "--val-resize %lld is smaller than --image-size %lld: give 0 or at least %lld",
                        (long long)r->val_resize, (long long)r->image_size, (long long)r->image_size);

@@ -62,6 +62,9 @@ typedef struct rn_recipe {
     double lr, lr_min, momentum, weight_decay, gamma, label_smoothing;
     int schedule; /* enum rn_sched_kind */
     bool nesterov, no_norm_decay, local_bn;
+    /* distillation */
+    const char *teacher;                       /* weights to learn from, too; NULL: none */
+    double kd_temperature, kd_weight, kd_hard; /* kd_hard below 0: 1 - kd_weight */
     uint64_t seed;
     /* evaluation */
     int64_t eval_every, eval_batch;
@@ -88,7 +91,8 @@ int rn_recipe_check(const rn_recipe *r);
 int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out);
 /* The part of it that is about optimizer and learning rate. */
 int rn_recipe_check_optim(const rn_recipe *r);
-
+/* Share of the labels in the loss: 1 without a teacher. */
+double rn_recipe_hard_weight(const rn_recipe *r);
 /* A comma list of exactly n reals (what = the option's name, for the message). */
 int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out);
 /* mean and std of the recipe's channels; ImageNet's for 3 channels, their means for 1, when not set. */

@@ -34,6 +34,9 @@ void rn_recipe_defaults(rn_recipe *r)
                      .lr = 0.1,
                      .momentum = 0.9,
                      .weight_decay = 1e-4,
+                     .kd_temperature = 4,
+                     .kd_weight = 0.5,
+                     .kd_hard = -1,
                      .schedule = RN_SCHED_STEP,
                      .step_size = 30,
                      .gamma = 0.1,
@@ -192,6 +195,17 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "plateau: better is better by this share of the best.", NULL, 0, 1},
         {RN_OPT_INT, "plateau-cooldown", "N", &r->plateau_cooldown,
          "plateau: evaluations after a fall that do not count.", NULL, 0, 100000},
+
+        {RN_OPT_GROUP, "Distillation", NULL, NULL, NULL, NULL, 0, 0},
+        {RN_OPT_TEXT, "teacher", "FILE", &r->teacher,
+         "Learn from these weights, too, of any model: the loss is (1 - L) x that of the labels + L T^2 x the "
+         "divergence from the teacher's scores softened by T.",
+         NULL, 0, 0},
+        {RN_OPT_REAL, "kd-temperature", "T", &r->kd_temperature, "Temperature of the distillation.", NULL, 0.01, 1000},
+        {RN_OPT_REAL, "kd-weight", "L", &r->kd_weight, "Share of the teacher in the loss.", NULL, 0, 1000},
+        {RN_OPT_REAL, "kd-hard-weight", "X", &r->kd_hard,
+         "Share of the labels; -1: 1 - L. With --kd-weight 1 --kd-hard-weight 1 the loss is that of Bag of Tricks.",
+         NULL, -1, 1000},
 
         {RN_OPT_GROUP, "Evaluation", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_INT, "eval-every", "N", &r->eval_every, "Evaluate every N epochs, and after the last.", NULL, 1,

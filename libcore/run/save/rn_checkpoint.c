@@ -186,15 +186,21 @@ static int write_files(const char *dir, rn_net *net, rn_net *average, rn_backend
     json_t *digests = json_object();
     if (!state || !digests)
         RN_GO(rn_fail(RN_E_NOMEM, "no memory for a checkpoint"));
-    const rn_weightfile_meta state_meta[] = {{"rnkit.state", state},
-                                             {"rnkit.recipe", texts->recipe},
-                                             {"rnkit.train-seal", texts->train_seal},
-                                             {"rnkit.val-seal", texts->val_seal},
-                                             {"rnkit.compute", texts->compute}};
+    const rn_weightfile_meta known[] = {{"rnkit.state", state},
+                                        {"rnkit.recipe", texts->recipe},
+                                        {"rnkit.train-seal", texts->train_seal},
+                                        {"rnkit.val-seal", texts->val_seal},
+                                        {"rnkit.teacher", texts->teacher},
+                                        {"rnkit.compute", texts->compute}};
+    rn_weightfile_meta state_meta[sizeof known / sizeof *known];
+    int nstate = 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].text && known[i].text[0])
+            state_meta[nstate++] = known[i];
     RN_GO(write_weights(dir, weights_name, net, be, s->step, meta, nmeta, digests));
     if (average)
         RN_GO(write_weights(dir, average_name, average, be, s->step, meta, nmeta, digests));
-    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_MOMENTUM, s->step, state_meta, texts->compute ? 5 : 4, &b));
+    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_MOMENTUM, s->step, state_meta, nstate, &b));
     RN_GO(write_one(dir, state_name, &b, digests));
     text = json_dumps(digests, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     if (!text)
@@ -384,6 +390,7 @@ int rn_ckpt_open(const char *path, rn_ckpt *c)
     c->texts.recipe = rn_st_meta(c->momentum, "rnkit.recipe");
     c->texts.train_seal = rn_st_meta(c->momentum, "rnkit.train-seal");
     c->texts.val_seal = rn_st_meta(c->momentum, "rnkit.val-seal");
+    c->texts.teacher = rn_st_meta(c->momentum, "rnkit.teacher");
     c->texts.compute = rn_st_meta(c->momentum, "rnkit.compute");
     if (!c->texts.recipe || !c->texts.train_seal || !c->texts.val_seal)
         RN_GO(rn_fail(RN_E_FORMAT, "%s/%s: not a checkpoint of this program", path, state_name));

@@ -48,6 +48,7 @@ typedef struct rn_run_state {
 /* Texts that travel with a checkpoint (state.safetensors' metadata). */
 typedef struct rn_run_texts {
     const char *recipe, *train_seal, *val_seal;
+    const char *teacher; /* SHA-256 of the teacher's file; "" or NULL: none */
     const char
         *compute; /* what decides on rounding: the device, a line for each convolution's algorithm. May be NULL */
 } rn_run_texts;

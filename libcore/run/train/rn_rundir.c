@@ -39,6 +39,7 @@ static rn_run_texts texts_of(const rn_trainer *t)
     return (rn_run_texts){.recipe = t->job->recipe_text,
                           .train_seal = rn_store_seal_digest(t->s.train_db),
                           .val_seal = rn_store_seal_digest(t->s.val_db),
+                          .teacher = t->s.teacher_digest,
                           .compute = (const char *)t->compute.data};
 }
 
@@ -89,9 +90,10 @@ static int write_checkpoint(rn_trainer *t)
                                        {"rnkit.train-seal", texts.train_seal},
                                        {"rnkit.val-seal", texts.val_seal},
                                        {"rnkit.step", step},
-                                       {"rnkit.wnids", (const char *)wnids.data}};
-    rc = rn_ckpt_write(t->job->out, t->s.net, average_of(t), t->s.be, &t->state, &texts, meta,
-                       (int)(sizeof meta / sizeof *meta));
+                                       {"rnkit.wnids", (const char *)wnids.data},
+                                       {"rnkit.teacher", texts.teacher}};
+    int nmeta = (int)(sizeof meta / sizeof *meta) - !t->s.teacher;
+    rc = rn_ckpt_write(t->job->out, t->s.net, average_of(t), t->s.be, &t->state, &texts, meta, nmeta);
 out:
     rn_buf_free(&wnids);
     rn_buf_free(&recipe);
@@ -133,6 +135,17 @@ static int same_run(const rn_trainer *t, const rn_ckpt *c, bool strict)
                            "--resume never to start over",
                            t->job->out);
         rn_warn("the checkpoint was trained on other data (the seals differ)");
+    }
+    const char *teacher = c->texts.teacher ? c->texts.teacher : "";
+    if (strcmp(teacher, now.teacher) != 0) {
+        if (strict)
+            return rn_fail(
+                RN_E_MISMATCH,
+                "%s holds a run with %s (SHA-256 %.12s..., now %.12s...): give that --teacher, another --out, "
+                "or --resume never to start over",
+                t->job->out, *teacher ? "another teacher" : "no teacher", *teacher ? teacher : "(none)",
+                *now.teacher ? now.teacher : "(none)");
+        rn_warn("the checkpoint was trained with another teacher");
     }
     if (rn_recipe_diff(c->texts.recipe, now.recipe, names, sizeof names)) {
         if (strict)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "run/train/rn_teacher.h"
 
 static const rn_dtype dtypes[] = {RN_F32, RN_BF16, RN_F16}; /* in the order of --precision */
 
@@ -57,6 +58,8 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
     if (!train)
         return rn_net_open(s->be, &model, &opts, &s->eval_net);
     RN_TRY(rn_net_open(s->be, &model, &opts, &s->net));
+    if (r->teacher)
+        RN_TRY(rn_teacher_open(s, &model, &opts));
     if (r->ema > 0) { /* evaluation is of the average */
         opts.train = false;
         opts.batch = s->eval_batch;
@@ -212,6 +215,7 @@ void rn_session_close(rn_session *s)
     rn_loader_close(s->val);
     rn_net_close(s->eval_net);
     rn_net_close(s->net);
+    rn_net_close(s->teacher);
     rn_backend_close(s->be);
     rn_store_close(s->train_db);
     rn_store_close(s->val_db);

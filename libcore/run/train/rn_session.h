@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/rn_digest.h"
 #include "data/load/rn_loader.h"
 #include "nn/graph/rn_net.h"
 #include "run/recipe/rn_recipe.h"
@@ -21,6 +22,8 @@ typedef struct rn_session {
     rn_store *train_db, *val_db;
     rn_net *net;      /* training net; NULL when only evaluating */
     rn_net *eval_net; /* shares the training net's parameters, or holds their average when the recipe keeps one */
+    rn_net *teacher;  /* of a distillation, or NULL */
+    char teacher_digest[RN_DIGEST_HEX_MAX]; /* SHA-256 of its file; "" without one */
     rn_loader *train, *val;
     int threads, workers, classes;
     int batch, eval_batch; /* of this rank: its share of the recipe's */

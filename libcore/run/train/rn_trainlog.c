@@ -110,13 +110,18 @@ static json_t *memory_object(const rn_net *net)
 
 static json_t *run_line(const rn_trainer *t)
 {
-    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:I, s:I, s:I, s:o, s:o, s:o}", "type", "run",
-                     "version", RN_VERSION, "started", now_text(), "command", rn_runlog_text(t->job->command),
-                     "machine", machine_object(t), "recipe", recipe_object(t->job->recipe_text), "data", "train",
-                     data_object(t->s.train_db), "val", data_object(t->s.val_db), "parameters",
-                     (json_int_t)rn_net_weights(t->s.net), "steps_per_epoch", (json_int_t)t->steps_per_epoch, "steps",
-                     (json_int_t)t->total_steps, "memory", memory_object(t->s.net), "versions", version_lines(),
-                     "algorithms", choices_array(t->s.net));
+    json_t *line = json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:I, s:I, s:I, s:o, s:o, s:o}", "type", "run", "version",
+        RN_VERSION, "started", now_text(), "command", rn_runlog_text(t->job->command), "machine", machine_object(t),
+        "recipe", recipe_object(t->job->recipe_text), "data", "train", data_object(t->s.train_db), "val",
+        data_object(t->s.val_db), "parameters", (json_int_t)rn_net_weights(t->s.net), "steps_per_epoch",
+        (json_int_t)t->steps_per_epoch, "steps", (json_int_t)t->total_steps, "memory", memory_object(t->s.net),
+        "versions", version_lines(), "algorithms", choices_array(t->s.net));
+    if (line && t->s.teacher)
+        json_object_set_new(line, "teacher",
+                            json_pack("{s:o, s:s, s:I}", "path", rn_runlog_text(t->job->recipe->teacher), "sha256",
+                                      t->s.teacher_digest, "parameters", (json_int_t)rn_net_weights(t->s.teacher)));
+    return line;
 }
 
 /* When and from where each session began; apart from the log, which reads as if the run had never stopped. */
