@@ -51,8 +51,8 @@ static int check_spec(const rn_model_spec *s, int batch)
         return rn_fail(RN_E_RANGE, "model: width multiplier %g; it must be above 0 and at most 16", s->width);
     RN_TRY(in_range("variant", (int)s->variant, RN_VARIANT_NONE, RN_VARIANT_D));
     RN_TRY(in_range("reduction of squeeze and excitation", s->se, 0, 1024));
-    if (s->se || s->variant == RN_VARIANT_D)
-        return rn_fail(RN_E_UNSUPPORTED, "model: squeeze and excitation and variant d are not built yet");
+    if (s->se)
+        return rn_fail(RN_E_UNSUPPORTED, "model: squeeze and excitation is not built yet");
     RN_TRY(in_range("rounding of squeeze and excitation", s->se_round, 0, 1024));
     if (s->variant == RN_VARIANT_C && s->stem == RN_STEM_CIFAR)
         return rn_fail(RN_E_RANGE, "model: variant c is a deep stem, which the stem for small images has no place for; "

@@ -41,28 +41,40 @@ static block declare_block(rn_graph *g, const rn_model_spec *s, const char *name
     }
     int oc = c[b.convs];
     if (stride != 1 || ic != oc) {
-        snprintf(text, sizeof text, "%s.downsample.0", name);
+        int first = s->variant == RN_VARIANT_D; /* timm counts the pool, even where it is none for want of a stride */
+        snprintf(text, sizeof text, "%s.downsample.%d", name, first);
         b.ds_conv = rn_graph_conv_weight(g, text, oc, 1, ic);
-        snprintf(text, sizeof text, "%s.downsample.1", name);
+        snprintf(text, sizeof text, "%s.downsample.%d", name, first + 1);
         b.ds_bn = rn_graph_bn_params(g, text, oc);
     }
     return b;
 }
 
-static int wire_block(rn_graph *g, const block *b, int x, int stride, bool zero_gamma)
+/* What is added at the end: the input, or the input in the output's shape. */
+static int wire_shortcut(rn_graph *g, const rn_model_spec *s, const block *b, const char *name, int x, int stride)
 {
-    int res = x;
-    if (b->ds_conv >= 0) {
-        res = rn_graph_conv(g, x, b->ds_conv, stride, 0);
-        res = rn_graph_bn(g, res, b->ds_bn, -1, false);
+    if (b->ds_conv < 0)
+        return x;
+    if (s->variant == RN_VARIANT_D && stride > 1) { /* windows at odd borders hold what there is, as timm's do */
+        char text[64];
+        snprintf(text, sizeof text, "%s.downsample.0", name);
+        x = rn_graph_pool(g, x, text, false, RN_WINDOW(stride, stride, 0), true, false);
+        stride = 1;
     }
+    x = rn_graph_conv(g, x, b->ds_conv, stride, 0);
+    return rn_graph_bn(g, x, b->ds_bn, -1, false);
+}
+
+static int wire_block(rn_graph *g, const rn_model_spec *s, const block *b, const char *name, int x, int stride)
+{
+    int res = wire_shortcut(g, s, b, name, x, stride);
     for (int i = 0; i < b->convs; i++) {
         bool last = i == b->convs - 1;
         x = rn_graph_conv(g, x, b->conv[i], b->stride[i], b->k[i] / 2);
         x = rn_graph_bn(g, x, b->bn[i], last ? res : -1, true);
     }
     if (x >= 0)
-        g->nodes[g->nnodes - 1].zero_gamma = zero_gamma;
+        g->nodes[g->nnodes - 1].zero_gamma = s->zero_gamma;
     return x;
 }
 
@@ -112,7 +124,7 @@ void rn_resnet_build(rn_graph *g, const rn_model_spec *s, const rn_resnet_shape 
             snprintf(name, sizeof name, "layer%d.%d", stage + 1, i);
             int stride = stage > 0 && i == 0 ? 2 : 1;
             block b = declare_block(g, s, name, shape, ic, planes, stride);
-            x = wire_block(g, &b, x, stride, s->zero_gamma);
+            x = wire_block(g, s, &b, name, x, stride);
             ic = shape->bottleneck ? planes * 4 : planes;
         }
     }

@@ -28,8 +28,12 @@ int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what wha
  */
 int rn_weightfile_load(rn_net *net, rn_backend *be, enum rn_weightfile_what what, const rn_st_file *f);
 
-/* What model a file's names and shapes are of, for files without metadata (torchvision's): arch, stem, width, channels, classes are
- * set, the rest is left alone. RN_E_MISMATCH when it is none that is known here. */
+/*
+ * What model a file's names and shapes are of, for files without metadata (torchvision's, timm's): a zeroed `out` gets arch,
+ * variant, se, se_round, stem, width, channels and classes. The graph of what it is taken for has exactly the file's
+ * tensors; what no tensor shows (a stride's place: variant none, not v1; the order of layers: caffenet, not
+ * bvlc-alexnet) is the usual one. RN_E_MISMATCH when it is none that is known here, naming a tensor where only some differ.
+ */
 int rn_weightfile_guess(const rn_st_file *f, rn_model_spec *out);
 
 #endif
