@@ -15,8 +15,8 @@
 #include "base/rn_opt.h"
 #include "base/rn_progress.h"
 #include "kernels/rn_kernels.h"
-#include "run/recipe/rn_recipe_weights.h"
 #include "run/report/rn_report.h"
+#include "run/train/rn_recipe_weights.h"
 #include "run/train/rn_trainer.h"
 
 static volatile sig_atomic_t stop_flag;

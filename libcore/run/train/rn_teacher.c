@@ -5,7 +5,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_log.h"
-#include "run/recipe/rn_recipe_weights.h"
+#include "run/train/rn_recipe_weights.h"
 
 /* The teacher's scores mean the data's classes, in their order. */
 static int check_classes(const rn_session *s, const rn_st_file *f)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "run/recipe/rn_recipe_weights.h"
+#include "run/train/rn_recipe_weights.h"
 
 #include <string.h>
 
