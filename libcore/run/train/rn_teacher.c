@@ -45,6 +45,7 @@ static int open_net(rn_session *s, const rn_st_file *f, const rn_model_spec *stu
     opts.mean = mean;
     opts.std = std;
     opts.label_smoothing = 0;
+    opts.comm = NULL; /* each rank has one, for its own images */
     opts.bn_momentum = opts.bn_eps = 0;
     RN_GO(rn_net_open(s->be, &m, &opts, &s->teacher));
     rc = rn_weightfile_load(s->teacher, s->be, RN_WEIGHTFILE_VALUES, f);
