@@ -15,6 +15,7 @@
 #include "base/rn_opt.h"
 #include "base/rn_progress.h"
 #include "kernels/rn_kernels.h"
+#include "run/recipe/rn_recipe_caffe.h"
 #include "run/report/rn_report.h"
 #include "run/train/rn_recipe_weights.h"
 #include "run/train/rn_trainer.h"
@@ -38,7 +39,7 @@ static void catch_signals(void)
 
 typedef struct settings {
     rn_recipe recipe;
-    const char *recipe_file, *out, *resume, *dump_logits, *report, *report_extra;
+    const char *recipe_file, *solver_file, *out, *resume, *dump_logits, *report, *report_extra;
     bool eval_only;
     int64_t checkpoint_steps, keep, log_steps, stop_after;
     double checkpoint_seconds;
@@ -46,6 +47,9 @@ typedef struct settings {
     int nrecipe, nrows;
     rn_opt_spec spec;
     rn_opt_result args;
+    rn_caffe_solver solver; /* with --solver */
+    char *net_text;         /* with --net */
+    rn_caffe_net *net;
 } settings;
 
 static void run_rows(settings *s)
@@ -54,6 +58,9 @@ static void run_rows(settings *s)
         {RN_OPT_GROUP, "Run", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_TEXT, "recipe", "FILE", &s->recipe_file,
          "Settings as `key = value` lines, the keys being the options above. The command line wins.", NULL, 0, 0},
+        {RN_OPT_TEXT, "solver", "FILE", &s->solver_file,
+         "Settings from Caffe's solver prototxt, and its net where --net is not given; command line and recipe win.",
+         NULL, 0, 0},
         {RN_OPT_TEXT, "out", "RUN_DIR", &s->out, "Folder of the run: checkpoints, log, weights, report.", NULL, 0, 0},
         {RN_OPT_TEXT, "resume", "HOW", &s->resume,
          "auto: go on from the newest whole checkpoint in RUN_DIR, if there is one. never: start over. A checkpoint's "
@@ -97,6 +104,7 @@ static void set_up(settings *s)
     s->spec = (rn_opt_spec){
         .tool = "rn-train",
         .synopsis = "--recipe FILE --train-db DB --val-db DB --out RUN_DIR [OPTIONS]\n"
+                    "--solver FILE [--net FILE] --out RUN_DIR [--train-db DB] [--val-db DB] [OPTIONS]\n"
                     "--eval-only --weights FILE --val-db DB [--dump-logits FILE]\n"
                     "--report RUN_DIR [--report-extra FILE]...",
         .summary = "Trains a ResNet on packed sets, evaluates weights, writes the report of a run. A run that was "
@@ -110,6 +118,54 @@ static void set_up(settings *s)
         .opts = s->rows,
         .nopts = s->nrows,
     };
+}
+
+/* ---- Caffe's words ---- */
+
+enum { MAX_PROTOTXT = 8 << 20 };
+
+static int read_solver(settings *s)
+{
+    char *text;
+    size_t n;
+    rn_buf lines = {0};
+    int rc;
+    RN_TRY(rn_read_text(s->solver_file, MAX_PROTOTXT, &text, &n));
+    RN_GO(rn_caffe_solver_read(s->solver_file, text, &s->solver));
+    RN_GO(rn_recipe_from_solver(&s->solver, &lines));
+    RN_GO(rn_opt_parse_text(&s->spec, s->solver_file, (const char *)lines.data, &s->args));
+    if (!s->recipe.net && s->solver.net[0])
+        s->recipe.net = s->solver.net;
+    if (!s->recipe.net)
+        rc = rn_fail(RN_E_USAGE, "%s names no net: give --net FILE", s->solver_file);
+out:
+    rn_buf_free(&lines);
+    free(text);
+    return rc;
+}
+
+static int read_net(settings *s)
+{
+    const char *file = s->recipe.net;
+    size_t n;
+    rn_buf lines = {0};
+    int rc;
+    RN_GO(rn_read_text(file, MAX_PROTOTXT, &s->net_text, &n));
+    RN_GO(rn_caffe_net_open(file, s->net_text, &s->net));
+    s->recipe.net_text = s->net_text;
+    const rn_caffe_data *train = rn_caffe_net_data(s->net, RN_CAFFE_TRAIN),
+                        *test = rn_caffe_net_data(s->net, RN_CAFFE_TEST);
+    if (!s->recipe.train_db)
+        s->recipe.train_db = train->source;
+    if (!s->recipe.val_db)
+        s->recipe.val_db = test->source;
+    RN_GO(rn_recipe_from_net(file, s->net, s->eval_only ? s->recipe.val_db : s->recipe.train_db, &lines));
+    RN_GO(rn_opt_parse_text(&s->spec, file, (const char *)lines.data, &s->args));
+    if (s->solver_file && !s->eval_only && s->recipe.val_db)
+        rc = rn_recipe_note_test(&s->solver, s->net, s->recipe.val_db);
+out:
+    rn_buf_free(&lines);
+    return rc;
 }
 
 /* ---- evaluation ---- */
@@ -164,6 +220,8 @@ static int evaluate(settings *s, int jobs)
         return rn_fail(RN_E_USAGE, "--eval-only needs --weights FILE and --val-db DB");
     RN_GO(rn_st_open(s->recipe.weights, &f, NULL));
     RN_GO(model_from_file(s, f));
+    if (!s->recipe.net_text)
+        s->recipe.net_text = rn_st_meta(f, "rnkit.net");
     RN_GO(rn_recipe_check(&s->recipe));
     RN_GO(rn_session_open(&s->recipe, rn_backends, jobs, 0, NULL, &ses));
     RN_GO(rn_weightfile_load(ses.eval_net, ses.be, RN_WEIGHTFILE_VALUES, f));
@@ -273,6 +331,10 @@ static int run(settings *s, int argc, char **argv)
         RN_TRY(rn_comm_threads(rn_comm_world(), jobs, &jobs));
     if (s->recipe_file)
         RN_TRY(rn_opt_parse_file(&s->spec, s->recipe_file, &s->args));
+    if (s->solver_file)
+        RN_TRY(read_solver(s));
+    if (s->recipe.net)
+        RN_TRY(read_net(s));
     if (s->report_extra && !s->report)
         return rn_fail(RN_E_USAGE, "--report-extra goes with --report RUN_DIR");
     if (s->report && s->eval_only)
@@ -313,6 +375,8 @@ int main(int argc, char **argv)
         rc = join(&s);
     if (rc == RN_OK)
         rc = rn_comm_end(run(&s, argc, argv), &told);
+    rn_caffe_net_close(s.net);
+    free(s.net_text);
     if (told) {
         rn_opt_free(&s.args);
         return rn_exit_code(rc);

@@ -100,6 +100,20 @@ int rn_place_padded(rn_rng *r, int w, int h, int pad, bool flip, int out_w, int 
     return RN_OK;
 }
 
+int rn_place_window(rn_rng *r, int w, int h, bool exact, bool flip, int out_w, int out_h, rn_place *p)
+{
+    if (w < out_w || h < out_h || (exact && (w > out_w || h > out_h)))
+        return rn_fail(RN_E_RANGE, "the image has %d x %d pixels, %s%d x %d are wanted: pack the set anew, resized", w,
+                       h, exact ? "" : "at least ", out_w, out_h);
+    *p = (rn_place){.rw = w, .rh = h, .crop = {0, 0, w, h}, .window = {(w - out_w) / 2, (h - out_h) / 2, out_w, out_h}};
+    if (!r)
+        return RN_OK;
+    p->window.y = (int)rn_rng_below(r, (uint32_t)(h - out_h + 1));
+    p->window.x = (int)rn_rng_below(r, (uint32_t)(w - out_w + 1));
+    p->flip = flip && coin(r);
+    return RN_OK;
+}
+
 void rn_place_eval(int w, int h, int resize_short, int out_w, int out_h, rn_place *p)
 {
     *p = (rn_place){.rw = w, .rh = h, .crop = {0, 0, w, h}};

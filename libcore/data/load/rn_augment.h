@@ -36,6 +36,9 @@ void rn_place_resized(rn_rng *r, int w, int h, const double scale[2], const doub
 /* torchvision's RandomCrop(out, padding=pad) without resize: top is drawn, then left. RN_E_RANGE when the padded image
  * is smaller than the output. */
 int rn_place_padded(rn_rng *r, int w, int h, int pad, bool flip, int out_w, int out_h, rn_place *p);
+/* Caffe's crop_size: a window of the image as it is, at random with `flip` (left is drawn after top), or, with r NULL, the one
+ * in the middle, rounded down. RN_E_RANGE when the image is smaller, or, with `exact`, of any other size. */
+int rn_place_window(rn_rng *r, int w, int h, bool exact, bool flip, int out_w, int out_h, rn_place *p);
 /* torchvision's Resize(resize_short) and CenterCrop(out); resize_short 0: no resize. */
 void rn_place_eval(int w, int h, int resize_short, int out_w, int out_h, rn_place *p);
 

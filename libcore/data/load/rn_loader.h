@@ -20,7 +20,10 @@
 
 enum rn_train_crop {
     RN_CROP_RESIZED = 0, /* torchvision's RandomResizedCrop + horizontal flip */
-    RN_CROP_PAD = 1      /* pad by `pad` zeros (mean colour after normalisation: fill), random crop + flip: CIFAR */
+    RN_CROP_PAD = 1,     /* pad by `pad` zeros (mean colour after normalisation: fill), random crop + flip: CIFAR */
+    /* Caffe's, in evaluation without a resize too, there in the middle (rn_place_window): */
+    RN_CROP_WINDOW = 2, /* a window of the image as it is + flip */
+    RN_CROP_NONE = 3    /* the image as it is, which must be of the output's size, + flip */
 };
 
 typedef struct rn_loader_opts {
@@ -38,7 +41,7 @@ typedef struct rn_loader_opts {
     int depth;       /* batches in the ring; 0: 4 */
     size_t resident; /* bytes of file pages that may stay mapped in; 0: 32 MiB */
     /* training transform */
-    enum rn_train_crop crop;
+    enum rn_train_crop crop;                       /* WINDOW and NONE: in evaluation too */
     double scale_lo, scale_hi, ratio_lo, ratio_hi; /* RN_CROP_RESIZED; 0: .08 1 3/4 4/3 */
     int pad;                                       /* RN_CROP_PAD */
     bool flip;                                     /* horizontal, p = 1/2 */

@@ -12,6 +12,11 @@
 static int place(const rn_loader *l, rn_rng *r, int iw, int ih, const char *name, rn_place *p)
 {
     const rn_loader_opts *o = &l->o;
+    int rc;
+    if (o->crop >= RN_CROP_WINDOW && (o->train || !o->resize_short)) {
+        rc = rn_place_window(o->train ? r : NULL, iw, ih, o->crop == RN_CROP_NONE, o->flip, o->width, o->height, p);
+        return rc < 0 ? rn_fail_prefix(rc, "%s", name) : RN_OK;
+    }
     if (!o->train) {
         rn_place_eval(iw, ih, o->resize_short, o->width, o->height, p);
         return RN_OK;
@@ -21,7 +26,7 @@ static int place(const rn_loader *l, rn_rng *r, int iw, int ih, const char *name
         rn_place_resized(r, iw, ih, scale, ratio, o->flip, o->width, o->height, p);
         return RN_OK;
     }
-    int rc = rn_place_padded(r, iw, ih, o->pad, o->flip, o->width, o->height, p);
+    rc = rn_place_padded(r, iw, ih, o->pad, o->flip, o->width, o->height, p);
     return rc < 0 ? rn_fail_prefix(rc, "%s", name) : RN_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "data/pack/rn_mean.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,5 +179,60 @@ int rn_mean_write(const rn_mean *m, const char *path)
     rc = rn_write_file_atomic(path, out.data, out.n);
 out:
     rn_buf_free(&out);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+/* Newer files have a shape, (1, channels, height, width) or without the 1, in place of the four numbers. */
+static void old_shape(Rn__BlobProto *b)
+{
+    int32_t *const to[4] = {&b->num, &b->channels, &b->height, &b->width};
+    if (!b->shape || b->shape->n_dim < 3 || b->shape->n_dim > 4)
+        return;
+    b->num = 1;
+    for (size_t i = 0, skip = 4 - b->shape->n_dim; i < b->shape->n_dim; i++) {
+        int64_t d = b->shape->dim[i];
+        *to[i + skip] = d >= 0 && d <= INT32_MAX ? (int32_t)d : -1;
+    }
+}
+
+static int take(Rn__BlobProto *b, const char *path, rn_mean *m)
+{
+    old_shape(b);
+    if (b->num != 1 || (b->channels != 1 && b->channels != 3) || b->height < 1 || b->width < 1 ||
+        b->height > RN_IMAGE_MAX_SIDE || b->width > RN_IMAGE_MAX_SIDE)
+        return rn_fail(RN_E_FORMAT, "%s: no mean image: num %d, channels %d, height %d, width %d", path, b->num,
+                       b->channels, b->height, b->width);
+    size_t plane = (size_t)b->height * (size_t)b->width, n = (size_t)b->channels * plane;
+    if (b->n_data != n)
+        return rn_fail(RN_E_FORMAT, "%s: %zu values for %d x %d x %d (channels, height, width)", path, b->n_data,
+                       b->channels, b->height, b->width);
+    *m =
+        (rn_mean){.channels = b->channels, .height = b->height, .width = b->width, .data = malloc(n * sizeof *m->data)};
+    if (!m->data)
+        return rn_fail(RN_E_NOMEM, "no memory for a mean image of %zu values", n);
+    for (size_t k = 0; k < n; k++) {
+        if (!isfinite(b->data[k])) {
+            free(m->data);
+            return rn_fail(RN_E_FORMAT, "%s: value %zu is not finite", path, k);
+        }
+        m->data[k] = b->data[k];
+        m->channel[k / plane] += (double)b->data[k] / (double)plane;
+    }
+    return RN_OK;
+}
+
+int rn_mean_read(const char *path, rn_mean *out)
+{
+    char *data;
+    size_t n;
+    *out = (rn_mean){0};
+    RN_TRY(rn_read_file(path, (size_t)1 << 30, &data, &n));
+    Rn__BlobProto *b = rn__blob_proto__unpack(NULL, n, (const uint8_t *)data);
+    int rc = b ? take(b, path, out) : rn_fail(RN_E_FORMAT, "%s: not a BlobProto", path);
+    if (b)
+        rn__blob_proto__free_unpacked(b, NULL);
+    free(data);
     return rc;
 }

@@ -18,6 +18,10 @@ typedef struct rn_mean {
 /* Reads (and decodes, where encoded) every record. RN_E_MISMATCH names the first record of another size. */
 int rn_mean_compute(rn_store *store, int jobs, rn_mean *out);
 
+/* Reads a BlobProto of one image (num 1, or the newer shape), 1 or 3 channels. RN_E_FORMAT: it is none; values that are not
+ * finite. */
+int rn_mean_read(const char *path, rn_mean *out);
+
 /* Writes the BlobProto atomically. */
 int rn_mean_write(const rn_mean *m, const char *path);
 

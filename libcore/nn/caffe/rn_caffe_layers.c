@@ -169,9 +169,8 @@ static int transform(rn_prototext *t, int m, bool param, rn_caffe_data *d)
         d->mean_file = rn_cf_text(t, m, "mean_file");
     if (!(d->scale > 0 && d->scale <= 100))
         return rn_pt_fail(t, rn_cf_find(t, m, "scale"), RN_E_RANGE, "%g; it must be above 0 and at most 100", d->scale);
-    if (d->crop > 1024)
-        return rn_pt_fail(t, rn_cf_find(t, m, "crop_size"), RN_E_RANGE, "%d; at most 1024 pixels are possible",
-                          d->crop);
+    if (d->crop > 1024 || (d->crop && d->crop < 8))
+        return rn_pt_fail(t, rn_cf_find(t, m, "crop_size"), RN_E_RANGE, "%d; 8 to 1024 pixels are possible", d->crop);
     if (!param)
         return RN_OK;
     d->colour |= rn_cf_bool(t, m, "force_color", false);

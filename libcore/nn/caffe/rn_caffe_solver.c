@@ -31,11 +31,12 @@ static int real(rn_prototext *t, const char *name, const char *why, bool above, 
     return RN_OK;
 }
 
-static int whole(rn_prototext *t, const char *name, int64_t dflt, int64_t lo, int64_t *out)
+static int whole(rn_prototext *t, const char *name, int64_t dflt, int64_t lo, int64_t hi, int64_t *out)
 {
     *out = rn_cf_int(t, 0, name, dflt);
-    if (*out < lo)
-        return rn_pt_fail(t, at(t, name), RN_E_RANGE, "%lld; it must be at least %lld", (long long)*out, (long long)lo);
+    if (*out < lo || *out > hi)
+        return rn_pt_fail(t, at(t, name), RN_E_RANGE, "%lld; it must be %lld to %lld", (long long)*out, (long long)lo,
+                          (long long)hi);
     return RN_OK;
 }
 
@@ -73,6 +74,8 @@ static int policy(rn_prototext *t, rn_caffe_solver *s)
         RN_TRY(real(t, "gamma", why, false, 0, 1e9, &s->gamma));
     if (s->policy == RN_CAFFE_SIGMOID)
         RN_TRY(real(t, "gamma", why, false, -1e9, 1e9, &s->gamma));
+    if (s->policy == RN_CAFFE_SIGMOID && s->gamma >= 0 && s->gamma <= 0)
+        return rn_pt_fail(t, at(t, "gamma"), RN_E_RANGE, "0; it must be below 0, so that the rate falls, or above");
     if (s->policy == RN_CAFFE_INV)
         RN_TRY(real(t, "power", why, false, 0, 1000, &s->power));
     if (s->policy == RN_CAFFE_POLY)
@@ -83,7 +86,7 @@ static int policy(rn_prototext *t, rn_caffe_solver *s)
         return RN_OK;
     if (!rn_cf_has(t, 0, "stepsize"))
         return missing(t, "stepsize", why);
-    return whole(t, "stepsize", 0, s->policy == RN_CAFFE_STEP, &s->stepsize);
+    return whole(t, "stepsize", 0, s->policy == RN_CAFFE_STEP, INT32_MAX, &s->stepsize);
 }
 
 /* What the policy has no use for, Caffe passes over, and texts often hold: an old policy's stepsize beside poly's power. */
@@ -131,11 +134,11 @@ static int counts(rn_prototext *t, rn_caffe_solver *s)
 {
     if (!rn_cf_has(t, 0, "max_iter"))
         return missing(t, "max_iter", "");
-    RN_TRY(whole(t, "max_iter", 0, 1, &s->max_iter));
-    RN_TRY(whole(t, "iter_size", 1, 1, &s->iter_size));
-    RN_TRY(whole(t, "test_interval", 0, 0, &s->test_interval));
-    RN_TRY(whole(t, "display", 0, 0, &s->display));
-    RN_TRY(whole(t, "snapshot", 0, 0, &s->snapshot));
+    RN_TRY(whole(t, "max_iter", 0, 1, INT32_MAX, &s->max_iter));
+    RN_TRY(whole(t, "iter_size", 1, 1, 65536, &s->iter_size));
+    RN_TRY(whole(t, "test_interval", 0, 0, INT32_MAX, &s->test_interval));
+    RN_TRY(whole(t, "display", 0, 0, 1000000, &s->display));
+    RN_TRY(whole(t, "snapshot", 0, 0, INT32_MAX, &s->snapshot));
     s->seed = rn_cf_int(t, 0, "random_seed", -1);
     int i = rn_cf_find(t, 0, "test_iter");
     if (rn_cf_count(t, 0, "test_iter") > 1)

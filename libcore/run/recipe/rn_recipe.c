@@ -41,7 +41,7 @@ int rn_recipe_pixels(const rn_recipe *r, float mean[3], float std[3])
     if (r->mean)
         RN_TRY(rn_recipe_reals("mean", r->mean, 0, 1, n, mean));
     if (r->std)
-        RN_TRY(rn_recipe_reals("std", r->std, 1e-3, 1, n, std));
+        RN_TRY(rn_recipe_reals("std", r->std, 1e-6, 1e6, n, std));
     return RN_OK;
 }
 
@@ -62,6 +62,7 @@ int rn_recipe_jitter(const rn_recipe *r, rn_jitter *out)
 int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out)
 {
     *out = (rn_model_spec){.arch = rn_model_names()[r->arch],
+                           .net_text = r->net_text,
                            .variant = (enum rn_variant)r->variant,
                            .se = (int)r->se,
                            .se_round = (int)r->se_round,
@@ -124,12 +125,30 @@ double rn_recipe_hard_weight(const rn_recipe *r)
     return !r->teacher ? 1 : r->kd_hard < 0 ? 1 - r->kd_weight : r->kd_hard;
 }
 
+/* A prototxt says all of its architecture. */
+static int check_prototxt(const rn_recipe *r)
+{
+    if (strcmp(rn_model_names()[r->arch], "prototxt") != 0)
+        return r->net
+                   ? rn_fail(RN_E_USAGE, "--net %s describes the model, and --arch %s another: leave one of them out",
+                             r->net, rn_model_names()[r->arch])
+                   : RN_OK;
+    if (!r->net_text)
+        return rn_fail(RN_E_USAGE, "--arch prototxt wants the net: --net FILE");
+    if (r->stem != RN_STEM_IMAGENET || r->variant != RN_VARIANT_NONE || r->se || r->zero_gamma ||
+        !(r->width >= 1 && r->width <= 1))
+        return rn_fail(RN_E_USAGE,
+                       "--net describes the whole model: leave --stem, --variant, --se, --width and --zero-gamma out");
+    return RN_OK;
+}
+
 int rn_recipe_check(const rn_recipe *r)
 {
     float mean[3], std[3];
     RN_TRY(check_augmentation(r));
     RN_TRY(check_model(r));
     RN_TRY(check_distillation(r));
+    RN_TRY(check_prototxt(r));
     if (r->val_resize && r->val_resize < r->image_size)
         return rn_fail(RN_E_USAGE, "--val-resize %lld is smaller than --image-size %lld: give 0 or at least %lld",
                        (long long)r->val_resize, (long long)r->image_size, (long long)r->image_size);

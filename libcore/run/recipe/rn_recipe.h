@@ -30,6 +30,8 @@ typedef struct rn_recipe {
     int64_t channels, image_size;
     bool zero_gamma;
     const char *mean, *std; /* comma lists, one per channel, of pixels in 0..1 */
+    const char *net;        /* file of a prototxt, for arch "prototxt" */
+    const char *net_text;   /* what it held; no key: it travels with weights and checkpoints as a whole */
     const char *weights;    /* start from these; NULL: initialise from the seed */
     /* data */
     const char *train_db, *val_db;
@@ -42,6 +44,7 @@ typedef struct rn_recipe {
     int64_t cutout;
     int order; /* enum rn_order: random or page-local */
     /* optimization */
+    int64_t epoch_steps; /* 0: an epoch is a pass over the training set */
     int64_t epochs, max_steps, batch, accumulate;
     int momentum_kind; /* enum rn_recipe_momentum */
     bool scale_lr;
@@ -110,7 +113,7 @@ rn_plateau_opts rn_recipe_plateau(const rn_recipe *r, const rn_sched *sched);
  * not be read back as it is. */
 int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out);
 
-/* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights): what goes into
+/* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights, net): what goes into
  * weights, which then depend on recipe and data alone and carry nobody's paths. */
 int rn_recipe_portable(const char *text, rn_buf *out);
 

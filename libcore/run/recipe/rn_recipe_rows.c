@@ -7,7 +7,7 @@
 
 const char *const rn_recipe_devices[] = {"cpu", "cuda", NULL};
 static const char *const stems[] = {"imagenet", "cifar", NULL};
-static const char *const crops[] = {"resized", "pad", NULL};
+static const char *const crops[] = {"resized", "pad", "window", "none", NULL};
 static const char *const orders[] = {"random", "page-local", NULL}; /* not key order: a batch would be of one class */
 static const char *const precisions[] = {"f32", "bf16", "f16", NULL};
 static const char *const momenta[] = {"torch", "caffe", NULL};
@@ -65,6 +65,10 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          NULL, 0, 1024},
         {RN_OPT_INT, "se-round", "N", &r->se_round,
          "Round the squeezed channels to a multiple of N, as timm with 8; 1: as they are.", NULL, 1, 1024},
+        {RN_OPT_TEXT, "net", "FILE", &r->net,
+         "Architecture and data layers in Caffe's prototxt (--arch prototxt): both phases in one file, as "
+         "train_val.prototxt.",
+         NULL, 0, 0},
         {RN_OPT_ENUM, "stem", "KIND", &r->stem, "First layers: 7x7 stride 2 and max pool, or 3x3 for small images.",
          stems, 0, 0},
         {RN_OPT_REAL, "width", "X", &r->width, "Multiplies every channel count.", NULL, 0.0625, 8},
@@ -85,7 +89,10 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_GROUP, "Data", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_TEXT, "train-db", "DB", &r->train_db, "Training set, from pack-lmdb.", NULL, 0, 0},
         {RN_OPT_TEXT, "val-db", "DB", &r->val_db, "Validation set, from pack-lmdb.", NULL, 0, 0},
-        {RN_OPT_ENUM, "crop", "KIND", &r->crop, "Training crop: random resized (torchvision's), or pad and crop.",
+        {RN_OPT_ENUM, "crop", "KIND", &r->crop,
+         "Training crop: random resized (torchvision's), pad and crop, a random window of the image as it is "
+         "(Caffe's), "
+         "or none.",
          crops, 0, 0},
         {RN_OPT_INT, "pad", "N", &r->pad, "Pixels of padding for --crop pad.", NULL, 0, 64},
         {RN_OPT_REAL, "scale-min", "X", &r->scale_min, "Least area of a resized crop.", NULL, 0.01, 1},
@@ -118,6 +125,11 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_INT, "epochs", "N", &r->epochs, "Epochs.", NULL, 1, 99999},
         {RN_OPT_INT, "max-steps", "N", &r->max_steps, "Train N steps instead of --epochs (0: by epochs).", NULL, 0,
          1e12},
+        {RN_OPT_INT, "epoch-steps", "N", &r->epoch_steps,
+         "Count every N steps as an epoch, whatever the size of the training set: evaluation, log and checkpoints then "
+         "come "
+         "as often (0: an epoch is one pass).",
+         NULL, 0, 1e12},
         {RN_OPT_INT, "batch", "N", &r->batch, "Images in a batch.", NULL, 1, 65536},
         {RN_OPT_INT, "accumulate", "N", &r->accumulate,
          "Batches in a step, which takes the mean of their gradients; the last step of an epoch takes what is left. "

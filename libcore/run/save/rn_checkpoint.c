@@ -54,7 +54,7 @@ typedef struct field {
 static const field fields[] = {
     INT_FIELD(step),       INT_FIELD(epoch),     INT_FIELD(batch),        INT_FIELD(eval_pending),
     INT_FIELD(best_epoch), INT_FIELD(best_step), INT_FIELD(log_bytes),    INT_FIELD(events_bytes),
-    INT_FIELD(threads),    SUMS_FIELDS(window),  SUMS_FIELDS(epoch_sums), EVAL_FIELDS(last),
+    INT_FIELD(threads), INT_FIELD(batches),    SUMS_FIELDS(window),  SUMS_FIELDS(epoch_sums), EVAL_FIELDS(last),
     EVAL_FIELDS(best),     REAL_FIELD(train_s),  REAL_FIELD(eval_s),      PLATEAU_FIELDS(plateau)};
 enum { NFIELDS = sizeof fields / sizeof *fields };
 

@@ -39,6 +39,7 @@ typedef struct rn_run_state {
     int64_t log_bytes;             /* length of log.jsonl: what is beyond belongs to no checkpoint */
     int64_t events_bytes;          /* the same for the TensorBoard file */
     int64_t threads;               /* compute threads it ran with */
+    int64_t batches;               /* rn_net_batches */
     rn_sums window, epoch_sums;
     rn_eval_result last, best; /* n 0: none yet */
     double train_s, eval_s;    /* over all sessions */

@@ -7,7 +7,7 @@
 #include "run/save/rn_weightfile.h"
 
 static const char *const keys[] = {"arch",       "variant", "se",  "se-round",   "stem",      "width", "channels",
-                                   "image-size", "mean",    "std", "val-resize", "precision", NULL};
+                                   "image-size", "mean",    "std", "val-resize", "precision", "crop",  NULL};
 
 /* Those lines of a recipe that are about the model and its images. */
 static int lines_of_recipe(const char *recipe, rn_buf *out)
@@ -50,6 +50,7 @@ int rn_recipe_weights(const rn_st_file *f, rn_recipe *out, rn_opt_result *owned)
     int rc = rn_recipe_weights_lines(f, &lines, &guessed);
     if (rc >= 0)
         rc = rn_opt_parse_text(&spec, rn_st_path(f), (const char *)lines.data, owned);
+    out->net_text = rn_st_meta(f, "rnkit.net");
     rn_buf_free(&lines);
     return rc;
 }

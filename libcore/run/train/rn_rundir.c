@@ -9,6 +9,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_log.h"
+#include "nn/caffe/rn_caffe_net.h"
 #include "run/train/rn_trainer_impl.h"
 
 int rn_rundir_path(const rn_trainer *t, const char *name, char out[PATH_MAX])
@@ -84,15 +85,22 @@ static int write_checkpoint(rn_trainer *t)
     RN_GO(wnid_text(t->s.val_db, &wnids));
     RN_GO(rn_recipe_portable(texts.recipe, &recipe));
     snprintf(step, sizeof step, "%lld", (long long)t->state.step);
-    const rn_weightfile_meta meta[] = {{"format", "pt"},
-                                       {"rnkit.version", RN_VERSION},
-                                       {"rnkit.recipe", (const char *)recipe.data},
-                                       {"rnkit.train-seal", texts.train_seal},
-                                       {"rnkit.val-seal", texts.val_seal},
-                                       {"rnkit.step", step},
-                                       {"rnkit.wnids", (const char *)wnids.data},
-                                       {"rnkit.teacher", texts.teacher}};
-    int nmeta = (int)(sizeof meta / sizeof *meta) - !t->s.teacher;
+    rn_weightfile_meta meta[] = {{"format", "pt"},
+                                 {"rnkit.version", RN_VERSION},
+                                 {"rnkit.recipe", (const char *)recipe.data},
+                                 {"rnkit.train-seal", texts.train_seal},
+                                 {"rnkit.val-seal", texts.val_seal},
+                                 {"rnkit.step", step},
+                                 {"rnkit.wnids", (const char *)wnids.data},
+                                 {NULL, NULL},
+                                 {NULL, NULL}};
+    rn_weightfile_meta *more = &meta[sizeof meta / sizeof *meta - 2];
+    if (t->s.teacher)
+        *more++ = (rn_weightfile_meta){"rnkit.teacher", texts.teacher};
+    if (t->job->recipe->net_text)
+        *more++ = (rn_weightfile_meta){"rnkit.net", t->job->recipe->net_text};
+    const int nmeta = (int)(more - meta);
+    t->state.batches = rn_net_batches(t->s.net);
     rc = rn_ckpt_write(t->job->out, t->s.net, average_of(t), t->s.be, &t->state, &texts, meta, nmeta);
 out:
     rn_buf_free(&wnids);
@@ -123,6 +131,42 @@ int rn_rundir_checkpoint(rn_trainer *t)
 }
 
 /* ---- where to begin ---- */
+
+/* The nets of two prototxts, setting by setting. */
+static int net_diff(const char *was, const char *now, char *names, size_t cap)
+{
+    rn_buf lines[2] = {{0}};
+    int rc = RN_OK;
+    for (int i = 0; i < 2 && rc == RN_OK; i++) {
+        rn_caffe_net *n = NULL;
+        rc = rn_caffe_net_open(i ? "--net" : "the checkpoint's net", i ? now : was, &n);
+        if (rc == RN_OK)
+            rc = rn_caffe_net_lines(n, &lines[i]);
+        rn_caffe_net_close(n);
+    }
+    if (rc == RN_OK)
+        rc = rn_caffe_lines_diff((const char *)lines[0].data, (const char *)lines[1].data, names, cap);
+    rn_buf_free(&lines[0]);
+    rn_buf_free(&lines[1]);
+    return rc;
+}
+
+static int same_net(const rn_trainer *t, const rn_ckpt *c, bool strict)
+{
+    const char *was = rn_st_meta(c->weights, "rnkit.net"), *now = t->job->recipe->net_text;
+    char names[512];
+    if (!was || !now) /* the recipes' arch says it */
+        return RN_OK;
+    int differ = net_diff(was, now, names, sizeof names);
+    RN_TRY(differ);
+    if (differ && strict)
+        return rn_fail(RN_E_MISMATCH,
+                       "%s holds a run of another net (%s): give another --out, or --resume never to start over",
+                       t->job->out, names);
+    if (differ)
+        rn_warn("going on with another net than the checkpoint's: %s", names);
+    return RN_OK;
+}
 
 static int same_run(const rn_trainer *t, const rn_ckpt *c, bool strict)
 {
@@ -171,12 +215,14 @@ static int go_on(rn_trainer *t, const char *path, bool strict)
     RN_TRY(rn_ckpt_open(path, &c));
     int rc;
     RN_GO(same_run(t, &c, strict));
+    RN_GO(same_net(t, &c, strict));
     RN_GO(rn_ckpt_restore(&c, t->s.net, average_of(t), t->s.be));
     if (average_of(t) && !c.average) {
         rn_warn("%s holds no running average: it begins with the weights there", path);
         RN_GO(rn_step_start_average(t->one));
     }
     t->state = c.state;
+    rn_net_set_batches(t->s.net, c.state.batches);
     if (t->state.epoch > t->epochs || t->state.batch >= t->batches_per_epoch)
         RN_GO(rn_fail(RN_E_MISMATCH, "%s stands at epoch %lld, batch %lld, beyond what this recipe trains", path,
                       (long long)t->state.epoch, (long long)t->state.batch));
@@ -191,8 +237,8 @@ out:
  * run: what is in it is not touched. */
 static int clear(const rn_trainer *t)
 {
-    static const char *const names[] = {"sessions.jsonl", "weights.safetensors", "best.safetensors", "result.json",
-                                        "report.html",    RN_EVENTS_NAME,        "log.jsonl"};
+    static const char *const names[] = {"sessions.jsonl", "net.prototxt", "weights.safetensors", "best.safetensors",
+                                        "result.json",    "report.html",  RN_EVENTS_NAME,        "log.jsonl"};
     char path[PATH_MAX];
     RN_TRY(rn_rundir_path(t, "log.jsonl", path));
     for (size_t i = 0; rn_is_file(path) && i < sizeof names / sizeof *names; i++) {
@@ -220,6 +266,11 @@ static int start_weights(rn_trainer *t)
 static int write_recipe(const rn_trainer *t)
 {
     char path[PATH_MAX];
+    const char *net = t->job->recipe->net_text;
+    if (net) {
+        RN_TRY(rn_rundir_path(t, "net.prototxt", path));
+        RN_TRY(rn_write_file_atomic(path, net, strlen(net)));
+    }
     RN_TRY(rn_rundir_path(t, "recipe", path));
     return rn_write_file_atomic(path, t->job->recipe_text, strlen(t->job->recipe_text));
 }

@@ -136,6 +136,7 @@ static int open_val_loader(rn_session *s)
                                  .channels = (int)r->channels,
                                  .seed = r->seed,
                                  .workers = s->workers,
+                                 .crop = (enum rn_train_crop)r->crop,
                                  .resize_short = (int)r->val_resize};
     return rn_loader_open(s->val_db, &opts, &s->val);
 }

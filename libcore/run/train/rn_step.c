@@ -58,9 +58,11 @@ static int forward_backward(rn_step *st, const rn_batch *b, rn_net_result *res)
 static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b, rn_sums *sums)
 {
     rn_net_result res;
-    if (b->epoch != at->epoch || b->number != (uint64_t)(at->batch + i))
+    const int64_t pass = (int64_t)rn_loader_batches(st->s->train); /* a step may reach into the next one */
+    const int64_t epoch = at->epoch + (at->batch + i) / pass, number = (at->batch + i) % pass;
+    if (b->epoch != epoch || b->number != (uint64_t)number)
         return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
-                       (unsigned long long)b->number, b->epoch, (long long)at->batch + i, (long long)at->epoch);
+                       (unsigned long long)b->number, b->epoch, (long long)number, (long long)epoch);
     RN_TRY(forward_backward(st, b, &res));
     sums->n += res.n;
     sums->top1 += res.top1;

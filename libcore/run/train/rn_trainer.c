@@ -33,10 +33,12 @@ static void add_sums(rn_sums *s, const rn_sums *more)
 static rn_step_at next_step(rn_trainer *t)
 {
     const int64_t left = t->batches_per_epoch - t->state.batch, most = t->job->recipe->accumulate;
+    int64_t epoch, batch;
+    rn_trainer_position(t, &epoch, &batch);
     t->lr = rn_sched_lr(&t->sched, t->state.step);
     return (rn_step_at){.step = t->state.step,
-                        .epoch = t->state.epoch,
-                        .batch = t->state.batch,
+                        .epoch = epoch,
+                        .batch = batch,
                         .batches = (int)(left < most ? left : most),
                         .lr = t->lr,
                         .momentum = rn_sched_momentum(&t->sched, t->state.step, t->job->recipe->momentum)};
@@ -193,10 +195,14 @@ static int run(rn_trainer *t)
 static int plan_steps(rn_trainer *t)
 {
     const rn_recipe *r = t->job->recipe;
-    t->batches_per_epoch = (int64_t)rn_loader_batches(t->s.train);
+    t->batches_per_epoch = r->epoch_steps ? r->epoch_steps * r->accumulate : (int64_t)rn_loader_batches(t->s.train);
     t->steps_per_epoch = (t->batches_per_epoch + r->accumulate - 1) / r->accumulate;
     t->total_steps = rn_recipe_steps(r, t->steps_per_epoch);
     t->epochs = (t->total_steps + t->steps_per_epoch - 1) / t->steps_per_epoch;
+    if (t->epochs > 99999) /* checkpoints' names count to there */
+        return rn_fail(RN_E_USAGE,
+                       "%lld steps are %lld epochs of %lld: at most 99999 are possible, give a larger --epoch-steps",
+                       (long long)t->total_steps, (long long)t->epochs, (long long)t->steps_per_epoch);
     return rn_recipe_sched(r, t->steps_per_epoch, r->batch * r->accumulate, &t->sched);
 }
 
@@ -230,7 +236,9 @@ static int train(rn_trainer *t, rn_train_result *out)
     begin_plateau(t);
     out->was_finished = rn_trainer_finished(t);
     if (!out->was_finished) {
-        RN_TRY(rn_loader_seek(t->s.train, (uint32_t)t->state.epoch, (uint64_t)t->state.batch));
+        int64_t epoch, batch;
+        rn_trainer_position(t, &epoch, &batch);
+        RN_TRY(rn_loader_seek(t->s.train, (uint32_t)epoch, (uint64_t)batch));
         RN_TRY(rn_comm_first(t->s.comm, rn_comm_rank(t->s.comm) == 0 ? rn_trainlog_open(t) : RN_OK));
         warn_of_slow_average(t);
         t->last_checkpoint = rn_now();

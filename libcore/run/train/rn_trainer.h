@@ -2,6 +2,7 @@
 /*
  * A training run in RUN_DIR:
  *   recipe               every setting, written out
+ *   net.prototxt         the net, with --net
  *   log.jsonl            see rn_runlog.h
  *   sessions.jsonl       one line for each time the run was started: when, on what, from which checkpoint
  *   checkpoints/         see rn_checkpoint.h: the newest ones and the best

@@ -56,6 +56,14 @@ int rn_trainlog_window(rn_trainer *t);
 int rn_trainlog_epoch(rn_trainer *t, bool evaluated);
 void rn_trainlog_note(rn_trainer *t);
 
+/* Where the loader stands before the next step. An epoch of the run is a pass over the data unless --epoch-steps counts otherwise. */
+static inline void rn_trainer_position(const rn_trainer *t, int64_t *epoch, int64_t *batch)
+{
+    const int64_t pass = (int64_t)rn_loader_batches(t->s.train), done = t->state.step * t->job->recipe->accumulate;
+    *epoch = t->job->recipe->epoch_steps ? done / pass : t->state.epoch;
+    *batch = t->job->recipe->epoch_steps ? done % pass : t->state.batch;
+}
+
 /* Images seen after that many steps. */
 int64_t rn_trainer_images(const rn_trainer *t, int64_t steps);
 
