@@ -62,7 +62,7 @@ typedef struct bench_plan_opts {
 /*
  * Verifies, then times every algorithm that matches, in interleaved rounds over the same buffers. Verified means: run
  * with beta 0 over a destination of NaN, no NaN is left and sampled elements agree with a double sum to 2^-20 of the
- * sum of their terms' absolute values. *out has one entry an algorithm; the caller frees it.
+ * sum of their terms' absolute values and, in bf16 and f16, the rounding of the result. *out has one entry an algorithm; the caller frees it.
  */
 int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const bench_plan_opts *opts,
                   bench_result **out, size_t *n);
@@ -72,14 +72,18 @@ double bench_quantile(double *v, int n, double q);
 
 /* ---- the machine's ceiling (bench_peak.c) --------------------------------------------------------------------------- */
 
-/* f32 FMA rate of `be`'s threads and instruction set with everything in registers, GFLOP/s; 0 where it cannot be
- * measured. The best of many short windows: a ceiling must not be lowered by a neighbour. */
-double bench_peak_gflops(rn_backend *be, double seconds);
+/* Multiply-add rate of `be`'s threads and instruction set with everything in registers, GFLOP/s; 0 where it cannot be
+ * measured. bf16: of pairs (vdpbf16ps) where the CPU has them; everything else is computed in f32 and has its ceiling.
+ * The best of many short windows: a ceiling must not be lowered by a neighbour. */
+double bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds);
+/* Does bf16 have a ceiling of its own? */
+bool bench_peak_has_pairs(const rn_backend *be);
 
 /* Runs `iterations` of independent FMA chains; returns the floating-point operations done. *sink keeps the
  * compiler from dropping them. */
 double bench_fma_portable(long iterations, float *sink);
 double bench_fma_avx2(long iterations, float *sink);
 double bench_fma_avx512(long iterations, float *sink);
+double bench_fma_avx512bf16(long iterations, float *sink);
 
 #endif

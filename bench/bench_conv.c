@@ -13,6 +13,11 @@
 #define PEAK_S    0.2
 #define MAX_ALGOS 32
 
+enum { NDTYPES = 3 };
+
+/* Indexed by rn_dtype. */
+static const char *const dtype_words[] = {"f32", "bf16", "f16", NULL};
+
 typedef struct conv_opts {
     const char *net, *shapes, *cas, *dirs, *dtypes, *pattern, *isa;
     int device, flops;
@@ -30,13 +35,12 @@ typedef struct conv_run {
     const conv_opts *o;
     rn_backend *be;
     bool json, inbounds;
-    double peak;
-    total totals[3][MAX_ALGOS];
+    double peaks[NDTYPES]; /* of the dtypes asked for */
+    total totals[NDTYPES][3][MAX_ALGOS];
     size_t results, timed, wrong;
 } conv_run;
 
 static const char *const dir_words[] = {"fwd", "bwd_d", "bwd_w", NULL};
-static const char *const dtype_words[] = {"f32", NULL};
 static const char *const device_words[] = {"cpu", "cuda", NULL};
 static const char *const flops_words[] = {"padding-counted", "inbounds", NULL};
 
@@ -45,6 +49,7 @@ static const char *const flops_words[] = {"padding-counted", "inbounds", NULL};
 static int print_json(const conv_run *c, const bench_shape *s, rn_conv_dir dir, const bench_result *r, double gflops)
 {
     char text[256];
+    const double peak = c->peaks[s->desc.dtype];
     json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:i}", "case", rn_conv_desc_text(&s->desc, text, sizeof text), "dir",
                           rn_conv_dir_name(dir), "dtype", rn_dtype_name(s->desc.dtype), "algo", r->algo->name,
                           "threads", c->be->threads);
@@ -58,7 +63,7 @@ static int print_json(const conv_run *c, const bench_shape *s, rn_conv_dir dir, 
             json_object_set_new(j, "ms_min", json_real(r->ms_min));
             json_object_set_new(j, "gflops", json_real(gflops));
             json_object_set_new(j, "flop_convention", json_string(flops_words[c->o->flops]));
-            json_object_set_new(j, "peak_pct", c->peak > 0 ? json_real(100 * gflops / c->peak) : json_null());
+            json_object_set_new(j, "peak_pct", peak > 0 ? json_real(100 * gflops / peak) : json_null());
             json_object_set_new(j, "prepare_ms", json_real(r->prepare_ms));
             json_object_set_new(j, "workspace", json_integer((json_int_t)r->workspace));
         } else {
@@ -83,15 +88,16 @@ static int print_json(const conv_run *c, const bench_shape *s, rn_conv_dir dir, 
 static void print_row(const conv_run *c, const bench_shape *s, rn_conv_dir dir, const bench_result *r, double gflops)
 {
     char text[256];
+    const double peak = c->peaks[s->desc.dtype];
 
-    printf("%-44s %3s%-4d %-6s %-14s ", rn_conv_desc_text(&s->desc, text, sizeof text), "x", s->count,
-           rn_conv_dir_name(dir), r->algo->name);
+    printf("%-44s %3s%-4d %-6s %-5s %-14s ", rn_conv_desc_text(&s->desc, text, sizeof text), "x", s->count,
+           rn_conv_dir_name(dir), rn_dtype_name(s->desc.dtype), r->algo->name);
     if (r->refused)
         printf("refused: %s\n", r->refused);
     else if (!r->verified)
         printf("WRONG: %s\n", r->failure);
-    else if (c->peak > 0)
-        printf("%10.4f %9.4f %9.1f %6.1f  %s\n", r->ms, r->ms_iqr, gflops, 100 * gflops / c->peak, r->impl);
+    else if (peak > 0)
+        printf("%10.4f %9.4f %9.1f %6.1f  %s\n", r->ms, r->ms_iqr, gflops, 100 * gflops / peak, r->impl);
     else
         printf("%10.4f %9.4f %9.1f %6s  %s\n", r->ms, r->ms_iqr, gflops, "-", r->impl);
     fflush(stdout);
@@ -99,36 +105,46 @@ static void print_row(const conv_run *c, const bench_shape *s, rn_conv_dir dir, 
 
 static void print_header(const conv_run *c)
 {
-    printf("# %s, %d threads; f32 FMA peak measured %.1f GFLOP/s; FLOP convention: %s\n", c->be->describe,
-           c->be->threads, c->peak, flops_words[c->o->flops]);
-    printf(
-        "# ms: median of %d interleaved rounds, iqr: their interquartile range; every result verified before timing\n",
-        (int)c->o->rounds);
-    printf("%-44s %7s %-6s %-14s %10s %9s %9s %6s\n", "case", "count", "dir", "algo", "ms", "iqr", "GFLOP/s", "%peak");
+    printf("# %s, %d threads; FLOP convention: %s; %%peak is of what was measured here:", c->be->describe,
+           c->be->threads, flops_words[c->o->flops]);
+    for (int t = 0; t < NDTYPES; t++) {
+        if (c->peaks[t] > 0)
+            printf(" %s %.1f GFLOP/s", dtype_words[t], c->peaks[t]);
+    }
+    printf("\n# ms: median of %d interleaved rounds, iqr: their interquartile range; every result verified before "
+           "timing\n",
+           (int)c->o->rounds);
+    printf("%-44s %7s %-6s %-5s %-14s %10s %9s %9s %6s\n", "case", "count", "dir", "type", "algo", "ms", "iqr",
+           "GFLOP/s", "%peak");
 }
 
 /* Sums over the list, each shape as often as the network has it. An algorithm that refused a case has no total. */
+static void print_total(const char *dir, const char *dtype, const total *t)
+{
+    size_t most = 0;
+    double best = 0;
+
+    for (int i = 0; i < MAX_ALGOS && t[i].algo; i++)
+        most = t[i].cases > most ? t[i].cases : most;
+    for (int i = 0; i < MAX_ALGOS && t[i].algo; i++) {
+        if (t[i].cases == most && (best == 0 || t[i].ms < best))
+            best = t[i].ms;
+    }
+    for (int i = 0; i < MAX_ALGOS && t[i].algo && most > 1; i++) {
+        printf("total %-6s %-5s %-14s ", dir, dtype, t[i].algo->name);
+        if (t[i].cases < most)
+            printf("refused %zu of %zu cases\n", most - t[i].cases, most);
+        else
+            printf("%10.3f ms %9.1f GFLOP/s, %.2f of the fastest's speed; quietest rounds %.3f ms\n", t[i].ms,
+                   t[i].flop / t[i].ms * 1e-6, best / t[i].ms, t[i].ms_min);
+    }
+}
+
 static void print_totals(const conv_run *c)
 {
     for (int dir = 0; dir < 3; dir++) {
-        const total *t = c->totals[dir];
-        size_t most = 0;
-        double best = 0;
-        for (int i = 0; i < MAX_ALGOS && t[i].algo; i++)
-            most = t[i].cases > most ? t[i].cases : most;
-        for (int i = 0; i < MAX_ALGOS && t[i].algo; i++) {
-            if (t[i].cases == most && (best == 0 || t[i].ms < best))
-                best = t[i].ms;
-        }
-        for (int i = 0; i < MAX_ALGOS && t[i].algo && most > 1; i++) {
-            if (t[i].cases < most)
-                printf("total %-6s %-14s refused %zu of %zu cases\n", dir_words[dir], t[i].algo->name,
-                       most - t[i].cases, most);
-            else
-                printf(
-                    "total %-6s %-14s %10.3f ms %9.1f GFLOP/s, %.2f of the fastest's speed; quietest rounds %.3f ms\n",
-                    dir_words[dir], t[i].algo->name, t[i].ms, t[i].flop / t[i].ms * 1e-6, best / t[i].ms, t[i].ms_min);
-        }
+        for (int t = 0; t < NDTYPES; t++)
+            print_total(dir_words[dir], dtype_words[t], c->totals[t][dir]);
     }
 }
 
@@ -136,7 +152,7 @@ static void print_totals(const conv_run *c)
 
 static void add_total(conv_run *c, rn_conv_dir dir, const bench_shape *s, const bench_result *r, double flop)
 {
-    total *t = c->totals[dir];
+    total *t = c->totals[s->desc.dtype][dir];
     int i = 0;
 
     while (i < MAX_ALGOS - 1 && t[i].algo && t[i].algo != r->algo)
@@ -184,15 +200,27 @@ static bool in_list(const char *list, const char *word)
     return false;
 }
 
+static int run_types(conv_run *c, const bench_shape *shape, rn_conv_dir dir)
+{
+    for (int t = 0; t < NDTYPES; t++) {
+        bench_shape s = *shape;
+        s.desc.dtype = (rn_dtype)t;
+        if (in_list(c->o->dtypes, dtype_words[t]))
+            RN_TRY(run_case(c, &s, dir));
+    }
+    return 0;
+}
+
 static int run_list(conv_run *c, const bench_shapes *list)
 {
-    c->peak = bench_peak_gflops(c->be, PEAK_S);
+    for (int t = 0; t < NDTYPES; t++)
+        c->peaks[t] = in_list(c->o->dtypes, dtype_words[t]) ? bench_peak_gflops(c->be, (rn_dtype)t, PEAK_S) : 0;
     if (!c->json)
         print_header(c);
     for (size_t i = 0; i < list->n; i++) {
         for (int dir = 0; dir < 3; dir++) {
             if ((list->v[i].dirs >> dir & 1) && in_list(c->o->dirs, dir_words[dir]))
-                RN_TRY(run_case(c, &list->v[i], (rn_conv_dir)dir));
+                RN_TRY(run_types(c, &list->v[i], (rn_conv_dir)dir));
         }
     }
     if (c->results == 0)
@@ -230,14 +258,16 @@ int bench_conv_main(int argc, char **argv)
          "A list: a benchdnn descriptor a line, then *COUNT and the directions wanted, both optional.", NULL, 0, 0},
         {RN_OPT_TEXT, "case", "DESC", &o.cas, "One descriptor, such as mb32ic64ih56oc64kh3ph1.", NULL, 0, 0},
         {RN_OPT_LIST, "dir", "LIST", &o.dirs, "Directions.", dir_words, 0, 0},
-        {RN_OPT_LIST, "dtype", "LIST", &o.dtypes, "Types of the tensors.", dtype_words, 0, 0},
+        {RN_OPT_LIST, "dtype", "LIST", &o.dtypes, "Types of the tensors; the weights' gradient is f32 in any case.",
+         dtype_words, 0, 0},
         {RN_OPT_TEXT, "algo", "PATTERN", &o.pattern,
          "Algorithms by name, e.g. 'cpu:*,onednn:*'. Default: all but the reference.", NULL, 0, 0},
         {RN_OPT_INT, "mb", "N", &o.mb, "Images in a batch; 0: 16, or what the --case says.", NULL, 0, 65536},
         {RN_OPT_GROUP, "How", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_ENUM, "device", "NAME", &o.device, "Device.", device_words, 0, 0},
         {RN_OPT_INT, "threads", "N", &o.threads, "Compute threads; 0: as --jobs.", NULL, 0, 4096},
-        {RN_OPT_TEXT, "isa", "NAME", &o.isa, "Cap of the instruction set: portable, avx2, avx512.", NULL, 0, 0},
+        {RN_OPT_TEXT, "isa", "NAME", &o.isa, "Cap of the instruction set: portable, avx2, avx512, avx512bf16.", NULL, 0,
+         0},
         {RN_OPT_INT, "rounds", "N", &o.rounds, "Timings of each algorithm, interleaved with the others'.", NULL, 1,
          10000},
         {RN_OPT_ENUM, "flops", "NAME", &o.flops,
@@ -250,8 +280,9 @@ int bench_conv_main(int argc, char **argv)
         .synopsis = "",
         .summary = "Verifies, then times every convolution algorithm of a device.",
         .epilog =
-            "A result that differs from a double-precision sum (400 sampled elements, and no NaN anywhere) is\n"
-            "reported WRONG and not timed. --json prints one array.\n"
+            "A result that differs from a double-precision sum (400 sampled elements, and no NaN anywhere) by more "
+            "than\n"
+            "its type accounts for is reported WRONG and not timed. --json prints one array.\n"
             "Examples:\n"
             "  rn-bench conv --net resnet18-128 --mb 64\n"
             "  rn-bench conv --case mb32ic64ih56oc64kh3ph1 --dir fwd --algo 'cpu:*' --json\n"

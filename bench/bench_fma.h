@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The FMA loop, for each instruction set: the including file defines VL, vec, v_set1(x), v_fma(a, b, c), v_first(v) and
- * NAME. 12 chains: enough for two units of latency 4 to 5 and for 16 registers. */
+ * NAME; PER, if there is more than one term to a lane. 12 chains: enough for two units of latency 4 to 5 and for 16 registers. */
 #include "bench.h"
 
 #define CHAINS 12
+#ifndef PER
+#define PER 1
+#endif
 
 double NAME(long iterations, float *sink)
 {
@@ -22,5 +25,5 @@ double NAME(long iterations, float *sink)
     for (int i = 0; i < CHAINS; i++)
         total += v_first(s[i]);
     *sink = total;
-    return 2.0 * VL * CHAINS * (double)iterations;
+    return 2.0 * PER * VL * CHAINS * (double)iterations;
 }

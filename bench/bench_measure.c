@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_half.h"
 #include "base/rn_io.h"
 #include "base/rn_rng.h"
 #include "bench.h"
@@ -21,8 +22,10 @@
 /* The three tensors, on the host and on the device, indexed by the direction that writes them: dst, src, wei. */
 typedef struct tensors {
     size_t n[3];
-    float *host[3];
+    rn_dtype type[3];
+    float *host[3]; /* values of the type */
     void *dev[3];
+    void *raw;  /* room for any of them as the device has it */
     float *got; /* the destination, copied back */
 } tensors;
 
@@ -40,7 +43,48 @@ static void tensors_free(rn_backend *be, tensors *t)
         free(t->host[i]);
         be->free(be, t->dev[i]);
     }
+    free(t->raw);
     free(t->got);
+}
+
+static int finish(rn_backend *be)
+{
+    return be->sync ? be->sync(be, NULL) : 0;
+}
+
+static size_t bytes_of(const tensors *t, int i)
+{
+    return t->n[i] * rn_dtype_size(t->type[i]);
+}
+
+/* ---- types ---------------------------------------------------------------------------------------------------------- */
+
+static void narrow(rn_dtype type, void *to, const float *from, size_t n)
+{
+    const rn_half_kern *k = rn_half_kern_of(rn_isa_best());
+
+    if (type == RN_F32)
+        memcpy(to, from, n * sizeof *from);
+    else
+        (type == RN_BF16 ? k->bf16_of_f32 : k->f16_of_f32)(to, from, n);
+}
+
+static void widen(rn_dtype type, float *to, const void *from, size_t n)
+{
+    const rn_half_kern *k = rn_half_kern_of(rn_isa_best());
+
+    if (type == RN_F32)
+        memcpy(to, from, n * sizeof *to);
+    else
+        (type == RN_BF16 ? k->f32_of_bf16 : k->f32_of_f16)(to, from, n);
+}
+
+/* What the last rounding may cost: half a unit of the last place, at least half the least subnormal. */
+static double rounding(rn_dtype type, double value)
+{
+    return type == RN_BF16  ? fmax(0x1p-8 * fabs(value), 0x1p-134)
+           : type == RN_F16 ? fmax(0x1p-11 * fabs(value), 0x1p-25)
+                            : 0;
 }
 
 static int tensors_make(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, uint64_t seed, tensors *t)
@@ -50,20 +94,27 @@ static int tensors_make(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, 
     t->n[RN_FWD] = (size_t)d->mb * d->oh * d->ow * d->oc;
     t->n[RN_BWD_D] = (size_t)d->mb * d->ih * d->iw * d->ic;
     t->n[RN_BWD_W] = (size_t)d->oc * d->kh * d->kw * d->ic;
+    size_t most = 0;
     for (int i = 0; i < 3; i++) {
-        size_t bytes = t->n[i] * sizeof(float);
-        RN_TRY(be->alloc(be, bytes, &t->dev[i]));
+        t->type[i] = i == RN_BWD_W && dir == RN_BWD_W ? RN_F32 : d->dtype;
+        most = bytes_of(t, i) > most ? bytes_of(t, i) : most;
+    }
+    if (!(t->raw = malloc(most)) || !(t->got = malloc(t->n[dir] * sizeof(float))))
+        return rn_fail(RN_E_NOMEM, "bench: %zu bytes: out of memory", most);
+    for (int i = 0; i < 3; i++) {
+        RN_TRY(be->alloc(be, bytes_of(t, i), &t->dev[i]));
         if (i == (int)dir)
             continue;
-        if (!(t->host[i] = malloc(bytes)))
-            return rn_fail(RN_E_NOMEM, "bench: %zu bytes: out of memory", bytes);
+        if (!(t->host[i] = malloc(t->n[i] * sizeof(float))))
+            return rn_fail(RN_E_NOMEM, "bench: %zu bytes: out of memory", t->n[i] * sizeof(float));
         rn_rng_seed(&rng, seed, RN_STREAM_TEST, (uint32_t)i, 0);
         for (size_t k = 0; k < t->n[i]; k++)
             t->host[i][k] = (float)(rn_rng_u32(&rng) >> 8) * 0x1p-23f - 1.0f;
-        RN_TRY(be->copy(be, t->dev[i], t->host[i], bytes, RN_COPY_H2D, NULL));
+        narrow(t->type[i], t->raw, t->host[i], t->n[i]);
+        widen(t->type[i], t->host[i], t->raw, t->n[i]);
+        RN_TRY(be->copy(be, t->dev[i], t->raw, bytes_of(t, i), RN_COPY_H2D, NULL));
+        RN_TRY(finish(be));
     }
-    if (!(t->got = malloc(t->n[dir] * sizeof(float))))
-        return rn_fail(RN_E_NOMEM, "bench: out of memory");
     return 0;
 }
 
@@ -72,25 +123,21 @@ static rn_conv_args args_of(const tensors *t)
     return (rn_conv_args){.src = t->dev[RN_BWD_D], .wei = t->dev[RN_BWD_W], .dst = t->dev[RN_FWD]};
 }
 
-static int finish(rn_backend *be)
-{
-    return be->sync ? be->sync(be, NULL) : 0;
-}
-
 /* ---- verification --------------------------------------------------------------------------------------------------- */
 
 static int verify(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, tensors *t, entrant *e, uint64_t seed)
 {
     rn_conv_args args = args_of(t);
-    size_t n = t->n[dir], bytes = n * sizeof(float);
+    size_t n = t->n[dir], bytes = bytes_of(t, dir);
     rn_rng rng;
 
     RN_TRY(be->memset(be, t->dev[dir], 0xff, bytes, NULL)); /* NaN: beta 0 must not read it */
     RN_TRY(rn_conv_prepare(e->plan, t->dev[RN_BWD_W], NULL));
     RN_TRY(rn_conv_run(e->plan, &args, 0, e->workspace, NULL));
     RN_TRY(finish(be));
-    RN_TRY(be->copy(be, t->got, t->dev[dir], bytes, RN_COPY_D2H, NULL));
+    RN_TRY(be->copy(be, t->raw, t->dev[dir], bytes, RN_COPY_D2H, NULL));
     RN_TRY(finish(be));
+    widen(t->type[dir], t->got, t->raw, n);
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(t->got[i]))
             return rn_fail(RN_E_MISMATCH, "element %zu of %zu is %g", i, n, (double)t->got[i]);
@@ -99,7 +146,7 @@ static int verify(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, tensor
     for (int s = 0; s < SAMPLES; s++) {
         size_t i = s == 0 ? 0 : s == 1 ? n - 1 : (size_t)(rn_rng_unit(&rng) * (double)n);
         double mag, want = rn_ref_conv_element(d, dir, t->host[RN_BWD_D], t->host[RN_BWD_W], t->host[RN_FWD], i, &mag);
-        if (!(fabs(t->got[i] - want) <= TOLERANCE * mag))
+        if (!(fabs(t->got[i] - want) <= TOLERANCE * mag + rounding(t->type[dir], fabs(want) + TOLERANCE * mag)))
             return rn_fail(RN_E_MISMATCH, "element %zu of %zu is %.9g, not %.9g", i, n, (double)t->got[i], want);
     }
     return 0;

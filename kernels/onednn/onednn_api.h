@@ -14,15 +14,19 @@ typedef const_dnnl_memory_desc_t odn_md;
 typedef const dnnl_memory_desc_t *odn_md;
 #endif
 
-/* Primitive descriptor of a case with NHWC activations; the caller destroys it. */
-dnnl_status_t odn_conv_pd(dnnl_engine_t engine, const rn_conv_desc *d, rn_conv_dir dir, dnnl_primitive_desc_t *pd);
+/* Primitive descriptor of a case with NHWC activations; the caller destroys it. The destination is of the descriptor's
+ * type, or f32 on request (and always in bwd_w). wei: the layout of the weights, NULL to let oneDNN choose. */
+dnnl_status_t odn_conv_pd(dnnl_engine_t engine, const rn_conv_desc *d, rn_conv_dir dir, bool f32_out, odn_md wei,
+                          dnnl_primitive_desc_t *pd);
 
-/* Reorder between OHWI weights and `other`; to_ohwi gives the sense. */
-dnnl_status_t odn_reorder(dnnl_engine_t engine, const rn_conv_desc *d, odn_md other, bool to_ohwi,
+/* What follows is about OHWI weights of the type that the direction has. */
+
+/* Reorder to `other`; in bwd_w from it. */
+dnnl_status_t odn_reorder(dnnl_engine_t engine, const rn_conv_desc *d, rn_conv_dir dir, odn_md other,
                           dnnl_primitive_t *reorder);
-/* Memory object over host memory of OHWI weights. */
-dnnl_status_t odn_ohwi_memory(dnnl_engine_t engine, const rn_conv_desc *d, dnnl_memory_t *mem);
-/* Are OHWI weights what `md` describes? */
-bool odn_is_ohwi(const rn_conv_desc *d, odn_md md);
+/* Memory object over host memory. */
+dnnl_status_t odn_ohwi_memory(dnnl_engine_t engine, const rn_conv_desc *d, rn_conv_dir dir, dnnl_memory_t *mem);
+/* Are they what `md` describes? */
+bool odn_is_ohwi(const rn_conv_desc *d, rn_conv_dir dir, odn_md md);
 
 #endif

@@ -7,15 +7,23 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_half.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/onednn/onednn_api.h"
+
+/* A primitive and the memory objects of its own that are not the weights. */
+typedef struct onednn_conv {
+    dnnl_primitive_t conv;
+    dnnl_memory_t src, dst, scratch;
+} onednn_conv;
 
 typedef struct onednn_plan {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    dnnl_primitive_t conv, reorder;             /* reorder: NULL when oneDNN takes OHWI weights as they are */
-    dnnl_memory_t src, wei, dst, ohwi, scratch; /* wei: in oneDNN's layout; ohwi: the caller's */
-    float *packed;                              /* weights in oneDNN's layout; NULL as reorder */
+    onednn_conv plain, wide;  /* wide: the sums left in f32, for beta 1 where the destination is not f32; else empty */
+    dnnl_primitive_t reorder; /* NULL when oneDNN takes OHWI weights as they are */
+    dnnl_memory_t wei, ohwi;  /* wei: in oneDNN's layout; ohwi: the caller's */
+    void *packed;             /* weights in oneDNN's layout; NULL as reorder */
     size_t scratch_bytes, wei_bytes;
     char impl[96];
 } onednn_plan;
@@ -53,56 +61,109 @@ static size_t output_count(const rn_conv_desc *d, rn_conv_dir dir)
                              : (size_t)d->oc * d->kh * d->kw * d->ic;
 }
 
-static dnnl_status_t make_pd(const struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, dnnl_engine_t *engine,
-                             dnnl_primitive_desc_t *pd)
+/* Is the primitive with f32 sums another one? */
+static bool has_wide(const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return d->dtype != RN_F32 && dir != RN_BWD_W;
+}
+
+typedef struct pds {
+    dnnl_engine_t engine;
+    dnnl_primitive_desc_t plain, wide;
+} pds;
+
+static odn_md weights_md(dnnl_primitive_desc_t pd, rn_conv_dir dir)
+{
+    return dnnl_primitive_desc_query_md(pd, dir == RN_BWD_W ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
+}
+
+static void free_pds(pds *p)
+{
+    if (p->plain)
+        dnnl_primitive_desc_destroy(p->plain);
+    if (p->wide)
+        dnnl_primitive_desc_destroy(p->wide);
+    if (p->engine)
+        dnnl_engine_destroy(p->engine);
+    *p = (pds){0};
+}
+
+/* All or nothing. */
+static dnnl_status_t make_pds(const struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, pds *p)
 {
     int was = set_threads(be->threads);
-    dnnl_status_t s = dnnl_engine_create(engine, dnnl_cpu, 0);
 
-    if (s == dnnl_success) {
-        s = odn_conv_pd(*engine, d, dir, pd);
-        if (s != dnnl_success) {
-            dnnl_engine_destroy(*engine);
-            *engine = NULL;
-        }
-    }
+    *p = (pds){0};
+    dnnl_status_t s = dnnl_engine_create(&p->engine, dnnl_cpu, 0);
+    if (s == dnnl_success)
+        s = odn_conv_pd(p->engine, d, dir, false, NULL, &p->plain);
+    if (s == dnnl_success && has_wide(d, dir)) /* on the same packed weights */
+        s = odn_conv_pd(p->engine, d, dir, true, weights_md(p->plain, dir), &p->wide);
+    if (s != dnnl_success)
+        free_pds(p);
     set_threads(was);
     return s;
 }
 
+/* oneDNN 2.6.3 in bf16, the stride beyond the kernel: the gradient of taps that always fall into the padding is not
+ * written. */
+static bool leaves_gaps(const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return d->dtype == RN_BF16 && dir == RN_BWD_W && ((d->ph && d->sh > d->kh) || (d->pw && d->sw > d->kw));
+}
+
 static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
 {
-    dnnl_engine_t engine = NULL;
-    dnnl_primitive_desc_t pd = NULL;
+    pds p;
 
     *why = NULL;
-    if (d->dtype != RN_F32)
-        *why = "f32 only";
+    if (d->dtype != RN_F32 && d->dtype != RN_BF16)
+        *why = d->dtype == RN_F16 ? "oneDNN has no f16 convolution on this CPU" : "f32 and bf16 only";
     else if (d->fuse)
         *why = "no fused prologue or epilogue";
+    else if (leaves_gaps(d, dir))
+        *why = "oneDNN does not write weights' gradients that only the padding has part in";
     else if (rn_cpu_backend_capped(be))
         *why = "oneDNN chooses the instruction set itself; not under a cap";
-    else if (make_pd(be, d, dir, &engine, &pd) != dnnl_success)
+    else if (make_pds(be, d, dir, &p) != dnnl_success)
         *why = "oneDNN has no implementation of this case";
     if (*why)
         return false;
-    dnnl_primitive_desc_destroy(pd);
-    dnnl_engine_destroy(engine);
+    free_pds(&p);
     return true;
 }
 
-/* Scratch of the primitive, then room for an output to be added when beta is 1, or to be reordered. */
+static size_t scratch_bytes(const pds *p)
+{
+    const size_t a = dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(p->plain, dnnl_query_scratchpad_md, 0));
+    const size_t b =
+        p->wide ? dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(p->wide, dnnl_query_scratchpad_md, 0)) : 0;
+
+    return up64(a > b ? a : b);
+}
+
+/* Scratch of the primitives, then room for an output in f32 to be added when beta is 1. */
 static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
-    dnnl_engine_t engine = NULL;
-    dnnl_primitive_desc_t pd = NULL;
+    pds p;
 
-    if (make_pd(be, d, dir, &engine, &pd) != dnnl_success)
+    if (make_pds(be, d, dir, &p) != dnnl_success)
         return 0; /* supports() said no */
-    size_t bytes = up64(dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0)));
-    dnnl_primitive_desc_destroy(pd);
-    dnnl_engine_destroy(engine);
+    size_t bytes = scratch_bytes(&p);
+    free_pds(&p);
     return bytes + output_count(d, dir) * sizeof(float);
+}
+
+static void close_conv(onednn_conv *c)
+{
+    dnnl_memory_t mems[] = {c->src, c->dst, c->scratch};
+
+    for (size_t i = 0; i < sizeof mems / sizeof *mems; i++) {
+        if (mems[i])
+            dnnl_memory_destroy(mems[i]);
+    }
+    if (c->conv)
+        dnnl_primitive_destroy(c->conv);
 }
 
 static void close_plan(struct rn_backend *be, void *priv)
@@ -112,13 +173,12 @@ static void close_plan(struct rn_backend *be, void *priv)
     (void)be;
     if (!p)
         return;
-    dnnl_memory_t mems[] = {p->src, p->wei, p->dst, p->ohwi, p->scratch};
-    for (size_t i = 0; i < sizeof mems / sizeof *mems; i++) {
-        if (mems[i])
-            dnnl_memory_destroy(mems[i]);
-    }
-    if (p->conv)
-        dnnl_primitive_destroy(p->conv);
+    close_conv(&p->plain);
+    close_conv(&p->wide);
+    if (p->wei)
+        dnnl_memory_destroy(p->wei);
+    if (p->ohwi)
+        dnnl_memory_destroy(p->ohwi);
     if (p->reorder)
         dnnl_primitive_destroy(p->reorder);
     if (p->stream)
@@ -129,54 +189,63 @@ static void close_plan(struct rn_backend *be, void *priv)
     free(p);
 }
 
-/* Memory objects, without memory yet: handles are set at each run. */
-static dnnl_status_t make_memories(onednn_plan *p, dnnl_primitive_desc_t pd, const rn_conv_desc *d, rn_conv_dir dir)
+/* The primitive, and memory objects without memory yet: handles are set at each run. */
+static dnnl_status_t open_conv(onednn_conv *c, dnnl_engine_t engine, dnnl_primitive_desc_t pd, rn_conv_dir dir)
 {
     odn_md src = dnnl_primitive_desc_query_md(pd, dir == RN_BWD_D ? dnnl_query_diff_src_md : dnnl_query_src_md, 0);
-    odn_md wei =
-        dnnl_primitive_desc_query_md(pd, dir == RN_BWD_W ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0);
     odn_md dst = dnnl_primitive_desc_query_md(pd, dir == RN_FWD ? dnnl_query_dst_md : dnnl_query_diff_dst_md, 0);
     odn_md scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    dnnl_status_t s = dnnl_memory_create(&p->src, src, p->engine, DNNL_MEMORY_NONE);
+    dnnl_status_t s = dnnl_primitive_create(&c->conv, pd);
 
     if (s == dnnl_success)
-        s = dnnl_memory_create(&p->wei, wei, p->engine, DNNL_MEMORY_NONE);
+        s = dnnl_memory_create(&c->src, src, engine, DNNL_MEMORY_NONE);
     if (s == dnnl_success)
-        s = dnnl_memory_create(&p->dst, dst, p->engine, DNNL_MEMORY_NONE);
+        s = dnnl_memory_create(&c->dst, dst, engine, DNNL_MEMORY_NONE);
     if (s == dnnl_success)
-        s = dnnl_memory_create(&p->scratch, scratch, p->engine, DNNL_MEMORY_NONE);
+        s = dnnl_memory_create(&c->scratch, scratch, engine, DNNL_MEMORY_NONE);
+    return s;
+}
+
+static dnnl_status_t open_weights(onednn_plan *p, odn_md wei, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    dnnl_status_t s = dnnl_memory_create(&p->wei, wei, p->engine, DNNL_MEMORY_NONE);
+
     if (s == dnnl_success)
-        s = odn_ohwi_memory(p->engine, d, &p->ohwi);
-    p->scratch_bytes = up64(dnnl_memory_desc_get_size(scratch));
+        s = odn_ohwi_memory(p->engine, d, dir, &p->ohwi);
     p->wei_bytes = dnnl_memory_desc_get_size(wei);
-    if (s != dnnl_success || odn_is_ohwi(d, wei))
+    if (s != dnnl_success || odn_is_ohwi(d, dir, wei))
         return s;
     p->packed = aligned_alloc(64, up64(p->wei_bytes));
     if (!p->packed)
         return dnnl_out_of_memory;
-    s = odn_reorder(p->engine, d, wei, dir == RN_BWD_W, &p->reorder);
+    s = odn_reorder(p->engine, d, dir, wei, &p->reorder);
     return s == dnnl_success ? dnnl_memory_set_data_handle(p->wei, p->packed) : s;
 }
 
 static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void **priv)
 {
     onednn_plan *p = calloc(1, sizeof *p);
-    dnnl_primitive_desc_t pd = NULL;
+    pds made = {0};
     const char *impl = "?";
     int was = set_threads(be->threads);
 
     *priv = NULL;
-    dnnl_status_t s = p ? make_pd(be, d, dir, &p->engine, &pd) : dnnl_out_of_memory;
-    if (s == dnnl_success)
+    dnnl_status_t s = p ? make_pds(be, d, dir, &made) : dnnl_out_of_memory;
+    if (s == dnnl_success) {
+        p->engine = made.engine;
+        made.engine = NULL;
+        p->scratch_bytes = scratch_bytes(&made);
         s = dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags);
+    }
     if (s == dnnl_success)
-        s = dnnl_primitive_create(&p->conv, pd);
+        s = open_conv(&p->plain, p->engine, made.plain, dir);
+    if (s == dnnl_success && made.wide)
+        s = open_conv(&p->wide, p->engine, made.wide, dir);
     if (s == dnnl_success)
-        s = make_memories(p, pd, d, dir);
-    if (s == dnnl_success && dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &impl) == dnnl_success)
+        s = open_weights(p, weights_md(made.plain, dir), d, dir);
+    if (s == dnnl_success && dnnl_primitive_desc_query(made.plain, dnnl_query_impl_info_str, 0, &impl) == dnnl_success)
         snprintf(p->impl, sizeof p->impl, "%s", impl);
-    if (pd)
-        dnnl_primitive_desc_destroy(pd);
+    free_pds(&made);
     set_threads(was);
     if (s != dnnl_success) {
         close_plan(be, p);
@@ -215,54 +284,68 @@ static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
     return s == dnnl_success ? 0 : rn_fail(RN_E_UNSUPPORTED, "onednn:auto: status %d on reordering weights", (int)s);
 }
 
-static dnnl_status_t execute(onednn_plan *p, rn_conv_dir dir)
+static dnnl_status_t execute(onednn_plan *p, const onednn_conv *c, rn_conv_dir dir)
 {
     static const int names[3][3] = {{DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
                                     {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
                                     {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST}};
     dnnl_exec_arg_t args[] = {
-        {names[dir][0], p->src}, {names[dir][1], p->wei}, {names[dir][2], p->dst}, {DNNL_ARG_SCRATCHPAD, p->scratch}};
+        {names[dir][0], c->src}, {names[dir][1], p->wei}, {names[dir][2], c->dst}, {DNNL_ARG_SCRATCHPAD, c->scratch}};
 
-    return dnnl_primitive_execute(p->conv, p->stream, 4, args);
+    return dnnl_primitive_execute(c->conv, p->stream, 4, args);
 }
 
-static void add_to(float *out, const float *more, size_t n, int threads)
+static dnnl_status_t run_primitives(onednn_plan *p, const onednn_conv *c, rn_conv_dir dir, const rn_conv_args *a,
+                                    void *to, void *scratch)
 {
+    dnnl_status_t s = dnnl_memory_set_data_handle(c->src, dir == RN_BWD_D ? to : a->src);
+
+    if (s == dnnl_success)
+        s = dnnl_memory_set_data_handle(c->dst, dir == RN_FWD ? to : a->dst);
+    if (s == dnnl_success && !p->reorder)
+        s = dnnl_memory_set_data_handle(p->wei, dir == RN_BWD_W ? to : a->wei);
+    if (s == dnnl_success)
+        s = dnnl_memory_set_data_handle(c->scratch, scratch);
+    if (s == dnnl_success)
+        s = execute(p, c, dir);
+    if (s == dnnl_success && p->reorder && dir == RN_BWD_W) {
+        s = dnnl_memory_set_data_handle(p->ohwi, to);
+        if (s == dnnl_success)
+            s = run_reorder(p, p->wei, p->ohwi);
+    }
+    return s == dnnl_success ? dnnl_stream_wait(p->stream) : s;
+}
+
+static void add_to(rn_dtype type, void *out, const float *more, size_t n, int threads)
+{
+    float *f = out;
+    uint16_t *h = out;
+
 #pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t i = 0; i < n; i++)
-        out[i] += more[i];
+    for (size_t i = 0; i < n; i++) {
+        if (type == RN_F32)
+            f[i] += more[i];
+        else
+            h[i] = rn_bf16_of_f32(rn_f32_of_bf16(h[i]) + more[i]);
+    }
 }
 
 static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, void *stream)
 {
     onednn_plan *p = plan->priv;
-    const size_t n = output_count(&plan->desc, plan->dir);
-    float *extra = (float *)((char *)ws + p->scratch_bytes);
-    void *out = plan->dir == RN_FWD ? a->dst : plan->dir == RN_BWD_D ? a->src : a->wei, *to = beta ? extra : out;
+    const rn_conv_dir dir = plan->dir;
+    const onednn_conv *c = beta && p->wide.conv ? &p->wide : &p->plain;
+    void *extra = (char *)ws + p->scratch_bytes, *out = dir == RN_FWD ? a->dst : dir == RN_BWD_D ? a->src : a->wei;
     int was = set_threads(plan->be->threads);
 
     (void)stream;
-    dnnl_status_t s = dnnl_memory_set_data_handle(p->src, plan->dir == RN_BWD_D ? to : a->src);
-    if (s == dnnl_success)
-        s = dnnl_memory_set_data_handle(p->dst, plan->dir == RN_FWD ? to : a->dst);
-    if (s == dnnl_success && !p->reorder)
-        s = dnnl_memory_set_data_handle(p->wei, plan->dir == RN_BWD_W ? to : a->wei);
-    if (s == dnnl_success)
-        s = dnnl_memory_set_data_handle(p->scratch, ws);
-    if (s == dnnl_success)
-        s = execute(p, plan->dir);
-    if (s == dnnl_success && p->reorder && plan->dir == RN_BWD_W) {
-        s = dnnl_memory_set_data_handle(p->ohwi, to);
-        if (s == dnnl_success)
-            s = run_reorder(p, p->wei, p->ohwi);
-    }
-    if (s == dnnl_success)
-        s = dnnl_stream_wait(p->stream);
+    dnnl_status_t s = run_primitives(p, c, dir, a, beta ? extra : out, ws);
     set_threads(was);
     if (s != dnnl_success)
         return rn_fail(RN_E_UNSUPPORTED, "onednn:auto: status %d on running", (int)s);
     if (beta)
-        add_to(out, extra, n, plan->be->threads);
+        add_to(dir == RN_BWD_W ? RN_F32 : plan->desc.dtype, out, extra, output_count(&plan->desc, dir),
+               plan->be->threads);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * oneDNN's convolutions as one algorithm, "onednn:auto": f32, NHWC activations, weights in whatever layout oneDNN asks
+ * oneDNN's convolutions as one algorithm, "onednn:auto": f32 and bf16, NHWC activations, weights in whatever layout oneDNN asks
  * for (reordered in prepare(), and back after bwd_w). A rival to our own kernels and a fallback; which implementation
  * oneDNN chose is always told.
  */

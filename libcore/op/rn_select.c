@@ -10,6 +10,7 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_log.h"
+#include "base/rn_opt.h"
 #include "base/rn_rng.h"
 
 #define MAX_ROUNDS     64 /* timed runs of one candidate */
@@ -74,16 +75,16 @@ static int save_entries(rn_selector *s)
     return rc;
 }
 
-/* Everything a measurement depends on. The workspace limit is part of it: a small one once given must not leave a
+/* Everything a measurement depends on, this program's kernels first. The workspace limit is part of it: a small one once given must not leave a
  * slower choice behind for runs without it. */
 static void cache_key(const rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, char *key, size_t cap)
 {
     char text[256];
 
-    snprintf(key, cap, "%s | %s | threads=%d | %s %s %s fuse=%u | workspace=%zu | algos=%s%s", s->be->device,
-             s->be->describe, s->be->threads, rn_conv_dir_name(dir), rn_conv_desc_text(d, text, sizeof text),
-             rn_dtype_name(d->dtype), d->fuse, s->be->workspace_limit, s->pattern ? s->pattern : "*",
-             s->policy.allow_lowprec ? " lowprec" : "");
+    snprintf(key, cap, "rnkit " RN_VERSION " | %s | %s | threads=%d | %s %s %s fuse=%u | workspace=%zu | algos=%s%s",
+             s->be->device, s->be->describe, s->be->threads, rn_conv_dir_name(dir),
+             rn_conv_desc_text(d, text, sizeof text), rn_dtype_name(d->dtype), d->fuse, s->be->workspace_limit,
+             s->pattern ? s->pattern : "*", s->policy.allow_lowprec ? " lowprec" : "");
 }
 
 int rn_selector_open(rn_backend *be, const rn_select_policy *policy, rn_selector **out)

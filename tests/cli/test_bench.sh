@@ -33,6 +33,15 @@ check "... in the named convention" grep -q '"flop_convention":"padding-counted"
 check "... and the whole descriptor" grep -q '"case":"mb1ic3ih9oc5oh9kh3sh1ph1"' out.txt
 
 # shellcheck disable=SC2086
+exits "the 16-bit types" 0 rn-bench conv $small --algo 'cpu:*,ref' --dtype bf16,f16 --json
+check "... give twelve results" test "$(grep -c '"case":' out.txt)" = 12
+check "... all verified" test "$(grep -c '"verified":true' out.txt)" = 12
+check "... half of them bf16" test "$(grep -c '"dtype":"bf16"' out.txt)" = 6
+check "... half of them f16" test "$(grep -c '"dtype":"f16"' out.txt)" = 6
+exits "an unknown type is misuse" 2 rn-bench conv --dtype f8
+says "... and the types are listed" "f32, bf16, f16"
+
+# shellcheck disable=SC2086
 exits "a capped instruction set" 0 rn-bench conv $small --isa portable --dir fwd --flops inbounds
 check "... is told" grep -q 'portable' out.txt
 check "... as is the FLOP convention" grep -q 'inbounds' out.txt

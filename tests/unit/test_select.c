@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "base/rn_opt.h"
 #include "kernels/rn_kernels.h"
 #include "op/rn_select.h"
 
@@ -165,6 +167,43 @@ static void the_file_keeps_choices_by_workspace_limit(void **state)
     assert_true(c.cached);
 }
 
+/* The file's text with every `from` in it replaced. */
+static void edit_file(const char *path, const char *from, const char *to)
+{
+    char *text = NULL, *at;
+    size_t n = 0;
+    rn_buf b = {0};
+
+    assert_int_equal(rn_read_file(path, 1 << 20, &text, &n), 0);
+    const char *rest = text;
+    for (; (at = strstr(rest, from)); rest = at + strlen(from))
+        assert_int_equal(rn_buf_printf(&b, "%.*s%s", (int)(at - rest), rest, to), 0);
+    assert_ptr_not_equal(rest, text);
+    assert_int_equal(rn_buf_printf(&b, "%s", rest), 0);
+    assert_int_equal(rn_write_file_atomic(path, b.data, b.n), 0);
+    rn_buf_free(&b);
+    free(text);
+}
+
+static void choices_are_of_one_version_and_type(void **state)
+{
+    const rn_select_policy policy = {.mode = RN_SELECT_MEASURE, .budget_s = 0.02, .cache_file = "keys.json"};
+    static const char *const edits[][2] = {{"rnkit " RN_VERSION, "rnkit 0.0.1"}, {" f32 fuse", " bf16 fuse"}};
+    rn_select_choice c;
+
+    (void)state;
+    unlink("keys.json");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+        assert_false(c.cached);
+        assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+        assert_true(c.cached);
+        edit_file("keys.json", edits[i][0], edits[i][1]);
+    }
+    assert_int_equal(pick(&policy, RN_FWD, &c), 0);
+    assert_false(c.cached);
+}
+
 static void a_broken_file_costs_only_a_measurement(void **state)
 {
     const rn_select_policy policy = {.mode = RN_SELECT_MEASURE, .budget_s = 0.02, .cache_file = "broken.json"};
@@ -205,7 +244,7 @@ static void backends_by_name(void **state)
     assert_int_equal(rn_backend_open(rn_backends, "tpu", NULL, &b), RN_E_USAGE);
     assert_non_null(strstr(rn_error_text(), "cpu"));
     assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.isa = "sse9"}, &b), RN_E_USAGE);
-    assert_non_null(strstr(rn_error_text(), "portable, avx2, avx512"));
+    assert_non_null(strstr(rn_error_text(), "portable, avx2, avx512, avx512bf16"));
 }
 
 int main(void)
@@ -216,6 +255,7 @@ int main(void)
         cmocka_unit_test(a_refusal_gives_every_reason),
         cmocka_unit_test(measurement_finds_the_fastest),
         cmocka_unit_test(the_file_keeps_choices_by_workspace_limit),
+        cmocka_unit_test(choices_are_of_one_version_and_type),
         cmocka_unit_test(a_broken_file_costs_only_a_measurement),
         cmocka_unit_test(plans_keep_to_the_limit),
         cmocka_unit_test(backends_by_name),
