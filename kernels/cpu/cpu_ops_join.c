@@ -54,17 +54,6 @@ int cpu_bias_bwd(struct rn_backend *be, const rn_op_bias_bwd *a, void *stream)
     return RN_OK;
 }
 
-static int64_t blocks_of(int64_t n)
-{
-    return (n + CPU_OPS_SMALL - 1) / CPU_OPS_SMALL;
-}
-
-static int64_t end_of(int64_t n, int64_t block)
-{
-    const int64_t end = (block + 1) * CPU_OPS_SMALL;
-    return end < n ? end : n;
-}
-
 int cpu_eltwise_fwd(struct rn_backend *be, const rn_op_eltwise *a, void *stream)
 {
     (void)stream;
@@ -72,8 +61,8 @@ int cpu_eltwise_fwd(struct rn_backend *be, const rn_op_eltwise *a, void *stream)
     const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < blocks_of(a->n); b++)
-        k->eltwise_fwd(a, b * CPU_OPS_SMALL, end_of(a->n, b));
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++)
+        k->eltwise_fwd(a, b * CPU_OPS_SMALL, b * CPU_OPS_SMALL + cpu_ops_block_len(a->n, b));
     return RN_OK;
 }
 
@@ -84,7 +73,7 @@ int cpu_eltwise_bwd(struct rn_backend *be, const rn_op_eltwise_bwd *a, void *str
     const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < blocks_of(a->n); b++)
-        k->eltwise_bwd(a, b * CPU_OPS_SMALL, end_of(a->n, b));
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++)
+        k->eltwise_bwd(a, b * CPU_OPS_SMALL, b * CPU_OPS_SMALL + cpu_ops_block_len(a->n, b));
     return RN_OK;
 }

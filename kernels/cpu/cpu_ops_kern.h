@@ -13,6 +13,7 @@
 #ifndef CPU_OPS_KERN_H
 #define CPU_OPS_KERN_H
 
+#include "base/rn_rng.h"
 #include "op/rn_op.h"
 
 /* Per-channel vectors of y = (x - mean) * scale + shift [+ res] [relu]. */
@@ -25,6 +26,13 @@ typedef struct cpu_bn_grad {
     const float *mean, *a, *k, *b;
     bool relu, dx_add, dres_add;
 } cpu_bn_grad;
+
+/* dx [+]= g * s, dres [+]= g, ds [+]= sum g * x, g = dy where y > 0 (y NULL: everywhere). dx, ds, dres may be NULL. */
+typedef struct cpu_scale_grad {
+    const void *x, *s, *y, *dy;
+    void *dx, *ds, *dres;
+    bool dx_add, ds_add, dres_add;
+} cpu_scale_grad;
 
 /* C (rows, cols), row-contiguous: C[i][j] [+]= sum_k A(k, i) * B[k][j], A(k, i) = a[k * a_k + i * a_i]. */
 typedef struct cpu_gemm_small {
@@ -52,6 +60,17 @@ typedef struct cpu_ops_kern {
     void (*bias_grad)(int64_t rows, int c, const void *y, const void *dy, void *dx, double *sum);
     void (*eltwise_fwd)(const rn_op_eltwise *a, int64_t from, int64_t to);
     void (*eltwise_bwd)(const rn_op_eltwise_bwd *a, int64_t from, int64_t to);
+
+    void (*sigmoid_fwd)(int64_t n, const void *x, void *y);
+    void (*sigmoid_bwd)(int64_t n, const void *y, const void *dy, void *dx);
+    void (*dropout)(const rn_op_dropout *a, const rn_rng *r, int64_t from, int64_t to); /* r: seeded, not drawn from */
+
+    void (*scale_fwd)(int64_t rows, int c, const void *x, const void *s, const void *res, void *y, bool relu);
+    void (*scale_grad)(int64_t rows, int c, const cpu_scale_grad *p); /* one image */
+    /* Rows from..to-1; room: 3 (c + size) floats. */
+    void (*lrn_fwd)(const rn_op_lrn *a, int64_t from, int64_t to, float *room);
+    void (*lrn_bwd)(const rn_op_lrn_bwd *a, int64_t from, int64_t to, float *room);
+    void (*part)(const rn_op_part *a, int64_t from, int64_t to); /* rows from..to-1 */
 
     /* Mean and sum of squares around it, per channel, of these rows. */
     void (*bn_moments)(int64_t rows, int c, const void *x, double *mean, double *m2);

@@ -5,6 +5,7 @@
  * not f32. Loops marked `omp simd` carry no dependence from one index to the
  * next, also where source and destination are the same memory.
  */
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -78,6 +79,7 @@ INLINE bool below_zero(act v)
 #include "kernels/cpu/cpu_ops_optim_impl.h"
 #include "kernels/cpu/cpu_ops_point_impl.h"
 #include "kernels/cpu/cpu_ops_join_impl.h"
+#include "kernels/cpu/cpu_ops_channel_impl.h"
 #include "kernels/cpu/cpu_ops_pool_impl.h"
 /* clang-format on */
 
@@ -93,6 +95,14 @@ const cpu_ops_kern CPU_OPS_KERN = {
     .bias_grad = bias_grad,
     .eltwise_fwd = eltwise_fwd,
     .eltwise_bwd = eltwise_bwd,
+    .sigmoid_fwd = sigmoid_fwd,
+    .sigmoid_bwd = sigmoid_bwd,
+    .dropout = dropout,
+    .scale_fwd = scale_fwd,
+    .scale_grad = scale_grad,
+    .lrn_fwd = lrn_fwd,
+    .lrn_bwd = lrn_bwd,
+    .part = part,
     .bn_moments = bn_moments,
     .bn_apply = bn_apply,
     .bn_grad_sums = bn_grad_sums,

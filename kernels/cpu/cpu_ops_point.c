@@ -74,3 +74,46 @@ int cpu_normalize(struct rn_backend *be, const rn_op_normalize *a, void *stream)
     k->normalize(a->rows % fold, a->c, a->src + rows * width, cpu_ops_to(a->dst, a->dtype, rows * width), mul, add);
     return RN_OK;
 }
+
+int cpu_sigmoid_fwd(struct rn_backend *be, const rn_op_sigmoid *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_sigmoid(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
+    const int nt = cpu_ops_threads(be, a->n);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
+        const int64_t o = b * CPU_OPS_SMALL;
+        k->sigmoid_fwd(cpu_ops_block_len(a->n, b), cpu_ops_at(a->x, a->dtype, o), cpu_ops_to(a->y, a->dtype, o));
+    }
+    return RN_OK;
+}
+
+int cpu_sigmoid_bwd(struct rn_backend *be, const rn_op_sigmoid_bwd *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_sigmoid_bwd(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
+    const int nt = cpu_ops_threads(be, a->n);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
+        const int64_t o = b * CPU_OPS_SMALL;
+        k->sigmoid_bwd(cpu_ops_block_len(a->n, b), cpu_ops_at(a->y, a->dtype, o), cpu_ops_at(a->dy, a->dtype, o),
+                       cpu_ops_to(a->dx, a->dtype, o));
+    }
+    return RN_OK;
+}
+
+int cpu_dropout(struct rn_backend *be, const rn_op_dropout *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_dropout(a));
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
+    rn_rng r;
+    rn_rng_seed(&r, a->seed, RN_STREAM_DROPOUT, a->node, a->step);
+    const int nt = cpu_ops_threads(be, a->n * 4);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++)
+        k->dropout(a, &r, b * CPU_OPS_SMALL, b * CPU_OPS_SMALL + cpu_ops_block_len(a->n, b));
+    return RN_OK;
+}

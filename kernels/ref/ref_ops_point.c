@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Element by element: ReLU, addition, pixels to numbers. */
+#include <math.h>
+
 #include "base/rn_error.h"
+#include "base/rn_rng.h"
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_op_check.h"
 
@@ -42,5 +45,41 @@ int ref_add(struct rn_backend *be, const rn_op_add *a, void *stream)
     RN_TRY(rn_op_check_add(a));
     for (int64_t i = 0; i < a->n; i++)
         ref_put(a->dtype, a->y, i, ref_get(a->dtype, a->a, i) + ref_get(a->dtype, a->b, i));
+    return RN_OK;
+}
+
+int ref_sigmoid_fwd(struct rn_backend *be, const rn_op_sigmoid *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_sigmoid(a));
+    for (int64_t i = 0; i < a->n; i++)
+        ref_put(a->dtype, a->y, i, 1 / (1 + exp(-ref_get(a->dtype, a->x, i))));
+    return RN_OK;
+}
+
+int ref_sigmoid_bwd(struct rn_backend *be, const rn_op_sigmoid_bwd *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_sigmoid_bwd(a));
+    for (int64_t i = 0; i < a->n; i++) {
+        const double y = ref_get(a->dtype, a->y, i);
+        ref_put(a->dtype, a->dx, i, ref_get(a->dtype, a->dy, i) * y * (1 - y));
+    }
+    return RN_OK;
+}
+
+int ref_dropout(struct rn_backend *be, const rn_op_dropout *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_dropout(a));
+    rn_rng r;
+    rn_rng_seed(&r, a->seed, RN_STREAM_DROPOUT, a->node, a->step);
+    for (int64_t i = 0; i < a->first; i++)
+        rn_rng_u32(&r);
+    const double below = (double)a->p * 0x1p32;
+    for (int64_t i = 0; i < a->n; i++) {
+        const double m = rn_rng_u32(&r) < below ? 0 : 1 / (1 - (double)a->p);
+        ref_put(a->dtype, a->y, i, ref_get(a->dtype, a->x, i) * m);
+    }
     return RN_OK;
 }

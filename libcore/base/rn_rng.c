@@ -3,22 +3,20 @@
 
 #include <math.h>
 
-#define ROUNDS 10
-#define PI     3.14159265358979323846
+#define PI 3.14159265358979323846
 
-/* Philox4x32, constants from the paper (table 2): two multipliers, two Weyl increments for the key. */
 static void block(const uint32_t ctr[4], const uint32_t key[2], uint32_t out[4])
 {
     uint32_t c0 = ctr[0], c1 = ctr[1], c2 = ctr[2], c3 = ctr[3], k0 = key[0], k1 = key[1];
-    for (int i = 0; i < ROUNDS; i++) {
-        uint64_t p0 = UINT64_C(0xD2511F53) * c0, p1 = UINT64_C(0xCD9E8D57) * c2;
+    for (int i = 0; i < RN_PHILOX_ROUNDS; i++) {
+        uint64_t p0 = (uint64_t)RN_PHILOX_M0 * c0, p1 = (uint64_t)RN_PHILOX_M1 * c2;
         uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
         c1 = (uint32_t)p1;
         c3 = (uint32_t)p0;
         c0 = n0;
         c2 = n2;
-        k0 += 0x9E3779B9;
-        k1 += 0xBB67AE85;
+        k0 += RN_PHILOX_W0;
+        k1 += RN_PHILOX_W1;
     }
     out[0] = c0;
     out[1] = c1;

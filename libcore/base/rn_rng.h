@@ -29,6 +29,15 @@ enum rn_stream {
  * never share a counter block, unless one of them draws 2^56 blocks. */
 void rn_rng_seed(rn_rng *r, uint64_t seed, enum rn_stream stream, uint32_t a, uint32_t b);
 
+/* Philox4x32's constants (the paper's table 2): multipliers, and increments of the key; and its rounds. For kernels that
+ * draw many blocks of a seeded rn_rng at once: the first block's counter is ctr, the next one's ctr[0] + 1, with a carry
+ * into ctr[1]. */
+#define RN_PHILOX_M0 0xD2511F53u
+#define RN_PHILOX_M1 0xCD9E8D57u
+#define RN_PHILOX_W0 0x9E3779B9u
+#define RN_PHILOX_W1 0xBB67AE85u
+enum { RN_PHILOX_ROUNDS = 10 };
+
 uint32_t rn_rng_u32(rn_rng *r);
 uint64_t rn_rng_u64(rn_rng *r);
 double rn_rng_unit(rn_rng *r);                               /* [0,1), 53 bits */

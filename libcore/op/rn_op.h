@@ -152,6 +152,106 @@ typedef struct rn_op_eltwise_bwd {
     int da_beta, db_beta;
 } rn_op_eltwise_bwd;
 
+/* y = 1 / (1 + exp(-x)); may be in place. Backward: dx = dy * y * (1 - y); dx may equal dy. */
+typedef struct rn_op_sigmoid {
+    rn_dtype dtype;
+    int64_t n;
+    const void *x;
+    void *y;
+} rn_op_sigmoid;
+typedef struct rn_op_sigmoid_bwd {
+    rn_dtype dtype;
+    int64_t n;
+    const void *y, *dy;
+    void *dx;
+} rn_op_sigmoid_bwd;
+
+/*
+ * A factor for each channel of each image (Hu et al. 2017, squeeze and excitation), with residual add and ReLU fused:
+ *   y[m, p, c] = x[m, p, c] * s[m, c] [+ res] [then max(., 0)]; y may equal x or res.
+ * Backward, with g = dy where (!relu || y > 0) else 0:
+ *   dx = g * s; ds[m, c] = sum over p of g * x; dres = g
+ * dx, ds and dres are overwritten (beta 0) or added to (1); each may be NULL. dx may equal dy when dres is NULL; dres
+ * may equal dy.
+ */
+typedef struct rn_op_scale {
+    rn_dtype dtype;
+    bool relu;
+    int mb, hw, c;
+    const void *x;   /* (mb, hw, c) */
+    const void *s;   /* (mb, c) */
+    const void *res; /* (mb, hw, c) or NULL */
+    void *y;         /* (mb, hw, c) */
+} rn_op_scale;
+typedef struct rn_op_scale_bwd {
+    rn_dtype dtype;
+    bool relu;
+    int mb, hw, c;
+    const void *x, *s, *y, *dy; /* y only read when relu */
+    void *dx, *ds, *dres;
+    int dx_beta, ds_beta, dres_beta;
+} rn_op_scale_bwd;
+
+/*
+ * Dropout (Srivastava et al. 2014), inverted as PyTorch's and Caffe's: y = x * m, m = 1 / (1 - p) with probability
+ * 1 - p, else 0 (a NaN stays one); y may equal x. Backward is the same on gradients. Nothing is stored: element i
+ * is dropped when word first + i of stream (RN_STREAM_DROPOUT, node, step) of `seed` is below p * 2^32 (rn_rng.h). It
+ * depends on nothing else: neither threads, nor how a batch is parted among ranks or passes, with `first` the
+ * number of elements before this part.
+ */
+typedef struct rn_op_dropout {
+    rn_dtype dtype;
+    int64_t n;
+    float p; /* 0 <= p < 1 */
+    uint64_t seed;
+    uint32_t node, step;
+    int64_t first;
+    const void *x;
+    void *y;
+} rn_op_dropout;
+
+/*
+ * Local response normalisation across channels (Krizhevsky et al. 2012), as torch's LocalResponseNorm and Caffe's LRN:
+ *   y[c] = x[c] * s[c]^-beta, s[c] = k + alpha / size * sum over j of x[j]^2, j in c - size/2 .. c + (size-1)/2
+ * Backward, from x alone:
+ *   dx[c] = dy[c] * s[c]^-beta - 2 alpha beta / size * x[c] * sum over j whose window holds c of dy[j] x[j] s[j]^(-beta-1)
+ * dx is overwritten (dx_beta 0) or added to (1). Neither works in place.
+ */
+typedef struct rn_op_lrn {
+    rn_dtype dtype;
+    int64_t rows;
+    int c, size;
+    float alpha, beta, k;
+    const void *x;
+    void *y;
+} rn_op_lrn;
+typedef struct rn_op_lrn_bwd {
+    rn_dtype dtype;
+    int64_t rows;
+    int c, size;
+    float alpha, beta, k;
+    const void *x, *dy;
+    void *dx;
+    int dx_beta;
+} rn_op_lrn_bwd;
+
+/*
+ * Part of the channels: dst[r, dst_at + i] = src[r, src_at + i] for i < c (added with beta 1). src has rows of src_c
+ * values, dst of dst_c; dst's other channels stay, or become 0 with `clear` (beta 0 only). Concatenation and slices, forward
+ * and backward.
+ */
+typedef struct rn_op_part {
+    rn_dtype dtype;
+    int64_t rows;
+    int c;
+    const void *src;
+    int src_c, src_at;
+    void *dst;
+    int dst_c, dst_at;
+    int beta;
+    bool clear;
+} rn_op_part;
+
 /*
  * Max and average pooling. Windows are clipped at the border (padding never wins a maximum and, with
  * count_include_pad false, is not counted in an average; with it, padding is, but not what ceil mode reaches beyond
@@ -270,6 +370,14 @@ typedef struct rn_ops {
     int (*bias_bwd)(struct rn_backend *, const rn_op_bias_bwd *, void *stream);
     int (*eltwise_fwd)(struct rn_backend *, const rn_op_eltwise *, void *stream);
     int (*eltwise_bwd)(struct rn_backend *, const rn_op_eltwise_bwd *, void *stream);
+    int (*sigmoid_fwd)(struct rn_backend *, const rn_op_sigmoid *, void *stream);
+    int (*sigmoid_bwd)(struct rn_backend *, const rn_op_sigmoid_bwd *, void *stream);
+    int (*scale_fwd)(struct rn_backend *, const rn_op_scale *, void *stream);
+    int (*scale_bwd)(struct rn_backend *, const rn_op_scale_bwd *, void *stream);
+    int (*dropout)(struct rn_backend *, const rn_op_dropout *, void *stream);
+    int (*lrn_fwd)(struct rn_backend *, const rn_op_lrn *, void *stream);
+    int (*lrn_bwd)(struct rn_backend *, const rn_op_lrn_bwd *, void *stream);
+    int (*part)(struct rn_backend *, const rn_op_part *, void *stream);
     int (*maxpool_fwd)(struct rn_backend *, const rn_op_pool *, void *stream);
     int (*maxpool_bwd)(struct rn_backend *, const rn_op_pool *, void *stream);
     int (*avgpool_fwd)(struct rn_backend *, const rn_op_pool *, void *stream);

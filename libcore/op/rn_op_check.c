@@ -111,6 +111,78 @@ int rn_op_check_eltwise_bwd(const rn_op_eltwise_bwd *a)
                 "da and db in one memory must be summed: db_beta 1");
 }
 
+int rn_op_check_sigmoid(const rn_op_sigmoid *a)
+{
+    RN_TRY(need_float("sigmoid_fwd", a->dtype));
+    return need_count("sigmoid_fwd", a->n);
+}
+
+int rn_op_check_sigmoid_bwd(const rn_op_sigmoid_bwd *a)
+{
+    RN_TRY(need_float("sigmoid_bwd", a->dtype));
+    return need_count("sigmoid_bwd", a->n);
+}
+
+int rn_op_check_scale(const rn_op_scale *a)
+{
+    RN_TRY(need_float("scale_fwd", a->dtype));
+    RN_TRY(need(a->mb >= 1 && a->hw >= 1 && a->c >= 1, "scale_fwd", "mb, hw and c must be at least 1"));
+    return need(a->x && a->s && a->y, "scale_fwd", "x, s and y must be given");
+}
+
+int rn_op_check_scale_bwd(const rn_op_scale_bwd *a)
+{
+    RN_TRY(need_float("scale_bwd", a->dtype));
+    RN_TRY(need(a->mb >= 1 && a->hw >= 1 && a->c >= 1, "scale_bwd", "mb, hw and c must be at least 1"));
+    RN_TRY(need(a->x && a->s && a->dy, "scale_bwd", "x, s and dy must be given"));
+    RN_TRY(need(!a->relu || a->y, "scale_bwd", "with relu, y must be given"));
+    RN_TRY(need(!((a->dx_beta | a->ds_beta | a->dres_beta) & ~1), "scale_bwd", "every beta is 0 or 1"));
+    return need(!a->dx || !a->dres || (a->dx != a->dy && a->dx != a->dres), "scale_bwd",
+                "with dres, dx cannot share memory with dy or dres");
+}
+
+int rn_op_check_dropout(const rn_op_dropout *a)
+{
+    RN_TRY(need_float("dropout", a->dtype));
+    RN_TRY(need_count("dropout", a->n));
+    RN_TRY(need(a->first >= 0, "dropout", "first must be at least 0"));
+    return need(a->p >= 0 && a->p < 1, "dropout", "p must be at least 0 and below 1");
+}
+
+static int check_lrn(const char *op, int c, int size, float k)
+{
+    RN_TRY(need(size >= 1 && size <= c, op, "size must be in 1..c"));
+    return need(k > 0, op, "k must be above 0");
+}
+
+int rn_op_check_lrn(const rn_op_lrn *a)
+{
+    RN_TRY(need_float("lrn_fwd", a->dtype));
+    RN_TRY(need_rows("lrn_fwd", a->rows, a->c));
+    RN_TRY(check_lrn("lrn_fwd", a->c, a->size, a->k));
+    return need(a->x && a->y && a->x != a->y, "lrn_fwd", "x and y must be given, and not the same");
+}
+
+int rn_op_check_lrn_bwd(const rn_op_lrn_bwd *a)
+{
+    RN_TRY(need_float("lrn_bwd", a->dtype));
+    RN_TRY(need_rows("lrn_bwd", a->rows, a->c));
+    RN_TRY(check_lrn("lrn_bwd", a->c, a->size, a->k));
+    RN_TRY(need(!(a->dx_beta & ~1), "lrn_bwd", "dx_beta is 0 or 1"));
+    return need(a->x && a->dy && a->dx && a->dx != a->dy && a->dx != a->x, "lrn_bwd",
+                "x, dy and dx must be given, and dx not be one of the others");
+}
+
+int rn_op_check_part(const rn_op_part *a)
+{
+    RN_TRY(need_float("part", a->dtype));
+    RN_TRY(need_rows("part", a->rows, a->c));
+    RN_TRY(need(a->src && a->dst, "part", "src and dst must be given"));
+    RN_TRY(need(a->src_at >= 0 && a->dst_at >= 0 && a->src_at <= a->src_c - a->c && a->dst_at <= a->dst_c - a->c,
+                "part", "the channels must lie within both rows"));
+    return need(!(a->beta & ~1) && !(a->beta && a->clear), "part", "beta is 0 or 1, and 0 with clear");
+}
+
 /* Every window overlaps the input: the first must reach over the padding and the last begin before the end. */
 static bool windows_fit(int in, int out, int k, int s, int p)
 {

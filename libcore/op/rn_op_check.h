@@ -21,6 +21,14 @@ int rn_op_check_bias(const rn_op_bias *a);
 int rn_op_check_bias_bwd(const rn_op_bias_bwd *a);
 int rn_op_check_eltwise(const rn_op_eltwise *a);
 int rn_op_check_eltwise_bwd(const rn_op_eltwise_bwd *a);
+int rn_op_check_sigmoid(const rn_op_sigmoid *a);
+int rn_op_check_sigmoid_bwd(const rn_op_sigmoid_bwd *a);
+int rn_op_check_scale(const rn_op_scale *a);
+int rn_op_check_scale_bwd(const rn_op_scale_bwd *a);
+int rn_op_check_dropout(const rn_op_dropout *a);
+int rn_op_check_lrn(const rn_op_lrn *a);
+int rn_op_check_lrn_bwd(const rn_op_lrn_bwd *a);
+int rn_op_check_part(const rn_op_part *a);
 /* max: the argmax must fit a byte. bwd: needs an argmax where max is set. */
 int rn_op_check_pool(const rn_op_pool *a, bool max, bool bwd);
 int rn_op_check_gap(const rn_op_gap *a);

@@ -212,20 +212,31 @@ static void op(sim *s, const int *in, int nin, const int *out, int nout, int sam
 static void sim_forward(sim *s, int i, bool train)
 {
     const rn_node *n = &s->g->nodes[i];
-    int x = at(s, RN_SLOT_VALUE, n->in), aux = at(s, RN_SLOT_AUX, i);
-    int y = n->out >= 0 ? at(s, RN_SLOT_VALUE, n->out) : -1, res = n->res >= 0 ? at(s, RN_SLOT_VALUE, n->res) : -1;
+    int in[RN_NODE_INPUTS + 1], nin = 0, aux = at(s, RN_SLOT_AUX, i);
+    int y = n->out >= 0 ? at(s, RN_SLOT_VALUE, n->out) : -1;
+    for (int k = 0; k < RN_NODE_INPUTS; k++)
+        if (n->ins[k] >= 0)
+            in[nin++] = at(s, RN_SLOT_VALUE, n->ins[k]);
     switch (n->kind) {
     case RN_NODE_BN:
-        op(s, (int[]){x, res}, res >= 0 ? 2 : 1, (int[]){y, aux}, train ? 2 : 1, train ? -1 : 0);
+        op(s, in, nin, (int[]){y, aux}, train ? 2 : 1, train ? -1 : 0);
         break;
     case RN_NODE_MAXPOOL:
-        op(s, (int[]){x}, 1, (int[]){y, aux}, train ? 2 : 1, -1);
+        op(s, in, nin, (int[]){y, aux}, train ? 2 : 1, -1);
         break;
     case RN_NODE_XENT:
-        op(s, (int[]){x, aux}, 2, (int[]){aux, at(s, RN_SLOT_GRAD, n->in)}, train ? 2 : 1, -1);
+        in[nin++] = aux;
+        op(s, in, nin, (int[]){aux, at(s, RN_SLOT_GRAD, n->in)}, train ? 2 : 1, -1);
+        break;
+    case RN_NODE_RELU:
+    case RN_NODE_ELTWISE:
+    case RN_NODE_SIGMOID:
+    case RN_NODE_SCALE:
+    case RN_NODE_DROPOUT:
+        op(s, in, nin, &y, 1, 0);
         break;
     default:
-        op(s, (int[]){x}, 1, (int[]){y}, 1, -1);
+        op(s, in, nin, &y, 1, -1);
     }
 }
 
@@ -236,27 +247,31 @@ static void check_beta(sim *s, int slot, int beta)
         complain(s, "beta is wrong for this contribution", slot, beta);
 }
 
-static void sim_bn_backward(sim *s, int i)
+/* Works over a gradient that is complete. */
+static void over(sim *s, const int *in, int nin, int slot)
+{
+    op(s, in, nin, &slot, 1, 0);
+    s->writes[slot]--;
+}
+
+/* What the backward pass of node i reads: dy first. */
+static int backward_reads(const sim *s, int i, int in[8])
 {
     const rn_node *n = &s->g->nodes[i];
-    int in[6], nin = 0, dx = at(s, RN_SLOT_GRAD, n->in), dy = at(s, RN_SLOT_GRAD, n->out);
-    in[nin++] = dy;
-    in[nin++] = at(s, RN_SLOT_VALUE, n->in);
-    in[nin++] = at(s, RN_SLOT_AUX, i);
-    if (n->relu)
+    int nin = 0;
+    in[nin++] = at(s, RN_SLOT_GRAD, n->out);
+    if (n->kind == RN_NODE_CONV || n->kind == RN_NODE_LINEAR || n->kind == RN_NODE_BN || n->kind == RN_NODE_SCALE ||
+        n->kind == RN_NODE_LRN || (n->kind == RN_NODE_ELTWISE && n->eltwise != RN_ELTWISE_SUM))
+        in[nin++] = at(s, RN_SLOT_VALUE, n->in);
+    if (n->kind == RN_NODE_ELTWISE && n->eltwise != RN_ELTWISE_SUM)
+        in[nin++] = at(s, RN_SLOT_VALUE, n->res);
+    if (n->kind == RN_NODE_SCALE)
+        in[nin++] = at(s, RN_SLOT_VALUE, n->ins[2]);
+    if (n->relu || n->kind == RN_NODE_RELU || n->kind == RN_NODE_SIGMOID)
         in[nin++] = at(s, RN_SLOT_VALUE, n->out);
-    check_beta(s, dx, n->dx_beta);
-    if (n->dx_beta)
-        in[nin++] = dx;
-    if (n->res < 0) {
-        op(s, in, nin, &dx, 1, n->dx_beta ? -1 : 0);
-        return;
-    }
-    int dres = at(s, RN_SLOT_GRAD, n->res);
-    check_beta(s, dres, n->dres_beta);
-    if (n->dres_beta)
-        in[nin++] = dres;
-    op(s, in, nin, (int[]){dres, dx}, 2, n->dres_beta ? -1 : 0);
+    if (n->kind == RN_NODE_BN || n->kind == RN_NODE_MAXPOOL)
+        in[nin++] = at(s, RN_SLOT_AUX, i);
+    return nin;
 }
 
 static void sim_backward(sim *s, int i)
@@ -264,22 +279,36 @@ static void sim_backward(sim *s, int i)
     const rn_node *n = &s->g->nodes[i];
     if (n->kind == RN_NODE_NORMALIZE || n->kind == RN_NODE_XENT)
         return;
-    if (n->kind == RN_NODE_BN) {
-        sim_bn_backward(s, i);
-        return;
-    }
-    int x = at(s, RN_SLOT_VALUE, n->in), dx = at(s, RN_SLOT_GRAD, n->in), dy = at(s, RN_SLOT_GRAD, n->out);
+    int in[8 + RN_NODE_INPUTS], nin = backward_reads(s, i, in), out[RN_NODE_INPUTS], nout = 0;
+    bool point = n->kind == RN_NODE_RELU || n->kind == RN_NODE_SIGMOID || n->kind == RN_NODE_DROPOUT;
+    bool residual = n->res >= 0 && (n->kind == RN_NODE_BN || n->kind == RN_NODE_SCALE);
+    if (n->kind == RN_NODE_CONV && n->relu)
+        over(s, in, nin, in[0]); /* the gradient before the ReLU, for the convolution */
     if (n->kind == RN_NODE_CONV || n->kind == RN_NODE_LINEAR)
-        op(s, (int[]){x, dy}, 2, NULL, 0, -1); /* the weights' gradient lies elsewhere */
-    if (!s->g->values[n->in].needs_grad)
-        return;
-    check_beta(s, dx, n->dx_beta);
-    int in[3] = {dy, 0, 0}, nin = 1;
-    if (n->kind == RN_NODE_MAXPOOL)
-        in[nin++] = at(s, RN_SLOT_AUX, i);
-    if (n->dx_beta)
-        in[nin++] = dx;
-    op(s, in, nin, &dx, 1, -1);
+        op(s, in, nin, NULL, 0, -1); /* the weights' gradient lies elsewhere */
+    if (point && n->dx_beta) {       /* over dy, then added */
+        over(s, in, nin, in[0]);
+        nin = 1;
+    }
+    int same = -1;
+    for (int k = 0; k < RN_NODE_INPUTS; k++) {
+        if (n->ins[k] < 0 || !s->g->values[n->ins[k]].needs_grad)
+            continue;
+        int slot = at(s, RN_SLOT_GRAD, n->ins[k]);
+        bool may = point || n->kind == RN_NODE_ELTWISE || residual == (k == 1);
+        check_beta(s, slot, n->betas[k]);
+        if (n->betas[k])
+            in[nin++] = slot;
+        out[nout++] = slot;
+        if (may && !n->betas[k] &&
+            (point || n->kind == RN_NODE_ELTWISE || n->kind == RN_NODE_BN || n->kind == RN_NODE_SCALE) &&
+            s->p->slots[slot].offset == s->p->slots[in[0]].offset) {
+            out[nout - 1] = out[0]; /* the one that may lie over dy comes first */
+            out[0] = slot;
+            same = 0;
+        }
+    }
+    op(s, in, nin, out, nout, same);
 }
 
 /* Replays the plan; returns true when nothing is to be complained about. */

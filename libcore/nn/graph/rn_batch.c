@@ -124,6 +124,13 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
     return collect(net, n, out);
 }
 
+void rn_net_set_step(rn_net *net, uint64_t seed, int64_t step, int64_t first_image)
+{
+    net->dropout_seed = seed;
+    net->step = step;
+    net->first_image = first_image;
+}
+
 int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out)
 {
     return run_batch(net, net->graph.images, 0, images, labels, n, true, out);

@@ -24,6 +24,12 @@ static const runner runners[RN_NODE_KINDS] = {
     [RN_NODE_LINEAR] = {rn_exec_linear_fwd, rn_exec_linear_bwd},
     [RN_NODE_RELU] = {rn_exec_relu_fwd, rn_exec_relu_bwd},
     [RN_NODE_ELTWISE] = {rn_exec_eltwise_fwd, rn_exec_eltwise_bwd},
+    [RN_NODE_SIGMOID] = {rn_exec_sigmoid_fwd, rn_exec_sigmoid_bwd},
+    [RN_NODE_SCALE] = {rn_exec_scale_fwd, rn_exec_scale_bwd},
+    [RN_NODE_DROPOUT] = {rn_exec_dropout_fwd, rn_exec_dropout_bwd},
+    [RN_NODE_LRN] = {rn_exec_lrn_fwd, rn_exec_lrn_bwd},
+    [RN_NODE_CONCAT] = {rn_exec_concat_fwd, rn_exec_concat_bwd},
+    [RN_NODE_SLICE] = {rn_exec_slice_fwd, rn_exec_slice_bwd},
     [RN_NODE_XENT] = {rn_exec_xent, NULL},
 };
 

@@ -31,6 +31,51 @@ int rn_exec_relu_bwd(const rn_exec *c)
     return dx_done(c);
 }
 
+int rn_exec_sigmoid_fwd(const rn_exec *c)
+{
+    rn_op_sigmoid a = {c->in->t.dtype, rn_tensor_count(&c->in->t), c->in->t.data, c->out->t.data};
+    return c->net->be->ops->sigmoid_fwd(c->net->be, &a, NULL);
+}
+
+int rn_exec_sigmoid_bwd(const rn_exec *c)
+{
+    rn_op_sigmoid_bwd a = {c->in->t.dtype, rn_tensor_count(&c->in->t), c->out->t.data, c->out->grad, dx_place(c)};
+    RN_TRY(c->net->be->ops->sigmoid_bwd(c->net->be, &a, NULL));
+    return dx_done(c);
+}
+
+/* The same elements both ways: those of this batch's place among all images of the step. */
+static int dropout(const rn_exec *c, const void *x, void *y)
+{
+    const rn_tensor *t = &c->in->t;
+    rn_op_dropout a = {.dtype = t->dtype,
+                       .n = rn_tensor_count(t),
+                       .p = c->node->dropout,
+                       .seed = c->net->dropout_seed,
+                       .node = (uint32_t)c->node->dropout_key,
+                       .step = (uint32_t)c->net->step,
+                       .first = c->net->first_image * (rn_tensor_count(t) / t->dim[0]),
+                       .x = x,
+                       .y = y};
+    return c->net->be->ops->dropout(c->net->be, &a, NULL);
+}
+
+int rn_exec_dropout_fwd(const rn_exec *c)
+{
+    const rn_tensor *t = &c->in->t;
+    if (c->train)
+        return dropout(c, t->data, c->out->t.data);
+    if (t->data == c->out->t.data)
+        return RN_OK;
+    return c->net->be->copy(c->net->be, c->out->t.data, t->data, rn_tensor_bytes(t), RN_COPY_D2D, NULL);
+}
+
+int rn_exec_dropout_bwd(const rn_exec *c)
+{
+    RN_TRY(dropout(c, c->out->grad, dx_place(c)));
+    return dx_done(c);
+}
+
 int rn_exec_eltwise_fwd(const rn_exec *c)
 {
     rn_op_eltwise a = {.dtype = c->in->t.dtype,

@@ -63,7 +63,8 @@ static bool takes_relu(const rn_graph *g, const rn_node *n, const rn_node *relu)
 {
     if (n->out != relu->in || n->relu || g->values[n->out].consumers != 1)
         return false;
-    return n->kind == RN_NODE_BN || n->kind == RN_NODE_ELTWISE || (n->kind == RN_NODE_CONV && n->bias >= 0);
+    return n->kind == RN_NODE_BN || n->kind == RN_NODE_ELTWISE || n->kind == RN_NODE_SCALE ||
+           (n->kind == RN_NODE_CONV && n->bias >= 0);
 }
 
 static void count_consumers(rn_graph *g)

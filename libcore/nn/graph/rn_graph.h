@@ -27,7 +27,13 @@ enum rn_node_kind {
     RN_NODE_LINEAR, /* [+ bias] */
     RN_NODE_RELU,
     RN_NODE_ELTWISE, /* sum, product or maximum of two [+ ReLU] */
-    RN_NODE_XENT,    /* softmax cross-entropy: the last node */
+    RN_NODE_SIGMOID,
+    RN_NODE_SCALE, /* by ins[2], a factor a channel of each image [+ residual add] [+ ReLU] */
+    RN_NODE_DROPOUT,
+    RN_NODE_LRN,
+    RN_NODE_CONCAT, /* of all ins, along channels */
+    RN_NODE_SLICE,  /* of channels */
+    RN_NODE_XENT,   /* softmax cross-entropy: the last node */
     RN_NODE_KINDS
 };
 
@@ -59,7 +65,7 @@ typedef struct rn_node {
     int param;                    /* first parameter: CONV, LINEAR weight; BN gamma, beta, mean, var; else -1 */
     int bias;                     /* parameter: CONV, LINEAR; else -1 */
     int64_t param_at, bias_at;    /* values of these parameters that come before this node's part (groups) */
-    bool relu;                    /* CONV with bias, BN, ELTWISE */
+    bool relu;                    /* CONV with bias, BN, ELTWISE, SCALE */
     float bn_eps;                 /* BN; 0: the net's */
     bool bn_caffe;                /* BN: running statistics as Caffe's, see rn_exec_norm.c */
     float bn_fraction;            /* BN, with bn_caffe: moving_average_fraction, at least 0 and below 1 */
@@ -68,6 +74,10 @@ typedef struct rn_node {
     rn_op_pool pool;              /* MAXPOOL, AVGPOOL: geometry only */
     enum rn_eltwise_kind eltwise; /* ELTWISE */
     float factor[2];              /* ELTWISE, sum: of in and res */
+    float dropout;                /* DROPOUT: the probability of 0 */
+    int dropout_key;              /* DROPOUT: which one of its graph: part of its random numbers' name */
+    int slice_at;                 /* SLICE: first channel */
+    rn_op_lrn lrn;                /* LRN: parameters only */
 } rn_node;
 
 typedef struct rn_graph {
@@ -76,6 +86,7 @@ typedef struct rn_graph {
     rn_param *params;
     int nvalues, nnodes, nparams;
     int cap_values, cap_nodes, cap_params;
+    int ndropouts;
     int images, input, logits; /* values: u8 pixels, normalised pixels, scores */
     int status;                /* 0 or the first failure */
 } rn_graph;
@@ -111,12 +122,25 @@ int rn_graph_conv(rn_graph *g, int x, int weight, int stride, int pad);
 /* bias -1: none. w->kh and w->kw are the weight's. relu: with a bias only (rn_graph_finish fuses a RELU node that
  * can be fused by itself). */
 int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window *w, bool relu);
+/* The same in groups: x's channels and the output's are parted into `groups` equal ones, each with its own part of the weight
+ * (oc, kh, kw, ic / groups), which stands in files as torch's and Caffe's do. */
+int rn_graph_conv_group(rn_graph *g, int x, int weight, int bias, const rn_window *w, int groups, bool relu);
 int rn_graph_bn(rn_graph *g, int x, int params, int res, bool relu); /* res -1: none */
 int rn_graph_relu(rn_graph *g, int x, const char *name);
 /* y = a + b [then max(., 0)] */
 int rn_graph_add(rn_graph *g, int a, int b, const char *name, bool relu);
 /* ca, cb: of a sum (y = ca a + cb b). */
 int rn_graph_eltwise(rn_graph *g, int a, int b, const char *name, enum rn_eltwise_kind kind, float ca, float cb);
+int rn_graph_sigmoid(rn_graph *g, int x, const char *name);
+/* y = x * s [+ res] [then max(., 0)]: x (mb, h, w, c), s (mb, c) or (mb, 1, 1, c); res -1: none. */
+int rn_graph_scale(rn_graph *g, int x, int s, int res, const char *name, bool relu);
+/* p: of a value to become 0, at least 0 and below 1. In evaluation nothing happens. */
+int rn_graph_dropout(rn_graph *g, int x, const char *name, float p);
+/* Across channels; Caffe's and torch's alpha, which is divided by size. */
+int rn_graph_lrn(rn_graph *g, int x, const char *name, int size, float alpha, float beta, float k);
+/* Along channels, all of one image size; 1 <= n <= RN_NODE_INPUTS. */
+int rn_graph_concat(rn_graph *g, const int *xs, int n, const char *name);
+int rn_graph_slice(rn_graph *g, int x, const char *name, int first, int channels);
 int rn_graph_maxpool(rn_graph *g, int x, const char *name, int k, int stride, int pad);
 int rn_graph_avgpool(rn_graph *g, int x, const char *name, int k, int stride, int pad, bool count_include_pad);
 /* ceil: the output size is rounded up, and a last window that would begin beyond the image and its leading padding is

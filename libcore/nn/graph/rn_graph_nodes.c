@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Nodes, in the order of execution: geometry is worked out and shapes are checked here. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/rn_error.h"
@@ -62,14 +63,17 @@ int rn_graph_bn(rn_graph *g, int x, int params, int res, bool relu)
 
 /* ---- convolution, linear ---- */
 
-static int check_bias(rn_graph *g, const rn_node *n, int bias, int64_t oc)
+/* A bias of as many values as the weight has outputs. */
+static int check_bias(rn_graph *g, int weight, int bias)
 {
-    if (bias < 0 || (g->params[bias].kind == RN_PARAM_BIAS && g->params[bias].count == oc))
+    const rn_param *w = &g->params[weight];
+    if (bias < 0 || (g->params[bias].kind == RN_PARAM_BIAS && g->params[bias].count == w->dim[0]))
         return RN_OK;
-    return fail(g, rn_fail(RN_E_RANGE, "graph: %s takes a bias of %lld values", n->name, (long long)oc));
+    return fail(g, rn_fail(RN_E_RANGE, "graph: %s takes a bias of %lld values", w->name, (long long)w->dim[0]));
 }
 
-int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window *at, bool relu)
+/* oc: of this node's part of the weight. */
+static int add_conv(rn_graph *g, int x, int weight, int bias, const rn_window *at, int oc, bool relu)
 {
     if (g->status < 0)
         return -1;
@@ -85,7 +89,7 @@ int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window
                              .ic = (int)t->dim[3],
                              .ih = (int)t->dim[1],
                              .iw = (int)t->dim[2],
-                             .oc = (int)w->dim[0],
+                             .oc = oc,
                              .kh = (int)w->dim[1],
                              .kw = (int)w->dim[2],
                              .sh = at->sh ? at->sh : 1,
@@ -101,10 +105,53 @@ int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window
     int rc = rn_conv_desc_finish(&n->conv);
     if (rc < 0)
         return fail(g, rn_fail_prefix(rc, "%s", n->name));
-    if (check_bias(g, n, bias, w->dim[0]) < 0)
-        return -1;
     const int64_t dim[4] = {n->conv.mb, n->conv.oh, n->conv.ow, n->conv.oc};
     return n->out = rn_graph_add_value(g, t->dtype, 4, dim);
+}
+
+int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window *at, bool relu)
+{
+    if (g->status < 0 || check_bias(g, weight, bias) < 0)
+        return -1;
+    return add_conv(g, x, weight, bias, at, (int)g->params[weight].dim[0], relu);
+}
+
+/* One group: its channels out of x, and its part of the weight and the bias. */
+static int conv_part(rn_graph *g, int x, int weight, int bias, const rn_window *at, int groups, int i, bool relu)
+{
+    const rn_param w = g->params[weight];
+    const int oc = (int)(w.dim[0] / groups), ic = (int)w.dim[3];
+    char name[sizeof w.name + 32];
+    snprintf(name, sizeof name, "%.*s.slice%d", (int)strcspn(w.name, "."), w.name, i);
+    x = rn_graph_slice(g, x, name, i * ic, ic);
+    int y = add_conv(g, x, weight, bias, at, oc, relu);
+    if (y < 0)
+        return -1;
+    rn_node *n = &g->nodes[g->nnodes - 1];
+    n->param_at = i * (w.count / groups);
+    n->bias_at = (int64_t)i * oc;
+    size_t len = strlen(n->name);
+    snprintf(n->name + len, sizeof n->name - len, "/%d", i);
+    return y;
+}
+
+int rn_graph_conv_group(rn_graph *g, int x, int weight, int bias, const rn_window *at, int groups, bool relu)
+{
+    if (groups == 1)
+        return rn_graph_conv_bias(g, x, weight, bias, at, relu);
+    if (g->status < 0)
+        return -1;
+    const rn_param *w = &g->params[weight];
+    if (groups < 1 || groups > RN_NODE_INPUTS || !is_value(g, x) || w->dim[0] % groups ||
+        g->values[x].t.dim[3] != w->dim[3] * groups || (bias >= 0 && g->params[bias].count != w->dim[0]))
+        return fail(g, rn_fail(RN_E_RANGE, "graph: %s: %d groups do not fit its channels (at most %d are possible)",
+                               w->name, groups, RN_NODE_INPUTS));
+    char name[sizeof w->name];
+    int ys[RN_NODE_INPUTS];
+    snprintf(name, sizeof name, "%s", w->name);
+    for (int i = 0; i < groups; i++)
+        ys[i] = conv_part(g, x, weight, bias, at, groups, i, relu);
+    return rn_graph_concat(g, ys, groups, name);
 }
 
 int rn_graph_conv(rn_graph *g, int x, int weight, int stride, int pad)
@@ -135,7 +182,7 @@ int rn_graph_linear_bias(rn_graph *g, int x, int weight, int bias)
                     rn_fail(RN_E_RANGE, "graph: %s takes rows of %lldx%lldx%lld values, its input has %lldx%lldx%lld",
                             n->name, (long long)w->dim[1], (long long)w->dim[2], (long long)w->dim[3],
                             (long long)t->dim[1], (long long)t->dim[2], (long long)t->dim[3]));
-    if (check_bias(g, n, bias, w->dim[0]) < 0)
+    if (check_bias(g, weight, bias) < 0)
         return -1;
     const int64_t dim[4] = {t->dim[0], w->dim[0], 1, 1};
     return n->out = rn_graph_add_value(g, t->dtype, 2, dim);
@@ -240,6 +287,93 @@ int rn_graph_add(rn_graph *g, int a, int b, const char *name, bool relu)
     if (y >= 0)
         g->nodes[g->nnodes - 1].relu = relu;
     return y;
+}
+
+int rn_graph_sigmoid(rn_graph *g, int x, const char *name)
+{
+    rn_node *n = rn_graph_add_node(g, RN_NODE_SIGMOID, name, x);
+    return n ? out_like(g, n, g->values[x].t) : -1;
+}
+
+int rn_graph_dropout(rn_graph *g, int x, const char *name, float p)
+{
+    rn_node *n = rn_graph_add_node(g, RN_NODE_DROPOUT, name, x);
+    if (!n)
+        return -1;
+    if (!(p >= 0 && p < 1))
+        return fail(
+            g, rn_fail(RN_E_RANGE, "graph: %s: a dropout of %g; it must be at least 0 and below 1", name, (double)p));
+    n->dropout = p;
+    n->dropout_key = g->ndropouts++;
+    return out_like(g, n, g->values[x].t);
+}
+
+/* ---- channels ---- */
+
+int rn_graph_scale(rn_graph *g, int x, int s, int res, const char *name, bool relu)
+{
+    rn_node *n = rn_graph_add_node(g, RN_NODE_SCALE, name, x);
+    if (!n)
+        return -1;
+    const rn_tensor *t = &g->values[x].t;
+    bool fits = t->nd == 4 && is_value(g, s) && g->values[s].t.dim[0] == t->dim[0] &&
+                rn_tensor_count(&g->values[s].t) == t->dim[0] * t->dim[3];
+    if (!fits || (res >= 0 && !(is_value(g, res) && same_shape(t, &g->values[res].t))))
+        return fail(g, rn_fail(RN_E_RANGE, "graph: the shapes at %s do not fit", name));
+    n->res = res;
+    n->ins[2] = s;
+    n->relu = relu;
+    return out_like(g, n, *t);
+}
+
+int rn_graph_lrn(rn_graph *g, int x, const char *name, int size, float alpha, float beta, float k)
+{
+    rn_node *n = rn_graph_add_node(g, RN_NODE_LRN, name, x);
+    if (!n)
+        return -1;
+    const rn_tensor *t = &g->values[x].t;
+    if (size < 1 || size > rn_graph_channels(t) || !(k > 0) || !(alpha >= 0) || !(beta >= 0))
+        return fail(g, rn_fail(RN_E_RANGE,
+                               "graph: %s: a response normalisation over %d of %d channels, alpha %g, beta %g, k %g",
+                               name, size, rn_graph_channels(t), (double)alpha, (double)beta, (double)k));
+    n->lrn = (rn_op_lrn){.size = size, .alpha = alpha, .beta = beta, .k = k};
+    return out_like(g, n, *t);
+}
+
+int rn_graph_concat(rn_graph *g, const int *xs, int n, const char *name)
+{
+    if (g->status >= 0 && (n < 1 || n > RN_NODE_INPUTS))
+        return fail(g, rn_fail(RN_E_RANGE, "graph: %s joins %d values; 1 to %d are possible", name, n, RN_NODE_INPUTS));
+    rn_node *node = g->status < 0 ? NULL : rn_graph_add_node(g, RN_NODE_CONCAT, name, xs[0]);
+    if (!node)
+        return -1;
+    rn_tensor t = g->values[xs[0]].t;
+    int64_t *c = &t.dim[t.nd - 1], total = 0;
+    for (int i = 0; i < n; i++) {
+        if (is_value(g, xs[i]))
+            *c = rn_graph_channels(&g->values[xs[i]].t);
+        if (!is_value(g, xs[i]) || !same_shape(&t, &g->values[xs[i]].t))
+            return fail(g, rn_fail(RN_E_RANGE, "graph: input %d of %s differs from the first in more than channels",
+                                   i + 1, name));
+        node->ins[i] = xs[i];
+        total += *c;
+    }
+    *c = total;
+    return out_like(g, node, t);
+}
+
+int rn_graph_slice(rn_graph *g, int x, const char *name, int first, int channels)
+{
+    rn_node *n = rn_graph_add_node(g, RN_NODE_SLICE, name, x);
+    if (!n)
+        return -1;
+    rn_tensor t = g->values[x].t;
+    if (first < 0 || channels < 1 || first > rn_graph_channels(&t) - channels)
+        return fail(g, rn_fail(RN_E_RANGE, "graph: %s: channels %d to %d of %d", name, first, first + channels - 1,
+                               rn_graph_channels(&t)));
+    n->slice_at = first;
+    t.dim[t.nd - 1] = channels;
+    return out_like(g, n, t);
 }
 
 void rn_graph_xent(rn_graph *g, int logits)

@@ -32,6 +32,8 @@ enum rn_stem { RN_STEM_IMAGENET = 0 /* 7x7 s2, 3x3 s2 max pool */, RN_STEM_CIFAR
 enum rn_variant { RN_VARIANT_NONE = 0, RN_VARIANT_V1, RN_VARIANT_B, RN_VARIANT_C, RN_VARIANT_D };
 extern const char *const rn_variant_names[]; /* "none", "v1", ...; NULL-terminated */
 
+struct rn_graph;
+
 typedef struct rn_model_spec {
     const char *arch; /* one of rn_model_names() */
     enum rn_variant variant;
@@ -48,6 +50,11 @@ typedef struct rn_model_spec {
      * rn_net_open sets. */
     const char *net_text;
     bool train_phase;
+    /* A net described elsewhere: `build` declares the parameters and nodes in g, down to the loss, at the spec's input
+     * size, and returns 0 or RN_E_*; `described` is its own. Both, and arch, which is then a name for messages, must
+     * outlive the nets. The fields from variant to width and zero_gamma are not looked at. NULL: `arch` says it. */
+    int (*build)(const struct rn_model_spec *spec, int batch, struct rn_graph *g);
+    const void *described;
 } rn_model_spec;
 
 /* What a parameter is, in the order of the model: torchvision's names and, in files, torchvision's layouts (rn_param.h). */
@@ -124,6 +131,11 @@ typedef struct rn_net_result {
     double loss_sum;
     int top1, top5;
 } rn_net_result;
+
+/* Where the next training batch stands: dropout draws by (seed, step, image) alone, so that a resumed run, ranks or passes
+ * that part a batch among them drop the same values as one run, one rank, one pass. first_image: images of this step that
+ * come before the batch (in lower ranks, in earlier passes). All 0 until called. */
+void rn_net_set_step(rn_net *net, uint64_t seed, int64_t step, int64_t first_image);
 
 /* images: host u8 NHWC (batch, h, w, c), labels host, each 0..classes-1; rows n.. are padding and not read. Train:
  * forward in training mode (batch statistics, running ones updated), loss, backward: gradients of the mean loss over n.

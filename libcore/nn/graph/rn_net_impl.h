@@ -47,8 +47,10 @@ struct rn_net {
     rn_conv_plan *(*conv)[3]; /* [node][direction]; NULL where there is none */
     rn_net_choice *choices;
     int nchoices;
-    int64_t batches; /* training batches so far */
-    bool mixed;      /* the batch under way has second labels, with `share` for the first */
+    int64_t batches;       /* training batches so far */
+    uint64_t dropout_seed; /* rn_net_set_step */
+    int64_t step, first_image;
+    bool mixed; /* the batch under way has second labels, with `share` for the first */
     float share;
     rn_distill distill; /* teacher NULL: none */
     float *host_loss;   /* (batch) */

@@ -80,6 +80,8 @@ static bool reads_input(const rn_node *n)
     case RN_NODE_CONV:
     case RN_NODE_LINEAR:
     case RN_NODE_BN:
+    case RN_NODE_SCALE:
+    case RN_NODE_LRN:
         return true;
     case RN_NODE_ELTWISE:
         return n->eltwise != RN_ELTWISE_SUM;
@@ -88,9 +90,15 @@ static bool reads_input(const rn_node *n)
     }
 }
 
+/* res is only added: the backward pass does not look at it. */
+static bool has_residual(const rn_node *n)
+{
+    return n->res >= 0 && (n->kind == RN_NODE_BN || n->kind == RN_NODE_SCALE);
+}
+
 static bool reads_output(const rn_node *n)
 {
-    return n->relu || n->kind == RN_NODE_RELU;
+    return n->relu || n->kind == RN_NODE_RELU || n->kind == RN_NODE_SIGMOID;
 }
 
 static void backward_step(rn_plan *p, const rn_graph *g, int i)
@@ -102,7 +110,7 @@ static void backward_step(rn_plan *p, const rn_graph *g, int i)
     touch_grad(p, g, n->out, step);
     for (int k = 0; k < RN_NODE_INPUTS; k++) {
         touch_grad(p, g, n->ins[k], step);
-        if (reads_input(n) && (k == 0 || n->kind != RN_NODE_BN)) /* a residual is only passed on */
+        if (reads_input(n) && !(k == 1 && has_residual(n)))
             touch_value(p, g, n->ins[k], step);
     }
     if (reads_output(n))
@@ -125,7 +133,8 @@ static void merge(rn_plan *p, int a, int b)
 /* Ops that may write their output over their input. */
 static bool in_place(enum rn_node_kind kind)
 {
-    return kind == RN_NODE_BN || kind == RN_NODE_RELU || kind == RN_NODE_ELTWISE;
+    return kind == RN_NODE_BN || kind == RN_NODE_RELU || kind == RN_NODE_ELTWISE || kind == RN_NODE_SIGMOID ||
+           kind == RN_NODE_SCALE || kind == RN_NODE_DROPOUT;
 }
 
 /* Forward in evaluation: y may be x when nothing else reads x. */
@@ -153,13 +162,13 @@ static void merge_forward(rn_plan *p, const rn_graph *g)
     }
 }
 
-/* The input whose gradient may lie over the output's, because this node is the first to write it; -1: none. A BN with
+/* The input whose gradient may lie over the output's, because this node is the first to write it; -1: none. A node with
  * a residual writes dx while it still reads dy, and may use dy's place for the residual's only. */
 static int over_dy(const rn_graph *g, const rn_node *n)
 {
     if (!in_place(n->kind))
         return -1;
-    for (int k = n->kind == RN_NODE_BN && n->res >= 0; k < 2; k++)
+    for (int k = has_residual(n); k < 2; k++)
         if (n->ins[k] >= 0 && n->betas[k] == 0 && g->values[n->ins[k]].needs_grad)
             return n->ins[k];
     return -1;

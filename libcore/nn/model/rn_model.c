@@ -37,7 +37,7 @@ static int in_range(const char *what, int value, int lo, int hi)
     return rn_fail(RN_E_RANGE, "model: %s is %d; it must be %d..%d", what, value, lo, hi);
 }
 
-static int check_spec(const rn_model_spec *s, int batch)
+static int check_sizes(const rn_model_spec *s, int batch)
 {
     RN_TRY(in_range("batch", batch, 1, 1 << 20));
     RN_TRY(in_range("classes", s->classes, 2, 1 << 20));
@@ -45,6 +45,12 @@ static int check_spec(const rn_model_spec *s, int batch)
     RN_TRY(in_range("width in pixels", s->width_px ? s->width_px : s->height, 1, 1 << 14));
     if (s->channels != 1 && s->channels != 3)
         return rn_fail(RN_E_RANGE, "model: %d input channels; 1 and 3 are supported", s->channels);
+    return RN_OK;
+}
+
+static int check_spec(const rn_model_spec *s, int batch)
+{
+    RN_TRY(check_sizes(s, batch));
     if (s->stem != RN_STEM_IMAGENET && s->stem != RN_STEM_CIFAR)
         return rn_fail(RN_E_RANGE, "model: stem %d is not known", (int)s->stem);
     if (!(s->width > 0 && s->width <= 16))
@@ -75,8 +81,23 @@ static int build_prototxt(const rn_model_spec *spec, int batch, rn_graph *g)
     return rc;
 }
 
+static int build_described(const rn_model_spec *spec, int batch, rn_graph *g)
+{
+    RN_TRY(check_sizes(spec, batch));
+    RN_TRY(spec->build(spec, batch, g));
+    rn_init_apply(&spec->init, g);
+    RN_TRY(rn_graph_finish(g));
+    const rn_tensor *logits = &g->values[g->logits].t;
+    if (logits->nd == 2 && logits->dim[1] == spec->classes)
+        return RN_OK;
+    return rn_fail(RN_E_RANGE, "model: %s ends in %lld scores; the data have %d classes", spec->arch,
+                   (long long)(rn_tensor_count(logits) / logits->dim[0]), spec->classes);
+}
+
 int rn_model_build(const rn_model_spec *spec, int batch, rn_graph *g)
 {
+    if (spec->build)
+        return build_described(spec, batch, g);
     const char *arch = spec->arch ? spec->arch : "";
     if (strcmp(arch, "prototxt") == 0)
         return build_prototxt(spec, batch, g);

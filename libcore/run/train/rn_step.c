@@ -63,6 +63,7 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
     if (b->epoch != epoch || b->number != (uint64_t)number)
         return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
                        (unsigned long long)b->number, b->epoch, (long long)number, (long long)epoch);
+    rn_net_set_step(st->s->net, st->r->seed, at->step, (int64_t)i * b->n);
     RN_TRY(forward_backward(st, b, &res));
     sums->n += res.n;
     sums->top1 += res.top1;
