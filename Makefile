@@ -410,7 +410,7 @@ demo: deps ## Fashion-MNIST from archives to a trained ResNet and a report, abou
 	@$(MAKE) -j$(JOBS) all
 	@datasets/pipeline.sh demo $(or $(OUT),out/demo)
 
-reproduce: deps ## DATASET=name RAW=dir [OUT=dir]: verify, pack, train, evaluate, report; resumes [RECIPE=recipes/x.recipe]
-	@[ -n "$(DATASET)" ] && [ -n "$(RAW)" ] || { echo "usage: make reproduce DATASET=name RAW=folder-with-the-archives [OUT=folder]" >&2; exit 2; }
+reproduce: deps ## DATASET=name RAW=dir [OUT=dir]: verify, pack, train, evaluate, report; resumes [RECIPE=recipes/x.recipe PLAN=1: only tell]
+	@[ -n "$(DATASET)" ] && [ -n "$(RAW)" ] || { echo "usage: make reproduce DATASET=name RAW=folder-with-the-archives [OUT=folder] [PLAN=1]" >&2; exit 2; }
 	@$(MAKE) -j$(JOBS) all
-	@RECIPE="$(RECIPE)" datasets/pipeline.sh reproduce "$(DATASET)" "$(RAW)" "$(or $(OUT),out/$(DATASET))"
+	@RECIPE="$(RECIPE)" datasets/pipeline.sh $(if $(filter-out 0,$(PLAN)),plan,reproduce) "$(DATASET)" "$(RAW)" "$(or $(OUT),out/$(DATASET))"

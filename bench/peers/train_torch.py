@@ -22,7 +22,7 @@ DEFAULTS = {  # rn-train's
     "arch": "resnet18", "stem": "imagenet", "width": "1", "channels": "3", "image-size": "224", "zero-gamma": "false",
     "mean": "0.485,0.456,0.406", "std": "0.229,0.224,0.225", "crop": "resized", "pad": "4", "scale-min": "0.08", "ratio": str(4 / 3),
     "no-flip": "false", "val-resize": "256", "epochs": "90", "batch": "256", "lr": "0.1", "momentum": "0.9", "nesterov": "false",
-    "weight-decay": "1e-4", "no-norm-decay": "false", "label-smoothing": "0", "schedule": "step", "warmup-epochs": "0", "step-epochs": "30",
+    "weight-decay": "1e-4", "no-norm-decay": "false", "label-smoothing": "0", "schedule": "step", "warmup-epochs": "0", "step-size": "30",
     "gamma": "0.1", "lr-min": "0", "eval-batch": "0"}
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
 
@@ -109,7 +109,7 @@ def schedule_of(r, opt, steps):
         main = S.CosineAnnealingLR(opt, epochs * steps - warm, float(r["lr-min"]))
     elif r["schedule"] == "step":
         assert not warm, "warm-up with steps is not followed here"
-        main = S.StepLR(opt, int(r["step-epochs"]) * steps, float(r["gamma"]))
+        main = S.StepLR(opt, int(r["step-size"]) * steps, float(r["gamma"]))
     else:
         raise SystemExit(f"schedule {r['schedule']}: this twin does not know how to follow it")
     if warm < 2:
