@@ -191,6 +191,16 @@ static const char *name_of(const rn_prototext *t, int layer)
     return "";
 }
 
+/* The shortest decimal that reads back as the same number. */
+static void real_text(double v, char out[40])
+{
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(out, 40, "%.*g", digits, v);
+        if (!(strtod(out, NULL) > v) && !(strtod(out, NULL) < v))
+            return;
+    }
+}
+
 int rn_caffe_net_lines(const rn_caffe_net *n, rn_buf *out)
 {
     const rn_prototext *t = &n->text;
@@ -203,9 +213,11 @@ int rn_caffe_net_lines(const rn_caffe_net *n, rn_buf *out)
         if (f->kind == RN_PT_MESSAGE || is_free(t, i))
             continue;
         rn_pt_path(t, i, path, sizeof path);
-        if (f->field->type == RN_CF_REAL)
-            RN_TRY(rn_buf_printf(out, "'%s' %s: %.17g\n", layer, path, f->real));
-        else if (f->field->type == RN_CF_TEXT)
+        if (f->field->type == RN_CF_REAL) {
+            char text[40];
+            real_text(f->real, text);
+            RN_TRY(rn_buf_printf(out, "'%s' %s: %s\n", layer, path, text));
+        } else if (f->field->type == RN_CF_TEXT)
             RN_TRY(rn_buf_printf(out, "'%s' %s: \"%s\"\n", layer, path, f->text));
         else if (f->field->type == RN_CF_ENUM)
             RN_TRY(rn_buf_printf(out, "'%s' %s: %s\n", layer, path, f->field->words[f->num]));

@@ -162,7 +162,9 @@ static int open_on(rn_net *net, const rn_net *owner)
     net->opts.select.pattern = net->pattern;
     net->opts.select.cache_file = net->cache_file;
     RN_TRY(copy_text(net->spec.net_text, &net->net_text));
+    RN_TRY(copy_text(net->spec.net_file, &net->net_file));
     net->spec.net_text = net->net_text;
+    net->spec.net_file = net->net_file;
     net->spec.train_phase = net->opts.train;
     RN_TRY(rn_model_build(&net->spec, net->opts.batch, &net->graph));
     for (const char *const *name = rn_model_names(); *name; name++)
@@ -253,6 +255,7 @@ void rn_net_close(rn_net *net)
     free(net->pattern);
     free(net->cache_file);
     free(net->net_text);
+    free(net->net_file);
     free(net->host_loss);
     free(net->host_rank);
     free(net);

@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "nn/graph/rn_fill.h"
 #include "base/rn_comm.h"
+#include "nn/graph/rn_fill.h"
 #include "op/rn_backend.h"
 #include "op/rn_select.h"
 
@@ -46,9 +46,9 @@ typedef struct rn_model_spec {
     int height, width_px;  /* input size in pixels; width_px 0: as height */
     bool zero_gamma;       /* last BN of each block starts at 0 */
     rn_init init;          /* zeroed: as the model's source does */
-    /* arch "prototxt": the net's text (nn/caffe/rn_caffe_net.h), of which a net keeps a copy, and the phase to build, which
-     * rn_net_open sets. */
-    const char *net_text;
+    /* arch "prototxt": the net's text (nn/caffe/rn_caffe_net.h) and what errors call it (NULL: "prototxt"), of which a net
+     * keeps copies; and the phase to build, which rn_net_open sets. */
+    const char *net_text, *net_file;
     bool train_phase;
     /* A net described elsewhere: `build` declares the parameters and nodes in g, down to the loss, at the spec's input
      * size, and returns 0 or RN_E_*; `described` is its own. Both, and arch, which is then a name for messages, must

@@ -34,7 +34,7 @@ struct rn_net {
     rn_model_spec spec;         /* arch is a static string */
     rn_net_opts opts;           /* mean and std are not kept: see pixel_* */
     char *pattern, *cache_file; /* opts.select's strings */
-    char *net_text;             /* spec's */
+    char *net_text, *net_file;  /* spec's */
     float pixel_mul[RN_MAX_CHANNELS], pixel_add[RN_MAX_CHANNELS];
     float *device_pixel; /* mul[channels], add[channels] on the device */
     rn_graph graph;

@@ -73,7 +73,7 @@ static int build_prototxt(const rn_model_spec *spec, int batch, rn_graph *g)
     if (!spec->net_text)
         return rn_fail(RN_E_USAGE, "the architecture 'prototxt' wants a net's text (--net FILE)");
     RN_TRY(check_spec(spec, batch));
-    RN_TRY(rn_caffe_net_open(RN_CAFFE_NAME, spec->net_text, &n));
+    RN_TRY(rn_caffe_net_open(spec->net_file ? spec->net_file : RN_CAFFE_NAME, spec->net_text, &n));
     int rc = rn_caffe_net_build(n, spec->train_phase ? RN_CAFFE_TRAIN : RN_CAFFE_TEST, spec, batch, g);
     if (rc == RN_OK)
         rn_init_apply(&spec->init, g);

@@ -63,6 +63,7 @@ int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out)
 {
     *out = (rn_model_spec){.arch = rn_model_names()[r->arch],
                            .net_text = r->net_text,
+                           .net_file = r->net,
                            .variant = (enum rn_variant)r->variant,
                            .se = (int)r->se,
                            .se_round = (int)r->se_round,
