@@ -11,6 +11,7 @@
 #include "base/rn_comm.h"
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "base/rn_launch.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "base/rn_progress.h"
@@ -28,13 +29,15 @@ static void on_signal(int sig)
     stop_flag = 1;
 }
 
-/* The first signal asks for a checkpoint and an orderly end; a second one ends the process as usual. */
+/* The first signal asks for a checkpoint and an orderly end; a second one ends the process as usual. SIGUSR1 is what
+ * mpirun passes on without a time limit. */
 static void catch_signals(void)
 {
     struct sigaction sa = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGUSR1, &sa, NULL);
 }
 
 typedef struct settings {
@@ -347,6 +350,13 @@ static int run(settings *s, int argc, char **argv)
     return s->eval_only ? evaluate(s, jobs) : train(s, jobs, argc, argv);
 }
 
+/* Several processes misread their options alike: one of them tells. */
+static bool is_first(void)
+{
+    rn_launch l;
+    return rn_launch_find(&l) < 0 || l.rank == 0;
+}
+
 /* Of several processes only rank 0 chats; what goes wrong on another one is told with its name. */
 static int join(const settings *s)
 {
@@ -371,6 +381,8 @@ int main(int argc, char **argv)
     int told = 0;
     set_up(&s);
     int rc = rn_opt_parse(&s.spec, argc, argv, &s.args);
+    if (rc < 0 && !is_first())
+        return rn_exit_code(rc);
     if (rc == RN_OK)
         rc = join(&s);
     if (rc == RN_OK)

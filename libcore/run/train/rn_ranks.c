@@ -1,9 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /* A run in several ranks: all take the same steps; rank 0 alone has the run's folder, and decides by the clock. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/rn_digest.h"
 #include "base/rn_error.h"
+#include "base/rn_opt.h"
 #include "run/train/rn_trainer_impl.h"
+
+int rn_ranks_check(const rn_trainer *t)
+{
+    rn_comm *c = t->s.comm;
+    const char *const parts[] = {RN_VERSION, t->job->recipe_text, rn_store_seal_digest(t->s.train_db),
+                                 rn_store_seal_digest(t->s.val_db)};
+    static const char *const names[] = {"version", "recipe", "training set", "validation set"};
+    char mine[4][RN_DIGEST_HEX_MAX] = {{0}};
+    if (!c)
+        return RN_OK;
+    for (int i = 0; i < 4; i++)
+        RN_TRY(rn_digest_buffer(RN_SHA256, parts[i], strlen(parts[i]), mine[i]));
+    char(*all)[4][RN_DIGEST_HEX_MAX] = malloc((size_t)c->size * sizeof *all);
+    if (!all)
+        return rn_fail(RN_E_NOMEM, "no memory for the digests of %d ranks", c->size);
+    int rc = rn_comm_allgather(c, mine, sizeof mine, all);
+    for (int r = 1; r < c->size; r++)
+        for (int i = 0; i < 4 && rc == RN_OK; i++)
+            if (strcmp(all[r][i], all[0][i]) != 0)
+                rc = rn_fail(RN_E_USAGE,
+                             "rank %d has another %s than rank 0: start all ranks with the same command and data", r,
+                             names[i]);
+    free(all);
+    return rc;
+}
 
 int rn_ranks_sums(rn_comm *c, rn_sums *s)
 {

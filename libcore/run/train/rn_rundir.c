@@ -203,8 +203,9 @@ static int same_run(const rn_trainer *t, const rn_ckpt *c, bool strict)
         rn_warn("the run began with %lld threads and goes on with %d: rounding may differ from a run in one piece",
                 (long long)c->state.threads, t->s.threads);
     if (c->texts.compute && strcmp(c->texts.compute, now.compute) != 0)
-        rn_warn("the checkpoint was computed on another device, by other algorithms or by another number of ranks: "
-                "rounding may differ from a run in "
+        rn_warn("the checkpoint was computed on another device, by another number of ranks or by other algorithms: "
+                "rounding "
+                "may differ from a run in "
                 "one piece");
     return RN_OK;
 }

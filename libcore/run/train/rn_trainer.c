@@ -224,6 +224,7 @@ static int open_trainer(rn_trainer *t)
     RN_TRY(rn_comm_first(c, rn_comm_rank(c) == 0 ? rn_rundir_lock(t) : RN_OK));
     RN_TRY(rn_rundir_path(t, "tune.json", tune));
     RN_TRY(rn_session_open(t->job->recipe, t->job->backends, t->job->jobs, RN_SESSION_TRAIN, tune, &t->s));
+    RN_TRY(rn_ranks_check(t));
     RN_TRY(rn_step_open(&t->s, &t->one));
     RN_TRY(rn_rundir_compute(t));
     return plan_steps(t);

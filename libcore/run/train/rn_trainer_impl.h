@@ -48,6 +48,8 @@ int rn_rundir_finish(rn_trainer *t);
 
 /* rn_ranks.c: the above for all ranks, by rank 0; who has begun or written goes on with equal state and weights. */
 int rn_ranks_begin(rn_trainer *t);
+/* RN_E_USAGE, on every rank, unless all of them have the same recipe, data and version. */
+int rn_ranks_check(const rn_trainer *t);
 int rn_ranks_checkpoint(rn_trainer *t);
 
 /* rn_trainlog.c; of rank 0, the only one to have a log */
