@@ -94,7 +94,7 @@ static int build_conv(builder *b, const rn_caffe_layer *l, int x)
         set_multipliers(b, bias, l, 1);
     }
     if (l->group > 1)
-        return rn_pt_fail(b->t, l->node, RN_E_UNSUPPORTED, "groups are not supported yet");
+        return rn_graph_conv_group(g, x, w, bias, &l->window, l->group, false);
     return rn_graph_conv_bias(g, x, w, bias, &l->window, false);
 }
 
@@ -166,9 +166,10 @@ static bool only_rows(const builder *b, int blob)
     for (int i = 0; i < b->s->n; i++)
         for (int k = 0; b->s->layers[i].needed && k < b->s->layers[i].nbottom; k++) {
             const rn_caffe_layer *l = &b->s->layers[i];
-            if (l->in[k] != blob || l->kind == RN_CAFFE_LINEAR)
+            if (l->in[k] != blob || l->kind == RN_CAFFE_LINEAR || (l->kind == RN_CAFFE_GATE && k == 1))
                 continue;
-            bool same = l->kind == RN_CAFFE_RELU || l->kind == RN_CAFFE_DROPOUT || l->kind == RN_CAFFE_FLATTEN;
+            bool same = l->kind == RN_CAFFE_RELU || l->kind == RN_CAFFE_SIGMOID || l->kind == RN_CAFFE_DROPOUT ||
+                        l->kind == RN_CAFFE_FLATTEN;
             if (!same || !only_rows(b, l->out[0]))
                 return false;
         }
@@ -203,7 +204,10 @@ static int build_eltwise(builder *b, const rn_caffe_layer *l, int x)
 
 static int build_concat(builder *b, const rn_caffe_layer *l, int x)
 {
-    return l->nbottom == 1 ? x : rn_pt_fail(b->t, l->node, RN_E_UNSUPPORTED, "not supported yet");
+    int in[RN_CAFFE_MAX_BLOBS];
+    for (int k = 0; k < l->nbottom; k++)
+        in[k] = b->value[l->in[k]];
+    return l->nbottom == 1 ? x : rn_graph_concat(b->g, in, l->nbottom, l->name);
 }
 
 /* Images become rows in the order channel, row, column only inside an inner product. */
@@ -228,14 +232,18 @@ static int build_layer(builder *b, const rn_caffe_layer *l, int x)
     case RN_CAFFE_SCALE:
         return rn_pt_fail(b->t, l->node, RN_E_UNSUPPORTED,
                           "a Scale is supported directly behind a BatchNorm whose output nothing else reads");
+    case RN_CAFFE_GATE:
+        return rn_graph_scale(b->g, x, b->value[l->in[1]], l->nbottom > 2 ? b->value[l->in[2]] : -1, l->name, false);
+    case RN_CAFFE_SIGMOID:
+        return rn_graph_sigmoid(b->g, x, l->name);
     case RN_CAFFE_RELU:
         return rn_graph_relu(b->g, x, l->name);
     case RN_CAFFE_POOL:
         return build_pool(b, l, x);
     case RN_CAFFE_LRN:
-        return rn_pt_fail(b->t, l->node, RN_E_UNSUPPORTED, "not supported yet");
+        return rn_graph_lrn(b->g, x, l->name, l->size, (float)l->alpha, (float)l->beta, (float)l->k);
     case RN_CAFFE_DROPOUT:
-        return l->ratio > 0 ? rn_pt_fail(b->t, l->node, RN_E_UNSUPPORTED, "not supported yet") : x;
+        return l->ratio > 0 ? rn_graph_dropout(b->g, x, l->name, (float)l->ratio) : x;
     case RN_CAFFE_ELTWISE:
         return build_eltwise(b, l, x);
     case RN_CAFFE_CONCAT:

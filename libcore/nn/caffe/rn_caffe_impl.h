@@ -11,7 +11,9 @@ enum rn_caffe_kind {
     RN_CAFFE_CONV,
     RN_CAFFE_BATCH_NORM,
     RN_CAFFE_SCALE,
+    RN_CAFFE_GATE, /* Scale by a second bottom, Axpy: in[0] times in[1], [+ in[2]] */
     RN_CAFFE_RELU,
+    RN_CAFFE_SIGMOID,
     RN_CAFFE_POOL,
     RN_CAFFE_LINEAR,
     RN_CAFFE_LRN,

@@ -321,12 +321,40 @@ static int read_batch_norm(rn_prototext *t, rn_caffe_layer *l, enum rn_caffe_pha
     return RN_OK;
 }
 
+/* Scale by a second bottom: a factor for each image and channel. */
+static int read_gate(rn_prototext *t, rn_caffe_layer *l, int m)
+{
+    l->kind = RN_CAFFE_GATE;
+    RN_TRY(only(t, m, "bias_term", 0, 0, "a Scale by a second bottom has no bias here"));
+    if (rn_cf_int(t, m, "axis", 1) != 0)
+        return rn_pt_fail(t, at(t, m, l->node, "axis"), RN_E_UNSUPPORTED,
+                          "by a second bottom Scale is supported with axis: 0, a factor for each image and channel");
+    return blob_counts(t, l, 2, 1, 1);
+}
+
+/* SENet's own layer: bottoms are factors, values, and what is added. */
+static int read_axpy(rn_prototext *t, rn_caffe_layer *l, enum rn_caffe_phase phase, rn_caffe_data *d)
+{
+    (void)phase, (void)d;
+    RN_TRY(blob_counts(t, l, 3, 1, 1));
+    const char *factors = l->bottom[0];
+    l->bottom[0] = l->bottom[1];
+    l->bottom[1] = factors;
+    return RN_OK;
+}
+
+static int read_sigmoid(rn_prototext *t, rn_caffe_layer *l, enum rn_caffe_phase phase, rn_caffe_data *d)
+{
+    (void)phase, (void)d;
+    return blob_counts(t, l, 1, 1, 1);
+}
+
 static int read_scale(rn_prototext *t, rn_caffe_layer *l, enum rn_caffe_phase phase, rn_caffe_data *d)
 {
     int m = param_of(t, l, "scale_param");
     (void)d, (void)phase;
     if (l->nbottom == 2)
-        return rn_pt_fail(t, l->node, RN_E_UNSUPPORTED, "Scale by a second `bottom` is not supported");
+        return read_gate(t, l, m);
     RN_TRY(blob_counts(t, l, 1, 1, 1));
     l->bias_term = rn_cf_bool(t, m, "bias_term", false);
     RN_TRY(only(t, m, "axis", 1, 1, "only 1, the channels, is"));
@@ -461,7 +489,8 @@ static int read_loss(rn_prototext *t, rn_caffe_layer *l, enum rn_caffe_phase pha
                           "not supported (the loss is the mean over the batch, as FULL, VALID and BATCH_SIZE have it)");
     for (i = rn_cf_find(t, l->node, "loss_weight"); i >= 0; i = rn_cf_next(t, i))
         if (!(t->nodes[i].real >= 1 && t->nodes[i].real <= 1))
-            return rn_pt_fail(t, i, RN_E_UNSUPPORTED, "not supported (one loss, of weight 1)");
+            return rn_pt_fail(t, i, RN_E_UNSUPPORTED,
+                              "not supported (one loss of weight 1 is; auxiliary ones are not)");
     return blob_counts(t, l, 2, 0, 1);
 }
 
@@ -497,7 +526,9 @@ static const struct {
     {"Convolution", "CONVOLUTION", RN_CAFFE_CONV, read_conv},
     {"BatchNorm", NULL, RN_CAFFE_BATCH_NORM, read_batch_norm},
     {"Scale", NULL, RN_CAFFE_SCALE, read_scale},
+    {"Axpy", NULL, RN_CAFFE_GATE, read_axpy},
     {"ReLU", "RELU", RN_CAFFE_RELU, read_relu},
+    {"Sigmoid", "SIGMOID", RN_CAFFE_SIGMOID, read_sigmoid},
     {"Pooling", "POOLING", RN_CAFFE_POOL, read_pool},
     {"InnerProduct", "INNER_PRODUCT", RN_CAFFE_LINEAR, read_linear},
     {"LRN", "LRN", RN_CAFFE_LRN, read_lrn},

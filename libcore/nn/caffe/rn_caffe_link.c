@@ -18,8 +18,8 @@ static int newest(const rn_caffe_side *s, const char *name, int end)
 
 static bool may_be_in_place(enum rn_caffe_kind k)
 {
-    return k == RN_CAFFE_RELU || k == RN_CAFFE_DROPOUT || k == RN_CAFFE_BATCH_NORM || k == RN_CAFFE_SCALE ||
-           k == RN_CAFFE_SPLIT || k == RN_CAFFE_FLATTEN || k == RN_CAFFE_SOFTMAX;
+    return k == RN_CAFFE_RELU || k == RN_CAFFE_SIGMOID || k == RN_CAFFE_DROPOUT || k == RN_CAFFE_BATCH_NORM ||
+           k == RN_CAFFE_SCALE || k == RN_CAFFE_SPLIT || k == RN_CAFFE_FLATTEN || k == RN_CAFFE_SOFTMAX;
 }
 
 static int link_layer(const rn_prototext *t, rn_caffe_side *s, int i)
