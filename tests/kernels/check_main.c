@@ -19,6 +19,8 @@ static const check_group *const groups[] = {
     &check_pool_group,
     &check_dense_group,
     &check_distill_group,
+    &check_join_group,
+    &check_channel_group,
     &check_time_group,
     NULL,
 };

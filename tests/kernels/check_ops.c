@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_half.h"
 
 void check_ops_each(check_run *r, const char *group, const char *cas, const char *dir, check_ops_body body,
                     const void *what)
@@ -35,6 +36,42 @@ bool check_near(check_run *r, const char *what, const float *got, const float *w
     for (size_t i = 0; i < n; i++)
         wide[i] = want[i];
     return check_close(r, what, got, wide, mag, n, tol);
+}
+
+void *check_act(check_run *r, rn_dtype t, size_t n, int max)
+{
+    float *wide = check_f32(r, n);
+    uint16_t *half = t == RN_F32 ? NULL : check_bytes(r, n * sizeof *half);
+    if (max)
+        check_fill_int(r, wide, n, max);
+    else
+        check_fill_real(r, wide, n, 2);
+    for (size_t i = 0; half && i < n; i++)
+        half[i] = t == RN_BF16 ? rn_bf16_of_f32(wide[i]) : rn_f16_of_f32(wide[i]);
+    return half ? (void *)half : wide;
+}
+
+void *check_act_copy(check_run *r, rn_dtype t, size_t n, const void *from)
+{
+    void *p = check_bytes(r, n * rn_dtype_size(t)); /* NaN */
+    return from ? memcpy(p, from, n * rn_dtype_size(t)) : p;
+}
+
+static float *widened(check_run *r, rn_dtype t, const void *p, size_t n)
+{
+    float *wide = check_f32(r, n);
+    for (size_t i = 0; i < n; i++)
+        wide[i] = t == RN_F32    ? ((const float *)p)[i]
+                  : t == RN_BF16 ? rn_f32_of_bf16(((const uint16_t *)p)[i])
+                                 : rn_f32_of_f16(((const uint16_t *)p)[i]);
+    return wide;
+}
+
+bool check_act_near(check_run *r, rn_dtype t, const char *what, const void *got, const void *want, const double *mag,
+                    size_t n, double tol)
+{
+    const double unit = t == RN_F32 ? 0 : t == RN_BF16 ? 0x1p-7 : 0x1p-10; /* two neighbours of a rounding */
+    return check_near(r, what, widened(r, t, got, n), widened(r, t, want, n), mag, n, tol > 0 ? tol + unit : 0);
 }
 
 bool check_bits(check_run *r, const char *what, const void *got, const void *want, size_t bytes)

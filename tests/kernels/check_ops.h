@@ -6,7 +6,7 @@
 #include "check.h"
 
 extern const check_group check_point_group, check_bn_group, check_pool_group, check_dense_group, check_optim_group,
-    check_distill_group, check_time_group;
+    check_distill_group, check_join_group, check_channel_group, check_time_group;
 
 /* Runs `body` once an instruction set, for the op named `dir` and the case named `cas`. */
 typedef void (*check_ops_body)(check_run *r, rn_backend *be, const void *what);
@@ -19,6 +19,13 @@ void check_ran(check_run *r, const char *what, int rc);
 /* As check_close, against the reference's f32 result. */
 bool check_near(check_run *r, const char *what, const float *got, const float *want, const double *mag, size_t n,
                 double tol);
+/* n activations of type t: integers in -max..max that every type holds, or with max 0 reals in [-2, 2). */
+void *check_act(check_run *r, rn_dtype t, size_t n, int max);
+/* A copy of them; from NULL: NaN. */
+void *check_act_copy(check_run *r, rn_dtype t, size_t n, const void *from);
+/* As check_near, of activations: the kernel's f32 error, which is `tol`, and one rounding to their type. tol 0: equal. */
+bool check_act_near(check_run *r, rn_dtype t, const char *what, const void *got, const void *want, const double *mag,
+                    size_t n, double tol);
 /* Same bits, NaN included. */
 bool check_bits(check_run *r, const char *what, const void *got, const void *want, size_t bytes);
 
