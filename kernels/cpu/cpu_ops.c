@@ -7,6 +7,7 @@
 
 const rn_ops rn_cpu_ops = {
     .normalize = cpu_normalize,
+    .convert = cpu_convert,
     .bn_fwd = cpu_bn_fwd,
     .bn_bwd = cpu_bn_bwd,
     .relu_fwd = cpu_relu_fwd,

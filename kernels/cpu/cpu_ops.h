@@ -28,7 +28,7 @@ static inline void *cpu_ops_to(void *p, rn_dtype t, int64_t i)
     return (char *)p + i * (int64_t)rn_dtype_size(t);
 }
 
-/* Between f32 and t, n values; one of the two is a copy when t is f32. */
+/* n values of type t to f32, and back; a copy when t is f32. */
 void cpu_ops_widen(const struct rn_backend *be, rn_dtype t, const void *from, float *to, int64_t n);
 void cpu_ops_narrow(const struct rn_backend *be, rn_dtype t, const float *from, void *to, int64_t n);
 
@@ -84,6 +84,7 @@ int cpu_dropout(struct rn_backend *, const rn_op_dropout *, void *stream);
 int cpu_lrn_fwd(struct rn_backend *, const rn_op_lrn *, void *stream);
 int cpu_lrn_bwd(struct rn_backend *, const rn_op_lrn_bwd *, void *stream);
 int cpu_part(struct rn_backend *, const rn_op_part *, void *stream);
+int cpu_convert(struct rn_backend *, const rn_op_convert *, void *stream);
 int cpu_bn_fwd(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
 int cpu_bn_bwd(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
 int cpu_maxpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);

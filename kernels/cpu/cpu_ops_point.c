@@ -117,3 +117,33 @@ int cpu_dropout(struct rn_backend *be, const rn_op_dropout *a, void *stream)
         k->dropout(a, &r, b * CPU_OPS_SMALL, b * CPU_OPS_SMALL + cpu_ops_block_len(a->n, b));
     return RN_OK;
 }
+
+/* One block, through f32 on the stack where neither side is f32. */
+static void convert_block(const struct rn_backend *be, const rn_op_convert *a, int64_t from, int64_t n)
+{
+    const void *src = cpu_ops_at(a->src, a->from, from);
+    void *dst = cpu_ops_to(a->dst, a->to, from);
+    if (a->to == RN_F32) {
+        cpu_ops_widen(be, a->from, src, dst, n);
+    } else if (a->from == RN_F32) {
+        cpu_ops_narrow(be, a->to, src, dst, n);
+    } else {
+        float wide[1024];
+        for (int64_t i = 0; i < n; i += 1024) {
+            const int64_t some = n - i < 1024 ? n - i : 1024;
+            cpu_ops_widen(be, a->from, cpu_ops_at(src, a->from, i), wide, some);
+            cpu_ops_narrow(be, a->to, wide, cpu_ops_to(dst, a->to, i), some);
+        }
+    }
+}
+
+int cpu_convert(struct rn_backend *be, const rn_op_convert *a, void *stream)
+{
+    (void)stream;
+    RN_TRY(rn_op_check_convert(a));
+    const int nt = cpu_ops_threads(be, a->n);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++)
+        convert_block(be, a, b * CPU_OPS_SMALL, cpu_ops_block_len(a->n, b));
+    return RN_OK;
+}

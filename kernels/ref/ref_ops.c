@@ -3,6 +3,7 @@
 
 const rn_ops rn_ref_ops = {
     .normalize = ref_normalize,
+    .convert = ref_convert,
     .bn_fwd = ref_bn_fwd,
     .bn_bwd = ref_bn_bwd,
     .relu_fwd = ref_relu_fwd,

@@ -42,6 +42,7 @@ int ref_dropout(struct rn_backend *, const rn_op_dropout *, void *stream);
 int ref_lrn_fwd(struct rn_backend *, const rn_op_lrn *, void *stream);
 int ref_lrn_bwd(struct rn_backend *, const rn_op_lrn_bwd *, void *stream);
 int ref_part(struct rn_backend *, const rn_op_part *, void *stream);
+int ref_convert(struct rn_backend *, const rn_op_convert *, void *stream);
 int ref_bn_fwd(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
 int ref_bn_bwd(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
 int ref_relu_fwd(struct rn_backend *, const rn_op_relu *, void *stream);

@@ -83,3 +83,12 @@ int ref_dropout(struct rn_backend *be, const rn_op_dropout *a, void *stream)
     }
     return RN_OK;
 }
+
+int ref_convert(struct rn_backend *be, const rn_op_convert *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_convert(a));
+    for (int64_t i = 0; i < a->n; i++)
+        ref_put(a->to, a->dst, i, ref_get(a->from, a->src, i));
+    return RN_OK;
+}

@@ -77,6 +77,14 @@ typedef struct rn_op_bn_bwd {
     struct rn_comm *comm;  /* that of the forward pass */
 } rn_op_bn_bwd;
 
+/* dst = src in another type: f32, bf16 or f16; narrowing rounds to nearest even. No overlap. */
+typedef struct rn_op_convert {
+    rn_dtype from, to;
+    int64_t n;
+    const void *src;
+    void *dst;
+} rn_op_convert;
+
 /* y = max(x, 0), a NaN stays NaN; may be in place. Backward: dx = y > 0 ? dy : 0; may be in place. */
 typedef struct rn_op_relu {
     rn_dtype dtype;
@@ -361,6 +369,7 @@ typedef struct rn_op_sumsq {
 
 typedef struct rn_ops {
     int (*normalize)(struct rn_backend *, const rn_op_normalize *, void *stream);
+    int (*convert)(struct rn_backend *, const rn_op_convert *, void *stream);
     int (*bn_fwd)(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
     int (*bn_bwd)(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
     int (*relu_fwd)(struct rn_backend *, const rn_op_relu *, void *stream);

@@ -37,6 +37,13 @@ int rn_op_check_normalize(const rn_op_normalize *a)
     return need(a->src && a->dst && a->mul && a->add, "normalize", "src, dst, mul and add must be given");
 }
 
+int rn_op_check_convert(const rn_op_convert *a)
+{
+    RN_TRY(need_float("convert", a->from));
+    RN_TRY(need_float("convert", a->to));
+    return need_count("convert", a->n);
+}
+
 int rn_op_check_bn_fwd(const rn_op_bn_fwd *a)
 {
     RN_TRY(need_float("bn_fwd", a->dtype));

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* One batch: input in, forward, backward, results out. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_half.h"
 #include "nn/graph/rn_net_impl.h"
 
 static int check_batch(const rn_net *net, int n, bool train)
@@ -155,14 +157,32 @@ int rn_net_eval_batch(rn_net *net, const uint8_t *images, const int32_t *labels,
     return run_batch(net, net->graph.images, 0, images, labels, n, false, out);
 }
 
+/* f32 input by way of the type of the activations. */
+static int run_f32(rn_net *net, const float *input, const int32_t *labels, int n, bool train, rn_net_result *out)
+{
+    const rn_dtype t = net->opts.dtype;
+    if (t == RN_F32)
+        return run_batch(net, net->graph.input, 1, input, labels, n, train, out);
+    RN_TRY(check_batch(net, n, train));
+    const int64_t count = rn_tensor_count(&net->graph.values[net->graph.input].t) / net->opts.batch * n;
+    uint16_t *narrow = malloc((size_t)count * sizeof *narrow);
+    if (!narrow)
+        return rn_fail(RN_E_NOMEM, "net: no memory for %d images in %s", n, rn_dtype_name(t));
+    for (int64_t i = 0; i < count; i++)
+        narrow[i] = t == RN_BF16 ? rn_bf16_of_f32(input[i]) : rn_f16_of_f32(input[i]);
+    int rc = run_batch(net, net->graph.input, 1, narrow, labels, n, train, out);
+    free(narrow);
+    return rc;
+}
+
 int rn_net_train_batch_f32(rn_net *net, const float *input, const int32_t *labels, int n, rn_net_result *out)
 {
-    return run_batch(net, net->graph.input, 1, input, labels, n, true, out);
+    return run_f32(net, input, labels, n, true, out);
 }
 
 int rn_net_eval_batch_f32(rn_net *net, const float *input, const int32_t *labels, int n, rn_net_result *out)
 {
-    return run_batch(net, net->graph.input, 1, input, labels, n, false, out);
+    return run_f32(net, input, labels, n, false, out);
 }
 
 int rn_net_outputs(rn_net *net, float *logits, float *losses)

@@ -7,7 +7,7 @@
 int rn_exec_conv_fwd(const rn_exec *c)
 {
     rn_backend *be = c->net->be;
-    rn_conv_args a = {.src = c->in->t.data, .wei = rn_exec_weight(c), .dst = c->out->t.data};
+    rn_conv_args a = {.src = c->in->t.data, .wei = rn_net_operand(c->net, c->node), .dst = c->out->t.data};
     RN_TRY(rn_conv_run(c->net->conv[c->index][RN_FWD], &a, 0, c->net->workspace, NULL));
     if (c->node->bias < 0)
         return RN_OK;
@@ -44,7 +44,7 @@ int rn_exec_conv_bwd(const rn_exec *c)
     RN_TRY(rn_conv_run(plan[RN_BWD_W], &w, 0, c->net->workspace, NULL));
     if (!plan[RN_BWD_D])
         return RN_OK;
-    rn_conv_args d = {.src = c->in->grad, .wei = rn_exec_weight(c), .dst = c->out->grad};
+    rn_conv_args d = {.src = c->in->grad, .wei = rn_net_operand(c->net, c->node), .dst = c->out->grad};
     return rn_conv_run(plan[RN_BWD_D], &d, c->node->dx_beta, c->net->workspace, NULL);
 }
 

@@ -17,7 +17,7 @@ int rn_exec_xent(const rn_exec *c)
                     .labels2 = c->train && c->net->mixed ? rank + 2 * t->dim[0] : NULL,
                     .share = c->net->share,
                     .smoothing = c->train ? c->net->opts.label_smoothing : 0,
-                    .grad_scale = 1.0f / ((float)c->n * (float)rn_comm_size(c->net->opts.comm)),
+                    .grad_scale = c->net->loss_scale / ((float)c->n * (float)rn_comm_size(c->net->opts.comm)),
                     .dlogits = c->train ? c->in->grad : NULL,
                     .loss = loss,
                     .rank = rank};

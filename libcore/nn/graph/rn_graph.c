@@ -156,6 +156,30 @@ int rn_graph_finish(rn_graph *g)
     return g->status = claim_gradients(g);
 }
 
+/* Only the linear layer writes another type than it reads. */
+static int check_scores(const rn_graph *g)
+{
+    for (int i = 0; i < g->nnodes; i++)
+        if (g->nodes[i].out == g->logits && g->nodes[i].kind != RN_NODE_LINEAR)
+            return rn_fail(RN_E_UNSUPPORTED,
+                           "graph: %s makes the scores, which are f32 in every precision; only a linear layer can make "
+                           "them of 16-bit activations: use f32",
+                           g->nodes[i].name);
+    return RN_OK;
+}
+
+int rn_graph_set_dtype(rn_graph *g, rn_dtype dtype)
+{
+    if (dtype != RN_F32)
+        RN_TRY(check_scores(g));
+    for (int i = 0; i < g->nvalues; i++)
+        if (i != g->logits && g->values[i].t.dtype == RN_F32)
+            g->values[i].t.dtype = dtype;
+    for (int i = 0; i < g->nnodes; i++)
+        g->nodes[i].conv.dtype = g->nodes[i].pool.dtype = dtype;
+    return RN_OK;
+}
+
 int64_t rn_graph_weights(const rn_graph *g)
 {
     int64_t n = 0;

@@ -156,6 +156,9 @@ void rn_graph_xent(rn_graph *g, int logits);                        /* last */
 
 /* Checks the whole and fills consumers, needs_grad, dx_beta and dres_beta. Returns the graph's status. */
 int rn_graph_finish(rn_graph *g);
+/* Makes every activation of a finished f32 graph one of `dtype`: RN_F32, RN_BF16 or RN_F16. Pixels stay u8, and the scores
+ * f32: their softmax wants more than 8 bits. RN_E_UNSUPPORTED when something else than a linear layer makes them. */
+int rn_graph_set_dtype(rn_graph *g, rn_dtype dtype);
 int64_t rn_graph_weights(const rn_graph *g); /* trained values: all parameters but the running statistics */
 void rn_graph_free(rn_graph *g);             /* accepts a zeroed or half-built graph */
 

@@ -12,8 +12,9 @@
 
 static int check_opts(const rn_model_spec *model, const rn_net_opts *o)
 {
-    if (o->dtype != RN_F32)
-        return rn_fail(RN_E_UNSUPPORTED, "net: activations in %s are not supported; use f32", rn_dtype_name(o->dtype));
+    if (o->dtype != RN_F32 && o->dtype != RN_BF16 && o->dtype != RN_F16)
+        return rn_fail(RN_E_UNSUPPORTED, "net: activations cannot be %s; use f32, bf16 or f16",
+                       rn_dtype_name(o->dtype));
     if (!(o->label_smoothing >= 0 && o->label_smoothing < 1))
         return rn_fail(RN_E_RANGE, "net: label smoothing %g; it must be at least 0 and below 1",
                        (double)o->label_smoothing);
@@ -167,6 +168,7 @@ static int open_on(rn_net *net, const rn_net *owner)
     net->spec.net_file = net->net_file;
     net->spec.train_phase = net->opts.train;
     RN_TRY(rn_model_build(&net->spec, net->opts.batch, &net->graph));
+    RN_TRY(rn_graph_set_dtype(&net->graph, net->opts.dtype));
     for (const char *const *name = rn_model_names(); *name; name++)
         if (strcmp(*name, net->spec.arch) == 0)
             net->spec.arch = *name; /* the caller's text may go */
@@ -176,7 +178,7 @@ static int open_on(rn_net *net, const rn_net *owner)
         owner->weights->refs++;
         net->weights = owner->weights;
     } else {
-        RN_TRY(rn_weights_open(net->be, &net->graph, net->opts.train, &net->weights));
+        RN_TRY(rn_weights_open(net->be, &net->graph, net->opts.train, net->opts.dtype, &net->weights));
     }
     rn_weights_bind(net->weights, &net->graph, net->opts.train);
     RN_TRY(rn_plan_make(&net->graph, net->opts.train, &net->plan));
@@ -208,6 +210,7 @@ int rn_net_open(rn_backend *be, const rn_model_spec *model, const rn_net_opts *o
     if (!net)
         return rn_fail(RN_E_NOMEM, "net: out of memory");
     net->be = be;
+    net->loss_scale = 1;
     net->spec = *model;
     net->opts = *opts;
     net->opts.bn_momentum = opts->bn_momentum > 0 ? opts->bn_momentum : 0.1f;
@@ -223,6 +226,7 @@ int rn_net_open_shared(rn_net *owner, int batch, int height, int width_px, rn_ne
     if (!net)
         return rn_fail(RN_E_NOMEM, "net: out of memory");
     net->be = owner->be;
+    net->loss_scale = 1;
     net->spec = owner->spec;
     if (height > 0) {
         net->spec.height = height;
@@ -286,6 +290,11 @@ int64_t rn_net_weights(const rn_net *net)
     return rn_graph_weights(&net->graph);
 }
 
+void rn_net_set_loss_scale(rn_net *net, float scale)
+{
+    net->loss_scale = scale;
+}
+
 int64_t rn_net_batches(const rn_net *net)
 {
     return net->batches;
@@ -306,11 +315,12 @@ int rn_net_prepare(rn_net *net)
 {
     if (net->prepared == net->weights->version)
         return RN_OK;
+    RN_TRY(rn_weights_narrow(net->weights, &net->graph));
     for (int i = 0; i < net->graph.nnodes; i++) {
         const rn_node *n = &net->graph.nodes[i];
         if (n->kind != RN_NODE_CONV)
             continue;
-        const float *wei = net->graph.params[n->param].value + n->param_at;
+        const void *wei = rn_net_operand(net, n);
         for (int dir = RN_FWD; dir <= RN_BWD_D; dir++) {
             if (!net->conv[i][dir])
                 continue;

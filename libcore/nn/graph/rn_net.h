@@ -79,6 +79,7 @@ typedef struct rn_param {
         fan_out;      /* as PyTorch and Caffe count: weights per output; outputs times taps. A bias: its weight's */
     rn_filler filler; /* how rn_net_init starts it */
     float *value;     /* device memory of the backend, f32 master */
+    void *operand;    /* what a convolution reads: `value`, or a copy in the type of the activations */
     float *grad, *momentum;    /* NULL for buffers and in an evaluation-only net */
     float lr_mult, decay_mult; /* of the learning rate and the weight decay; 1 unless someone sets them */
 } rn_param;
@@ -87,8 +88,10 @@ typedef struct rn_net rn_net;
 
 typedef struct rn_net_opts {
     int batch;
-    bool train;     /* false: evaluation only: no gradients, activations are reused */
-    rn_dtype dtype; /* of activations: RN_F32 */
+    bool train; /* false: evaluation only: no gradients, activations are reused */
+    /* Of activations and their gradients: RN_F32, RN_BF16, RN_F16. Weights, their gradients and momentum, batch norm's
+     * vectors, scores and losses are f32 in each. */
+    rn_dtype dtype;
     rn_select_policy select;
     float bn_momentum, bn_eps; /* 0: 0.1, 1e-5 */
     const float *mean, *std;   /* per channel, of pixels scaled to 0..1; NULL: ImageNet's (one channel: 0.449, 0.226) */
@@ -165,6 +168,10 @@ int rn_net_distill(rn_net *net, const rn_distill *d);
 /* Copies the logits (batch, classes) and per-image losses (batch) of the last batch to the host; either may be NULL.
  * Rows n.. mean nothing. */
 int rn_net_outputs(rn_net *net, float *logits, float *losses);
+
+/* Multiplies the loss that gradients are of (1 at first), so that those in f16 do not underflow: all gradients come out
+ * multiplied by it, the losses told do not. Powers of two cost no rounding. */
+void rn_net_set_loss_scale(rn_net *net, float scale);
 
 /* Training batches that this net has run, or its weights before it. A prototxt's running statistics are weighted by it:
  * whoever goes on with loaded weights sets it. */

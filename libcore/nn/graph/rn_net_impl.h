@@ -11,7 +11,8 @@
  * values, gradients and momentum, all laid out alike: convolution and linear weights, then gammas, betas and
  * biases (the group that weight decay may spare), then running statistics, which have neither gradient nor
  * momentum. Every parameter starts on 64 bytes; the gaps are zero and stay zero under SGD, so that one
- * call updates a whole group.
+ * call updates a whole group. With 16-bit activations the convolutions read a copy of their weights in that type, made
+ * anew once after each change; everything else reads the f32 masters.
  */
 typedef struct rn_weights {
     rn_backend *be;
@@ -19,12 +20,19 @@ typedef struct rn_weights {
     float *values, *grads, *momentum;   /* grads, momentum: NULL in an evaluation net */
     int64_t n_decay, n_spared, n_total; /* floats: first group, second group, all with the statistics */
     uint64_t version;                   /* counts changes of the values */
+    rn_dtype dtype;                     /* of the copy */
+    void *narrow; /* the convolutions' weights in dtype, in the order of the parameters; NULL: f32 */
+    int64_t n_narrow;
+    uint64_t narrowed; /* version of the values that the copy is of */
 } rn_weights;
 
-int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_weights **out); /* one reference */
-void rn_weights_release(rn_weights *w);                                               /* accepts NULL */
+int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_dtype dtype,
+                    rn_weights **out);  /* one reference */
+void rn_weights_release(rn_weights *w); /* accepts NULL */
 /* Points the graph's parameters into `w`; with `train` their gradients and momentum too. */
 void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train);
+/* Brings the copy up to date, once after each change of the values. */
+int rn_weights_narrow(rn_weights *w, const rn_graph *g);
 size_t rn_weights_bytes(const rn_weights *w);
 
 enum { RN_MAX_CHANNELS = 4 };
@@ -53,9 +61,16 @@ struct rn_net {
     bool mixed; /* the batch under way has second labels, with `share` for the first */
     float share;
     rn_distill distill; /* teacher NULL: none */
+    float loss_scale;   /* multiplies all gradients */
     float *host_loss;   /* (batch) */
     int32_t *host_rank; /* (batch) */
 };
+
+/* A convolution's part of its parameter, in the type of the activations. */
+static inline void *rn_net_operand(const rn_net *net, const rn_node *n)
+{
+    return (uint8_t *)net->graph.params[n->param].operand + n->param_at * (int64_t)rn_dtype_size(net->opts.dtype);
+}
 
 /* Where a slot of the plan lies. */
 void *rn_net_slot(const rn_net *net, enum rn_slot_kind kind, int i);

@@ -25,6 +25,25 @@ static int64_t padded(int64_t n)
     return (n + 15) / 16 * 16; /* 64 bytes of f32 */
 }
 
+/* Convolutions alone: a linear layer takes the masters (rn_op_linear). */
+static int64_t narrow_count(const rn_param *p)
+{
+    return p->kind == RN_PARAM_CONV ? (p->count + 31) / 32 * 32 : 0; /* 64 bytes of 16-bit numbers */
+}
+
+static int alloc_narrow(rn_weights *w, const rn_graph *g)
+{
+    void *p = NULL;
+    for (int i = 0; i < g->nparams; i++)
+        w->n_narrow += narrow_count(&g->params[i]);
+    size_t bytes = (size_t)w->n_narrow * rn_dtype_size(w->dtype);
+    int rc = w->be->alloc(w->be, bytes, &p);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "weights in %s (%zu bytes)", rn_dtype_name(w->dtype), bytes);
+    w->narrow = p;
+    return w->be->memset(w->be, p, 0, bytes, NULL);
+}
+
 static int alloc_zeroed(rn_backend *be, int64_t n, const char *what, float **out)
 {
     void *p = NULL;
@@ -36,7 +55,7 @@ static int alloc_zeroed(rn_backend *be, int64_t n, const char *what, float **out
     return be->memset(be, p, 0, bytes, NULL);
 }
 
-int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_weights **out)
+int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_dtype dtype, rn_weights **out)
 {
     rn_weights *w = calloc(1, sizeof *w);
     if (!w)
@@ -44,6 +63,7 @@ int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_weights **
     w->be = be;
     w->refs = 1;
     w->version = 1;
+    w->dtype = dtype;
     int64_t n[GROUPS] = {0};
     for (int i = 0; i < g->nparams; i++)
         n[group_of(g->params[i].kind)] += padded(g->params[i].count);
@@ -55,6 +75,8 @@ int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_weights **
         rc = alloc_zeroed(be, w->n_decay + w->n_spared, "gradients of the weights", &w->grads);
     if (rc >= 0 && train)
         rc = alloc_zeroed(be, w->n_decay + w->n_spared, "momentum", &w->momentum);
+    if (rc >= 0 && dtype != RN_F32)
+        rc = alloc_narrow(w, g);
     if (rc < 0) {
         rn_weights_release(w);
         return rc;
@@ -70,12 +92,13 @@ void rn_weights_release(rn_weights *w)
     w->be->free(w->be, w->values);
     w->be->free(w->be, w->grads);
     w->be->free(w->be, w->momentum);
+    w->be->free(w->be, w->narrow);
     free(w);
 }
 
 void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train)
 {
-    int64_t at[GROUPS] = {0, w->n_decay, w->n_decay + w->n_spared};
+    int64_t at[GROUPS] = {0, w->n_decay, w->n_decay + w->n_spared}, narrow_at = 0;
     for (int i = 0; i < g->nparams; i++) {
         rn_param *p = &g->params[i];
         int group = group_of(p->kind);
@@ -84,11 +107,30 @@ void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train)
         p->grad = trained ? w->grads + at[group] : NULL;
         p->momentum = trained ? w->momentum + at[group] : NULL;
         at[group] += padded(p->count);
+        p->operand = p->value;
+        if (w->narrow && narrow_count(p))
+            p->operand = (uint8_t *)w->narrow + narrow_at * (int64_t)rn_dtype_size(w->dtype);
+        narrow_at += narrow_count(p);
     }
+}
+
+int rn_weights_narrow(rn_weights *w, const rn_graph *g)
+{
+    if (!w->narrow || w->narrowed == w->version)
+        return RN_OK;
+    for (int i = 0; i < g->nparams; i++) {
+        const rn_param *p = &g->params[i];
+        const rn_op_convert a = {.from = RN_F32, .to = w->dtype, .n = p->count, .src = p->value, .dst = p->operand};
+        if (p->operand != p->value)
+            RN_TRY(w->be->ops->convert(w->be, &a, NULL));
+    }
+    w->narrowed = w->version;
+    return RN_OK;
 }
 
 size_t rn_weights_bytes(const rn_weights *w)
 {
     int64_t trained = w->n_decay + w->n_spared;
-    return (size_t)(w->n_total + (w->grads ? trained : 0) + (w->momentum ? trained : 0)) * sizeof(float);
+    return (size_t)(w->n_total + (w->grads ? trained : 0) + (w->momentum ? trained : 0)) * sizeof(float) +
+           (size_t)w->n_narrow * rn_dtype_size(w->dtype);
 }
