@@ -111,6 +111,8 @@ typedef struct rn_conv_isa {
     /* n rows of `src` (row stride ld, of the table's type), m columns, to a[i * m + j], cells as above; clobbers 16 cells
      * beyond. */
     void (*pack_cols)(const void *src, size_t ld, int n, int m, float *a);
+    /* n sums of m rows, rounded to the table's type, to `out`; `add`: to what is there. NULL: by rn_half. */
+    void (*put_rows)(void *const *out, float *const *sums, int m, int n, bool add);
 } rn_conv_isa;
 
 extern const rn_conv_isa rn_conv_isa_portable_f32, rn_conv_isa_portable_bf16, rn_conv_isa_portable_f16;

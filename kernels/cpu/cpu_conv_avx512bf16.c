@@ -55,11 +55,29 @@ static inline void pair_cols(float *a, const uint16_t *p, const uint16_t *q, int
 
 _Static_assert(NR == 32 && MR <= 16, "what pairs_in_place and pair_cols count on");
 
+static void put_rows(void *const *out, float *const *sums, int m, int n, bool add)
+{
+    for (int i = 0; i < m; i++) {
+        uint16_t *to = out[i];
+        const float *from = sums[i];
+        for (int j = 0; j < n; j += VL) {
+            const __mmask16 mask = n - j < VL ? v_mask(n - j) : (__mmask16)-1;
+            vec x = _mm512_maskz_loadu_ps(mask, from + j);
+            if (add) {
+                const __m512i old = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, to + j));
+                x = v_add(x, _mm512_castsi512_ps(_mm512_slli_epi32(old, 16)));
+            }
+            _mm256_mask_storeu_epi16(to + j, mask, (__m256i)_mm512_cvtneps_pbh(x));
+        }
+    }
+}
+
 #define TABLE                    rn_conv_isa_avx512_pairs
 #define TYPED(name)              name##_pairs
 #define ELEM                     uint16_t
 #define PART                     word
 #define PER                      2
+#define PUT_ROWS                 put_rows
 #define GL                       32
 #define g_mask(n)                ((__mmask32)((1ull << (n)) - 1))
 #define g_zero()                 _mm512_setzero_si512()

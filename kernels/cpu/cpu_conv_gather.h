@@ -11,6 +11,7 @@
  *   g_zero() g_load(p) g_store(p, v)     loads read GL of ELEM as GL of PART
  *   g_load_n(p, n) g_store_n(p, v, n)    the first n of them; loads fill up with zeros
  *   PAIRS_IN_PLACE(b, width), PAIR_COLS(a, p, q, m) with PER 2: see below
+ *   PUT_ROWS        the table's put_rows
  * and includes this file, which undefines them.
  */
 #include <stdlib.h>
@@ -41,39 +42,60 @@ INLINE void TYPED(zero_run)(PART *to, int n)
         g_store_n(to + i, g_zero(), n - i);
 }
 
+/* n elements for each of `count` pixels. */
+INLINE void TYPED(copy_rows)(PART *to, int ld, const ELEM *from, ptrdiff_t step, int count, int n, bool spill)
+{
+    if (n <= GL && spill) {
+        for (int i = 0; i < count; i++, to += ld, from += step)
+            g_store(to, g_load_n(from, n));
+    } else {
+        for (int i = 0; i < count; i++, to += ld, from += step)
+            TYPED(copy_run)(to, from, n, spill);
+    }
+}
+
+/* Columns q0..q1-1 of a window that starts at column x and reaches over the tensor's edge: filled up with zeros. */
+static void TYPED(copy_edge)(const rn_conv_view *v, int64_t x, const ELEM *from, int q0, int q1, PART *to)
+{
+    const int lo = rn_conv_clamp(-x * v->c, q0, q1), hi = rn_conv_clamp((v->w - x) * v->c, lo, q1);
+
+    TYPED(zero_run)(to, q1 - q0);
+    if (hi > lo)
+        TYPED(copy_run)(to + (lo - q0), from + lo, hi - lo, false);
+}
+
 /* Columns q0..q1-1 of a window row, of `count` pixels whose windows start at column ix, ix + sx, ...: those that reach
  * over the tensor's edge are filled up with zeros. from: the window of the first. */
 INLINE void TYPED(gather_along_x)(const rn_conv_view *v, int64_t ix, int count, const ELEM *from, int q0, int q1,
                                   PART *to, int ld, bool spill)
 {
-    for (int i = 0; i < count; i++, ix += v->sx, from += (ptrdiff_t)v->sx * v->c, to += ld) {
-        if (ix * v->c + q0 >= 0 && ix * v->c + q1 <= (int64_t)v->w * v->c) {
-            TYPED(copy_run)(to, from + q0, q1 - q0, spill);
-            continue;
-        }
-        const int lo = rn_conv_clamp(-ix * v->c, q0, q1), hi = rn_conv_clamp((v->w - ix) * v->c, lo, q1);
-        TYPED(zero_run)(to, q1 - q0);
-        if (hi > lo)
-            TYPED(copy_run)(to + (lo - q0), from + lo, hi - lo, false);
-    }
+    const int64_t first = ix * v->c + q0, width = (int64_t)v->w * v->c - (q1 - q0);
+    const ptrdiff_t step = (ptrdiff_t)v->sx * v->c;
+    int lead = 0, inside = count; /* pixels lead..inside-1 are those whose columns all lie in the tensor */
+
+    while (lead < count && first + lead * step < 0)
+        lead++;
+    while (inside > lead && first + (inside - 1) * step > width)
+        inside--;
+    TYPED(copy_rows)(to + (ptrdiff_t)lead * ld, ld, from + lead * step + q0, step, inside - lead, q1 - q0, spill);
+    for (int i = 0; i < lead; i++)
+        TYPED(copy_edge)(v, ix + (int64_t)i * v->sx, from + i * step, q0, q1, to + (ptrdiff_t)i * ld);
+    for (int i = inside; i < count; i++)
+        TYPED(copy_edge)(v, ix + (int64_t)i * v->sx, from + i * step, q0, q1, to + (ptrdiff_t)i * ld);
 }
 
 /* The same of one pixel of `count` images. */
 INLINE void TYPED(gather_along_n)(const rn_conv_view *v, int64_t ix, int count, const ELEM *from, int q0, int q1,
                                   PART *to, int ld, bool spill)
 {
-    const int lo = rn_conv_clamp(-ix * v->c, q0, q1), hi = rn_conv_clamp((v->w - ix) * v->c, lo, q1);
     const ptrdiff_t image = (ptrdiff_t)v->h * v->w * v->c;
 
-    for (int i = 0; i < count; i++, from += image, to += ld) {
-        if (hi - lo == q1 - q0) {
-            TYPED(copy_run)(to, from + q0, q1 - q0, spill);
-            continue;
-        }
-        TYPED(zero_run)(to, q1 - q0);
-        if (hi > lo)
-            TYPED(copy_run)(to + (lo - q0), from + lo, hi - lo, false);
+    if (ix * v->c + q0 >= 0 && ix * v->c + q1 <= (int64_t)v->w * v->c) {
+        TYPED(copy_rows)(to, ld, from + q0, image, count, q1 - q0, spill);
+        return;
     }
+    for (int i = 0; i < count; i++)
+        TYPED(copy_edge)(v, ix, from + i * image, q0, q1, to + (ptrdiff_t)i * ld);
 }
 
 /* Columns q0..q1-1 of window row r of n pixels from p, to to[i * ld]. room: elements that may be written there. */
@@ -164,12 +186,14 @@ const rn_conv_isa TABLE = {
     .gather_rows = TYPED(gather_rows),
     .gather_panel = TYPED(gather_panel),
     .pack_cols = TYPED(pack_cols),
+    .put_rows = PUT_ROWS,
 };
 
 #undef TABLE
 #undef TYPED
 #undef ELEM
 #undef PART
+#undef PUT_ROWS
 #undef PER
 #undef GL
 #undef g_zero

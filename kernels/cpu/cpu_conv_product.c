@@ -99,25 +99,25 @@ static void zero_pixels(const product *g, rn_conv_pixel px, int n)
     }
 }
 
-/* Rounds n sums on their way to the destination. */
-static void put_row(const product *g, void *out, const float *sums, int n)
+/* Rounds n sums of m rows on their way to the destination. */
+static void put_rows(const product *g, void *const *out, float *const *sums, int m, int n)
 {
-    enum { STEP = 256 };
     const rn_half_kern *half = g->p->half;
     const bool bf16 = g->dtype == RN_BF16;
-    float both[STEP];
+    float old[RN_CONV_NR_MAX];
 
-    for (int i = 0; i < n; i += STEP) {
-        const int m = rn_imin(n - i, STEP);
-        uint16_t *to = (uint16_t *)out + i;
-        const float *from = sums + i;
-        if (g->beta) {
-            (bf16 ? half->f32_of_bf16 : half->f32_of_f16)(both, to, (size_t)m);
-            for (int k = 0; k < m; k++)
-                both[k] += from[k];
-            from = both;
+    if (g->p->isa->put_rows) {
+        g->p->isa->put_rows(out, sums, m, n, g->beta);
+        return;
+    }
+    for (int i = 0; i < m; i++) {
+        for (int j = 0; j < n && g->beta; j += RN_CONV_NR_MAX) {
+            const int part = rn_imin(n - j, RN_CONV_NR_MAX);
+            (bf16 ? half->f32_of_bf16 : half->f32_of_f16)(old, (uint16_t *)out[i] + j, (size_t)part);
+            for (int k = 0; k < part; k++)
+                sums[i][j + k] += old[k];
         }
-        (bf16 ? half->bf16_of_f32 : half->f16_of_f32)(to, from, (size_t)m);
+        (bf16 ? half->bf16_of_f32 : half->f16_of_f32)(out[i], sums[i], (size_t)n);
     }
 }
 
@@ -150,8 +150,8 @@ static void panel_task(const product *g, rn_conv_pixel px, int m, const block *k
         p->isa->tile_rows(m, (k->k1 - k->k0) / per, a, b, c, rn_imin(p->cols - j * nr, nr),
                           !k->first || (g->beta && !sums));
     }
-    for (int i = 0; i < m && sums && k->last; i++)
-        put_row(g, out[i], rows[i], n);
+    if (sums && k->last)
+        put_rows(g, out, rows, m, n);
 }
 
 static void chunk_task(const product *g, size_t chunk, int group, float *sums)

@@ -10,6 +10,7 @@
 #define PART               float
 #define PER                1
 #define GL                 VL
+#define PUT_ROWS           NULL
 #define g_zero()           v_zero()
 #define g_load(p)          v_load(p)
 #define g_load_n(p, n)     v_load_n(p, n)
@@ -23,6 +24,7 @@
 #define PART               float
 #define PER                1
 #define GL                 VL
+#define PUT_ROWS           NULL
 #define g_zero()           v_zero()
 #define g_load(p)          h_load_bf16(p)
 #define g_load_n(p, n)     h_load_n_bf16(p, n)
@@ -36,6 +38,7 @@
 #define PART               float
 #define PER                1
 #define GL                 VL
+#define PUT_ROWS           NULL
 #define g_zero()           v_zero()
 #define g_load(p)          h_load_f16(p)
 #define g_load_n(p, n)     h_load_n_f16(p, n)
