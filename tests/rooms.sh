@@ -98,6 +98,7 @@ BEGIN {
     knows["run/save"] = " log "
     knows["run/train"] = " recipe save log "
     knows["run/report"] = " log "
+    knows["run/use"] = " recipe save log train "
     restrict("dnnl.*", "kernels/onednn/", "kernels/onednn")
     restrict("cuda.*", "kernels/(cuda|cudnn)/", "kernels/cuda and kernels/cudnn")
     restrict("cudnn.*", "kernels/cudnn/", "kernels/cudnn")

@@ -20,6 +20,7 @@
 #include "run/report/rn_report.h"
 #include "run/train/rn_recipe_weights.h"
 #include "run/train/rn_trainer.h"
+#include "run/use/rn_predict.h"
 
 static volatile sig_atomic_t stop_flag;
 
@@ -109,6 +110,7 @@ static void set_up(settings *s)
         .synopsis = "--recipe FILE --train-db DB --val-db DB --out RUN_DIR [OPTIONS]\n"
                     "--solver FILE [--net FILE] --out RUN_DIR [--train-db DB] [--val-db DB] [OPTIONS]\n"
                     "--eval-only --weights FILE --val-db DB [--dump-logits FILE]\n"
+                    "predict --weights FILE IMAGE... (predict --help says more)\n"
                     "--report RUN_DIR [--report-extra FILE]...",
         .summary = "Trains a ResNet on packed sets, evaluates weights, writes the report of a run. A run that was "
                    "stopped or killed goes on by the same command, bit for bit.",
@@ -377,6 +379,8 @@ static int join(const settings *s)
 int main(int argc, char **argv)
 {
     rn_kernels_start(argv);
+    if (argc > 1 && strcmp(argv[1], "predict") == 0)
+        return rn_predict_main(argc - 1, argv + 1, rn_backends);
     static settings s; /* static: large and read until the end */
     int told = 0;
     set_up(&s);

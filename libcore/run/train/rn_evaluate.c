@@ -6,33 +6,8 @@
 #include "base/rn_error.h"
 #include "base/rn_progress.h"
 #include "nn/optim/rn_metrics.h"
+#include "run/save/rn_npy.h"
 #include "run/train/rn_session.h"
-
-/* NumPy's format 1.0: a header padded to a multiple of 64 bytes. */
-static int put_npy_header(FILE *f, const char *path, int64_t rows, int cols)
-{
-    char text[118];
-    memset(text, ' ', sizeof text);
-    int n = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%lld, %d), }",
-                     (long long)rows, cols);
-    text[n] = ' ';
-    text[sizeof text - 1] = '\n';
-    const unsigned char head[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, sizeof text, 0};
-    if (fwrite(head, sizeof head, 1, f) != 1 || fwrite(text, sizeof text, 1, f) != 1)
-        return rn_fail_errno(errno, "cannot write %s", path);
-    return RN_OK;
-}
-
-static int open_dump(const rn_session *s, const char *path, FILE **out)
-{
-    size_t n = strlen(path);
-    *out = fopen(path, "wb");
-    if (!*out)
-        return rn_fail_errno(errno, "cannot write %s", path);
-    if (n > 4 && strcmp(path + n - 4, ".npy") == 0)
-        return put_npy_header(*out, path, rn_store_count(s->val_db), s->classes);
-    return RN_OK;
-}
 
 /* What a rank tells of one batch; its losses follow by themselves. */
 typedef struct eval_piece {
@@ -165,7 +140,7 @@ static int open_run(eval_run *e)
     if (!e->losses || !e->logits || !e->pieces || (first && (!e->in || !e->all_losses)))
         return rn_fail(RN_E_NOMEM, "no memory for the scores of %zu images", count);
     if (first && e->o->dump_logits) {
-        RN_TRY(open_dump(e->s, e->o->dump_logits, &e->dump));
+        RN_TRY(rn_npy_open(e->o->dump_logits, rn_store_count(e->s->val_db), e->s->classes, &e->dump));
         if (ranks > 1 && (e->dump_head = ftello(e->dump)) < 0)
             return rn_fail(RN_E_UNSUPPORTED, "%s: ranks can write logits into a file only", e->o->dump_logits);
     }

@@ -10,6 +10,7 @@
 #include "base/rn_error.h"
 #include "base/rn_log.h"
 #include "nn/caffe/rn_caffe_net.h"
+#include "run/save/rn_classes.h"
 #include "run/train/rn_trainer_impl.h"
 
 int rn_rundir_path(const rn_trainer *t, const char *name, char out[PATH_MAX])
@@ -78,11 +79,12 @@ static rn_net *average_of(const rn_trainer *t)
 
 static int write_checkpoint(rn_trainer *t)
 {
-    rn_buf wnids = {0}, recipe = {0};
+    rn_buf wnids = {0}, classes = {0}, recipe = {0};
     char step[32];
     const rn_run_texts texts = texts_of(t);
     int rc;
     RN_GO(wnid_text(t->s.val_db, &wnids));
+    RN_GO(rn_classes_text(t->s.train_db, t->s.val_db, &classes));
     RN_GO(rn_recipe_portable(texts.recipe, &recipe));
     snprintf(step, sizeof step, "%lld", (long long)t->state.step);
     rn_weightfile_meta meta[] = {{"format", "pt"},
@@ -91,6 +93,7 @@ static int write_checkpoint(rn_trainer *t)
                                  {"rnkit.train-seal", texts.train_seal},
                                  {"rnkit.val-seal", texts.val_seal},
                                  {"rnkit.step", step},
+                                 {"rnkit.classes", (const char *)classes.data},
                                  {"rnkit.wnids", (const char *)wnids.data},
                                  {NULL, NULL},
                                  {NULL, NULL}};
@@ -104,6 +107,7 @@ static int write_checkpoint(rn_trainer *t)
     rc = rn_ckpt_write(t->job->out, t->s.net, average_of(t), t->s.be, &t->state, &texts, meta, nmeta);
 out:
     rn_buf_free(&wnids);
+    rn_buf_free(&classes);
     rn_buf_free(&recipe);
     return rc;
 }
