@@ -13,7 +13,7 @@ check "rn-bench's commands have theirs" test -s man/rn-bench-conv.1 -a -s man/rn
 # missing PAGE: the options of the tool's help that the page does not explain
 missing() {
     local page=$1 command=$1 o
-    case $page in rn-bench-*) command="rn-bench ${page#rn-bench-}" ;; esac
+    case $page in rn-bench-*) command="rn-bench ${page#rn-bench-}" ;; rn-train-*) command="rn-train ${page#rn-train-}" ;; esac
     # shellcheck disable=SC2086
     for o in $("$RNKIT_BIN/"$command --help | grep -oE '^  --[a-z0-9-]+'); do
         grep -qF "\\fB${o//-/\\-}\\fR" "man/$page.1" || echo "$page: no $o"
