@@ -46,7 +46,7 @@ typedef struct settings {
     const char *recipe_file, *solver_file, *out, *resume, *dump_logits, *report, *report_extra;
     bool eval_only;
     int64_t checkpoint_steps, keep, log_steps, stop_after;
-    double checkpoint_seconds;
+    double checkpoint_seconds, diverge;
     rn_opt rows[RN_RECIPE_MAX_ROWS + 16];
     int nrecipe, nrows;
     rn_opt_spec spec;
@@ -76,6 +76,12 @@ static void run_rows(settings *s)
          "Also a checkpoint when the last is X seconds old (0: never).", NULL, 0, 1e9},
         {RN_OPT_INT, "keep", "N", &s->keep, "Checkpoints to keep, besides the best.", NULL, 1, 10000},
         {RN_OPT_INT, "log-steps", "N", &s->log_steps, "Steps in one window of the log.", NULL, 1, 1000000},
+        {RN_OPT_REAL, "diverge", "X", &s->diverge,
+         "Stop when the loss stays for 20 steps above X times that of guessing (ln classes) or of the first step, the "
+         "larger, or above Caffe's 87.3365 (0: never). A loss, gradient or weight that is not finite always stops it "
+         "at "
+         "once.",
+         NULL, 0, 1e6},
         {RN_OPT_INT, "stop-after-steps", "N", &s->stop_after,
          "Stop after N steps in all as if interrupted: checkpoint, exit 1 (0: train to the end).", NULL, 0, 1e12},
         {RN_OPT_GROUP, "Other uses", NULL, NULL, NULL, NULL, 0, 0},
@@ -104,6 +110,7 @@ static void set_up(settings *s)
     s->checkpoint_seconds = 120;
     s->keep = 2;
     s->log_steps = 20;
+    s->diverge = 10;
     run_rows(s);
     s->spec = (rn_opt_spec){
         .tool = "rn-train",
@@ -301,6 +308,7 @@ static int train(settings *s, int jobs, int argc, char **argv)
                               .checkpoint_seconds = s->checkpoint_seconds,
                               .keep = s->keep,
                               .log_steps = s->log_steps,
+                              .diverge = s->diverge,
                               .stop_after = s->stop_after,
                               .results = !s->args.common.json,
                               .stop = &stop_flag};

@@ -177,9 +177,9 @@ exits "training goes on from given weights" 0 train --out tuned --weights whole/
 check "and is soon as good" awk -v a="$(sed -n 's/.*"window","step":2,.*"loss":\([0-9.]*\).*/\1/p' tuned/log.jsonl)" -v b="$(sed -n 's/.*"window","step":2,.*"loss":\([0-9.]*\).*/\1/p' whole/log.jsonl)" 'BEGIN{exit !(a < b)}'
 
 # ---- wrong in other ways ---------------------------------------------------------------------------------------
-exits "a loss that is not finite stops it" 1 train --out nan --lr 1e9 --warmup-epochs 0 --schedule constant --epochs 50 --checkpoint-steps 2
+exits "a loss that is not finite stops it" 1 train --out nan --lr 1e9 --warmup-epochs 0 --schedule constant --epochs 50 --checkpoint-steps 1
 says "names the step" "at step 3 "
-says "names the last good checkpoint" "Last good checkpoint: nan/checkpoints/e00000-s0000000002"
+says "names the last good checkpoint" "Last good checkpoint: nan/checkpoints/e00000-s0000000001"
 exits "going on from it" 1 train --out nan --lr 1e9 --warmup-epochs 0 --schedule constant --epochs 50
 says "ends at the same step" "at step 3 "
 check "no checkpoint holds a value that is not finite" bash -c 'for w in nan/checkpoints/*/; do rn-train --eval-only --weights "$w/weights.safetensors" --val-db a.val || exit 1; done'

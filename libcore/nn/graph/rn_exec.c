@@ -49,11 +49,15 @@ static rn_exec make_exec(rn_net *net, int i, bool train, int n)
 
 int rn_net_forward(rn_net *net, int first, bool train, int n)
 {
+    if (net->watched)
+        RN_TRY(rn_watch_before(net));
     for (int i = first; i < net->graph.nnodes; i++) {
         rn_exec c = make_exec(net, i, train, n);
         int rc = runners[c.node->kind].fwd(&c);
         if (rc < 0)
             return rn_fail_prefix(rc, "forward of %s", c.node->name);
+        if (net->watched)
+            RN_TRY(rn_watch_forward(&c));
     }
     return RN_OK;
 }
@@ -67,6 +71,8 @@ int rn_net_backward(rn_net *net)
         int rc = runners[c.node->kind].bwd(&c);
         if (rc < 0)
             return rn_fail_prefix(rc, "backward of %s", c.node->name);
+        if (net->watched)
+            RN_TRY(rn_watch_backward(&c));
     }
     return RN_OK;
 }

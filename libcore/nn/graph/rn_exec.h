@@ -49,6 +49,11 @@ static inline float *rn_exec_bias_grad(const rn_exec *c)
     return c->node->bias < 0 ? NULL : c->net->graph.params[c->node->bias].grad + c->node->bias_at;
 }
 
+/* Before a watched net runs, and after each node (rn_watch.h). */
+int rn_watch_before(rn_net *net);
+int rn_watch_forward(const rn_exec *c);
+int rn_watch_backward(const rn_exec *c);
+
 int rn_exec_normalize_fwd(const rn_exec *c);
 int rn_exec_bn_fwd(const rn_exec *c);
 int rn_exec_bn_bwd(const rn_exec *c);

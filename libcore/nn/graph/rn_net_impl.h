@@ -62,6 +62,7 @@ struct rn_net {
     float share;
     rn_distill distill; /* teacher NULL: none */
     float loss_scale;   /* multiplies all gradients */
+    bool watched;       /* see rn_watch.h */
     float *host_loss;   /* (batch) */
     int32_t *host_rank; /* (batch) */
 };

@@ -17,7 +17,8 @@
 struct rn_runlog {
     char *path;
     int fd;
-    int64_t bytes;
+    int64_t bytes;  /* in the file */
+    rn_buf waiting; /* what a full disk did not take */
 };
 
 int rn_runlog_open(const char *path, int64_t keep_bytes, rn_runlog **out)
@@ -47,10 +48,29 @@ out:
     return rc;
 }
 
+/* Half a line is taken back, so that a reader never sees one. */
+static int write_waiting(rn_runlog *log)
+{
+    int rc = rn_write_all(log->fd, log->waiting.data, log->waiting.n, log->path);
+    if (rc == RN_OK) {
+        log->bytes += (int64_t)log->waiting.n;
+        log->waiting.n = 0;
+        return RN_OK;
+    }
+    if (ftruncate(log->fd, log->bytes) != 0 || lseek(log->fd, log->bytes, SEEK_SET) < 0)
+        return rn_fail_errno(errno, "cannot cut %s to %lld bytes", log->path, (long long)log->bytes);
+    return rc;
+}
+
 int rn_runlog_bytes(rn_runlog *log, const void *data, size_t n)
 {
-    RN_TRY(rn_write_all(log->fd, data, n, log->path));
-    log->bytes += (int64_t)n;
+    const bool first = log->waiting.n == 0;
+    RN_TRY(rn_buf_append(&log->waiting, data, n));
+    int rc = write_waiting(log);
+    if (rc != RN_E_NOSPACE)
+        return rc;
+    if (first)
+        rn_warn("%s; what should go there waits in memory until there is room", rn_error_text());
     return RN_OK;
 }
 
@@ -69,6 +89,8 @@ int rn_runlog_line(rn_runlog *log, json_t *line)
 
 int rn_runlog_sync(rn_runlog *log, int64_t *bytes)
 {
+    if (log->waiting.n)
+        RN_TRY(write_waiting(log));
     if (fsync(log->fd) != 0)
         return rn_fail_errno(errno, "cannot sync %s", log->path);
     *bytes = log->bytes;
@@ -81,6 +103,7 @@ void rn_runlog_close(rn_runlog *log)
         return;
     if (log->fd >= 0)
         close(log->fd);
+    rn_buf_free(&log->waiting);
     free(log->path);
     free(log);
 }

@@ -16,13 +16,14 @@ typedef struct rn_runlog rn_runlog;
  * with: warns and goes on at its end. */
 int rn_runlog_open(const char *path, int64_t keep_bytes, rn_runlog **out);
 
-/* Appends one line and hands it to the kernel; takes `line` over. NULL is RN_E_NOMEM. */
+/* Appends one line and hands it to the kernel; takes `line` over. NULL is RN_E_NOMEM. On a full disk it waits in memory, with
+ * a warning, and is tried again with the next line. */
 int rn_runlog_line(rn_runlog *log, json_t *line);
 
 /* Appends bytes as they are: the log's way with files serves TensorBoard's events too. */
 int rn_runlog_bytes(rn_runlog *log, const void *data, size_t n);
 
-/* Bytes so far, after they have reached the disk. */
+/* Bytes so far, after they have reached the disk: RN_E_NOSPACE while some wait. */
 int rn_runlog_sync(rn_runlog *log, int64_t *bytes);
 
 void rn_runlog_close(rn_runlog *log); /* accepts NULL */

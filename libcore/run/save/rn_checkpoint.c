@@ -52,10 +52,11 @@ typedef struct field {
     REAL_FIELD(f.first), REAL_FIELD(f.lr), REAL_FIELD(f.best), INT_FIELD(f.bad), INT_FIELD(f.cooldown)
 /* NOLINTEND(bugprone-macro-parentheses) */
 static const field fields[] = {
-    INT_FIELD(step),       INT_FIELD(epoch),     INT_FIELD(batch),        INT_FIELD(eval_pending),
-    INT_FIELD(best_epoch), INT_FIELD(best_step), INT_FIELD(log_bytes),    INT_FIELD(events_bytes),
-    INT_FIELD(threads), INT_FIELD(batches),    SUMS_FIELDS(window),  SUMS_FIELDS(epoch_sums), EVAL_FIELDS(last),
-    EVAL_FIELDS(best),     REAL_FIELD(train_s),  REAL_FIELD(eval_s),      PLATEAU_FIELDS(plateau)};
+    INT_FIELD(step),        INT_FIELD(epoch),     INT_FIELD(batch),       INT_FIELD(eval_pending),
+    INT_FIELD(best_epoch),  INT_FIELD(best_step), INT_FIELD(log_bytes),   INT_FIELD(events_bytes),
+    INT_FIELD(threads),     INT_FIELD(batches),   SUMS_FIELDS(window),    SUMS_FIELDS(epoch_sums),
+    EVAL_FIELDS(last),      EVAL_FIELDS(best),    REAL_FIELD(train_s),    REAL_FIELD(eval_s),
+    REAL_FIELD(first_loss), INT_FIELD(diverging), PLATEAU_FIELDS(plateau)};
 enum { NFIELDS = sizeof fields / sizeof *fields };
 
 /* The loss of an evaluation may overflow while that of training does not: null, which reads back as NaN. */

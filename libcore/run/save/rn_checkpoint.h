@@ -43,6 +43,8 @@ typedef struct rn_run_state {
     rn_sums window, epoch_sums;
     rn_eval_result last, best; /* n 0: none yet */
     double train_s, eval_s;    /* over all sessions */
+    double first_loss;         /* of the run's first step, and */
+    int64_t diverging;         /* for how many steps the loss has been far above it; see rn_trainer.c */
     rn_plateau plateau;        /* of --schedule plateau */
 } rn_run_state;
 

@@ -6,6 +6,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "nn/graph/rn_watch.h"
 #include "nn/optim/rn_optim.h"
 #include "run/train/rn_ranks.h"
 
@@ -13,6 +14,10 @@ struct rn_step {
     rn_session *s;
     const rn_recipe *r;
     rn_optim *optim;
+    rn_batch batch;  /* the one at hand */
+    bool holds;      /* batch is the loader's and has to be given back */
+    double sumsq;    /* of the gradient */
+    bool not_finite; /* something was */
 };
 
 int rn_step_open(rn_session *s, rn_step **out)
@@ -54,6 +59,30 @@ static int forward_backward(rn_step *st, const rn_batch *b, rn_net_result *res)
                                     first ? b->share : 1 - b->share, b->n, res);
 }
 
+/*
+ * Something is not finite: the batch at hand is run once more, looked at node by node, to say where that began. Ranks come
+ * here together, after all of a step's batches, of which the last is at hand.
+ */
+static int not_finite(rn_step *st, const char *what)
+{
+    rn_net *net = st->s->net;
+    rn_net_result res;
+    st->not_finite = true;
+    rn_net_set_batches(net, rn_net_batches(net) - 1); /* so that it is the same batch in every respect */
+    rn_net_watch(net, true);
+    int rc = forward_backward(st, &st->batch, &res);
+    rn_net_watch(net, false);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "%s is not finite", what);
+    return rn_fail(RN_E_MISMATCH, "%s is not finite, though every number on the way to it in the last batch is", what);
+}
+
+static int gradient_sumsq(rn_step *st)
+{
+    RN_TRY(rn_optim_grad_sumsq(st->optim, &st->sumsq));
+    return isfinite(st->sumsq) ? RN_OK : not_finite(st, "a gradient");
+}
+
 /* Batch i of the step. */
 static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b, rn_sums *sums)
 {
@@ -70,18 +99,23 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
     sums->top5 += res.top5;
     sums->loss += res.loss_sum;
     sums->waited += b->waited_s;
+    if (!st->s->comm && !isfinite(res.loss_sum))
+        return not_finite(st, "the loss");
+    if (!st->s->comm && at->batches > 1)
+        RN_TRY(gradient_sumsq(st)); /* now: of the sum one could not tell which batch it was */
     return rn_optim_accumulate(st->optim, i, at->batches);
 }
 
+/* The last batch stays with the step, and so does one that went wrong. */
 static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
 {
     for (int i = 0; i < at->batches; i++) {
-        rn_batch b;
-        RN_TRY(rn_loader_next(st->s->train, &b));
-        int rc = one_batch(st, at, i, &b, sums);
-        rn_loader_release(st->s->train, &b);
-        if (rc < 0)
-            return rc;
+        if (st->holds)
+            rn_loader_release(st->s->train, &st->batch);
+        st->holds = false;
+        RN_TRY(rn_loader_next(st->s->train, &st->batch));
+        st->holds = true;
+        RN_TRY(one_batch(st, at, i, &st->batch, sums));
     }
     return RN_OK;
 }
@@ -94,7 +128,7 @@ static int over_ranks(rn_step *st, rn_sums *sums)
 {
     RN_TRY(rn_ranks_sums(st->s->comm, sums));
     if (!isfinite(sums->loss))
-        return rn_fail(RN_E_MISMATCH, "the loss is %g", sums->loss / (double)sums->n);
+        return not_finite(st, "the loss");
     return rn_net_reduce(st->s->net);
 }
 
@@ -103,11 +137,8 @@ static int over_ranks(rn_step *st, rn_sums *sums)
 /* The gradient's norm; what clipping multiplies it by goes into *scale. */
 static int norm_and_clip(rn_step *st, const rn_step_at *at, double *norm, double *scale)
 {
-    double sq;
-    RN_TRY(rn_optim_grad_sumsq(st->optim, &sq));
-    *norm = sqrt(sq) * *scale;
-    if (!isfinite(*norm))
-        return rn_fail(RN_E_MISMATCH, "a gradient is not finite");
+    RN_TRY(gradient_sumsq(st));
+    *norm = sqrt(st->sumsq) * *scale;
     if (st->r->momentum_kind == RN_MOMENTUM_CAFFE)
         *norm *= at->batches;
     if (st->r->clip_norm > 0)
@@ -115,7 +146,18 @@ static int norm_and_clip(rn_step *st, const rn_step_at *at, double *norm, double
     return RN_OK;
 }
 
-/* ---- (f) ---- */
+/* ---- (e) and (f) ---- */
+
+/* Rate or decay may have made them overflow: then they are lost, but no checkpoint or average has seen them. */
+static int check_weights(rn_step *st)
+{
+    double sq;
+    RN_TRY(rn_optim_weight_sumsq(st->optim, &sq));
+    if (isfinite(sq))
+        return RN_OK;
+    st->not_finite = true;
+    return rn_fail_prefix(rn_net_check_weights(st->s->net), "after the step");
+}
 
 int rn_step_start_average(rn_step *st)
 {
@@ -147,6 +189,7 @@ static int step(rn_step *st, const rn_step_at *at, rn_step_result *out)
                              .nesterov = r->nesterov,
                              .caffe = r->momentum_kind == RN_MOMENTUM_CAFFE};
     RN_TRY(rn_optim_sgd(st->s->net, &sgd));
+    RN_TRY(check_weights(st));
     return average(st, at->step + 1);
 }
 
@@ -154,7 +197,14 @@ int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out)
 {
     double from = rn_now();
     *out = (rn_step_result){.grad_norm = NAN};
-    RN_TRY(step(st, at, out));
+    st->not_finite = false;
+    int rc = step(st, at, out);
+    out->not_finite = st->not_finite;
+    if (st->holds)
+        rn_loader_release(st->s->train, &st->batch);
+    st->holds = false;
+    if (rc < 0)
+        return rc;
     out->sums.seconds = rn_now() - from;
     return RN_OK;
 }

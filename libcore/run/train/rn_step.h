@@ -7,7 +7,8 @@
  *   (d) clipping
  *   (e) the update
  *   (f) the running average of the weights
- * A step that fails leaves weights and momentum as they were, unless it says otherwise.
+ * A loss or gradient that is not finite fails before (e): weights and momentum are as they were. Weights that the update
+ * has made so fail after it.
  */
 #ifndef RN_STEP_H
 #define RN_STEP_H
@@ -27,6 +28,7 @@ typedef struct rn_step_at {
 typedef struct rn_step_result {
     rn_sums sums;     /* over the step's images; seconds is wall time, waited the part of it spent on the loader */
     double grad_norm; /* of the gradient that is clipped, before that */
+    bool not_finite;  /* why it failed: the message says what and where it began */
 } rn_step_result;
 
 int rn_step_open(rn_session *s, rn_step **out); /* a training session, which must outlive it */
@@ -35,7 +37,7 @@ void rn_step_close(rn_step *st);                /* accepts NULL */
 /* After the session's weights were set from outside, at the start: the average becomes a copy of them. */
 int rn_step_start_average(rn_step *st);
 
-/* The loader must stand at at->batch. RN_E_MISMATCH: a loss or gradient that is not finite. */
+/* The loader must stand at at->batch. RN_E_MISMATCH with not_finite: a loss, gradient or weight is not finite. */
 int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out);
 
 #endif

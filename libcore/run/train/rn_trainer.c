@@ -10,13 +10,45 @@
 
 /* ---- one step ---- */
 
-static int stopped_at(const rn_trainer *t, int rc)
+static const char *last_good(const rn_trainer *t)
 {
-    return rn_fail(rc,
-                   "%s at step %lld (epoch %lld, batch %lld, lr %g): stopped. Last good checkpoint: %s. "
-                   "Try a smaller --lr or more --warmup-epochs",
-                   rn_error_text(), (long long)t->state.step + 1, (long long)t->state.epoch + 1,
-                   (long long)t->state.batch + 1, t->lr, t->last_good[0] ? t->last_good : "none was written yet");
+    return t->last_good[0] ? t->last_good : "none was written yet";
+}
+
+/* Stops for what rn_error_text() says of the step that was just tried or done. */
+static int stopped_at(const rn_trainer *t, int64_t step)
+{
+    return rn_fail(
+        RN_E_MISMATCH,
+        "stopped at step %lld (epoch %lld, lr %g): %s. Last good checkpoint: %s. Try a smaller --lr, a longer "
+        "warm-up, or --clip-norm",
+        (long long)step, (long long)t->state.epoch + 1, t->lr, rn_error_text(), last_good(t));
+}
+
+/* -log(FLT_MIN): what Caffe's loss, which keeps probabilities from vanishing, shows of a net that has diverged. */
+#define CAFFE_DIVERGED 87.3365
+
+/*
+ * A loss that stays far above that of guessing is one no training comes back from; a warm-up's bump is neither as high nor
+ * as long. The run's first loss raises the bound: some nets start above guessing.
+ */
+static int check_divergence(rn_trainer *t, double loss)
+{
+    rn_run_state *s = &t->state;
+    const double guess = log((double)t->s.classes);
+    if (t->job->diverge == 0)
+        return RN_OK;
+    if (s->step == 1)
+        s->first_loss = loss;
+    const double bound = fmin(CAFFE_DIVERGED, t->job->diverge * fmax(guess, s->first_loss));
+    s->diverging = loss <= bound ? 0 : s->diverging + 1;
+    if (s->diverging < RN_DIVERGED_STEPS)
+        return RN_OK;
+    rn_fail(RN_E_MISMATCH,
+            "the loss, %g, has been above %g for %d steps: the training diverges (guessing among %d "
+            "classes has %.3g; --diverge sets the bound)",
+            loss, bound, RN_DIVERGED_STEPS, t->s.classes, guess);
+    return stopped_at(t, s->step);
 }
 
 static void add_sums(rn_sums *s, const rn_sums *more)
@@ -54,9 +86,8 @@ static int step(rn_trainer *t)
     const rn_step_at at = next_step(t);
     rn_step_result res;
     int rc = rn_step_run(t->one, &at, &res);
-    if (rc == RN_E_MISMATCH)
-        return stopped_at(t, rc);
-    RN_TRY(rc);
+    if (rc < 0)
+        return res.not_finite ? stopped_at(t, at.step + 1) : rc;
     add_sums(&t->state.window, &res.sums);
     add_sums(&t->state.epoch_sums, &res.sums);
     t->state.train_s += res.sums.seconds;
@@ -64,6 +95,7 @@ static int step(rn_trainer *t)
     t->state.batch += at.batches;
     rn_progress_add(t->bar, (uint64_t)res.sums.n);
     rn_trainlog_note(t);
+    RN_TRY(check_divergence(t, res.sums.loss / (double)res.sums.n));
     const int64_t in_epoch = (t->state.batch + t->job->recipe->accumulate - 1) / t->job->recipe->accumulate;
     return in_epoch % t->job->log_steps == 0 || epoch_is_over(t) ? rn_trainlog_window(t) : RN_OK;
 }
@@ -78,7 +110,7 @@ static int evaluate(rn_trainer *t)
     RN_TRY(rn_evaluate(&t->s, &o, &res));
     t->state.eval_s += rn_now() - from;
     t->state.last = res;
-    if (!t->state.best_epoch || res.top1 > t->state.best.top1) {
+    if (!t->state.diverging && (!t->state.best_epoch || res.top1 > t->state.best.top1)) {
         t->state.best = res;
         t->state.best_epoch = t->state.epoch;
         t->state.best_step = t->state.step;
@@ -102,16 +134,62 @@ static void begin_plateau(rn_trainer *t)
     t->sched.lr = t->state.plateau.lr;
 }
 
+static bool is_no_room(int rc)
+{
+    return rc == RN_E_NOSPACE || rc == RN_E_IO;
+}
+
+/*
+ * A checkpoint that training can go on without: when the disk does not take it, that is told and the last good one stays.
+ * While the loss is far up there is none: the last good one should be from before. 1: written, 0: not.
+ */
+static int try_checkpoint(rn_trainer *t)
+{
+    if (t->state.diverging)
+        return 0;
+    int rc = rn_ranks_checkpoint(t);
+    if (!is_no_room(rc))
+        return rc < 0 ? rc : 1;
+    if (rn_comm_rank(t->s.comm) == 0)
+        rn_warn("%s. Training goes on; the last good checkpoint: %s", rn_error_text(), last_good(t));
+    t->last_checkpoint = rn_now();
+    return 0;
+}
+
+/* At the end, or when asked to stop. */
+static int last_checkpoint(rn_trainer *t)
+{
+    int rc = rn_ranks_checkpoint(t);
+    if (is_no_room(rc))
+        return rn_fail(
+            rc,
+            "stopped after step %lld of %lld, but %s. Make room: the same command goes on from the last good "
+            "checkpoint: %s",
+            (long long)t->state.step, (long long)t->total_steps, rn_error_text(), last_good(t));
+    return rc;
+}
+
 /* After the last batch of an epoch (state.epoch already counts it): evaluation, log line, checkpoint. */
 static int finish_epoch(rn_trainer *t)
 {
-    bool due = t->state.epoch % t->job->recipe->eval_every == 0 || t->state.epoch == t->epochs;
+    const bool due = t->state.epoch % t->job->recipe->eval_every == 0 || t->state.epoch == t->epochs;
+    const rn_run_state before = t->state;
     if (due)
         RN_TRY(evaluate(t));
     t->state.eval_pending = 0;
     RN_TRY(rn_trainlog_epoch(t, due));
     t->state.epoch_sums = (rn_sums){0};
-    return rn_ranks_checkpoint(t);
+    if (rn_trainer_finished(t))
+        return last_checkpoint(t);
+    int written = try_checkpoint(t);
+    if (written == 0 && t->state.best_epoch == t->state.epoch) { /* the best one is one that was kept */
+        if (rn_comm_rank(t->s.comm) == 0)
+            rn_warn("epoch %lld, the best so far, was not kept", (long long)t->state.epoch);
+        t->state.best = before.best;
+        t->state.best_epoch = before.best_epoch;
+        t->state.best_step = before.best_step;
+    }
+    return written < 0 ? written : RN_OK;
 }
 
 static bool stop_asked(const rn_trainer *t)
@@ -128,7 +206,7 @@ static bool checkpoint_due(const rn_trainer *t)
 
 static int interrupted(rn_trainer *t)
 {
-    RN_TRY(rn_ranks_checkpoint(t));
+    RN_TRY(last_checkpoint(t));
     return rn_fail(RN_E_INTERRUPTED, "stopped after step %lld of %lld; the same command goes on from %s",
                    (long long)t->state.step, (long long)t->total_steps, t->last_good);
 }
@@ -164,7 +242,7 @@ static int train_epoch(rn_trainer *t)
         if (stop)
             return interrupted(t);
         if (due)
-            RN_TRY(rn_ranks_checkpoint(t));
+            RN_TRY(try_checkpoint(t));
     }
     end_bar(t); /* the evaluation has its own */
     t->state.epoch++;

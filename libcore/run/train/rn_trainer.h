@@ -31,6 +31,7 @@ typedef struct rn_train_job {
     double checkpoint_seconds;         /* 0: likewise */
     int64_t keep;                      /* checkpoints besides the best; >= 1 */
     int64_t log_steps;                 /* steps in a window */
+    double diverge;                    /* stop when the loss stays above that many times guessing's; 0: never */
     int64_t stop_after;                /* stop as if interrupted once that many steps are done in all; 0: never */
     bool results;                      /* print a line an epoch on stdout */
     const volatile sig_atomic_t *stop; /* set by SIGINT, SIGTERM */
@@ -44,9 +45,11 @@ typedef struct rn_train_result {
 
 /*
  * Trains, or goes on training, to the end. RN_E_INTERRUPTED after SIGINT, SIGTERM or stop_after, with a checkpoint
- * written; RN_E_MISMATCH when the loss is not finite (names step and last good checkpoint), or when RUN_DIR holds a run of
+ * written; RN_E_MISMATCH when a loss, gradient or weight is not finite or the loss diverges (names step, place and last good
+ * checkpoint), or when RUN_DIR holds a run of
  * another recipe or data; RN_E_USAGE when another process trains in RUN_DIR.
  */
+enum { RN_DIVERGED_STEPS = 20 }; /* in a row */
 int rn_train(const rn_train_job *job, rn_train_result *out);
 
 #endif
