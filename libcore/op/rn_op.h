@@ -180,7 +180,7 @@ typedef struct rn_op_sigmoid_bwd {
  * Backward, with g = dy where (!relu || y > 0) else 0:
  *   dx = g * s; ds[m, c] = sum over p of g * x; dres = g
  * dx, ds and dres are overwritten (beta 0) or added to (1); each may be NULL. dx may equal dy when dres is NULL; dres
- * may equal dy.
+ * may equal dy; dx and dres may be the same memory if dres_beta is 1.
  */
 typedef struct rn_op_scale {
     rn_dtype dtype;

@@ -144,8 +144,9 @@ int rn_op_check_scale_bwd(const rn_op_scale_bwd *a)
     RN_TRY(need(a->x && a->s && a->dy, "scale_bwd", "x, s and dy must be given"));
     RN_TRY(need(!a->relu || a->y, "scale_bwd", "with relu, y must be given"));
     RN_TRY(need(!((a->dx_beta | a->ds_beta | a->dres_beta) & ~1), "scale_bwd", "every beta is 0 or 1"));
-    return need(!a->dx || !a->dres || (a->dx != a->dy && a->dx != a->dres), "scale_bwd",
-                "with dres, dx cannot share memory with dy or dres");
+    RN_TRY(need(!a->dx || !a->dres || a->dx != a->dy, "scale_bwd", "with dres, dx cannot share memory with dy"));
+    return need(!a->dx || a->dx != a->dres || a->dres_beta, "scale_bwd",
+                "dx and dres in one memory must be summed: dres_beta 1");
 }
 
 int rn_op_check_dropout(const rn_op_dropout *a)

@@ -125,7 +125,7 @@ int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window
 /* The same in groups: x's channels and the output's are parted into `groups` equal ones, each with its own part of the weight
  * (oc, kh, kw, ic / groups), which stands in files as torch's and Caffe's do. */
 int rn_graph_conv_group(rn_graph *g, int x, int weight, int bias, const rn_window *w, int groups, bool relu);
-int rn_graph_bn(rn_graph *g, int x, int params, int res, bool relu); /* res -1: none */
+int rn_graph_bn(rn_graph *g, int x, int params, int res, bool relu); /* res -1: none; not x itself */
 int rn_graph_relu(rn_graph *g, int x, const char *name);
 /* y = a + b [then max(., 0)] */
 int rn_graph_add(rn_graph *g, int a, int b, const char *name, bool relu);

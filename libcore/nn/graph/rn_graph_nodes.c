@@ -51,8 +51,8 @@ int rn_graph_bn(rn_graph *g, int x, int params, int res, bool relu)
     n->res = res;
     n->relu = relu;
     bool fits = rn_graph_channels(&t) == g->params[params].count;
-    if (res >= 0)
-        fits = fits && memcmp(t.dim, g->values[res].t.dim, sizeof t.dim) == 0;
+    if (res >= 0) /* its own input could not get two gradients at once: rn_graph_add does that */
+        fits = fits && res != x && memcmp(t.dim, g->values[res].t.dim, sizeof t.dim) == 0;
     if (!fits) {
         g->status = rn_fail(RN_E_RANGE, "graph: the shapes at %s do not fit", n->name);
         return -1;

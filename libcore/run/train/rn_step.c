@@ -92,7 +92,8 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
     if (b->epoch != epoch || b->number != (uint64_t)number)
         return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
                        (unsigned long long)b->number, b->epoch, (long long)number, (long long)epoch);
-    rn_net_set_step(st->s->net, st->r->seed, at->step, (int64_t)i * b->n);
+    const int64_t before = (int64_t)i * rn_comm_size(st->s->comm) + rn_comm_rank(st->s->comm); /* parts of this step */
+    rn_net_set_step(st->s->net, st->r->seed, at->step, before * b->n);
     RN_TRY(forward_backward(st, b, &res));
     sums->n += res.n;
     sums->top1 += res.top1;
