@@ -138,6 +138,8 @@ static int build_batch_norm(builder *b, const rn_caffe_layer *l, int x)
     const rn_caffe_layer fixed = {.weight = {.kind = RN_FILL_CONSTANT, .a = 1}};
     set_multipliers(b, p, scale ? scale : &fixed, 0);
     set_multipliers(b, p + 1, scale && scale->bias_term ? scale : &fixed, 1);
+    g->params[p].fixed = !scale;
+    g->params[p + 1].fixed = !scale || !scale->bias_term;
     RN_TRY(rename_param(b, p + 2, l->name, ".running_mean"));
     RN_TRY(rename_param(b, p + 3, l->name, ".running_var"));
     if (scale) {

@@ -2,6 +2,7 @@
 /* Normalisations: of pixels, and of batches. */
 #include <math.h>
 
+#include "base/rn_error.h"
 #include "nn/graph/rn_exec.h"
 
 /* NOLINTBEGIN(clang-analyzer-core.NullDereference): only the loss has no output, and it is not run by these */
@@ -77,6 +78,13 @@ int rn_exec_bn_bwd(const rn_exec *c)
                       .dgamma = rn_exec_param(c, 0)->grad,
                       .dbeta = rn_exec_param(c, 1)->grad,
                       .comm = rn_net_bn_comm(net)};
-    return net->be->ops->bn_bwd(net->be, &a, NULL);
+    RN_TRY(net->be->ops->bn_bwd(net->be, &a, NULL));
+    for (int k = 0; k < 2;
+         k++) { /* gamma and beta that are only there to be 1 and 0 are no part of a gradient's norm */
+        const rn_param *p = rn_exec_param(c, k);
+        if (p->fixed)
+            RN_TRY(net->be->memset(net->be, p->grad, 0, (size_t)p->count * sizeof(float), NULL));
+    }
+    return RN_OK;
 }
 /* NOLINTEND(clang-analyzer-core.NullDereference) */

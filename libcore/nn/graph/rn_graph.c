@@ -184,7 +184,8 @@ int64_t rn_graph_weights(const rn_graph *g)
 {
     int64_t n = 0;
     for (int i = 0; i < g->nparams; i++)
-        if (g->params[i].kind != RN_PARAM_RUNNING_MEAN && g->params[i].kind != RN_PARAM_RUNNING_VAR)
+        if (!g->params[i].fixed && g->params[i].kind != RN_PARAM_RUNNING_MEAN &&
+            g->params[i].kind != RN_PARAM_RUNNING_VAR)
             n += g->params[i].count;
     return n;
 }

@@ -80,7 +80,8 @@ typedef struct rn_param {
     rn_filler filler; /* how rn_net_init starts it */
     float *value;     /* device memory of the backend, f32 master */
     void *operand;    /* what a convolution reads: `value`, or a copy in the type of the activations */
-    float *grad, *momentum;    /* NULL for buffers and in an evaluation-only net */
+    float *grad, *momentum; /* NULL for buffers and in an evaluation-only net */
+    bool fixed;             /* of a batch norm without gamma or beta: 1 or 0, never trained, no weight of the model */
     float lr_mult, decay_mult; /* of the learning rate and the weight decay; 1 unless someone sets them */
 } rn_param;
 
