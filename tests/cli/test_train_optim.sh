@@ -121,11 +121,26 @@ exits "it ends at the same step when it goes on" 1 train --out up --lr 5 --sched
 says "and says so" "stopped at step $at "
 exits "--diverge 0" 0 train --out up --lr 5 --schedule constant --epochs 50 --diverge 0 --max-steps 40 --resume never
 
-# Weights with a NaN: the last value of a file is of fc.weight's or a bias'.
+# poke FILE TENSOR FOUR_BYTES COUNT: sets the first COUNT values of a tensor.
+poke() {
+    local n at
+    n=$(od -An -tu8 -N8 "$1" | tr -d ' ')
+    at=$(head -c $((8 + n)) "$1" | grep -ao "\"$2\":{[^}]*}" | sed -E 's/.*"data_offsets":\[([0-9]+),.*/\1/')
+    printf '%b' "$(yes "$3" | head -n "$4" | tr -d '\n')" | dd of="$1" oflag=seek_bytes seek=$((8 + n + at)) conv=notrunc status=none
+}
 cp plain/weights.safetensors bad.safetensors
-printf '\0\0\300\177' | dd of=bad.safetensors bs=1 seek=$(($(stat -c %s bad.safetensors) - 4)) conv=notrunc status=none
+poke bad.safetensors layer2.0.bn1.weight '\x00\x00\xc0\x7f' 1
 exits "initial weights with a NaN" 1 train --out x --weights bad.safetensors
-says "names the tensor" "is nan: not finite"
+says "name the tensor" "layer2.0.bn1.weight[0] is nan: not finite"
+# The forward pass is fine; 3e35 in the scores' weights, times 316 = 1/sqrt(eps) of a batch norm of hardly anything, times 1e4.
+cp plain/weights.safetensors steep.safetensors
+poke steep.safetensors fc.weight '\x61\x1d\x67\x7a' 64
+poke steep.safetensors layer4.1.bn1.weight '\x00\x40\x1c\x46' 64
+poke steep.safetensors layer4.1.conv2.weight '\x08\xe5\x3c\x1e' $((64 * 64 * 9))
+exits "a gradient that overflows where the loss does not" 1 train --out x --weights steep.safetensors
+says "stops the first step" "stopped at step 1 (epoch 1, lr 0.02): a gradient is not finite: the gradient of layer4.1.conv2.weight is "
+exits "the same in the second batch of a step" 1 train --out x --weights steep.safetensors --accumulate 2
+says "stops it too" "a gradient is not finite: the gradient of layer4.1.conv2.weight is "
 
 # ---- a full disk -------------------------------------------------------------------------------------------------------
 room() { bash -c 'ulimit -f $1; shift; exec "$@"' - "$@"; } # KB a file may have
