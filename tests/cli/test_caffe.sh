@@ -121,6 +121,14 @@ check "... and no crop" grep -qx "crop = none" whole/recipe
 exits "one of another size is refused" 1 solve --net whole.prototxt --out no --image-size 32
 says "... by name" "36 x 36 pixels, 32 x 32 are wanted"
 
+printf '\x08\x01\x10\x03\x18\x01\x20\x01\x2a\x0c\0\0\xd0\x42\0\0\xea\x42\0\0\xf6\x42' >flat.binaryproto # 104, 117, 123
+sed 's/mean_value: 104 mean_value: 117 mean_value: 123/mean_file: "flat.binaryproto"/' net.prototxt >mean.prototxt
+exits "a mean file of one value a channel" 0 solve --net mean.prototxt --out mean
+check "... is those values" bash -c 'diff <(grep ^mean run/recipe) <(grep ^mean mean/recipe)'
+printf 'nonsense' >flat.binaryproto
+exits "one that is none" 1 solve --net mean.prototxt --out no
+says "... is said to be none" "flat.binaryproto"
+
 # ---- errors: each names file, line and field ----
 wrong() { # wrong NAME SED LINE TEXT
     sed "$2" net.prototxt >bad.prototxt
@@ -149,6 +157,8 @@ wrong "no batch size" 's/batch_size: 8 //' 4 "'data' data_param: batch_size is m
 wrong "mirrored evaluation" 's/transform_param { crop_size/transform_param { mirror: true crop_size/' 5 "transform_param.mirror: not supported in phase TEST"
 wrong "another mean in evaluation" '6s/104/105/' 5 "transform_param: mean or scale differ from those of phase TRAIN (line 2)"
 wrong "a window that does not fit" 's/pool: AVE kernel_size: 3/pool: AVE kernel_size: 30/' 22 "'pool2' layer: "
+wrong "gradients held back" 's/top: "conv2"$/& propagate_down: false/' 16 "'conv2' propagate_down: not supported (gradients go everywhere"
+wrong "a mean image" '2s/mean_value: 104 mean_value: 117 mean_value: 123/mean_file: "mean.binaryproto"/; 6s/mean_value: 104 mean_value: 117 mean_value: 123/mean_file: "mean.binaryproto"/; 3s/mean_value: 104 mean_value: 117 mean_value: 123/mean_file: "mean.binaryproto"/' 2 "transform_param.mean_file: mean.binaryproto differs from pixel to pixel, which is not supported: put its channels' means in its place, mean_value: "
 wrong "a text cut short" '20,$d;19s/}$//' 20 "the text ends inside 'layer {' of line 19"
 wrong "something else" 's/^name.*/<html>/' 1 "a field's name should stand here, not '<'"
 sed 's/type: "Data"/type: "Input"/' net.prototxt >bad.prototxt

@@ -569,6 +569,17 @@ static int read_names(rn_prototext *t, int layer, const char *field, const char 
     return RN_OK;
 }
 
+/* false keeps gradients from a bottom. Labels have none. */
+static int check_propagation(rn_prototext *t, const rn_caffe_layer *l)
+{
+    int n = 0;
+    for (int i = rn_cf_find(t, l->node, "propagate_down"); i >= 0; i = rn_cf_next(t, i), n++)
+        if (!t->nodes[i].num && !(n == 1 && (l->kind == RN_CAFFE_LOSS || l->kind == RN_CAFFE_ACCURACY)))
+            return rn_pt_fail(t, i, RN_E_UNSUPPORTED,
+                              "not supported (gradients go everywhere; freeze weights by lr_mult: 0)");
+    return RN_OK;
+}
+
 int rn_caffe_read_layer(rn_prototext *t, int node, enum rn_caffe_phase phase, rn_caffe_layer *l, rn_caffe_side *side)
 {
     int type = rn_cf_find(t, node, "type"), i = 0;
@@ -589,5 +600,6 @@ int rn_caffe_read_layer(rn_prototext *t, int node, enum rn_caffe_phase phase, rn
     l->kind = types[i].kind;
     RN_TRY(read_names(t, node, "bottom", l->bottom, &l->nbottom));
     RN_TRY(read_names(t, node, "top", l->top, &l->ntop));
+    RN_TRY(check_propagation(t, l));
     return types[i].read(t, l, phase, &side->data);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "run/recipe/rn_recipe_caffe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,18 @@ out:
 
 /* ---- the net ---- */
 
+static int not_uniform(const char *file, const rn_caffe_data *d, const rn_mean *m)
+{
+    char means[128] = "";
+    for (int c = 0; c < m->channels; c++)
+        snprintf(means + strlen(means), sizeof means - strlen(means), " mean_value: %.6g", m->channel[c]);
+    return rn_fail(
+        RN_E_UNSUPPORTED,
+        "%s:%d: transform_param.mean_file: %s differs from pixel to pixel, which is not supported: put its channels' "
+        "means in its place,%s",
+        file, d->line, d->mean_file, means);
+}
+
 /* The mean of a file, if all pixels of a channel have the same. */
 static int uniform_mean(const char *file, const rn_caffe_data *d, int channels, double mean[3])
 {
@@ -67,12 +80,7 @@ static int uniform_mean(const char *file, const rn_caffe_data *d, int channels, 
     for (size_t i = 0; rc == RN_OK && i < plane * (size_t)m.channels; i++) {
         const float first = m.data[i / plane * plane];
         if (!(m.data[i] >= first && m.data[i] <= first))
-            rc = rn_fail(RN_E_UNSUPPORTED,
-                         "%s:%d: transform_param.mean_file: %s differs from pixel to pixel, which is not supported: "
-                         "replace it by "
-                         "its channels' means, mean_value: %.6g%s",
-                         file, d->line, d->mean_file, m.channel[0],
-                         m.channels == 3 ? " and those of green and red" : "");
+            rc = not_uniform(file, d, &m);
     }
     for (int c = 0; c < channels && rc == RN_OK; c++)
         mean[c] = (double)m.data[(size_t)c * plane];
