@@ -39,7 +39,7 @@ DEPS_COVERAGE := gcovr
 REQUIRED := libarchive zlib lmdb libcrypto matio libprotobuf-c jansson libpng libjpeg
 
 # ---- configuration found on this machine ----------------------------------------------------------------------
-NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage fuzz fuzz-run format golden-help clean reproduce bench bench-data bench-accuracy
+NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage fuzz fuzz-run format golden-help clean reproduce study bench bench-data bench-accuracy
 ifneq ($(filter-out $(NOCONFIG_GOALS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(strip $(foreach p,$(REQUIRED),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p))) $(shell command -v protoc-c >/dev/null 2>&1 || echo protoc-c))
 ifneq ($(MISSING),)
@@ -134,7 +134,7 @@ FAULT_SO := $(if $(SAN),,$(B)/tests/fault/fault.so)
 SAY = @printf '  %-6s %s\n' $(1) $(2)
 
 # ---- build ------------------------------------------------------------------------------------------------
-.PHONY: all deps deps-lint demo reproduce check check-run check-long check-cuda bench bench-data bench-accuracy install man help clean format lint lint-run coverage tests demo-run reproduce-run
+.PHONY: all deps deps-lint demo reproduce study check check-run check-long check-cuda bench bench-data bench-accuracy install man help clean format lint lint-run coverage tests demo-run reproduce-run
 
 all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) bin ## build the tools into bin/
 
@@ -414,3 +414,8 @@ reproduce: deps ## DATASET=name RAW=dir [OUT=dir]: verify, pack, train, evaluate
 	@[ -n "$(DATASET)" ] && [ -n "$(RAW)" ] || { echo "usage: make reproduce DATASET=name RAW=folder-with-the-archives [OUT=folder] [PLAN=1]" >&2; exit 2; }
 	@$(MAKE) -j$(JOBS) all
 	@RECIPE="$(RECIPE)" datasets/pipeline.sh $(if $(filter-out 0,$(PLAN)),plan,reproduce) "$(DATASET)" "$(RAW)" "$(or $(OUT),out/$(DATASET))"
+
+study: deps ## STUDY=lr-policies DATASET=name RAW=dir [OUT=dir]: a training for each line of the study, one page that compares them; resumes
+	@[ -n "$(STUDY)" ] && [ -n "$(DATASET)" ] && [ -n "$(RAW)" ] || { echo "usage: make study STUDY=lr-policies DATASET=imagenette RAW=folder-with-the-archives [OUT=folder]" >&2; exit 2; }
+	@$(MAKE) -j$(JOBS) all
+	@RECIPE="$(RECIPE)" datasets/pipeline.sh study "$(STUDY)" "$(DATASET)" "$(RAW)" "$(or $(OUT),out/$(DATASET))"

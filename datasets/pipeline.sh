@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # pipeline.sh demo OUT                       archives of Fashion-MNIST made, verified, extracted, packed, trained on, reported
 # pipeline.sh reproduce DATASET RAW OUT      verify -> pack straight from the archives -> train -> evaluate -> report
+# pipeline.sh study NAME DATASET RAW OUT     verify -> pack -> one training for each line of studies/NAME.study -> one page of them all
 # pipeline.sh plan DATASET RAW OUT           the same, told and not done: bytes, room and time of every stage
 #
 # Every stage can be killed and goes on where it was; a stage that is whole is not done again. The tools do most of
@@ -207,26 +208,59 @@ look_up() {
     esac
 }
 
-reproduce() {
-    look_up "$@"
-    stages=6
+# Everything up to the packed sets.
+prepare() {
     case $form in
     idx)
-        stages=7
+        stages=$((stages + 1))
         stage "make archives in ILSVRC2012's form" mkilsvrc --idx "$raw" --classes "$set/classes.txt" "$OUT/raw"
         ;;
-    lists)
-        stages=6
+    lists) # what decodes is seen while it is packed
         stage "write the lists of the split" "$lists" "$raw" "$OUT"
         ;;
     esac
     [ "$form" = lists ] || stage "verify the raw data" verify "$raw" "${checks[@]}"
     stage "pack train" pack train "${train_source[@]}" "${train_opts[@]}"
     stage "pack val" pack val "${val_source[@]}" "${val_opts[@]}"
+}
+
+reproduce() {
+    look_up "$@"
+    stages=6
+    prepare
     stage "train" train "$recipe"
     stage "evaluate" evaluate
     stage "report" report
     screen "rnkit reproduce: $name"
+}
+
+# study_runs FILE: its lines "NAME: OPTIONS" as NAME<TAB>OPTIONS
+study_runs() { sed -n 's/^\([^#:=][^:=]*\):[[:space:]]*\(.*\)$/\1\t\2/p' "$1"; }
+
+# A run that diverges is a result, too: the page shows how far it came.
+study_one() { # FOLDER OPTIONS...
+    local folder=$1 rc=0
+    shift
+    rn-train --recipe "$recipe" --train-db "$OUT/train.lmdb" --val-db "$OUT/val.lmdb" --out "$folder" "$@" >"$folder.txt" 2> >(tee "$folder.err" >&2) || rc=$?
+    [ $rc = 0 ] || { [ $rc = 1 ] && grep -q 'stopped at step' "$folder.err"; }
+}
+
+study() {
+    local study=$1 file folders=() label options
+    shift
+    file=$here/$1/studies/$study.study
+    [ -f "$file" ] || die "$1 has no study '$study'; there are: $(cd "$here" && echo */studies/*.study)"
+    RECIPE=${RECIPE:-$(setting "$file" recipe)} look_up "$@"
+    stages=$((4 + $(study_runs "$file" | wc -l)))
+    prepare
+    mkdir -p "$OUT/$study"
+    while IFS=$'\t' read -r label options; do
+        folders+=("$OUT/$study/${label// /-}")
+        # shellcheck disable=SC2086
+        stage "train: $label" study_one "${folders[-1]}" $options </dev/null
+    done < <(study_runs "$file")
+    stage "compare" rn-train compare "${folders[@]}" --title "$name: $study" --out "$OUT/$study.html"
+    echo "page      $OUT/$study.html"
 }
 
 plan() {
@@ -239,7 +273,8 @@ plan() {
 case ${1:-} in
 demo) [ $# = 2 ] || die "usage: pipeline.sh demo OUT" ;;
 reproduce | plan) [ $# = 4 ] || die "usage: pipeline.sh $1 DATASET RAW OUT (make reproduce DATASET=name RAW=folder [OUT=folder] [PLAN=1])" ;;
-*) die "usage: pipeline.sh demo OUT | reproduce DATASET RAW OUT | plan DATASET RAW OUT" ;;
+study) [ $# = 5 ] || die "usage: pipeline.sh study NAME DATASET RAW OUT (make study STUDY=lr-policies DATASET=name RAW=folder [OUT=folder])" ;;
+*) die "usage: pipeline.sh demo OUT | reproduce DATASET RAW OUT | plan DATASET RAW OUT | study NAME DATASET RAW OUT" ;;
 esac
 OUT=${!#}
 [ "$1" = plan ] || mkdir -p "$OUT"
@@ -247,4 +282,5 @@ OUT=$(realpath -m "$OUT")
 case $1 in
 demo) demo ;;
 reproduce | plan) $1 "$2" "$(realpath -m "$3")" ;;
+study) study "$2" "$3" "$(realpath -m "$4")" ;;
 esac

@@ -17,6 +17,7 @@
 #include "base/rn_progress.h"
 #include "kernels/rn_kernels.h"
 #include "run/recipe/rn_recipe_caffe.h"
+#include "run/report/rn_compare.h"
 #include "run/report/rn_report.h"
 #include "run/train/rn_recipe_weights.h"
 #include "run/train/rn_trainer.h"
@@ -118,6 +119,7 @@ static void set_up(settings *s)
                     "--solver FILE [--net FILE] --out RUN_DIR [--train-db DB] [--val-db DB] [OPTIONS]\n"
                     "--eval-only --weights FILE --val-db DB [--dump-logits FILE]\n"
                     "predict --weights FILE IMAGE... (predict --help says more)\n"
+                    "compare RUN_DIR... --out PAGE.html (compare --help says more)\n"
                     "--report RUN_DIR [--report-extra FILE]...",
         .summary = "Trains a ResNet on packed sets, evaluates weights, writes the report of a run. A run that was "
                    "stopped or killed goes on by the same command, bit for bit.",
@@ -387,6 +389,8 @@ static int join(const settings *s)
 int main(int argc, char **argv)
 {
     rn_kernels_start(argv);
+    if (argc > 1 && strcmp(argv[1], "compare") == 0)
+        return rn_compare_main(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "predict") == 0)
         return rn_predict_main(argc - 1, argv + 1, rn_backends);
     static settings s; /* static: large and read until the end */

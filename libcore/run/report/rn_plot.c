@@ -42,8 +42,11 @@ static int put_frame(rn_buf *b, const rn_plot *p)
 static int put_series(rn_buf *b, const rn_plot_series *s)
 {
     static const char *const how[] = {"lines lw 2", "lines lw 1", "linespoints lw 2 pt 7 ps 0.5"};
-    return rn_buf_printf(b, "'-' axes x1%s with %s lc rgb '#0%d0%d0%d' title '%s'", s->right ? "y2" : "y1",
-                         how[s->style], s->colour + 2, s->colour + 2, s->colour + 2, s->title);
+    RN_TRY(rn_buf_printf(b, "'-' axes x1%s with %s lc rgb '#0%d0%d0%d' title '", s->right ? "y2" : "y1", how[s->style],
+                         s->colour + 2, s->colour + 2, s->colour + 2));
+    for (const char *c = s->title; *c; c++) /* a title may be a folder's name: no quote ends it, no line break */
+        RN_TRY(rn_buf_printf(b, *c == '\'' ? "''" : "%c", (unsigned char)*c < ' ' ? '?' : *c));
+    return rn_buf_printf(b, "' noenhanced");
 }
 
 static int put_bars(rn_buf *b, const rn_plot_series *s)
@@ -164,6 +167,9 @@ static int themed(const char *svg, const rn_plot *p, rn_buf *out)
                           {"rgb(  4,   4,   4)", "var(--c2)"},
                           {"rgb(  5,   5,   5)", "var(--c3)"},
                           {"rgb(  6,   6,   6)", "var(--c4)"},
+                          {"rgb(  7,   7,   7)", "var(--c5)"},
+                          {"rgb(  8,   8,   8)", "var(--c6)"},
+                          {"rgb(  9,   9,   9)", "var(--c7)"},
                           {" id='", id1},
                           {" id=\"", id2},
                           {"href='#", href1},

@@ -7,12 +7,13 @@
 
 #include "base/rn_io.h"
 
+enum { RN_PLOT_COLOURS = 7 };
 enum rn_plot_style { RN_PLOT_LINE, RN_PLOT_THIN, RN_PLOT_POINTS /* joined by a line, bars of +-err */ };
 
 typedef struct rn_plot_series {
     const char *title;
     enum rn_plot_style style;
-    int colour;                /* 1..4: the page's --c1 .. --c4 */
+    int colour;                /* 1..RN_PLOT_COLOURS: the page's --c1 .. --c7 */
     bool right;                /* against the right axis */
     const double *x, *y, *err; /* err may be NULL */
     int n;

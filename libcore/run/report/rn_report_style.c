@@ -3,9 +3,11 @@
 
 const char rn_report_css[] =
     ":root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1b2330;--muted:#5b6678;--line:#dfe3ea;"
-    "--c1:#2563c9;--c2:#d9622b;--c3:#2a8f5b;--c4:#8a5bc7;--accent:#2563c9;--good:#1f7a4a;--bad:#b3261e}\n"
+    "--c1:#2563c9;--c2:#d9622b;--c3:#2a8f5b;--c4:#8a5bc7;--c5:#b08900;--c6:#0f8b8d;--c7:#c03d7a;--accent:#2563c9;--"
+    "good:#1f7a4a;--bad:#b3261e}\n"
     "@media(prefers-color-scheme:dark){:root{--bg:#10141b;--card:#181e28;--ink:#e6eaf1;--muted:#9aa6b8;--line:#2c3544;"
-    "--c1:#6ea2ff;--c2:#ff9a62;--c3:#5fcf95;--c4:#c19bff;--accent:#6ea2ff;--good:#5fcf95;--bad:#ff8a80}}\n"
+    "--c1:#6ea2ff;--c2:#ff9a62;--c3:#5fcf95;--c4:#c19bff;--c5:#e0bb45;--c6:#4fd0d0;--c7:#ff8fc0;--accent:#6ea2ff;--"
+    "good:#5fcf95;--bad:#ff8a80}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,"
     "'Helvetica Neue',Arial,sans-serif}\n"

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* Several runs on one page: a picture a group, the best of each group in one, a table, what all of them share. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_opt.h"
+#include "run/report/rn_compare_impl.h"
+#include "run/report/rn_plot.h"
+
+enum { LINES = RN_PLOT_COLOURS /* in a picture */ };
+
+/* ---- pictures ---- */
+
+typedef struct curve {
+    double *x, *y;
+    int n;
+} curve;
+
+/* One point a line of `lines` that has the key. */
+static int collect(const json_t *lines, const char *key, double steps_per_epoch, curve *out)
+{
+    size_t i, n = json_array_size(lines);
+    const json_t *o;
+    *out = (curve){.x = calloc(n + 1, sizeof(double)), .y = calloc(n + 1, sizeof(double))};
+    if (!out->x || !out->y)
+        return rn_fail(RN_E_NOMEM, "no memory for curves");
+    json_array_foreach((json_t *)(uintptr_t)lines, i, o)
+    {
+        double v = rn_report_num(o, key);
+        if (!isfinite(v))
+            continue;
+        out->x[out->n] = rn_report_num(o, "step") / steps_per_epoch;
+        out->y[out->n++] = v;
+    }
+    return RN_OK;
+}
+
+/* What a picture shows of each run. */
+typedef struct quantity {
+    const char *key, *caption, *unit;
+    bool windows; /* of the windows of training, not the evaluations */
+} quantity;
+
+static int draw(rn_html *h, const rn_compared *const *runs, int n, const quantity *q, const char *caption, int number)
+{
+    curve curves[LINES] = {{0}};
+    rn_plot_series series[LINES];
+    char id[32];
+    rn_buf svg = {0};
+    int rc;
+    rn_plot p = {.id = id, .label = q->caption, .xlabel = "epoch", .ylabel = q->unit, .series = series};
+    snprintf(id, sizeof id, "%s%d", q->key, number);
+    for (int i = 0; i < n; i++) {
+        double spe = rn_report_num(runs[i]->run, "steps_per_epoch");
+        RN_GO(collect(q->windows ? runs[i]->windows : runs[i]->epochs, q->key, spe >= 1 ? spe : 1, &curves[i]));
+        series[i] = (rn_plot_series){.title = runs[i]->name,
+                                     .style = q->windows ? RN_PLOT_THIN : RN_PLOT_POINTS,
+                                     .colour = i + 1,
+                                     .x = curves[i].x,
+                                     .y = curves[i].y,
+                                     .n = curves[i].n};
+        p.nseries += curves[i].n > 0;
+    }
+    if (p.nseries < n || !n) { /* a run without a point: gnuplot would draw none of the others */
+        rc = RN_OK;
+        goto out;
+    }
+    RN_GO(rn_plot_svg(&p, &svg));
+    RN_GO(rn_buf_append(&svg, "", 1));
+    rn_html_raw(h, "<figure><figcaption>");
+    rn_html_text(h, caption);
+    rn_html_fmt(h, "</figcaption>\n%s</figure>\n", (const char *)svg.data);
+    rc = h->rc;
+out:
+    for (int i = 0; i < LINES; i++) {
+        free(curves[i].x);
+        free(curves[i].y);
+    }
+    rn_buf_free(&svg);
+    return rc;
+}
+
+/* Two pictures, of results and of rates, for some runs. */
+static int draw_runs(rn_html *h, const rn_compared *const *runs, int n, const char *of, int number)
+{
+    static const quantity top1 = {"top1", "Validation top-1", "per cent", false},
+                          rate = {"lr", "Learning rate", "", true};
+    char caption[256];
+    const rn_compared *shown[LINES];
+    int k = 0;
+    for (int i = 0; i < n && k < LINES; i++)
+        if (runs[i]->last)
+            shown[k++] = runs[i];
+    snprintf(caption, sizeof caption, "%s: %s", of, "validation top-1");
+    RN_TRY(draw(h, shown, k, &top1, caption, number));
+    snprintf(caption, sizeof caption, "%s: %s", of, "learning rate");
+    return draw(h, shown, k, &rate, caption, number);
+}
+
+static bool first_of_group(const rn_compared *runs, int i)
+{
+    for (int k = 0; k < i; k++)
+        if (strcmp(runs[k].group, runs[i].group) == 0)
+            return false;
+    return true;
+}
+
+static int draw_groups(rn_html *h, const rn_compared *runs, int n)
+{
+    const rn_compared *some[LINES];
+    int k = 0, number = 0, groups = 0;
+    for (int i = 0; i < n; i++) /* runs are sorted: the first of a group is its best */
+        if (first_of_group(runs, i)) {
+            groups++;
+            if (k < LINES)
+                some[k++] = &runs[i];
+        }
+    RN_TRY(draw_runs(h, some, k, groups == n ? "The runs" : "The best of each", number++));
+    for (int i = 0; i < n && groups < n; i++) {
+        if (!first_of_group(runs, i))
+            continue;
+        k = 0;
+        for (int j = i; j < n && k < LINES; j++)
+            if (strcmp(runs[j].group, runs[i].group) == 0)
+                some[k++] = &runs[j];
+        if (k > 1)
+            RN_TRY(draw_runs(h, some, k, runs[i].group, number++));
+    }
+    return RN_OK;
+}
+
+static void curves(rn_html *h, const rn_compared *runs, int n)
+{
+    size_t before = h->b.n;
+    rn_html_raw(h, "<section id=curves>\n<h2>Curves</h2>\n<div class=charts>\n");
+    int rc = h->rc == RN_OK ? draw_groups(h, runs, n) : h->rc;
+    if (rc == RN_OK) {
+        rn_html_raw(h, "</div></section>\n");
+        return;
+    }
+    h->b.n = before;
+    if (rc != RN_E_ABSENT && rc != RN_E_UNSUPPORTED) {
+        h->rc = rc;
+        return;
+    }
+    rn_html_raw(h, "<section id=curves>\n<h2>Curves</h2>\n<p class=note>No curves: ");
+    rn_html_text(h, rn_error_text());
+    rn_html_raw(h, ". Install gnuplot and compare again; the table below holds the numbers.</p></section>\n");
+}
+
+/* ---- what differs ---- */
+
+static const json_t *setting(const rn_compared *c, const char *key)
+{
+    return json_object_get(json_object_get(c->run, "recipe"), key);
+}
+
+/* A value of the recipe as it would be typed. */
+static void put_value(rn_html *h, const json_t *v)
+{
+    if (json_is_string(v))
+        rn_html_text(h, json_string_value(v));
+    else if (json_is_integer(v))
+        rn_html_fmt(h, "%lld", (long long)json_integer_value(v));
+    else if (json_is_real(v))
+        rn_html_fmt(h, "%g", json_real_value(v));
+    else
+        rn_html_raw(h, json_is_true(v) ? "true" : json_is_false(v) ? "false" : "not set");
+}
+
+static bool differs(const rn_compared *runs, int n, const char *key)
+{
+    for (int i = 1; i < n; i++) {
+        const json_t *a = setting(&runs[0], key), *b = setting(&runs[i], key);
+        if ((a || b) && !json_equal(a, b))
+            return true;
+    }
+    return false;
+}
+
+/* A key of any run, once each, in the order of the runs' recipes: calls `fn` for those that differ, or for those that do not. */
+static void each_key(rn_html *h, const rn_compared *runs, int n, bool different,
+                     void (*fn)(rn_html *, const rn_compared *, const char *), const rn_compared *of)
+{
+    const char *key;
+    json_t *v;
+    for (int i = 0; i < n; i++)
+        json_object_foreach(json_object_get(runs[i].run, "recipe"), key, v)
+        {
+            bool seen = false;
+            for (int k = 0; k < i && !seen; k++)
+                seen = setting(&runs[k], key) != NULL;
+            if (!seen && differs(runs, n, key) == different)
+                fn(h, of, key);
+        }
+}
+
+static void head_cell(rn_html *h, const rn_compared *c, const char *key)
+{
+    (void)c;
+    rn_html_tag(h, "th", key);
+}
+
+static void value_cell(rn_html *h, const rn_compared *c, const char *key)
+{
+    rn_html_raw(h, "<td>");
+    put_value(h, setting(c, key));
+    rn_html_raw(h, "</td>");
+}
+
+static void shared_pair(rn_html *h, const rn_compared *c, const char *key)
+{
+    rn_html_raw(h, "<div><dt>");
+    rn_html_text(h, key);
+    rn_html_raw(h, "</dt><dd>");
+    put_value(h, setting(c, key));
+    rn_html_raw(h, "</dd></div>\n");
+}
+
+/* ---- the table ---- */
+
+static void number_cell(rn_html *h, const json_t *o, const char *key, const char *fmt)
+{
+    double v = o ? rn_report_num(o, key) : NAN;
+    char text[48] = "";
+    if (isfinite(v)) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        snprintf(text, sizeof text, fmt, v);
+#pragma GCC diagnostic pop
+    }
+    rn_html_tag(h, "td class=num", text);
+}
+
+static void row(rn_html *h, const rn_compared *runs, int n, const rn_compared *c)
+{
+    rn_html_raw(h, "<tr>");
+    rn_html_tag(h, "th", c->name);
+    number_cell(h, c->last, "top1", "%.2f");
+    number_cell(h, c->last, "se_top1", "%.2f");
+    number_cell(h, c->best, "top1", "%.2f");
+    number_cell(h, c->best, "epoch", "%.0f");
+    number_cell(h, c->last, "top5", "%.2f");
+    number_cell(h, c->last, "loss", "%.4f");
+    number_cell(h, c->last, "train_loss", "%.4f");
+    rn_html_fmt(h, "<td class=%s>%s", c->finished ? "num" : "bad", c->finished ? "" : "stopped after ");
+    rn_html_fmt(h, "%g</td>", c->epochs_done);
+    each_key(h, runs, n, true, value_cell, c);
+    rn_html_raw(h, "</tr>\n");
+}
+
+static void table(rn_html *h, const rn_compared *runs, int n)
+{
+    rn_html_raw(
+        h, "<section id=runs>\n<h2>Runs</h2>\n<div class=wide><table><thead><tr><th>run<th class=num>top-1<th "
+           "class=num>s.e."
+           "<th class=num>best<th class=num>of epoch<th class=num>top-5<th class=num>val loss<th class=num>train loss"
+           "<th class=num>epochs");
+    each_key(h, runs, n, true, head_cell, NULL);
+    rn_html_raw(h, "</tr></thead><tbody>\n");
+    for (int i = 0; i < n; i++)
+        row(h, runs, n, &runs[i]);
+    rn_html_raw(
+        h, "</tbody></table></div>\n<p class=note>Per cent, of the last evaluation; s.e. is the standard error of a "
+           "binomial "
+           "proportion: of one evaluation, not of another seed. The columns after the epochs are what differs in the "
+           "recipes.</p></section>\n");
+}
+
+int rn_compare_page(rn_html *h, const rn_compared *runs, int n, const char *title)
+{
+    rn_html_raw(h, "<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8>\n<meta name=viewport "
+                   "content=\"width=device-width,initial-scale=1\">\n<title>");
+    rn_html_text(h, title);
+    rn_html_raw(h, "</title>\n<style>\n");
+    rn_html_raw(h, rn_report_css);
+    rn_html_raw(h, "</style></head>\n<body>\n<header><div><p class=kicker>rnkit comparison</p>\n");
+    rn_html_tag(h, "h1", title);
+    rn_html_fmt(h, "<p class=lead>%d run%s", n, n == 1 ? "" : "s");
+    if (runs[0].last) {
+        rn_html_raw(h, "; the best at its end is <b>");
+        rn_html_text(h, runs[0].name);
+        rn_html_fmt(h, "</b> with %.2f %% top-1 on %.0f images", rn_report_num(runs[0].last, "top1"),
+                    rn_report_num(runs[0].last, "n"));
+    }
+    rn_html_raw(h, ".</p></div></header>\n<main>\n");
+    curves(h, runs, n);
+    table(h, runs, n);
+    rn_html_raw(h, "<section id=recipe>\n<h2>What all of them share</h2>\n<dl>\n");
+    each_key(h, runs, n, false, shared_pair, &runs[0]);
+    rn_html_raw(
+        h, "</dl></section>\n</main>\n<footer><p>Written by rn-train " RN_VERSION
+           " from the runs' log.jsonl; the page needs no other file and no network.</p></footer>\n</body></html>\n");
+    return h->rc;
+}
