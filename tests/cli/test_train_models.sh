@@ -41,6 +41,18 @@ exits "a bottleneck net with a deep stem" 0 rn-train --arch resnet50 --variant c
 check "its stem is timm's" grep -qaF 'conv1.3.weight' c/weights.safetensors
 exits "resnet101" 0 rn-train --arch resnet101 --stem cifar "${small[@]}" "${how[@]}" --epochs 1 --out r101
 evaluates r101 resnet101
+exits "squeeze and excitation in resnet18-d" 0 rn-train --arch resnet18 --variant d --se 16 "${small[@]}" --width 0.25 --image-size 16 "${how[@]}" --epochs 1 --out se
+evaluates se resnet18
+exits "the five-convolution net" 0 rn-train --arch ghim5 "${small[@]}" --dropout 0.2 "${how[@]}" --epochs 1 --out ghim5
+evaluates ghim5 ghim5
+exits "dropout draws anew, but the same for the same seed" 0 rn-train --arch ghim5 "${small[@]}" --dropout 0.2 "${how[@]}" --epochs 1 --out ghim5-again
+check "to the same bits" same_run ghim5 ghim5-again
+exits "without dropout" 0 rn-train --arch ghim5 "${small[@]}" "${how[@]}" --epochs 1 --out ghim5-none
+check "is another run" [ "$(first_loss ghim5)" != "$(first_loss ghim5-none)" ]
+exits "CaffeNet" 0 rn-train --arch caffenet "${small[@]}" --image-size 67 --val-resize 67 "${how[@]}" --epochs 1 --out caffenet
+exits "its weights are evaluated" 0 rn-train --eval-only --weights caffenet/weights.safetensors --val-db a.val --threads 1 --json
+exits "AlexNet's average pool takes no small images" 1 rn-train --arch alexnet "${small[@]}" --image-size 128 --val-resize 128 "${how[@]}" --out x
+says "says so" "give images of 223 to 254 pixels"
 exits "the stride in the 1x1" 0 rn-train --arch resnet50 --stem cifar --variant v1 "${small[@]}" "${how[@]}" --out v1
 exits "the stride in the 3x3" 0 rn-train --arch resnet50 --stem cifar "${small[@]}" "${how[@]}" --out v15
 exits "by its other name" 0 rn-train --arch resnet50 --stem cifar --variant b "${small[@]}" "${how[@]}" --out b50
@@ -115,5 +127,8 @@ not_one_of_model --init he
 only_gaussian_takes_a_number --init xavier:2
 the_deviation_must_be --init gaussian:0
 belongs_to_--se --se-round 8
+belong_to_the_ResNets --arch alexnet --variant d
+belong_to_the_ResNets --arch caffenet --stem imagenet --se 16
+give_0_to_0.99 --dropout -0.5
 LIST
 finish

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes the model goldens beside this file: torchvision's ResNets, run in float64, as compact fingerprints.
+"""Writes the model goldens beside this file: PyTorch's models, run in float64, as compact fingerprints.
 
-    python3 make_model_goldens.py [CASE...]        needs torch, torchvision, safetensors, numpy
+    python3 make_model_goldens.py [CASE...]        needs torch, torchvision, timm (for some cases), safetensors, numpy
+
+ResNets and AlexNet are torchvision's own classes, variant d and squeeze and excitation timm's; Caffe's
+two nets and the five-convolution one, which neither has, are written here after their prototxts.
 
 The weights and the pixels are not stored. Both sides make them from one integer hash (test_model.c holds the same
 lines in C), as values that float32 holds exactly. What is stored, all computed by PyTorch in float64:
@@ -21,6 +24,7 @@ several seeds are tried: the one is kept whose closest call, in all three steps,
 rounding. `margin` is that distance over the root mean square difference of PyTorch's own float32 and float64 runs in
 that layer; a seed for which these two decide anything differently is not taken.
 """
+import functools
 import os
 import sys
 
@@ -42,7 +46,31 @@ CASES = [
     ("resnet34_half",       "resnet34", "imagenet", 0.5,  3,       10,     48, 70, 6,    24),
     ("resnet18_cifar",      "resnet18", "cifar",    0.25, 1,       10,     28, 28, 8,    24),
     ("resnet50_cifar",      "resnet50", "cifar",    0.125, 3,      100,    32, 32, 4,    24),
+    ("resnet101",           "resnet101", "cifar",   0.125, 3,      10,     16, 16, 4,    3),
+    ("resnet152",           "resnet152", "cifar",   0.125, 3,      10,     16, 16, 4,    3),
+    ("resnet50_v1",         "resnet50", "imagenet", 0.125, 3,      10,     64, 48, 4,    5),
+    ("resnet50_d",          "resnet50", "imagenet", 0.25,  3,      10,     72, 50, 4,    5),
+    ("resnet18_d_cifar",    "resnet18", "cifar",    0.125, 3,      10,     19, 22, 4,    5),
+    ("resnet18_se",         "resnet18", "imagenet", 1,     3,      1000,   64, 64, 4,    2),
+    ("resnet50_se_c",       "resnet50", "imagenet", 0.25,  3,      10,     64, 64, 4,    5),
+    ("resnet34_se_d",       "resnet34", "imagenet", 0.25,  1,      10,     70, 64, 4,    5),
+    ("alexnet",             "alexnet",  "imagenet", 0.125, 3,      10,     224, 230, 2,  3),
+    ("caffenet",            "caffenet", "imagenet", 0.125, 3,      10,     99, 107, 4,   5),
+    ("bvlc_alexnet",        "bvlc-alexnet", "imagenet", 0.125, 3,  10,     99, 107, 4,   5),
+    ("ghim5",               "ghim5",    "imagenet", 0.5,   3,      20,     64, 72, 4,    5),
 ]
+
+# What the columns above do not say. prints: False keeps logits and losses alone (of nets with hundreds of tensors).
+MORE = {
+    "resnet101": dict(prints=False),
+    "resnet152": dict(prints=False),
+    "resnet50_v1": dict(variant="v1"),
+    "resnet50_d": dict(variant="d"),
+    "resnet18_d_cifar": dict(variant="d"),
+    "resnet18_se": dict(se=16),
+    "resnet50_se_c": dict(variant="c", se=4),
+    "resnet34_se_d": dict(variant="d", se=16, se_round=8),
+}
 
 
 # ---- the hash both sides share ----
@@ -107,30 +135,146 @@ def scaled(c, width):
     return max(8, int(c * width / 8 + 0.5) * 8)
 
 
-def build(arch, stem, width, channels, classes):
-    """torchvision's own classes; the width multiplier, one channel and the CIFAR stem are put in from outside."""
+def torchvision_resnet(arch, width, classes):
     block, layers = {
         "resnet18": (torchvision.models.resnet.BasicBlock, [2, 2, 2, 2]),
         "resnet34": (torchvision.models.resnet.BasicBlock, [3, 4, 6, 3]),
         "resnet50": (torchvision.models.resnet.Bottleneck, [3, 4, 6, 3]),
+        "resnet101": (torchvision.models.resnet.Bottleneck, [3, 4, 23, 3]),
+        "resnet152": (torchvision.models.resnet.Bottleneck, [3, 8, 36, 3]),
     }[arch]
     if width == 1:
-        m = torchvision.models.get_model(arch, weights=None, num_classes=classes)
-    else:
-        class Narrow(torchvision.models.ResNet):
-            def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
-                if planes == 64:
-                    self.inplanes = scaled(64, width)
-                return super()._make_layer(block, scaled(planes, width), blocks, stride, dilate)
-        m = Narrow(block, layers, num_classes=classes)
-        m.fc = nn.Linear(scaled(512, width) * block.expansion, classes)
+        return torchvision.models.get_model(arch, weights=None, num_classes=classes)
+
+    class Narrow(torchvision.models.ResNet):
+        def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+            if planes == 64:
+                self.inplanes = scaled(64, width)
+            return super()._make_layer(block, scaled(planes, width), blocks, stride, dilate)
+    m = Narrow(block, layers, num_classes=classes)
+    m.fc = nn.Linear(scaled(512, width) * block.expansion, classes)
+    return m
+
+
+def timm_resnet(arch, stem, variant, se, se_round, width, channels, classes):
+    """timm's classes. Its plain stem is always 64 wide: narrow ones have the deep stem, or are given another one."""
+    import timm.models.resnet as tr
+    from timm.layers import SEModule
+    block, layers = {"resnet18": (tr.BasicBlock, [2, 2, 2, 2]), "resnet34": (tr.BasicBlock, [3, 4, 6, 3]),
+                     "resnet50": (tr.Bottleneck, [3, 4, 6, 3])}[arch]
+    deep = variant in ("c", "d") and stem != "cifar"
+    args = dict(attn_layer=functools.partial(SEModule, rd_ratio=1 / se, rd_divisor=se_round)) if se else {}
+    narrow = width != 1 and not deep
+    if narrow:  # make_blocks(block_fns, channels, block_repeats, inplanes, ...): 64 for a plain stem
+        original = tr.make_blocks
+        tr.make_blocks = lambda *a, **k: original(*a[:3], scaled(64, width), *a[4:], **k)
+    m = tr.ResNet(block, layers, num_classes=classes, in_chans=channels, stem_type="deep" if deep else "",
+            stem_width=scaled(32, width) if deep else 64, avg_down=variant == "d",
+            channels=tuple(scaled(c, width) for c in (64, 128, 256, 512)), block_args=args, zero_init_last=False)
+    if narrow:
+        tr.make_blocks = original
+    return m
+
+
+def alexnet(width, channels, classes):
+    m = torchvision.models.AlexNet(num_classes=classes, dropout=0)
+    ic = channels
+    for i, (oc, k, s, p) in {0: (64, 11, 4, 2), 3: (192, 5, 1, 2), 6: (384, 3, 1, 1), 8: (256, 3, 1, 1),
+                             10: (256, 3, 1, 1)}.items():
+        m.features[i] = nn.Conv2d(ic, scaled(oc, width), k, s, p)
+        ic = scaled(oc, width)
+    hidden = scaled(4096, width)
+    m.classifier[1] = nn.Linear(ic * 36, hidden)
+    m.classifier[4] = nn.Linear(hidden, hidden)
+    m.classifier[6] = nn.Linear(hidden, classes)
+    return m
+
+
+class CaffeNet(nn.Module):
+    """BVLC's reference CaffeNet, or its AlexNet, where the normalisation comes before the pool. No dropout."""
+
+    def __init__(self, norm_first, width, channels, classes, h, w):
+        super().__init__()
+        oc = [scaled(c, width) for c in (96, 256, 384, 384, 256)]
+        self.norm_first = norm_first
+        self.conv1 = nn.Conv2d(channels, oc[0], 11, 4)
+        self.conv2 = nn.Conv2d(oc[0], oc[1], 5, 1, 2, groups=2)
+        self.conv3 = nn.Conv2d(oc[1], oc[2], 3, 1, 1)
+        self.conv4 = nn.Conv2d(oc[2], oc[3], 3, 1, 1, groups=2)
+        self.conv5 = nn.Conv2d(oc[3], oc[4], 3, 1, 1, groups=2)
+        self.relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.norm = nn.LocalResponseNorm(5, 1e-4, 0.75, 1)
+        with torch.no_grad():
+            n = self.features(torch.zeros(1, channels, h, w)).shape[1]
+        hidden = scaled(4096, width)
+        self.fc6 = nn.Linear(n, hidden)
+        self.fc7 = nn.Linear(hidden, hidden)
+        self.fc8 = nn.Linear(hidden, classes)
+
+    def features(self, x):
+        for i, conv in enumerate((self.conv1, self.conv2, self.conv3, self.conv4, self.conv5)):
+            x = self.relu(conv(x))
+            if i < 2:
+                x = self.pool(self.norm(x)) if self.norm_first else self.norm(self.pool(x))
+        return self.pool(x).flatten(1)
+
+    def forward(self, x):
+        x = self.features(x)
+        return self.fc8(self.relu(self.fc7(self.relu(self.fc6(x)))))
+
+
+class Ghim5(nn.Module):
+    def __init__(self, width, channels, classes):
+        super().__init__()
+        ic = channels
+        for i, oc in enumerate((64, 64, 128, 128, 256)):
+            setattr(self, "conv%d" % (i + 1), nn.Conv2d(ic, scaled(oc, width), 3, 2, 1))
+            ic = scaled(oc, width)
+        self.relu = nn.ReLU()
+        self.fc = nn.Linear(ic, classes)
+
+    def forward(self, x):
+        for i in range(5):
+            x = self.relu(getattr(self, "conv%d" % (i + 1))(x))
+        return self.fc(x.mean((2, 3)))
+
+
+def build(case):
+    name, arch, stem, width, channels, classes, h, w, _, _ = case
+    more = MORE.get(name, {})
+    variant, se = more.get("variant", "none"), more.get("se", 0)
+    if arch == "alexnet":
+        return alexnet(width, channels, classes)
+    if arch in ("caffenet", "bvlc-alexnet"):
+        return CaffeNet(arch != "caffenet", width, channels, classes, h, w)
+    if arch == "ghim5":
+        return Ghim5(width, channels, classes)
     c = scaled(64, width)
-    m.conv1 = nn.Conv2d(channels, c, 7, 2, 3, bias=False)
-    m.bn1 = nn.BatchNorm2d(c)
+    if se or variant in ("c", "d"):
+        m = timm_resnet(arch, stem, variant, se, more.get("se_round", 1), width, channels, classes)
+    else:
+        m = torchvision_resnet(arch, width, classes)
+        m.conv1 = nn.Conv2d(channels, c, 7, 2, 3, bias=False)
+        m.bn1 = nn.BatchNorm2d(c)
+    if variant == "v1":
+        for mod in m.modules():
+            if isinstance(mod, torchvision.models.resnet.Bottleneck):
+                mod.conv1.stride, mod.conv2.stride = mod.conv2.stride, mod.conv1.stride
     if stem == "cifar":
         m.conv1 = nn.Conv2d(channels, c, 3, 1, 1, bias=False)
+        m.bn1 = nn.BatchNorm2d(c)
         m.maxpool = nn.Identity()
     return m
+
+
+def groups_of(m, arch):
+    """Caffe's nets: biases learn at twice the rate and do not decay."""
+    if arch not in ("caffenet", "bvlc-alexnet", "ghim5"):
+        return m.parameters()
+    named = list(m.named_parameters())
+    return [dict(params=[p for n, p in named if not n.endswith("bias")]),
+            dict(params=[p for n, p in named if n.endswith("bias")], lr=2 * LR, weight_decay=0)]
 
 
 def load(m, seed):
@@ -163,21 +307,23 @@ class Decisions:
                 mod.inplace = False
                 mod.register_forward_pre_hook(lambda _, a: self.seen.append(a[0].detach().double()))
             elif isinstance(mod, nn.MaxPool2d):
-                mod.register_forward_pre_hook(lambda p, a: self.seen.append(self.gaps(a[0].detach().double())))
+                mod.register_forward_pre_hook(lambda p, a: self.seen.append(self.gaps(p, a[0].detach().double())))
 
     @staticmethod
-    def gaps(x):
-        """Distance of the two largest taps of each 3x3 window; windows of all zeros cannot matter (ReLU follows)."""
+    def gaps(pool, x):
+        """Distance of the two largest taps of each 3x3 window of stride 2; windows of all zeros cannot matter (after ReLU)."""
         b, c, h, w = x.shape
-        u = nn.functional.unfold(nn.functional.pad(x, (1, 1, 1, 1), value=-1e30).reshape(b * c, 1, h + 2, w + 2), 3, stride=2)
+        pad = (pool.padding, pool.padding + pool.ceil_mode) * 2
+        x = nn.functional.pad(x, pad, value=-1e30)
+        u = nn.functional.unfold(x.reshape(b * c, 1, *x.shape[2:]), 3, stride=2)
         top = u.topk(2, dim=1).values
         return torch.where(top[:, 0] == 0, torch.full_like(top[:, 0], 1e30), top[:, 0] - top[:, 1])
 
 
 def run(case, seed, dtype, record):
-    _, arch, stem, width, channels, classes, _, _, _, _ = case
     torch.manual_seed(0)
-    m = build(arch, stem, width, channels, classes).to(dtype)
+    m = build(case).to(dtype)
+    record = record and MORE.get(case[0], {}).get("prints", True)
     load(m, seed)
     before = {n: p.detach().clone() for n, p in m.named_parameters()}
     x, y = batch_of(case, seed)
@@ -190,7 +336,7 @@ def run(case, seed, dtype, record):
         out["eval.loss"] = nn.functional.cross_entropy(logits, y).reshape(1)
     m.train()
     decisions = Decisions(m)
-    opt = torch.optim.SGD(m.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
+    opt = torch.optim.SGD(groups_of(m, case[1]), lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
     losses = []
     for step in range(STEPS):
         opt.zero_grad()
@@ -233,7 +379,7 @@ def margin_of(case, seed):
 
 
 def main():
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     wanted = sys.argv[1:]
     for case in CASES:
         name = case[0]
@@ -244,10 +390,13 @@ def main():
             sys.exit("%s: no seed without a decision at the edge of float32; try more" % name)
         out, _ = run(case, seed, torch.float64, True)
         _, arch, stem, width, channels, classes, h, w, batch, _ = case
+        more = MORE.get(name, {})
         meta = dict(arch=arch, stem=stem, width=width, channels=channels, classes=classes, height=h, width_px=w,
                     batch=batch, seed=seed, steps=STEPS, lr=LR, momentum=MOMENTUM, weight_decay=DECAY,
-                    smoothing=SMOOTHING, margin="%.3g" % best, made_by="torch %s, torchvision %s, float64" %
-                    (torch.__version__.split("+")[0], torchvision.__version__.split("+")[0]))
+                    smoothing=SMOOTHING, variant=more.get("variant", "none"), se=more.get("se", 0),
+                    se_round=more.get("se_round", 1), prints=int(more.get("prints", True)), margin="%.3g" % best, made_by="torch %s, torchvision %s%s, float64" %
+                    (torch.__version__.split("+")[0], torchvision.__version__.split("+")[0],
+                     ", timm " + sys.modules["timm"].__version__ if "timm" in sys.modules else ""))
         path = os.path.join(HERE, "model_%s.safetensors" % name)
         safetensors.torch.save_file({k: v.to(torch.float32).contiguous() for k, v in out.items()}, path,
                                     {k: str(v) for k, v in meta.items()})

@@ -72,6 +72,45 @@ static void test_counts(void **state)
     }
 }
 
+/* timm 1.0's resnet18d and so on, seresnet18 and seresnet50; the SE-ResNet-18 whose squeezed channels are not rounded (timm's
+ * legacy_seresnet18); torchvision's AlexNet; BVLC's two nets. */
+static void test_counts_of_variants(void **state)
+{
+    (void)state;
+    const struct {
+        const char *arch;
+        enum rn_variant variant;
+        int se, se_round, pixels, classes;
+        int64_t weights;
+    } want[] = {
+        {"resnet50", RN_VARIANT_V1, 0, 0, 224, 1000, 25557032},
+        {"resnet50", RN_VARIANT_B, 0, 0, 224, 1000, 25557032},
+        {"resnet50", RN_VARIANT_C, 0, 0, 224, 1000, 25576264},
+        {"resnet18", RN_VARIANT_D, 0, 0, 224, 1000, 11708744},
+        {"resnet34", RN_VARIANT_D, 0, 0, 224, 1000, 21816904},
+        {"resnet50", RN_VARIANT_D, 0, 0, 224, 1000, 25576264},
+        {"resnet101", RN_VARIANT_D, 0, 0, 224, 1000, 44568392},
+        {"resnet152", RN_VARIANT_D, 0, 0, 224, 1000, 60212040},
+        {"resnet18", RN_VARIANT_NONE, 16, 0, 224, 1000, 11778592},
+        {"resnet18", RN_VARIANT_NONE, 16, 8, 224, 1000, 11779624},
+        {"resnet50", RN_VARIANT_NONE, 16, 8, 224, 1000, 28088024},
+        {"alexnet", RN_VARIANT_NONE, 0, 0, 224, 1000, 61100840},
+        {"caffenet", RN_VARIANT_NONE, 0, 0, 227, 1000, 60965224},
+        {"bvlc-alexnet", RN_VARIANT_NONE, 0, 0, 227, 1000, 60965224},
+        {"ghim5", RN_VARIANT_NONE, 0, 0, 224, 20, 560468},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        rn_model_spec s = spec_of(want[i].arch, RN_STEM_IMAGENET, want[i].pixels);
+        s.variant = want[i].variant;
+        s.se = want[i].se;
+        s.se_round = want[i].se_round;
+        s.classes = want[i].classes;
+        rn_graph g = build(&s, 2);
+        assert_int_equal(rn_graph_weights(&g), want[i].weights);
+        rn_graph_free(&g);
+    }
+}
+
 static void test_names_and_shapes(void **state)
 {
     (void)state;
@@ -453,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_counts_of_variants),
         cmocka_unit_test(test_names_and_shapes),
         cmocka_unit_test(test_variants),
         cmocka_unit_test(test_refusals),

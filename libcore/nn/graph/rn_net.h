@@ -45,6 +45,7 @@ typedef struct rn_model_spec {
     int classes, channels; /* channels of the input: 3, or 1 */
     int height, width_px;  /* input size in pixels; width_px 0: as height */
     bool zero_gamma;       /* last BN of each block starts at 0 */
+    double dropout;        /* probability, before the linear layers that have it; 0: none, -1: the model's usual */
     rn_init init;          /* zeroed: as the model's source does */
     /* arch "prototxt": the net's text (nn/caffe/rn_caffe_net.h) and what errors call it (NULL: "prototxt"), of which a net
      * keeps copies; and the phase to build, which rn_net_open sets. */
@@ -108,6 +109,8 @@ typedef struct rn_net_opts {
 
 /* Names of the architectures, NULL-terminated. */
 const char *const *rn_model_names(void);
+/* Has it variants, squeeze and excitation, stems and gammas? */
+bool rn_model_is_resnet(const char *arch);
 
 /* RN_E_USAGE: unknown architecture; RN_E_RANGE: a number out of range; RN_E_UNSUPPORTED: dtype, or no algorithm fits;
  * RN_E_NOMEM. Nothing of `model` and `opts` needs to outlive the call. The weights are zero until rn_net_init or a

@@ -8,20 +8,45 @@
 #include "base/rn_error.h"
 #include "nn/caffe/rn_caffe_net.h"
 
+enum family { RESNET, ALEXNET, CAFFENET, BVLC_ALEXNET, GHIM5 };
+
 static const struct {
     const char *name;
-    rn_resnet_shape shape;
+    enum family family;
+    rn_resnet_shape shape; /* RESNET */
 } models[] = {
-    {"resnet18", {{2, 2, 2, 2}, false}},  {"resnet34", {{3, 4, 6, 3}, false}},  {"resnet50", {{3, 4, 6, 3}, true}},
-    {"resnet101", {{3, 4, 23, 3}, true}}, {"resnet152", {{3, 8, 36, 3}, true}},
+    {"resnet18", RESNET, {{2, 2, 2, 2}, false}},
+    {"resnet34", RESNET, {{3, 4, 6, 3}, false}},
+    {"resnet50", RESNET, {{3, 4, 6, 3}, true}},
+    {"resnet101", RESNET, {{3, 4, 23, 3}, true}},
+    {"resnet152", RESNET, {{3, 8, 36, 3}, true}},
+    {"alexnet", ALEXNET, {{0}, false}},
+    {"caffenet", CAFFENET, {{0}, false}},
+    {"bvlc-alexnet", BVLC_ALEXNET, {{0}, false}},
+    {"ghim5", GHIM5, {{0}, false}},
 };
 
 const char *const rn_variant_names[] = {"none", "v1", "b", "c", "d", NULL};
 
 const char *const *rn_model_names(void)
 {
-    static const char *const names[] = {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "prototxt", NULL};
+    static const char *const names[] = {"resnet18", "resnet34",     "resnet50", "resnet101", "resnet152", "alexnet",
+                                        "caffenet", "bvlc-alexnet", "ghim5",    "prototxt",  NULL};
     return names;
+}
+
+bool rn_model_is_resnet(const char *arch)
+{
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        if (strcmp(models[i].name, arch) == 0)
+            return models[i].family == RESNET;
+    return false;
+}
+
+int rn_model_dropout(rn_graph *g, const rn_model_spec *s, int x, const char *name, double usual)
+{
+    double p = s->dropout < 0 ? usual : s->dropout;
+    return p > 0 ? rn_graph_dropout(g, x, name, (float)p) : x;
 }
 
 int rn_model_scaled(int channels, double width)
@@ -57,13 +82,46 @@ static int check_spec(const rn_model_spec *s, int batch)
         return rn_fail(RN_E_RANGE, "model: width multiplier %g; it must be above 0 and at most 16", s->width);
     RN_TRY(in_range("variant", (int)s->variant, RN_VARIANT_NONE, RN_VARIANT_D));
     RN_TRY(in_range("reduction of squeeze and excitation", s->se, 0, 1024));
-    if (s->se)
-        return rn_fail(RN_E_UNSUPPORTED, "model: squeeze and excitation is not built yet");
     RN_TRY(in_range("rounding of squeeze and excitation", s->se_round, 0, 1024));
     if (s->variant == RN_VARIANT_C && s->stem == RN_STEM_CIFAR)
         return rn_fail(RN_E_RANGE, "model: variant c is a deep stem, which the stem for small images has no place for; "
                                    "use variant none or d");
     return RN_OK;
+}
+
+/* What only residual nets have. */
+static int check_plain(const rn_model_spec *s)
+{
+    if (s->variant != RN_VARIANT_NONE || s->se || s->stem != RN_STEM_IMAGENET || s->zero_gamma)
+        return rn_fail(RN_E_RANGE,
+                       "model: %s has neither variants nor squeeze and excitation, another stem or zero gammas",
+                       s->arch);
+    return RN_OK;
+}
+
+static int build_known(const rn_model_spec *spec, enum family family, const rn_resnet_shape *shape, int batch,
+                       rn_graph *g)
+{
+    RN_TRY(check_spec(spec, batch));
+    if (family != RESNET)
+        RN_TRY(check_plain(spec));
+    switch (family) {
+    case RESNET:
+        rn_resnet_build(g, spec, shape, batch);
+        break;
+    case ALEXNET:
+        rn_alexnet_build(g, spec, batch);
+        break;
+    case CAFFENET:
+    case BVLC_ALEXNET:
+        rn_caffenet_build(g, spec, family == BVLC_ALEXNET, batch);
+        break;
+    case GHIM5:
+        rn_ghim5_build(g, spec, batch);
+        break;
+    }
+    rn_init_apply(&spec->init, g);
+    return rn_graph_finish(g);
 }
 
 /* A net in Caffe's words: read, checked and built anew for each phase and batch. */
@@ -101,14 +159,9 @@ int rn_model_build(const rn_model_spec *spec, int batch, rn_graph *g)
     const char *arch = spec->arch ? spec->arch : "";
     if (strcmp(arch, "prototxt") == 0)
         return build_prototxt(spec, batch, g);
-    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
-        if (strcmp(models[i].name, arch) != 0)
-            continue;
-        RN_TRY(check_spec(spec, batch));
-        rn_resnet_build(g, spec, &models[i].shape, batch);
-        rn_init_apply(&spec->init, g);
-        return rn_graph_finish(g);
-    }
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++)
+        if (strcmp(models[i].name, arch) == 0)
+            return build_known(spec, models[i].family, &models[i].shape, batch, g);
     char known[256] = "";
     for (const char *const *name = rn_model_names(); *name; name++)
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", *name);

@@ -12,6 +12,14 @@ int rn_model_build(const rn_model_spec *spec, int batch, rn_graph *g);
 /* Channels under the width multiplier: a multiple of 8, at least 8. */
 int rn_model_scaled(int channels, double width);
 
+/* Dropout of the spec's probability, or of the usual one where the spec leaves it to the model; none at 0. */
+int rn_model_dropout(rn_graph *g, const rn_model_spec *spec, int x, const char *name, double usual);
+
+/* torchvision's AlexNet; CaffeNet, or with norm_first BVLC's AlexNet; the net of the GHIM-10k study. */
+void rn_alexnet_build(rn_graph *g, const rn_model_spec *spec, int batch);
+void rn_caffenet_build(rn_graph *g, const rn_model_spec *spec, bool norm_first, int batch);
+void rn_ghim5_build(rn_graph *g, const rn_model_spec *spec, int batch);
+
 /* Residual networks (He et al. 2015, arXiv 1512.03385), their variants and squeeze and excitation. blocks: per stage. */
 typedef struct rn_resnet_shape {
     int blocks[4];

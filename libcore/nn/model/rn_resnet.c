@@ -15,10 +15,47 @@ typedef struct block {
     int convs;           /* on the main branch: 2 or 3 */
     int k[3], stride[3]; /* kernel and stride of each */
     int conv[3], bn[3];  /* their parameters */
+    int se[2];           /* linear layers of squeeze and excitation; -1: none */
     int ds_conv, ds_bn;  /* -1: identity shortcut */
 } block;
 
-/* Parameters first, in the checkpoint's order: main branch, then downsample. */
+/* Channels between the two layers. Rounded to the nearest multiple, halves up, as timm's make_divisible does. */
+static int squeezed(const rn_model_spec *s, int c)
+{
+    int q = c / s->se, to = s->se_round;
+    if (to > 1)
+        q = (int)((double)c / s->se + to / 2.0) / to * to;
+    return q < 1 || q < to ? (to > 1 ? to : 1) : q;
+}
+
+/* timm's se.fc1 and se.fc2: 1x1 convolutions in files, and started as such. */
+static void declare_se(rn_graph *g, const rn_model_spec *s, const char *name, int c, int fc[2])
+{
+    char text[64];
+    int mid = squeezed(s, c);
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "%s.se.fc%d", name, i + 1);
+        fc[i] = rn_graph_linear_1x1_params(g, text, i ? c : mid, i ? mid : c);
+        if (fc[i] >= 0)
+            g->params[fc[i]].filler = (rn_filler){RN_FILL_SCALED_NORMAL, RN_FAN_OUT, 2, 0};
+    }
+}
+
+/* Each channel times what the whole image makes of it, then the shortcut. */
+static int wire_se(rn_graph *g, const block *b, const char *name, int x, int res)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%s.se.squeeze", name);
+    int s = rn_graph_linear(g, rn_graph_gap(g, x, text), b->se[0]);
+    snprintf(text, sizeof text, "%s.se.act", name);
+    s = rn_graph_linear(g, rn_graph_relu(g, s, text), b->se[1]);
+    snprintf(text, sizeof text, "%s.se.gate", name);
+    s = rn_graph_sigmoid(g, s, text);
+    snprintf(text, sizeof text, "%s.se", name);
+    return rn_graph_scale(g, x, s, res, text, true);
+}
+
+/* Parameters first, in the checkpoint's order: main branch, squeeze and excitation, downsample. */
 static block declare_block(rn_graph *g, const rn_model_spec *s, const char *name, const rn_resnet_shape *shape, int ic,
                            int planes, int stride)
 {
@@ -40,6 +77,9 @@ static block declare_block(rn_graph *g, const rn_model_spec *s, const char *name
         b.bn[i] = rn_graph_bn_params(g, text, c[i + 1]);
     }
     int oc = c[b.convs];
+    b.se[0] = b.se[1] = -1;
+    if (s->se)
+        declare_se(g, s, name, oc, b.se);
     if (stride != 1 || ic != oc) {
         int first = s->variant == RN_VARIANT_D; /* timm counts the pool, even where it is none for want of a stride */
         snprintf(text, sizeof text, "%s.downsample.%d", name, first);
@@ -58,7 +98,10 @@ static int wire_shortcut(rn_graph *g, const rn_model_spec *s, const block *b, co
     if (s->variant == RN_VARIANT_D && stride > 1) { /* windows at odd borders hold what there is, as timm's do */
         char text[64];
         snprintf(text, sizeof text, "%s.downsample.0", name);
-        x = rn_graph_pool(g, x, text, false, RN_WINDOW(stride, stride, 0), true, false);
+        int h = x >= 0 ? (int)g->values[x].t.dim[1] : 2, w = x >= 0 ? (int)g->values[x].t.dim[2] : 2;
+        const rn_window window = {
+            h < 2 ? 1 : 2, w < 2 ? 1 : 2, 2, 2, 0, 0}; /* of one pixel, the average is the pixel */
+        x = rn_graph_pool(g, x, text, false, &window, true, false);
         stride = 1;
     }
     x = rn_graph_conv(g, x, b->ds_conv, stride, 0);
@@ -68,13 +111,16 @@ static int wire_shortcut(rn_graph *g, const rn_model_spec *s, const block *b, co
 static int wire_block(rn_graph *g, const rn_model_spec *s, const block *b, const char *name, int x, int stride)
 {
     int res = wire_shortcut(g, s, b, name, x, stride);
+    bool se = b->se[0] >= 0;
     for (int i = 0; i < b->convs; i++) {
         bool last = i == b->convs - 1;
         x = rn_graph_conv(g, x, b->conv[i], b->stride[i], b->k[i] / 2);
-        x = rn_graph_bn(g, x, b->bn[i], last ? res : -1, true);
+        x = rn_graph_bn(g, x, b->bn[i], last && !se ? res : -1, !(last && se));
     }
     if (x >= 0)
         g->nodes[g->nnodes - 1].zero_gamma = s->zero_gamma;
+    if (se)
+        x = wire_se(g, b, name, x, res);
     return x;
 }
 
@@ -129,6 +175,7 @@ void rn_resnet_build(rn_graph *g, const rn_model_spec *s, const rn_resnet_shape 
         }
     }
     x = rn_graph_gap(g, x, "avgpool");
+    x = rn_model_dropout(g, s, x, "dropout", 0);
     x = rn_graph_linear(g, x, rn_graph_linear_params(g, "fc", s->classes, ic));
     rn_graph_xent(g, x);
 }

@@ -72,7 +72,8 @@ int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out)
                            .classes = classes,
                            .channels = (int)r->channels,
                            .height = (int)r->image_size,
-                           .zero_gamma = r->zero_gamma};
+                           .zero_gamma = r->zero_gamma,
+                           .dropout = r->dropout};
     return rn_init_parse(r->init, &out->init);
 }
 
@@ -86,6 +87,12 @@ static int check_model(const rn_recipe *r)
     if (r->variant == RN_VARIANT_C && r->stem == RN_STEM_CIFAR)
         return rn_fail(RN_E_USAGE, "--variant c is a deep stem, which --stem cifar has no place for; give --variant "
                                    "none or d");
+    if (r->dropout < 0 && r->dropout > -1)
+        return rn_fail(RN_E_USAGE, "--dropout %g: give 0 to 0.99, or -1 for the model's own", r->dropout);
+    const char *arch = rn_model_names()[r->arch];
+    if (!rn_model_is_resnet(arch) && (r->variant || r->se || r->zero_gamma || r->stem != RN_STEM_IMAGENET))
+        return rn_fail(RN_E_USAGE, "--variant, --se, --stem and --zero-gamma belong to the ResNets, not to --arch %s",
+                       arch);
     if (r->se_round > 1 && r->se == 0)
         return rn_fail(RN_E_USAGE, "--se-round belongs to --se");
     return rn_recipe_model(r, 2, &m);

@@ -25,6 +25,7 @@ typedef struct rn_recipe {
     /* model */
     int arch, stem, variant; /* index into rn_model_names(); enum rn_stem, enum rn_variant */
     int64_t se, se_round;
+    double dropout;   /* -1: the model's own */
     const char *init; /* rn_init_parse's text; NULL: as the model's source does */
     double width;
     int64_t channels, image_size;

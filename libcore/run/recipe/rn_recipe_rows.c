@@ -21,6 +21,7 @@ void rn_recipe_defaults(rn_recipe *r)
     *r = (rn_recipe){.stem = RN_STEM_IMAGENET,
                      .width = 1,
                      .se_round = 1,
+                     .dropout = -1,
                      .channels = 3,
                      .image_size = 224,
                      .crop = RN_CROP_RESIZED,
@@ -69,6 +70,8 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "Architecture and data layers in Caffe's prototxt (--arch prototxt): both phases in one file, as "
          "train_val.prototxt.",
          NULL, 0, 0},
+        {RN_OPT_REAL, "dropout", "P", &r->dropout,
+         "Dropout before the linear layers; -1: the model's own (AlexNets 0.5, others none).", NULL, -1, 0.99},
         {RN_OPT_ENUM, "stem", "KIND", &r->stem, "First layers: 7x7 stride 2 and max pool, or 3x3 for small images.",
          stems, 0, 0},
         {RN_OPT_REAL, "width", "X", &r->width, "Multiplies every channel count.", NULL, 0.0625, 8},

@@ -117,17 +117,53 @@ static int guess_resnet(const rn_st_file *f, rn_model_spec *m, char *why, size_t
         return 0;
     m->variant = pooled ? RN_VARIANT_D : deep ? RN_VARIANT_C : RN_VARIANT_NONE;
     m->stem = !deep && dim_of(f, first, 4, 2) == 3 ? RN_STEM_CIFAR : RN_STEM_IMAGENET;
-    m->width = (double)dim_of(f, "bn1.weight", 1, 0) / 64;
+    m->width = (double)dim_of(f, "layer4.0.bn1.weight", 1, 0) / 512; /* the widest: channels are rounded */
     m->channels = (int)dim_of(f, first, 4, 1);
     m->classes = (int)dim_of(f, "fc.weight", 2, 0);
     m->se = reduction(f);
     static const int roundings[] = {1, 8, 2, 4, 16};
+    char other[160];
     int rc = 0;
     for (size_t i = 0; i < sizeof roundings / sizeof *roundings && rc == 0 && (i == 0 || m->se); i++) {
         m->se_round = roundings[i];
-        rc = is_model(f, m, 64, why, cap);
+        rc = is_model(f, m, 64, i ? other : why, i ? sizeof other : cap); /* the first guess's difference is told */
     }
     return rc;
+}
+
+/* ---- plain nets ---- */
+
+/* `input`: one whose maps the first linear layer of that many inputs fits, of the sizes an image usually has. */
+static int try_sizes(const rn_st_file *f, const rn_model_spec *m, char *why, size_t cap)
+{
+    char other[160];
+    static const int pixels[] = {227, 224, 64, 32, 67, 99, 128, 160, 192, 256, 288, 320};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof pixels / sizeof *pixels && rc == 0; i++)
+        rc = is_model(f, m, pixels[i], i ? other : why, i ? sizeof other : cap);
+    return rc;
+}
+
+static int guess_plain(const rn_st_file *f, rn_model_spec *m, char *why, size_t cap)
+{
+    static const struct {
+        const char *arch, *first, *last, *widest;
+        int channels; /* of `widest` at width 1 */
+    } known[] = {{"alexnet", "features.0.weight", "classifier.6.weight", "classifier.4.bias", 4096},
+                 {"caffenet", "conv1.weight", "fc8.weight", "fc7.bias", 4096},
+                 {"ghim5", "conv1.weight", "fc.weight", "conv5.bias", 256}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        int64_t oc = dim_of(f, known[i].widest, 1, 0), ic = dim_of(f, known[i].first, 4, 1),
+                classes = dim_of(f, known[i].last, 2, 0);
+        if (!fits_int(oc) || !fits_int(ic) || !fits_int(classes))
+            continue;
+        *m = (rn_model_spec){.arch = known[i].arch,
+                             .width = (double)oc / known[i].channels,
+                             .channels = (int)ic,
+                             .classes = (int)classes};
+        return try_sizes(f, m, why, cap);
+    }
+    return 0;
 }
 
 int rn_weightfile_guess(const rn_st_file *f, rn_model_spec *out)
@@ -137,6 +173,8 @@ int rn_weightfile_guess(const rn_st_file *f, rn_model_spec *out)
     int rc = 0;
     if (rn_st_find(f, "layer1.0.conv1.weight"))
         rc = guess_resnet(f, &m, why, sizeof why);
+    else
+        rc = guess_plain(f, &m, why, sizeof why);
     if (rc < 0)
         return rc;
     if (rc == 0)
