@@ -11,7 +11,6 @@
 #include "base/rn_comm.h"
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "base/rn_launch.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "base/rn_progress.h"
@@ -362,13 +361,6 @@ static int run(settings *s, int argc, char **argv)
     return s->eval_only ? evaluate(s, jobs) : train(s, jobs, argc, argv);
 }
 
-/* Several processes misread their options alike: one of them tells. */
-static bool is_first(void)
-{
-    rn_launch l;
-    return rn_launch_find(&l) < 0 || l.rank == 0;
-}
-
 /* Of several processes only rank 0 chats; what goes wrong on another one is told with its name. */
 static int join(const settings *s)
 {
@@ -397,12 +389,11 @@ int main(int argc, char **argv)
     int told = 0;
     set_up(&s);
     int rc = rn_opt_parse(&s.spec, argc, argv, &s.args);
-    if (rc < 0 && !is_first())
-        return rn_exit_code(rc);
-    if (rc == RN_OK)
-        rc = join(&s);
-    if (rc == RN_OK)
-        rc = rn_comm_end(run(&s, argc, argv), &told);
+    if (rc <= RN_OK) { /* ranks that misread their options do so alike: they, too, end together */
+        int joined = join(&s);
+        rc = joined < 0 ? joined : rc < 0 ? rc : run(&s, argc, argv);
+        rc = rn_comm_end(rc, &told);
+    }
     rn_caffe_net_close(s.net);
     free(s.net_text);
     if (told) {

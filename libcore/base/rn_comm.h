@@ -75,7 +75,7 @@ rn_comm *rn_comm_world(void);
  * The end of a joined process, with the status it came to; returns the status to exit with. When all ranks have come to
  * theirs, only rank 0 is left to tell, and those whose failure is another one. A rank that fails while the others go on
  * (they do not come here within some seconds) tells its error with its name and ends the job. RN_OK when nothing was joined.
- * Returns a status whose message has been told already as `rc` with *told set.
+ * *told: nothing is left to tell.
  */
 int rn_comm_end(int rc, int *told);
 

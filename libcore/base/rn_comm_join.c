@@ -111,14 +111,14 @@ int rn_comm_end(int rc, int *told)
     }
     /* Rank 0 tells what all have met; another failure than its own is told by whoever met it. */
     int worst = rc;
-    *told = c->rank != 0;
-    if (c->rank != 0 && rc < 0 && rc != codes[0])
+    if (c->rank == 0 && rc < 0)
+        rn_error("%s", rn_error_text());
+    else if (rc < 0 && rc != codes[0])
         tell(c);
     for (int r = 0; r < c->size && worst == RN_OK; r++)
-        if (codes[r] < 0) {
-            worst = codes[r];
-            *told = 1;
-        }
+        worst = codes[r] < 0 ? codes[r] : RN_OK;
+    *told = c->rank != 0 || worst < 0;
+    c->ends(c, worst, 0, codes); /* the first process that exits with a failure has mpirun end the others */
     free(codes);
     c->close(c);
     free(c->room);

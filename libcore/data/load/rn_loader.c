@@ -242,7 +242,7 @@ static int start_workers(rn_loader *l)
 static void set_span(rn_loader *l)
 {
     const uint64_t n = l->count, part = (uint64_t)l->o.part, parts = (uint64_t)l->o.parts;
-    l->rows = (l->o.batch + l->o.parts - 1) / l->o.parts;
+    l->rows = l->o.train ? (l->o.batch + l->o.parts - 1) / l->o.parts : l->o.batch;
     l->from = l->o.train ? 0 : (uint32_t)(n * part / parts);
     l->to = l->o.train ? l->count : (uint32_t)(n * (part + 1) / parts);
     const uint64_t batch = (uint64_t)(l->o.train ? l->o.batch : l->rows), records = l->to - l->from;

@@ -33,7 +33,7 @@ typedef struct rn_loader_opts {
      * One part of the batches, for one of several processes that share them: part 0..parts-1; parts 0 is 1, the whole.
      * Training: of each batch of n the rows n * part / parts to n * (part + 1) / parts, with the pixels and labels that they
      * have in the whole. Evaluation: of the set's N records those from N * part / parts on, in key order, in batches
-     * of `batch` / parts, rounded up; a part may be empty.
+     * of `batch`; a part may be empty.
      */
     int part, parts;
     uint64_t seed;

@@ -128,7 +128,7 @@ static int open_train_loader(rn_session *s)
 static int open_val_loader(rn_session *s)
 {
     const rn_recipe *r = s->r;
-    const rn_loader_opts opts = {.batch = s->eval_batch * rn_comm_size(s->comm),
+    const rn_loader_opts opts = {.batch = s->eval_batch,
                                  .part = rn_comm_rank(s->comm),
                                  .parts = rn_comm_size(s->comm),
                                  .width = (int)r->image_size,
@@ -162,18 +162,18 @@ static int open_all(rn_session *s, const rn_backend_entry *backends, bool train,
     return open_val_loader(s);
 }
 
-/* The recipe's batches are those of all ranks together. */
+/* The recipe's batch is that of all ranks together. Each evaluates as many at a time as one process would: how an image's
+ * scores are rounded may depend on that. */
 static int share_batches(rn_session *s, bool train)
 {
     const int64_t ranks = rn_comm_size(s->comm), batch = s->r->batch;
-    const int64_t eval = s->r->eval_batch > 0 ? s->r->eval_batch : batch;
     if (train && batch % ranks != 0)
         return rn_fail(RN_E_USAGE,
                        "--batch %lld does not divide among %lld ranks: give a multiple of %lld, such as %lld, or start "
                        "another number of ranks",
                        (long long)batch, (long long)ranks, (long long)ranks, (long long)((batch / ranks + 1) * ranks));
     s->batch = (int)(batch / ranks);
-    s->eval_batch = (int)((eval + ranks - 1) / ranks);
+    s->eval_batch = (int)(s->r->eval_batch > 0 ? s->r->eval_batch : batch);
     return RN_OK;
 }
 

@@ -26,7 +26,7 @@ typedef struct rn_session {
     char teacher_digest[RN_DIGEST_HEX_MAX]; /* SHA-256 of its file; "" without one */
     rn_loader *train, *val;
     int threads, workers, classes;
-    int batch, eval_batch; /* of this rank: its share of the recipe's */
+    int batch, eval_batch; /* of this rank: its share of the recipe's; what it evaluates at a time */
 } rn_session;
 
 enum rn_session_flags { RN_SESSION_TRAIN = 1 };
