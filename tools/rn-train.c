@@ -127,7 +127,15 @@ static void set_up(settings *s)
             "  rn-train --recipe datasets/imagenette/recipes/5-epochs.recipe --train-db train.lmdb --val-db val.lmdb "
             "--out run\n"
             "  rn-train --eval-only --weights run/weights.safetensors --val-db val.lmdb --json\n"
-            "\nExit codes: 0 done; 1 failed or interrupted; 2 misuse; 77 no such device.",
+            "  mpirun -n 4 rn-train --recipe FILE --train-db train.lmdb --val-db val.lmdb --out run\n"
+            "\nSeveral processes: each of mpirun's ranks takes its rows of every batch; gradients and batch norm's "
+            "statistics are\n"
+            "of all rows, so that any number of ranks trains the same but for rounding. Rank 0 has the run's folder. "
+            "SIGUSR1 to\n"
+            "mpirun stops all in order, with a checkpoint; so do SIGINT and SIGTERM, but mpirun kills a second after "
+            "them. A rank\n"
+            "that dies ends the job. The same command goes on, with as many ranks or others.\n"
+            "\nExit codes: 0 done; 1 failed or interrupted; 2 misuse; 77 no such device, or no MPI.",
         .opts = s->rows,
         .nopts = s->nrows,
     };

@@ -58,14 +58,23 @@ exits "and three ranks" 0 ranks 3 "${more[@]}" --out m3
 check "the same gradients" near "$(state m1)" "$(state m3)" 2e-5
 check "the same average" near m1/weights.safetensors m3/weights.safetensors 2e-6
 
+# Which values are dropped depends on the image's place in the whole batch.
 cat >drop.prototxt <<'NET'
-layer { name: "data" type: "Data" top: "data" top: "label" }
-layer { name: "fc1" type: "InnerProduct" bottom: "data" top: "fc1" inner_product_param { num_output: 32 weight_filler { type: "xavier" } } }
+layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 16 scale: 0.017 mean_value: 117 }
+  data_param { source: "train" batch_size: 12 backend: LMDB } }
+layer { name: "fc1" type: "InnerProduct" bottom: "data" top: "fc1"
+  inner_product_param { num_output: 64 weight_filler { type: "xavier" } } }
 layer { name: "relu1" type: "ReLU" bottom: "fc1" top: "fc1" }
 layer { name: "drop1" type: "Dropout" bottom: "fc1" top: "fc1" dropout_param { dropout_ratio: 0.5 } }
-layer { name: "fc2" type: "InnerProduct" bottom: "fc1" top: "fc2" inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "fc2" type: "InnerProduct" bottom: "fc1" top: "fc2"
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc2" bottom: "label" top: "loss" }
 NET
+drop() { local out=$1; shift; "$@" rn-train --net drop.prototxt --train-db train --val-db val --threads 1 --lr 0.01 --max-steps 2 --weight-decay 0 --keep 1 --quiet --out "$out"; }
+exits "dropout: one process" 0 drop d1 env
+exits "and three ranks" 0 drop d3 mpi 3
+check "the same gradient" near "$(state d1)" "$(state d3)" 1e-5
+
 # ---- evaluation ------------------------------------------------------------------------------------------------
 evaluate() { rn-train --eval-only --weights g1/weights.safetensors --val-db val --threads 1 --json "$@"; }
 seconds() { sed 's/,"seconds":.*//' "$1"; }

@@ -133,7 +133,7 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "come "
          "as often (0: an epoch is one pass).",
          NULL, 0, 1e12},
-        {RN_OPT_INT, "batch", "N", &r->batch, "Images in a batch.", NULL, 1, 65536},
+        {RN_OPT_INT, "batch", "N", &r->batch, "Images in a batch, of all ranks of mpirun together.", NULL, 1, 65536},
         {RN_OPT_INT, "accumulate", "N", &r->accumulate,
          "Batches in a step, which takes the mean of their gradients; the last step of an epoch takes what is left. "
          "Batch norm sees each batch by itself.",
@@ -225,13 +225,15 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_GROUP, "Evaluation", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_INT, "eval-every", "N", &r->eval_every, "Evaluate every N epochs, and after the last.", NULL, 1,
          100000},
-        {RN_OPT_INT, "eval-batch", "N", &r->eval_batch, "Images at a time in evaluation; 0: as --batch.", NULL, 0,
-         65536},
+        {RN_OPT_INT, "eval-batch", "N", &r->eval_batch, "Images at a time in evaluation (of each rank); 0: as --batch.",
+         NULL, 0, 65536},
 
         {RN_OPT_GROUP, "Machine", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_ENUM, "device", "NAME", &r->device, "What computes.", rn_recipe_devices, 0, 0},
         {RN_OPT_ENUM, "precision", "KIND", &r->precision, "Type of the activations.", precisions, 0, 0},
-        {RN_OPT_INT, "threads", "N", &r->threads, "Compute threads; 0: --jobs, or every core.", NULL, 0, 1024},
+        {RN_OPT_INT, "threads", "N", &r->threads,
+         "Compute threads (of each rank); 0: --jobs, or every core, shared out among the ranks of a host.", NULL, 0,
+         1024},
         {RN_OPT_TEXT, "algo", "PATTERN", &r->algo, "Only convolution algorithms whose name matches (comma list).", NULL,
          0, 0},
         {RN_OPT_ENUM, "tune", "KIND", &r->tune,

@@ -69,6 +69,7 @@ int rn_ranks_checkpoint(rn_trainer *t)
     rn_comm *c = t->s.comm;
     RN_TRY(rn_net_same(t->s.net, c));
     RN_TRY(rn_net_same(t->s.eval_net, c));
-    RN_TRY(rn_comm_first(c, rn_comm_rank(c) == 0 ? rn_rundir_checkpoint(t) : RN_OK));
-    return rn_comm_bcast(c, t->last_good, sizeof t->last_good);
+    int rc = rn_comm_first(c, rn_comm_rank(c) == 0 ? rn_rundir_checkpoint(t) : RN_OK);
+    RN_TRY(rn_comm_bcast(c, t->last_good, sizeof t->last_good));
+    return rc;
 }
