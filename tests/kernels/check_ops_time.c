@@ -22,16 +22,25 @@ typedef struct tensors {
     int64_t n;
     int c;
     float *x, *y, *dy, *dx, *res, *dres, *vec[8]; /* gamma, beta, running mean, var, mean, inv_std, dgamma, dbeta */
+    double sum;
 } tensors;
 
-typedef enum kind { COPY, RELU, ADD, BN, BN_RES, BN_INFER, BN_BWD, BN_BWD_RES, SGD, KINDS } kind;
+typedef enum kind { COPY, RELU, ADD, BN, BN_RES, BN_INFER, BN_BWD, BN_BWD_RES, SGD, AXPBY, SUMSQ, KINDS } kind;
 
 static const struct {
     const char *name;
     int streams;
-} kinds[KINDS] = {{"memcpy", 2},       {"relu_fwd", 2},          {"add", 3},
-                  {"bn_fwd, relu", 3}, {"bn_fwd, relu, res", 4}, {"bn_fwd inference, relu", 2},
-                  {"bn_bwd, relu", 7}, {"bn_bwd, relu, res", 8}, {"sgd", 5}};
+} kinds[KINDS] = {{"memcpy", 2},
+                  {"relu_fwd", 2},
+                  {"add", 3},
+                  {"bn_fwd, relu", 3},
+                  {"bn_fwd, relu, res", 4},
+                  {"bn_fwd inference, relu", 2},
+                  {"bn_bwd, relu", 7},
+                  {"bn_bwd, relu, res", 8},
+                  {"sgd", 5},
+                  {"axpby", 3},
+                  {"sumsq", 1}};
 
 static rn_op_bn_fwd fwd_args(const tensors *t, bool train, bool res)
 {
@@ -80,7 +89,7 @@ static void copy(const rn_backend *be, const tensors *t)
                (size_t)(bytes * (i + 1) / parts - bytes * i / parts));
 }
 
-static int run_kind(rn_backend *be, const tensors *t, kind k)
+static int run_kind(rn_backend *be, tensors *t, kind k)
 {
     const rn_ops *o = be->ops;
     switch (k) {
@@ -101,6 +110,10 @@ static int run_kind(rn_backend *be, const tensors *t, kind k)
     }
     case SGD:
         return o->sgd(be, &(rn_op_sgd){t->n, t->dres, t->dx, t->dy, 1e-9f, 0.9f, 1e-4f, 1, false, false}, NULL);
+    case AXPBY:
+        return o->axpby(be, &(rn_op_axpby){t->n, 0.001f, 0.999f, t->x, t->y}, NULL);
+    case SUMSQ:
+        return o->sumsq(be, &(rn_op_sumsq){t->n, t->x, &t->sum}, NULL);
     default:
         copy(be, t);
         return 0;

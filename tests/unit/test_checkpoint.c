@@ -58,13 +58,18 @@ static void same_nets(rn_net *a, rn_net *b)
 
 static const rn_run_texts texts = {.recipe = "lr = 0.1\n", .train_seal = "aa", .val_seal = "bb"};
 
+static rn_net *average; /* what write_at saves beside the net; NULL: nothing */
+
 static void write_at(rn_net *net, int64_t epoch, int64_t step, int64_t pending)
 {
     rn_run_state s = {.epoch = epoch, .step = step, .eval_pending = pending, .threads = 2};
     s.window.loss = 0.1 + 0.2;
     s.last.top1 = 1.0 / 3;
     s.log_bytes = INT64_MAX;
-    if (rn_ckpt_write("run", net, NULL, be, &s, &texts, NULL, 0) < 0)
+    s.plateau = (rn_plateau){.first = 0.1, .lr = 0.1 * 0.3, .best = NAN, .bad = 3, .cooldown = 2};
+    s.first_loss = 2.0 / 3;
+    s.diverging = 7;
+    if (rn_ckpt_write("run", net, average, be, &s, &texts, NULL, 0) < 0)
         fail_msg("%s", rn_error_text());
 }
 
@@ -91,6 +96,9 @@ static void to_the_bit(void **state)
     assert_true(c.state.window.loss == 0.1 + 0.2);
     assert_true(c.state.last.top1 == 1.0 / 3);
     assert_true(c.state.log_bytes == INT64_MAX);
+    assert_true(c.state.plateau.first == 0.1 && c.state.plateau.lr == 0.1 * 0.3 && isnan(c.state.plateau.best));
+    assert_true(c.state.plateau.bad == 3 && c.state.plateau.cooldown == 2);
+    assert_true(c.state.first_loss == 2.0 / 3 && c.state.diverging == 7);
     assert_string_equal(c.texts.recipe, "lr = 0.1\n");
     assert_int_equal(rn_ckpt_restore(&c, b, NULL, be), 0);
     same_nets(a, b);
@@ -158,6 +166,72 @@ static void damage(void **state)
     fresh();
     assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 0);
     rn_net_close(a);
+}
+
+/* A net of weights alone. */
+static rn_net *open_average(void)
+{
+    const rn_model_spec m = {
+        .arch = "resnet18", .stem = RN_STEM_CIFAR, .width = 0.125, .classes = 3, .channels = 3, .height = 8};
+    const rn_net_opts o = {.batch = 2};
+    rn_net *net;
+    if (rn_net_open(be, &m, &o, &net) < 0)
+        fail_msg("%s", rn_error_text());
+    return net;
+}
+
+static void with_an_average(void **state)
+{
+    (void)state;
+    static const char ema[] = "run/checkpoints/e00001-s0000000009/ema.safetensors",
+                      digests[] = "run/checkpoints/e00001-s0000000009/digests.json";
+    rn_net *a = open_net(3), *b = open_net(3), *other = open_average();
+    rn_ckpt c;
+    char path[512], *text;
+    size_t n;
+    fresh();
+    average = open_average();
+    fill(a, 1);
+    fill(average, 5000000);
+    fill(b, 3);
+    fill(other, 7);
+    write_at(a, 0, 5, 0);
+    write_at(a, 1, 9, 0);
+    assert_int_equal(rn_ckpt_open("run/checkpoints/e00001-s0000000009", &c), 0);
+    assert_int_equal(rn_ckpt_restore(&c, b, other, be), 0);
+    rn_ckpt_close(&c);
+    same_nets(a, b);
+    same_nets(average, other);
+
+    /* Any damage of it is seen, and so is its name's: the checkpoint would look like one without an average. */
+    int64_t size = rn_file_size(ema);
+    flip_byte(ema, size - 1);
+    assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 1);
+    assert_string_equal(path, "run/checkpoints/e00000-s0000000005");
+    flip_byte(ema, size - 1);
+    assert_int_equal(rn_read_text(digests, 0, &text, &n), 0);
+    const int64_t at = strstr(text, "ema.") - text;
+    free(text);
+    flip_byte(digests, at);
+    assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 1);
+    assert_string_equal(path, "run/checkpoints/e00000-s0000000005");
+    flip_byte(digests, at);
+    assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 1);
+    assert_string_equal(path, "run/checkpoints/e00001-s0000000009");
+
+    /* One without leaves the net alone. */
+    rn_net *none = average;
+    average = NULL;
+    write_at(a, 2, 12, 0);
+    assert_int_equal(rn_ckpt_open("run/checkpoints/e00002-s0000000012", &c), 0);
+    assert_null(c.average);
+    assert_int_equal(rn_ckpt_restore(&c, b, other, be), 0);
+    rn_ckpt_close(&c);
+    same_nets(none, other);
+    rn_net_close(none);
+    rn_net_close(other);
+    rn_net_close(a);
+    rn_net_close(b);
 }
 
 static void order_and_pruning(void **state)
@@ -261,6 +335,7 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(to_the_bit),
                                        cmocka_unit_test(damage),
+                                       cmocka_unit_test(with_an_average),
                                        cmocka_unit_test(order_and_pruning),
                                        cmocka_unit_test(not_finite_is_refused),
                                        cmocka_unit_test(any_loss_of_an_evaluation),

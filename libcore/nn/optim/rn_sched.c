@@ -138,10 +138,12 @@ double rn_sched_lr(const rn_sched *s, int64_t step)
     if (step < s->warmup)
         return s->lr * (s->warmup_factor + (1 - s->warmup_factor) * (double)(step + 1) / (double)s->warmup);
     const int64_t t = s->in_steps ? step : step / s->steps_per_epoch;
+    int64_t falls;
     const double x = step < s->total ? (double)(step - s->warmup) / (double)(s->total - s->warmup) : 1;
     switch (s->kind) {
     case RN_SCHED_STEP:
-        return s->lr * pow(s->gamma, (double)(t / s->size)); /* whole ones */
+        falls = t / s->size;
+        return s->lr * pow(s->gamma, (double)falls);
     case RN_SCHED_MULTISTEP:
         return multistep(s, t);
     case RN_SCHED_COSINE:

@@ -292,6 +292,21 @@ int rn_ckpt_drop_newer(const char *run_dir, const rn_run_state *s)
 
 /* ---- reading ---- */
 
+static bool all_known(json_t *digests)
+{
+    const char *name;
+    json_t *of;
+    json_object_foreach(digests, name, of)
+    {
+        bool known = false;
+        for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+            known = known || strcmp(name, files[i]) == 0;
+        if (!known)
+            return false;
+    }
+    return json_is_object(digests);
+}
+
 static int read_digests(const char *dir, json_t **out)
 {
     char path[PATH_MAX], *text;
@@ -300,7 +315,11 @@ static int read_digests(const char *dir, json_t **out)
     RN_TRY(rn_read_file(path, 1 << 20, &text, &n));
     *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
     free(text);
-    return *out ? RN_OK : rn_fail(RN_E_FORMAT, "%s is damaged", path);
+    if (*out && all_known(*out))
+        return RN_OK;
+    json_decref(*out);
+    *out = NULL;
+    return rn_fail(RN_E_FORMAT, "%s is damaged", path);
 }
 
 /* Every checkpoint has the others. */

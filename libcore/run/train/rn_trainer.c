@@ -288,7 +288,8 @@ static int plan_steps(rn_trainer *t)
 static void warn_of_slow_average(const rn_trainer *t)
 {
     const rn_recipe *r = t->job->recipe;
-    const double left = pow(r->ema, (double)(t->total_steps / r->ema_every));
+    const int64_t averages = t->total_steps / r->ema_every;
+    const double left = pow(r->ema, (double)averages);
     if (r->ema > 0 && !r->ema_warmup && left > 0.01)
         rn_warn("--ema %g is high for %lld steps: %.0f %% of the average at the end will be the weights of the start; "
                 "--ema-warmup lets it forget them",
