@@ -17,6 +17,7 @@
 #include "nn/optim/rn_plateau.h"
 #include "nn/optim/rn_sched.h"
 
+enum rn_recipe_precision { RN_PRECISION_F32 = 0, RN_PRECISION_BF16, RN_PRECISION_F16 };
 enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK };
 enum rn_recipe_momentum { RN_MOMENTUM_TORCH = 0, RN_MOMENTUM_CAFFE };
 enum rn_recipe_unit { RN_UNIT_EPOCHS = 0, RN_UNIT_STEPS };
@@ -64,7 +65,8 @@ typedef struct rn_recipe {
     int64_t ema_every;
     bool ema_warmup;
     double lr, lr_min, momentum, weight_decay, gamma, label_smoothing;
-    int schedule; /* enum rn_sched_kind */
+    const char *loss_scale; /* see rn_loss_scale_parse; NULL: by the precision */
+    int schedule;           /* enum rn_sched_kind */
     bool nesterov, no_norm_decay, local_bn;
     /* distillation */
     const char *teacher;                       /* weights to learn from, too; NULL: none */
@@ -95,6 +97,8 @@ int rn_recipe_check(const rn_recipe *r);
 int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out);
 /* The part of it that is about optimizer and learning rate. */
 int rn_recipe_check_optim(const rn_recipe *r);
+/* Does the loss scale move, and where does it begin? 1: there is none. */
+int rn_recipe_loss_scale(const rn_recipe *r, bool *dynamic, double *start);
 /* Share of the labels in the loss: 1 without a teacher. */
 double rn_recipe_hard_weight(const rn_recipe *r);
 /* A comma list of exactly n reals (what = the option's name, for the message). */

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/rn_error.h"
+#include "nn/optim/rn_loss_scale.h"
 #include "run/recipe/rn_recipe.h"
 
 int64_t rn_recipe_steps(const rn_recipe *r, int64_t steps_per_epoch)
@@ -51,6 +52,11 @@ rn_plateau_opts rn_recipe_plateau(const rn_recipe *r, const rn_sched *sched)
                              .min_lr = sched->end};
 }
 
+int rn_recipe_loss_scale(const rn_recipe *r, bool *dynamic, double *start)
+{
+    return rn_loss_scale_parse(r->loss_scale, r->precision == RN_PRECISION_F16, dynamic, start);
+}
+
 /* ---- checks ---- */
 
 static int check_schedule(const rn_recipe *r)
@@ -92,5 +98,8 @@ int rn_recipe_check_optim(const rn_recipe *r)
     if (r->ema == 0 && (r->ema_every != 1 || r->ema_warmup))
         return rn_fail(RN_E_USAGE, "--%s belongs to --ema DECAY, e.g. 0.999",
                        r->ema_warmup ? "ema-warmup" : "ema-every");
+    bool dynamic;
+    double scale;
+    RN_TRY(rn_recipe_loss_scale(r, &dynamic, &scale));
     return check_schedule(r);
 }

@@ -151,6 +151,11 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "not "
          "the mean, of --accumulate batches, as Caffe's is.",
          NULL, 0, 1e9},
+        {RN_OPT_TEXT, "loss-scale", "HOW", &r->loss_scale,
+         "Factor on the loss that keeps 16-bit gradients from underflow. dynamic[:START]: halved when they overflow, "
+         "the "
+         "step left out, and doubled after 2000 steps without; a number; none (default: dynamic with --precision f16).",
+         NULL, 0, 0},
         {RN_OPT_REAL, "label-smoothing", "X", &r->label_smoothing, "Label smoothing.", NULL, 0, 0.99},
         {RN_OPT_REAL, "ema", "DECAY", &r->ema,
          "Keep a running average of weights and batch statistics, average = DECAY average + (1 - DECAY) weights, and "
@@ -230,7 +235,9 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
 
         {RN_OPT_GROUP, "Machine", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_ENUM, "device", "NAME", &r->device, "What computes.", rn_recipe_devices, 0, 0},
-        {RN_OPT_ENUM, "precision", "KIND", &r->precision, "Type of the activations.", precisions, 0, 0},
+        {RN_OPT_ENUM, "precision", "KIND", &r->precision,
+         "Type of activations and their gradients; weights and what is summed up over batches are f32 in each.",
+         precisions, 0, 0},
         {RN_OPT_INT, "threads", "N", &r->threads,
          "Compute threads (of each rank); 0: --jobs, or every core, shared out among the ranks of a host.", NULL, 0,
          1024},

@@ -50,13 +50,14 @@ typedef struct field {
 #define EVAL_FIELDS(f) INT_FIELD(f.n), REAL_FIELD(f.top1), REAL_FIELD(f.top5), REAL_FIELD(f.se_top1), REAL_FIELD(f.loss)
 #define PLATEAU_FIELDS(f)                                                                                              \
     REAL_FIELD(f.first), REAL_FIELD(f.lr), REAL_FIELD(f.best), INT_FIELD(f.bad), INT_FIELD(f.cooldown)
+#define LOSS_SCALE_FIELDS(f) REAL_FIELD(f.scale), INT_FIELD(f.good), INT_FIELD(f.skipped)
 /* NOLINTEND(bugprone-macro-parentheses) */
 static const field fields[] = {
-    INT_FIELD(step),        INT_FIELD(epoch),     INT_FIELD(batch),       INT_FIELD(eval_pending),
-    INT_FIELD(best_epoch),  INT_FIELD(best_step), INT_FIELD(log_bytes),   INT_FIELD(events_bytes),
-    INT_FIELD(threads),     INT_FIELD(batches),   SUMS_FIELDS(window),    SUMS_FIELDS(epoch_sums),
-    EVAL_FIELDS(last),      EVAL_FIELDS(best),    REAL_FIELD(train_s),    REAL_FIELD(eval_s),
-    REAL_FIELD(first_loss), INT_FIELD(diverging), PLATEAU_FIELDS(plateau)};
+    INT_FIELD(step),        INT_FIELD(epoch),     INT_FIELD(batch),        INT_FIELD(eval_pending),
+    INT_FIELD(best_epoch),  INT_FIELD(best_step), INT_FIELD(log_bytes),    INT_FIELD(events_bytes),
+    INT_FIELD(threads),     INT_FIELD(batches),   SUMS_FIELDS(window),     SUMS_FIELDS(epoch_sums),
+    EVAL_FIELDS(last),      EVAL_FIELDS(best),    REAL_FIELD(train_s),     REAL_FIELD(eval_s),
+    REAL_FIELD(first_loss), INT_FIELD(diverging), PLATEAU_FIELDS(plateau), LOSS_SCALE_FIELDS(loss_scale)};
 enum { NFIELDS = sizeof fields / sizeof *fields };
 
 /* The loss of an evaluation may overflow while that of training does not: null, which reads back as NaN. */

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "nn/graph/rn_net.h"
+#include "nn/optim/rn_loss_scale.h"
 #include "nn/optim/rn_plateau.h"
 #include "run/save/rn_weightfile.h"
 
@@ -46,6 +47,7 @@ typedef struct rn_run_state {
     double first_loss;         /* of the run's first step, and */
     int64_t diverging;         /* for how many steps the loss has been far above it; see rn_trainer.c */
     rn_plateau plateau;        /* of --schedule plateau */
+    rn_loss_scale loss_scale;  /* of --loss-scale dynamic */
 } rn_run_state;
 
 /* Texts that travel with a checkpoint (state.safetensors' metadata). */

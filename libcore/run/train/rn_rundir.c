@@ -364,6 +364,10 @@ int rn_rundir_finish(rn_trainer *t)
                   s->last.top1, "top5", s->last.top5, "se_top1", s->last.se_top1, "loss", rn_runlog_real(s->last.loss),
                   "epochs", (json_int_t)s->epoch, "steps", (json_int_t)s->step, "best_epoch", (json_int_t)s->best_epoch,
                   "best_top1", s->best.top1, "train_seconds", s->train_s, "eval_seconds", s->eval_s);
+    if (o && t->dynamic_scale) {
+        json_object_set_new(o, "loss_scale", json_real(s->loss_scale.scale));
+        json_object_set_new(o, "skipped_steps", json_integer((json_int_t)s->loss_scale.skipped));
+    }
     char *text = json_dumps(o, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(10));
     json_decref(o);
     if (!text)

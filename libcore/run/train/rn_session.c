@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "base/rn_cpu.h"
 #include "base/rn_error.h"
+#include "base/rn_log.h"
 #include "run/train/rn_teacher.h"
 
 static const rn_dtype dtypes[] = {RN_F32, RN_BF16, RN_F16}; /* in the order of --precision */
@@ -36,12 +38,32 @@ static int open_stores(rn_session *s, bool train)
 
 /* ---- networks ---- */
 
+/* What a CPU makes of --precision: said once, so that nobody takes the pace of an emulation for that of the type. */
+static int tell_precision(const rn_session *s)
+{
+    rn_isa isa;
+    const char *how = "by its own arithmetic";
+    if (s->r->precision == RN_PRECISION_F32)
+        return RN_OK;
+    if (strcmp(s->be->device, "cpu") == 0) {
+        RN_TRY(rn_isa_pick(NULL, &isa));
+        const bool pairs = s->r->precision == RN_PRECISION_BF16 && isa >= RN_ISA_AVX512_BF16;
+        how = pairs ? "products of bf16 pairs by this CPU's AVX512_BF16"
+                    : "emulated: this CPU has no such products, values are widened to f32 and rounded where they are "
+                      "stored";
+    }
+    rn_info("precision %s: activations and their gradients in 16 bits, weights f32; %s",
+            rn_dtype_name(dtypes[s->r->precision]), how);
+    return RN_OK;
+}
+
 static int open_nets(rn_session *s, bool train, const char *tune_file)
 {
     const rn_recipe *r = s->r;
     float mean[3], std[3];
     RN_TRY(rn_recipe_pixels(r, mean, std));
     rn_model_spec model;
+    RN_TRY(tell_precision(s));
     RN_TRY(rn_recipe_model(r, s->classes, &model));
     rn_net_opts opts = {.batch = train ? s->batch : s->eval_batch,
                         .train = train,

@@ -77,10 +77,12 @@ static int not_finite(rn_step *st, const char *what)
     return rn_fail(RN_E_MISMATCH, "%s is not finite, though every number on the way to it in the last batch is", what);
 }
 
-static int gradient_sumsq(rn_step *st)
+static int gradient_sumsq(rn_step *st, const rn_step_at *at)
 {
     RN_TRY(rn_optim_grad_sumsq(st->optim, &st->sumsq));
-    return isfinite(st->sumsq) ? RN_OK : not_finite(st, "a gradient");
+    if (isfinite(st->sumsq) || at->may_skip)
+        return RN_OK;
+    return not_finite(st, at->loss_scale > 1 ? "under a --loss-scale that may be too high, a gradient" : "a gradient");
 }
 
 /* Batch i of the step. */
@@ -103,7 +105,7 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
     if (!st->s->comm && !isfinite(res.loss_sum))
         return not_finite(st, "the loss");
     if (!st->s->comm && at->batches > 1)
-        RN_TRY(gradient_sumsq(st)); /* now: of the sum one could not tell which batch it was */
+        RN_TRY(gradient_sumsq(st, at)); /* now: of the sum one could not tell which batch it was */
     return rn_optim_accumulate(st->optim, i, at->batches);
 }
 
@@ -138,8 +140,10 @@ static int over_ranks(rn_step *st, rn_sums *sums)
 /* The gradient's norm; what clipping multiplies it by goes into *scale. */
 static int norm_and_clip(rn_step *st, const rn_step_at *at, double *norm, double *scale)
 {
-    RN_TRY(gradient_sumsq(st));
+    RN_TRY(gradient_sumsq(st, at));
     *norm = sqrt(st->sumsq) * *scale;
+    if (!isfinite(st->sumsq)) /* overflowed, and may */
+        return RN_OK;
     if (st->r->momentum_kind == RN_MOMENTUM_CAFFE)
         *norm *= at->batches;
     if (st->r->clip_norm > 0)
@@ -179,10 +183,15 @@ static int average(rn_step *st, int64_t steps_done)
 static int step(rn_step *st, const rn_step_at *at, rn_step_result *out)
 {
     const rn_recipe *r = st->r;
-    double scale = 1; /* what each stage multiplies the gradients by; the update does it */
+    const double loss_scale = at->loss_scale > 0 ? at->loss_scale : 1;
+    double scale = 1 / loss_scale; /* what each stage multiplies the gradients by; the update does it */
+    rn_net_set_loss_scale(st->s->net, (float)loss_scale);
     RN_TRY(gradients(st, at, &out->sums));
     RN_TRY(over_ranks(st, &out->sums));
     RN_TRY(norm_and_clip(st, at, &out->grad_norm, &scale));
+    out->skipped = !isfinite(out->grad_norm);
+    if (out->skipped)
+        return RN_OK;
     const rn_sgd_opts sgd = {.lr = (float)at->lr,
                              .momentum = (float)at->momentum,
                              .weight_decay = (float)r->weight_decay,

@@ -3,12 +3,14 @@
  * One optimizer step of a training session, in this order:
  *   (a) forward and backward of each batch, their gradients added up to a mean
  *   (b) over the ranks of a parallel run: the mean of theirs
- *   (c) the gradients' norm, by which all of them are known to be finite
+ *   (c) the gradients' norm, the loss scale taken out of it, by which all of them are known to be finite
  *   (d) clipping
  *   (e) the update
  *   (f) the running average of the weights
  * A loss or gradient that is not finite fails before (e): weights and momentum are as they were. Weights that the update
- * has made so fail after it.
+ * has made so fail after it. A step whose gradients overflow under a dynamic loss scale is skipped instead: weights,
+ * momentum and average stay as they are. Its batches count as seen all the same, by the learning rate's schedule and, as
+ * in PyTorch's AMP, by the running statistics of batch norms, which the forward pass has brought up to date by then.
  */
 #ifndef RN_STEP_H
 #define RN_STEP_H
@@ -23,12 +25,15 @@ typedef struct rn_step_at {
     int64_t epoch, batch; /* of the first batch */
     int batches;          /* 1 to the recipe's accumulate */
     double lr, momentum;
+    double loss_scale; /* 0, 1: none */
+    bool may_skip;     /* gradients that are not finite are no error: the scale is dynamic */
 } rn_step_at;
 
 typedef struct rn_step_result {
     rn_sums sums;     /* over the step's images; seconds is wall time, waited the part of it spent on the loader */
-    double grad_norm; /* of the gradient that is clipped, before that */
-    bool not_finite;  /* why it failed: the message says what and where it began */
+    double grad_norm; /* of the gradient that is clipped, before that; not finite when it was skipped */
+    bool skipped;
+    bool not_finite; /* why it failed: the message says what and where it began */
 } rn_step_result;
 
 int rn_step_open(rn_session *s, rn_step **out); /* a training session, which must outlive it */

@@ -73,12 +73,37 @@ static rn_step_at next_step(rn_trainer *t)
                         .batch = batch,
                         .batches = (int)(left < most ? left : most),
                         .lr = t->lr,
-                        .momentum = rn_sched_momentum(&t->sched, t->state.step, t->job->recipe->momentum)};
+                        .momentum = rn_sched_momentum(&t->sched, t->state.step, t->job->recipe->momentum),
+                        .loss_scale = t->state.loss_scale.scale,
+                        .may_skip = t->dynamic_scale};
 }
 
 static bool epoch_is_over(const rn_trainer *t)
 {
     return t->state.batch == t->batches_per_epoch || t->state.step == t->total_steps;
+}
+
+/* A new run, or one whose checkpoint came from a run without a scale that moves. */
+static int begin_loss_scale(rn_trainer *t)
+{
+    double start;
+    RN_TRY(rn_recipe_loss_scale(t->job->recipe, &t->dynamic_scale, &start));
+    if (!t->dynamic_scale || t->state.loss_scale.scale < RN_LOSS_SCALE_FLOOR)
+        t->state.loss_scale = (rn_loss_scale){.scale = start};
+    return RN_OK;
+}
+
+/* After a step. The scale it ran with is the one that is told. */
+static int next_loss_scale(rn_trainer *t, bool skipped)
+{
+    const double was = t->state.loss_scale.scale;
+    if (!t->dynamic_scale)
+        return RN_OK;
+    RN_TRY(rn_loss_scale_next(&t->state.loss_scale, skipped));
+    if (skipped)
+        rn_verbose("step %lld is left out: its gradients overflow under a loss scale of %g",
+                   (long long)t->state.step + 1, was);
+    return RN_OK;
 }
 
 static int step(rn_trainer *t)
@@ -88,6 +113,8 @@ static int step(rn_trainer *t)
     int rc = rn_step_run(t->one, &at, &res);
     if (rc < 0)
         return res.not_finite ? stopped_at(t, at.step + 1) : rc;
+    if (next_loss_scale(t, res.skipped) < 0)
+        return stopped_at(t, at.step + 1);
     add_sums(&t->state.window, &res.sums);
     add_sums(&t->state.epoch_sums, &res.sums);
     t->state.train_s += res.sums.seconds;
@@ -314,6 +341,7 @@ static int train(rn_trainer *t, rn_train_result *out)
     RN_TRY(open_trainer(t));
     RN_TRY(rn_ranks_begin(t));
     begin_plateau(t);
+    RN_TRY(begin_loss_scale(t));
     out->was_finished = rn_trainer_finished(t);
     if (!out->was_finished) {
         int64_t epoch, batch;
