@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Weights travel both ways between rnkit and torchvision, and give the same logits. Run by hand:
+"""Weights travel both ways between rnkit and torchvision (or timm), and give the same logits. Run by hand:
 
-    tests/golden/check_torchvision.py --db VAL.lmdb [--arch resnet18] [--classes 1000] [--size 64] [--checkpoint CKPT.safetensors]
+    tests/golden/check_torchvision.py --db VAL.lmdb [--arch resnet18] [--variant d] [--se 16] [--classes 1000] [--size 64]
+                                      [--checkpoint CKPT.safetensors]
 
-needs torch, torchvision, safetensors, numpy, lmdb and Pillow, and bin/rn-train. The set must hold images of exactly SIZE x
+needs torch, torchvision, timm (for --variant c, d and --se), safetensors, numpy, lmdb and Pillow, and bin/rn-train. The set must hold images of exactly SIZE x
 SIZE pixels, so that neither side resizes anything, e.g. from a class-folder tree:
 
     bin/pack-lmdb TREE VAL.lmdb --resize exact:64x64 --encode raw
 
-Without --checkpoint, a torchvision model with made-up weights is saved with safetensors and evaluated by rn-train.
+Without --checkpoint, a torchvision model with made-up weights is saved with safetensors and evaluated by rn-train, which has
+to find out by itself what model it is.
 With --checkpoint, weights that rn-train wrote are loaded into torchvision (strictly: every name, every shape). Both
 ways torchvision computes the logits of every image of the set in float64, and they must agree with those of
 `rn-train --eval-only --dump-logits` to 1e-5 of the largest. Exit status 0 when they do, 1 when not.
@@ -80,6 +82,9 @@ def main():
     p.add_argument("--db", required=True)
     p.add_argument("--arch", default="resnet18")
     p.add_argument("--stem", default="imagenet")
+    p.add_argument("--variant", default="none")
+    p.add_argument("--se", type=int, default=0)
+    p.add_argument("--se-round", type=int, default=1)
     p.add_argument("--width", type=float, default=1)
     p.add_argument("--channels", type=int, default=3)
     p.add_argument("--classes", type=int, default=1000)
@@ -88,7 +93,8 @@ def main():
     p.add_argument("--rn-train", default=os.path.join(goldens.HERE, "../../bin/rn-train"))
     a = p.parse_args()
 
-    model = goldens.build(a.arch, a.stem, a.width, a.channels, a.classes)
+    model = goldens.build_model(a.arch, a.stem, a.width, a.channels, a.classes, a.size, a.size, variant=a.variant, se=a.se,
+                                se_round=a.se_round)
     with tempfile.TemporaryDirectory() as tmp:
         weights = a.checkpoint
         if not weights:
@@ -97,9 +103,8 @@ def main():
             safetensors.torch.save_file(model.state_dict(), weights)
         model.load_state_dict(safetensors.torch.load_file(weights), strict=True)
         dump = os.path.join(tmp, "logits.npy")
-        subprocess.run([a.rn_train, "--eval-only", "--weights", weights, "--val-db", a.db, "--arch", a.arch, "--stem",
-                        a.stem, "--width", str(a.width), "--channels", str(a.channels), "--image-size", str(a.size),
-                        "--val-resize", str(a.size), "--dump-logits", dump], check=True)
+        subprocess.run([a.rn_train, "--eval-only", "--weights", weights, "--val-db", a.db, "--image-size",
+                        str(a.size), "--val-resize", str(a.size), "--dump-logits", dump], check=True)
         ours = torch.from_numpy(np.load(dump)).double()
     with torch.no_grad():
         x = images(a.db, a.channels, a.size)

@@ -242,7 +242,10 @@ class Ghim5(nn.Module):
 
 def build(case):
     name, arch, stem, width, channels, classes, h, w, _, _ = case
-    more = MORE.get(name, {})
+    return build_model(arch, stem, width, channels, classes, h, w, **MORE.get(name, {}))
+
+
+def build_model(arch, stem, width, channels, classes, h, w, **more):
     variant, se = more.get("variant", "none"), more.get("se", 0)
     if arch == "alexnet":
         return alexnet(width, channels, classes)

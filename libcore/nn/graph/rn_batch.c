@@ -85,6 +85,9 @@ int rn_net_distill(rn_net *net, const rn_distill *d)
                            (long long)its->dim[0], (long long)its->dim[1], (long long)its->dim[2],
                            (long long)its->dim[3], (long long)mine->dim[0], (long long)mine->dim[1],
                            (long long)mine->dim[2], (long long)mine->dim[3]);
+        if (net->graph.values[net->graph.logits].t.dtype != RN_F32 ||
+            t->graph.values[t->graph.logits].t.dtype != RN_F32)
+            return rn_fail(RN_E_UNSUPPORTED, "distillation compares scores in f32, those of a net here are not");
         if (!(d->temperature > 0) || !(d->hard >= 0) || !(d->soft >= 0))
             return rn_fail(RN_E_RANGE, "distillation at temperature %g with the weights %g and %g",
                            (double)d->temperature, (double)d->hard, (double)d->soft);
