@@ -320,7 +320,7 @@ static void test_refusals(void **state)
     bad[3] = -1;
     assert_int_equal(rn_net_train_batch(net, images, bad, BATCH, &r), RN_E_RANGE);
 
-    rn_net_opts o = {.batch = BATCH, .dtype = RN_BF16};
+    rn_net_opts o = {.batch = BATCH, .dtype = RN_U8};
     assert_int_equal(rn_net_open(be, &tiny, &o, &none), RN_E_UNSUPPORTED);
     o = (rn_net_opts){.batch = BATCH, .label_smoothing = NAN};
     assert_int_equal(rn_net_open(be, &tiny, &o, &none), RN_E_RANGE);

@@ -50,69 +50,6 @@ static int copy_text(const char *s, char **out)
     return s && !*out ? rn_fail(RN_E_NOMEM, "net: out of memory") : RN_OK;
 }
 
-static int pick(rn_net *net, rn_selector *sel, int node, rn_conv_dir dir)
-{
-    const rn_node *n = &net->graph.nodes[node];
-    rn_net_choice *c = &net->choices[net->nchoices];
-    *c = (rn_net_choice){.layer = n->name, .desc = n->conv, .dir = dir};
-    int rc = rn_selector_pick(sel, &n->conv, dir, &c->choice);
-    if (rc >= 0)
-        rc = rn_conv_plan_open(net->be, c->choice.algo, &n->conv, dir, &net->conv[node][dir]);
-    if (rc < 0)
-        return rn_fail_prefix(rc, "%s %s", n->name, rn_conv_dir_name(dir));
-    net->nchoices++;
-    if (net->conv[node][dir]->workspace_bytes > net->workspace_bytes)
-        net->workspace_bytes = net->conv[node][dir]->workspace_bytes;
-    return RN_OK;
-}
-
-/* A plan for every convolution and direction that this net runs. */
-static int select_convs(rn_net *net)
-{
-    const rn_graph *g = &net->graph;
-    net->conv = calloc((size_t)g->nnodes, sizeof *net->conv);
-    net->choices = calloc((size_t)g->nnodes * 3, sizeof *net->choices);
-    if (!net->conv || !net->choices)
-        return rn_fail(RN_E_NOMEM, "net: out of memory");
-    rn_selector *sel = NULL;
-    int rc = RN_OK, rc_close;
-    RN_GO(rn_selector_open(net->be, &net->opts.select, &sel));
-    for (int i = 0; i < g->nnodes; i++) {
-        if (g->nodes[i].kind != RN_NODE_CONV)
-            continue;
-        RN_GO(pick(net, sel, i, RN_FWD));
-        if (net->opts.train)
-            RN_GO(pick(net, sel, i, RN_BWD_W));
-        if (net->opts.train && g->values[g->nodes[i].in].needs_grad)
-            RN_GO(pick(net, sel, i, RN_BWD_D));
-    }
-out:
-    rc_close = rn_selector_close(sel);
-    return rc < 0 ? rc : rc_close;
-}
-
-static int alloc_device(rn_net *net)
-{
-    rn_backend *be = net->be;
-    void *p = NULL;
-    int rc = be->alloc(be, net->plan.bytes, &p);
-    if (rc < 0)
-        return rn_fail_prefix(rc, "activations of %s, batch %d (%zu bytes; a smaller batch takes less)", net->spec.arch,
-                              net->opts.batch, net->plan.bytes);
-    net->arena = p;
-    RN_TRY(be->memset(be, p, 0, net->plan.bytes, NULL));
-    if (net->workspace_bytes) {
-        rc = be->alloc(be, net->workspace_bytes, &net->workspace);
-        if (rc < 0)
-            return rn_fail_prefix(rc, "workspace of the convolutions (%zu bytes)", net->workspace_bytes);
-    }
-    size_t c = (size_t)net->spec.channels, bytes = c * sizeof(float);
-    RN_TRY(be->alloc(be, 2 * bytes, &p));
-    net->device_pixel = p;
-    RN_TRY(be->copy(be, net->device_pixel, net->pixel_mul, bytes, RN_COPY_H2D, NULL));
-    return be->copy(be, net->device_pixel + c, net->pixel_add, bytes, RN_COPY_H2D, NULL);
-}
-
 /* A single value has no variance to divide by. */
 static int check_statistics(const rn_net *net)
 {
@@ -126,16 +63,6 @@ static int check_statistics(const rn_net *net)
                            "%s: batch statistics of one value a channel; train with larger batches or images", n->name);
     }
     return RN_OK;
-}
-
-static void bind_values(rn_net *net)
-{
-    for (int i = 0; i < net->graph.nvalues; i++) {
-        rn_value *v = &net->graph.values[i];
-        v->t.data = rn_net_slot(net, RN_SLOT_VALUE, i);
-        bool has_grad = net->plan.slots[rn_plan_index(&net->graph, RN_SLOT_GRAD, i)].bytes > 0;
-        v->grad = has_grad ? rn_net_slot(net, RN_SLOT_GRAD, i) : NULL;
-    }
 }
 
 /* A prototxt's phases may differ, but not in their weights. */
@@ -181,10 +108,7 @@ static int open_on(rn_net *net, const rn_net *owner)
         RN_TRY(rn_weights_open(net->be, &net->graph, net->opts.train, net->opts.dtype, &net->weights));
     }
     rn_weights_bind(net->weights, &net->graph, net->opts.train);
-    RN_TRY(rn_plan_make(&net->graph, net->opts.train, &net->plan));
-    RN_TRY(select_convs(net));
-    RN_TRY(alloc_device(net));
-    bind_values(net);
+    RN_TRY(rn_net_lay_out(net));
     net->host_loss = calloc((size_t)net->opts.batch, sizeof *net->host_loss);
     net->host_rank = calloc((size_t)net->opts.batch, sizeof *net->host_rank);
     if (!net->host_loss || !net->host_rank)
@@ -244,17 +168,8 @@ void rn_net_close(rn_net *net)
 {
     if (!net)
         return;
-    rn_backend *be = net->be;
-    for (int i = 0; net->conv && i < net->graph.nnodes; i++)
-        for (int dir = 0; dir < 3; dir++)
-            rn_conv_plan_close(net->conv[i][dir]);
-    free(net->conv);
-    free(net->choices);
-    be->free(be, net->arena);
-    be->free(be, net->workspace);
-    be->free(be, net->device_pixel);
+    rn_net_drop_layout(net);
     rn_weights_release(net->weights);
-    rn_plan_free(&net->plan);
     rn_graph_free(&net->graph);
     free(net->pattern);
     free(net->cache_file);

@@ -121,6 +121,10 @@ int rn_net_open(rn_backend *be, const rn_model_spec *model, const rn_net_opts *o
  * weights by themselves). height 0: the owner's input size; width_px 0: as height. The weights are freed
  * with the last of the nets that share them. */
 int rn_net_open_shared(rn_net *owner, int batch, int height, int width_px, rn_net **out);
+/* Takes square images of `side` pixels from now on: same weights, gradients and momentum, other memory and algorithms (which
+ * rn_net_choice_at then tells). RN_E_UNSUPPORTED, with nothing changed, where the weights depend on the size (AlexNet) or the net
+ * is a prototxt's; after any other failure the net can only be closed. */
+int rn_net_resize(rn_net *net, int side);
 void rn_net_close(rn_net *net); /* accepts NULL */
 
 /* Draws every parameter by its filler (rn_fill.h) from stream RN_STREAM_INIT of `seed`, the same on every backend, and clears

@@ -73,6 +73,10 @@ static inline void *rn_net_operand(const rn_net *net, const rn_node *n)
     return (uint8_t *)net->graph.params[n->param].operand + n->param_at * (int64_t)rn_dtype_size(net->opts.dtype);
 }
 
+/* rn_net_layout.c: plans and memory for the graph as it is, its parameters being bound; and their end. */
+int rn_net_lay_out(rn_net *net);
+void rn_net_drop_layout(rn_net *net); /* of a half-made one, too */
+
 /* Where a slot of the plan lies. */
 void *rn_net_slot(const rn_net *net, enum rn_slot_kind kind, int i);
 

@@ -2,6 +2,7 @@
 /* What the keys mean together. */
 #include "run/recipe/rn_recipe.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/rn_error.h"
@@ -77,6 +78,23 @@ int rn_recipe_model(const rn_recipe *r, int classes, rn_model_spec *out)
     return rn_init_parse(r->init, &out->init);
 }
 
+int rn_recipe_side(const rn_recipe *r, int64_t epoch, int *side)
+{
+    float ramp[2];
+    *side = (int)r->image_size;
+    if (!r->start_size)
+        return RN_OK;
+    RN_TRY(rn_recipe_reals("ramp-epochs", r->ramp_epochs, 0, 99999, 2, ramp));
+    const double from = (double)ramp[0], to = (double)ramp[1], e = (double)epoch;
+    if (e <= from || !(to > from))
+        *side = (int)(e < to || e <= from ? r->start_size : r->image_size);
+    else if (e < to)
+        *side = (int)lround(
+                    ((double)r->start_size + (double)(r->image_size - r->start_size) * (e - from) / (to - from)) / 32) *
+                32;
+    return RN_OK;
+}
+
 /* ---- checks ---- */
 
 static int check_model(const rn_recipe *r)
@@ -150,10 +168,29 @@ static int check_prototxt(const rn_recipe *r)
     return RN_OK;
 }
 
+static int check_resizing(const rn_recipe *r)
+{
+    int side;
+    float ramp[2];
+    if (!r->start_size)
+        return r->ramp_epochs ? rn_fail(RN_E_USAGE, "--ramp-epochs needs --start-size") : RN_OK;
+    if (!r->ramp_epochs)
+        return rn_fail(RN_E_USAGE, "--start-size %lld needs --ramp-epochs A,B: the epochs between which images grow",
+                       (long long)r->start_size);
+    RN_TRY(rn_recipe_reals("ramp-epochs", r->ramp_epochs, 0, 99999, 2, ramp));
+    if (ramp[1] < ramp[0])
+        return rn_fail(RN_E_USAGE, "--ramp-epochs %s: ends before it begins", r->ramp_epochs);
+    if (r->start_size < 8 || r->start_size > r->image_size)
+        return rn_fail(RN_E_USAGE, "--start-size %lld: 8 to --image-size (%lld) is possible", (long long)r->start_size,
+                       (long long)r->image_size);
+    return rn_recipe_side(r, 0, &side);
+}
+
 int rn_recipe_check(const rn_recipe *r)
 {
     float mean[3], std[3];
     RN_TRY(check_augmentation(r));
+    RN_TRY(check_resizing(r));
     RN_TRY(check_model(r));
     RN_TRY(check_distillation(r));
     RN_TRY(check_prototxt(r));

@@ -30,6 +30,8 @@ typedef struct rn_recipe {
     const char *init; /* rn_init_parse's text; NULL: as the model's source does */
     double width;
     int64_t channels, image_size;
+    int64_t start_size;      /* side of the training images up to the first of ramp_epochs; 0: image_size */
+    const char *ramp_epochs; /* two epochs, between which the side grows to image_size */
     bool zero_gamma;
     const char *mean, *std; /* comma lists, one per channel, of pixels in 0..1 */
     const char *net;        /* file of a prototxt, for arch "prototxt" */
@@ -101,6 +103,10 @@ int rn_recipe_check_optim(const rn_recipe *r);
 int rn_recipe_loss_scale(const rn_recipe *r, bool *dynamic, double *start);
 /* Share of the labels in the loss: 1 without a teacher. */
 double rn_recipe_hard_weight(const rn_recipe *r);
+/* Side of the training images in an epoch (from 0): start_size up to epoch A of ramp_epochs "A,B", image_size from B on, between
+ * them in proportion, rounded to multiples of 32 (FFCV's rn18 configurations do so). Checked. */
+int rn_recipe_side(const rn_recipe *r, int64_t epoch, int *side);
+
 /* A comma list of exactly n reals (what = the option's name, for the message). */
 int rn_recipe_reals(const char *what, const char *list, double lo, double hi, int n, float *out);
 /* mean and std of the recipe's channels; ImageNet's for 3 channels, their means for 1, when not set. */

@@ -77,6 +77,11 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_REAL, "width", "X", &r->width, "Multiplies every channel count.", NULL, 0.0625, 8},
         {RN_OPT_INT, "channels", "N", &r->channels, "Channels of the input: 3, or 1 for gray.", NULL, 1, 3},
         {RN_OPT_INT, "image-size", "N", &r->image_size, "Side of the square input, pixels.", NULL, 8, 1024},
+        {RN_OPT_INT, "start-size", "N", &r->start_size,
+         "Progressive resizing: train on images of this side at first, then on ever larger ones (0: no).", NULL, 0,
+         1024},
+        {RN_OPT_TEXT, "ramp-epochs", "A,B", &r->ramp_epochs,
+         "With --start-size: the side grows from epoch A to epoch B, counted from 0, in multiples of 32.", NULL, 0, 0},
         {RN_OPT_TEXT, "init", "KIND", &r->init,
          "Initial weights: model (as its source does; default), torchvision, kaiming-out, kaiming-in, xavier, "
          "xavier-normal, xavier-caffe, msra, gaussian:STD. All but the first two start biases at 0.",

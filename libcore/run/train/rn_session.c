@@ -123,8 +123,8 @@ static int open_train_loader(rn_session *s)
     const rn_recipe *r = s->r;
     rn_loader_opts opts = {.train = true,
                            .batch = (int)r->batch,
-                           .width = (int)r->image_size,
-                           .height = (int)r->image_size,
+                           .width = s->side,
+                           .height = s->side,
                            .channels = (int)r->channels,
                            .part = rn_comm_rank(s->comm),
                            .parts = rn_comm_size(s->comm),
@@ -205,6 +205,7 @@ static int start(const rn_recipe *r, int jobs, bool train, rn_session *out)
     *out = (rn_session){.r = r, .comm = rn_comm_world()};
     out->threads = r->threads > 0 ? (int)r->threads : jobs;
     out->workers = r->workers > 0 ? (int)r->workers : out->threads;
+    out->side = (int)r->image_size;
     return share_batches(out, train);
 }
 
@@ -230,6 +231,19 @@ out:
     if (rc < 0)
         rn_session_close(out);
     return rc;
+}
+
+int rn_session_resize(rn_session *s, int side)
+{
+    if (side == s->side)
+        return RN_OK;
+    RN_TRY(rn_net_resize(s->net, side));
+    if (s->teacher)
+        RN_TRY(rn_net_resize(s->teacher, side));
+    rn_loader_close(s->train);
+    s->train = NULL;
+    s->side = side;
+    return open_train_loader(s);
 }
 
 void rn_session_close(rn_session *s)

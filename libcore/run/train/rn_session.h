@@ -27,6 +27,7 @@ typedef struct rn_session {
     rn_loader *train, *val;
     int threads, workers, classes;
     int batch, eval_batch; /* of this rank: its share of the recipe's; what it evaluates at a time */
+    int side;              /* of the training images now */
 } rn_session;
 
 enum rn_session_flags { RN_SESSION_TRAIN = 1 };
@@ -38,6 +39,8 @@ int rn_session_open(const rn_recipe *r, const rn_backend_entry *backends, int jo
 /* The same without data: backend and nets alone, of a training session for `classes` classes, initialised from the recipe's
  * seed. For measuring. */
 int rn_session_open_bare(const rn_recipe *r, const rn_backend_entry *backends, int jobs, int classes, rn_session *out);
+/* Trains on images of `side` pixels from now on: net, teacher and loader, which then has to be sought. No batch may be held. */
+int rn_session_resize(rn_session *s, int side);
 void rn_session_close(rn_session *s); /* accepts a zeroed one */
 
 /* Evaluation over the whole validation set. */

@@ -46,6 +46,13 @@ void rn_step_close(rn_step *st)
     free(st);
 }
 
+void rn_step_let_go(rn_step *st)
+{
+    if (st->holds)
+        rn_loader_release(st->s->train, &st->batch);
+    st->holds = false;
+}
+
 /* ---- (a) gradients ---- */
 
 /* Of a mixed image the label with the larger share counts as its own, so that the training's top-1 means something. */
@@ -113,9 +120,7 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
 static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
 {
     for (int i = 0; i < at->batches; i++) {
-        if (st->holds)
-            rn_loader_release(st->s->train, &st->batch);
-        st->holds = false;
+        rn_step_let_go(st);
         RN_TRY(rn_loader_next(st->s->train, &st->batch));
         st->holds = true;
         RN_TRY(one_batch(st, at, i, &st->batch, sums));

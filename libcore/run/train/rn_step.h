@@ -42,6 +42,9 @@ void rn_step_close(rn_step *st);                /* accepts NULL */
 /* After the session's weights were set from outside, at the start: the average becomes a copy of them. */
 int rn_step_start_average(rn_step *st);
 
+/* Gives back the batch that the last step holds: before the session's loader is closed or sought. */
+void rn_step_let_go(rn_step *st);
+
 /* The loader must stand at at->batch. RN_E_MISMATCH with not_finite: a loss, gradient or weight is not finite. */
 int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out);
 

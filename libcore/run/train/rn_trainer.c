@@ -257,8 +257,24 @@ static void end_bar(rn_trainer *t)
     t->bar = NULL;
 }
 
+/* Progressive resizing: each epoch's images may be larger than the last one's. */
+static int size_images(rn_trainer *t)
+{
+    int side;
+    int64_t epoch, batch;
+    RN_TRY(rn_recipe_side(t->job->recipe, t->state.epoch, &side));
+    if (side == t->s.side)
+        return RN_OK;
+    rn_step_let_go(t->one);
+    RN_TRY(rn_session_resize(&t->s, side));
+    rn_verbose("epoch %lld: training images of %d pixels", (long long)t->state.epoch + 1, side);
+    rn_trainer_position(t, &epoch, &batch);
+    return rn_loader_seek(t->s.train, (uint32_t)epoch, (uint64_t)batch);
+}
+
 static int train_epoch(rn_trainer *t)
 {
+    RN_TRY(size_images(t));
     start_bar(t);
     while (!epoch_is_over(t)) {
         RN_TRY(step(t));

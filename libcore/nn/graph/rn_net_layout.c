@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* What of a net depends on the size of its images: plans of convolutions, memory for activations; and how to change it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "nn/graph/rn_net_impl.h"
+#include "nn/model/rn_model.h"
+
+static int pick(rn_net *net, rn_selector *sel, int node, rn_conv_dir dir)
+{
+    const rn_node *n = &net->graph.nodes[node];
+    rn_net_choice *c = &net->choices[net->nchoices];
+    *c = (rn_net_choice){.layer = n->name, .desc = n->conv, .dir = dir};
+    int rc = rn_selector_pick(sel, &n->conv, dir, &c->choice);
+    if (rc >= 0)
+        rc = rn_conv_plan_open(net->be, c->choice.algo, &n->conv, dir, &net->conv[node][dir]);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "%s %s", n->name, rn_conv_dir_name(dir));
+    net->nchoices++;
+    if (net->conv[node][dir]->workspace_bytes > net->workspace_bytes)
+        net->workspace_bytes = net->conv[node][dir]->workspace_bytes;
+    return RN_OK;
+}
+
+/* A plan for every convolution and direction that this net runs. */
+static int select_convs(rn_net *net)
+{
+    const rn_graph *g = &net->graph;
+    net->conv = calloc((size_t)g->nnodes, sizeof *net->conv);
+    net->choices = calloc((size_t)g->nnodes * 3, sizeof *net->choices);
+    if (!net->conv || !net->choices)
+        return rn_fail(RN_E_NOMEM, "net: out of memory");
+    rn_selector *sel = NULL;
+    int rc = RN_OK, rc_close;
+    RN_GO(rn_selector_open(net->be, &net->opts.select, &sel));
+    for (int i = 0; i < g->nnodes; i++) {
+        if (g->nodes[i].kind != RN_NODE_CONV)
+            continue;
+        RN_GO(pick(net, sel, i, RN_FWD));
+        if (net->opts.train)
+            RN_GO(pick(net, sel, i, RN_BWD_W));
+        if (net->opts.train && g->values[g->nodes[i].in].needs_grad)
+            RN_GO(pick(net, sel, i, RN_BWD_D));
+    }
+out:
+    rc_close = rn_selector_close(sel);
+    return rc < 0 ? rc : rc_close;
+}
+
+static int alloc_device(rn_net *net)
+{
+    rn_backend *be = net->be;
+    void *p = NULL;
+    int rc = be->alloc(be, net->plan.bytes, &p);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "activations of %s, batch %d (%zu bytes; a smaller batch takes less)", net->spec.arch,
+                              net->opts.batch, net->plan.bytes);
+    net->arena = p;
+    RN_TRY(be->memset(be, p, 0, net->plan.bytes, NULL));
+    if (net->workspace_bytes) {
+        rc = be->alloc(be, net->workspace_bytes, &net->workspace);
+        if (rc < 0)
+            return rn_fail_prefix(rc, "workspace of the convolutions (%zu bytes)", net->workspace_bytes);
+    }
+    size_t c = (size_t)net->spec.channels, bytes = c * sizeof(float);
+    RN_TRY(be->alloc(be, 2 * bytes, &p));
+    net->device_pixel = p;
+    RN_TRY(be->copy(be, net->device_pixel, net->pixel_mul, bytes, RN_COPY_H2D, NULL));
+    return be->copy(be, net->device_pixel + c, net->pixel_add, bytes, RN_COPY_H2D, NULL);
+}
+
+static void bind_values(rn_net *net)
+{
+    for (int i = 0; i < net->graph.nvalues; i++) {
+        rn_value *v = &net->graph.values[i];
+        v->t.data = rn_net_slot(net, RN_SLOT_VALUE, i);
+        bool has_grad = net->plan.slots[rn_plan_index(&net->graph, RN_SLOT_GRAD, i)].bytes > 0;
+        v->grad = has_grad ? rn_net_slot(net, RN_SLOT_GRAD, i) : NULL;
+    }
+}
+
+int rn_net_lay_out(rn_net *net)
+{
+    RN_TRY(rn_plan_make(&net->graph, net->opts.train, &net->plan));
+    RN_TRY(select_convs(net));
+    RN_TRY(alloc_device(net));
+    bind_values(net);
+    net->prepared = 0; /* new plans hold no weights yet */
+    return RN_OK;
+}
+
+void rn_net_drop_layout(rn_net *net)
+{
+    rn_backend *be = net->be;
+    for (int i = 0; net->conv && i < net->graph.nnodes; i++)
+        for (int dir = 0; dir < 3; dir++)
+            rn_conv_plan_close(net->conv[i][dir]);
+    free(net->conv);
+    free(net->choices);
+    net->conv = NULL;
+    net->choices = NULL;
+    net->nchoices = 0;
+    be->free(be, net->arena);
+    be->free(be, net->workspace);
+    be->free(be, net->device_pixel);
+    net->arena = NULL;
+    net->workspace = NULL;
+    net->workspace_bytes = 0;
+    net->device_pixel = NULL;
+    rn_plan_free(&net->plan);
+}
+
+/* The same model for other images: its parameters have to be the very same. */
+static int rebuild(const rn_net *net, int side, rn_graph *g)
+{
+    rn_model_spec spec = net->spec;
+    if (spec.net_text || spec.width_px)
+        return rn_fail(RN_E_UNSUPPORTED, "%s: a net of fixed sides cannot take images of %d pixels", spec.arch, side);
+    spec.height = side;
+    RN_TRY(rn_model_build(&spec, net->opts.batch, g));
+    RN_TRY(rn_graph_set_dtype(g, net->opts.dtype));
+    bool same = g->nparams == net->graph.nparams;
+    for (int i = 0; same && i < g->nparams; i++)
+        same = g->params[i].count == net->graph.params[i].count;
+    return same ? RN_OK
+                : rn_fail(RN_E_UNSUPPORTED, "%s: its weights are for images of %d pixels, not %d", spec.arch,
+                          net->spec.height, side);
+}
+
+int rn_net_resize(rn_net *net, int side)
+{
+    rn_graph g = {0};
+    if (side == net->spec.height && !net->spec.width_px)
+        return RN_OK;
+    int rc = rebuild(net, side, &g);
+    if (rc < 0) {
+        rn_graph_free(&g);
+        return rc;
+    }
+    rn_net_drop_layout(net);
+    rn_param *bound = net->graph.params; /* with their places and multipliers */
+    net->graph.params = g.params;
+    g.params = bound;
+    rn_graph_free(&net->graph);
+    net->graph = g;
+    net->spec.height = side;
+    return rn_net_lay_out(net);
+}
