@@ -38,6 +38,6 @@ exits "a start beyond the end is misuse" 2 train x --start-size 128
 exits "a start without a ramp is misuse" 2 rn-train --recipe /dev/null --start-size 32 --train-db train.lmdb --val-db val.lmdb --out x
 says "... and the remedy is named" "--ramp-epochs"
 exits "a ramp that runs backwards is misuse" 2 train x --ramp-epochs 3,1
-exits "a net whose weights are of one size" 1 train fixed --arch alexnet --image-size 224 --start-size 192 --val-resize 224
-says "... says so" "weights are for images of 224 pixels"
+exits "a net whose weights are of one size" 1 train fixed --arch caffenet --image-size 227 --start-size 160 --val-resize 227 --epochs 2 --ramp-epochs 0,1 --ema 0
+says "... says so" "weights are for images of 227 pixels"
 finish
