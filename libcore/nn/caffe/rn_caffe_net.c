@@ -99,14 +99,21 @@ static int check_top(rn_prototext *t)
     return RN_OK;
 }
 
+static bool equal(double a, double b)
+{
+    return a >= b && a <= b;
+}
+
 /* Training and evaluation look at pixels alike: one set of numbers is kept with the weights. */
 static int check_data(const rn_caffe_net *n)
 {
     const rn_caffe_data *a = &n->side[RN_CAFFE_TRAIN].data, *b = &n->side[RN_CAFFE_TEST].data;
     const char *file = n->text.file;
     bool same_file = !a->mean_file == !b->mean_file && (!a->mean_file || strcmp(a->mean_file, b->mean_file) == 0);
-    bool same = a->nmean == b->nmean && memcmp(a->mean, b->mean, sizeof a->mean) == 0 && same_file;
-    if (!same || memcmp(&a->scale, &b->scale, sizeof a->scale) != 0)
+    bool same = a->nmean == b->nmean && same_file && equal(a->scale, b->scale);
+    for (int c = 0; c < 3; c++)
+        same &= equal(a->mean[c], b->mean[c]);
+    if (!same)
         return rn_fail(
             RN_E_UNSUPPORTED,
             "%s:%d: transform_param: mean or scale differ from those of phase TRAIN (line %d): not supported", file,

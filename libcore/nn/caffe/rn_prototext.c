@@ -226,7 +226,7 @@ static int fields(reader *r, int message, char end, int depth); /* messages hold
 
 static int value(reader *r, int parent, int *last, const char *name, int line, bool colon, int depth)
 {
-    int node;
+    int node = 0;
     RN_TRY(add_node(r, parent, last, name, line, &node));
     bool brace = *r->p == '{';
     if (brace || *r->p == '<') {

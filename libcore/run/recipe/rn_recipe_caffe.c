@@ -29,7 +29,9 @@ static int look_at(rn_store_txn *t, uint32_t i, look *out)
         r.channels = info.components == 1 ? 1 : 3;
     }
     *out = (look){r.width, r.height, r.channels};
-    return RN_OK;
+    return r.channels == 1 || r.channels == 3
+               ? RN_OK
+               : rn_fail(RN_E_UNSUPPORTED, "record %u has %d channels; 1 and 3 are supported", i, r.channels);
 }
 
 /* Caffe looks at the first record. Sets of colour pictures hold gray ones, though: some more are looked at for colour. */
@@ -92,6 +94,8 @@ static int uniform_mean(const char *file, const rn_caffe_data *d, int channels, 
 static int put_pixels(const char *file, const rn_caffe_data *d, int channels, rn_buf *out)
 {
     double mean[3] = {0, 0, 0};
+    if (channels != 1 && channels != 3)
+        return rn_fail(RN_E_RANGE, "%s: images of %d channels", file, channels);
     if (d->nmean == 3 && channels == 1)
         return rn_fail(RN_E_MISMATCH, "%s:%d: transform_param.mean_value: three values, and the images are gray", file,
                        d->line);
