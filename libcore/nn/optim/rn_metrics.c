@@ -20,8 +20,9 @@ rn_summary rn_metrics_summary(const rn_metrics *m)
 {
     double n = m->n > 0 ? (double)m->n : NAN;
     double p1 = (double)m->top1 / n, p5 = (double)m->top5 / n;
+    const double loss = m->loss_sum / n;
     return (rn_summary){.n = m->n,
-                        .loss = m->loss_sum / n,
+                        .loss = isnan(loss) ? NAN : loss, /* printed without the sign that a NaN may have */
                         .top1 = 100 * p1,
                         .top5 = 100 * p5,
                         .se_top1 = 100 * standard_error(p1, n),
