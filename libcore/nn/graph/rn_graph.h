@@ -119,12 +119,12 @@ int rn_graph_linear_weight(rn_graph *g, const char *name, int oc, int c, int h, 
 int rn_graph_linear_1x1_params(rn_graph *g, const char *name, int oc, int ic);
 
 int rn_graph_conv(rn_graph *g, int x, int weight, int stride, int pad);
-/* bias -1: none. w->kh and w->kw are the weight's. relu: with a bias only (rn_graph_finish fuses a RELU node that
+/* bias -1: none. at->kh and at->kw are the weight's. relu: with a bias only (rn_graph_finish fuses a RELU node that
  * can be fused by itself). */
-int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window *w, bool relu);
+int rn_graph_conv_bias(rn_graph *g, int x, int weight, int bias, const rn_window *at, bool relu);
 /* The same in groups: x's channels and the output's are parted into `groups` equal ones, each with its own part of the weight
  * (oc, kh, kw, ic / groups), which stands in files as torch's and Caffe's do. */
-int rn_graph_conv_group(rn_graph *g, int x, int weight, int bias, const rn_window *w, int groups, bool relu);
+int rn_graph_conv_group(rn_graph *g, int x, int weight, int bias, const rn_window *at, int groups, bool relu);
 int rn_graph_bn(rn_graph *g, int x, int params, int res, bool relu); /* res -1: none; not x itself */
 int rn_graph_relu(rn_graph *g, int x, const char *name);
 /* y = a + b [then max(., 0)] */

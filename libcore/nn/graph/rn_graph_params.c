@@ -9,8 +9,7 @@
  * channels. A bias has its weight's. */
 static void set_start(const rn_graph *g, rn_param *p)
 {
-    const rn_param *before = g->nparams > 1 ? p - 1 : NULL;
-    bool mine = before && (before->kind == RN_PARAM_CONV || before->kind == RN_PARAM_LINEAR);
+    bool mine = g->nparams > 1 && (p[-1].kind == RN_PARAM_CONV || p[-1].kind == RN_PARAM_LINEAR);
     p->fan_in = p->fan_out = 1;
     switch (p->kind) {
     case RN_PARAM_CONV:
@@ -24,8 +23,8 @@ static void set_start(const rn_graph *g, rn_param *p)
         p->filler = (rn_filler){RN_FILL_SCALED_UNIFORM, RN_FAN_IN, 1.0 / 3, 0};
         break;
     case RN_PARAM_BIAS:
-        p->fan_in = mine ? before->fan_in : 1;
-        p->fan_out = mine ? before->fan_out : 1;
+        p->fan_in = mine ? p[-1].fan_in : 1;
+        p->fan_out = mine ? p[-1].fan_out : 1;
         p->filler = (rn_filler){RN_FILL_SCALED_UNIFORM, RN_FAN_IN, 1.0 / 3, 0};
         break;
     case RN_PARAM_GAMMA:
