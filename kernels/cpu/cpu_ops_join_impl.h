@@ -79,7 +79,7 @@ INLINE void eltwise_fwd_as(const rn_op_eltwise *e, int64_t from, int64_t to, con
         else if (kind == RN_ELTWISE_PRODUCT)
             v = p * q;
         else
-            v = (p != p) | (p > q) ? p : q;
+            v = ((p != p) | (p > q)) ? p : q;
         y[i] = put(relu && v < 0 ? 0 : v);
     }
 }
