@@ -294,6 +294,16 @@ static bool has_report(const char *run_dir)
     return rn_path_join(path, sizeof path, run_dir, "report.html") == RN_OK && rn_is_file(path);
 }
 
+/* A run that was interrupted or went astray is looked at, too; its own message stays. */
+static void report_of_failed(const char *run_dir, int rc)
+{
+    char why[2048];
+    snprintf(why, sizeof why, "%s", rn_error_text());
+    if (rn_report_write(run_dir, NULL) < 0)
+        rn_warn("no report: %s", rn_error_text());
+    (void)rn_fail(rc, "%s", why);
+}
+
 static int train(settings *s, int jobs, int argc, char **argv)
 {
     rn_buf recipe = {0}, command = {0};
@@ -321,7 +331,10 @@ static int train(settings *s, int jobs, int argc, char **argv)
                               .stop_after = s->stop_after,
                               .results = !s->args.common.json,
                               .stop = &stop_flag};
-    RN_GO(rn_train(&job, &res));
+    rc = rn_train(&job, &res);
+    if (rc < 0 && res.began && rn_comm_rank(rn_comm_world()) == 0)
+        report_of_failed(s->out, rc);
+    RN_GO(rc);
     if (rn_comm_rank(rn_comm_world()) > 0)
         goto out;
     if (!res.was_finished || !has_report(s->out))

@@ -26,7 +26,7 @@ struct rn_progress {
     _Atomic uint64_t done, skipped;
     _Atomic int64_t due_ns; /* since `started`; whoever moves it forward draws */
     pthread_mutex_t lock;   /* what follows */
-    char note[64];
+    char note[96];
     double rate_at; /* time of the last rate sample */
     uint64_t rate_done;
     double rate_sum, rate_weight; /* exponentially weighted rate = sum / weight */

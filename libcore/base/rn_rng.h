@@ -22,7 +22,8 @@ enum rn_stream {
     RN_STREAM_PACK = 4,
     RN_STREAM_TEST = 5,
     RN_STREAM_MIXUP = 6,
-    RN_STREAM_DROPOUT = 7
+    RN_STREAM_DROPOUT = 7,
+    RN_STREAM_REPORT = 8
 };
 
 /* Key = seed; the counter holds (stream, a, b) above the block number. Two different (stream, a, b)

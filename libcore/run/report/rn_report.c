@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "run/report/rn_report_impl.h"
 
@@ -31,7 +32,7 @@ static double recipe_num(const json_t *recipe, const char *key)
     return rn_parse_real(rn_report_str(recipe, key), -INFINITY, INFINITY, &v) == RN_OK ? v : 0;
 }
 
-int rn_report_load(const char *path, json_t **out)
+static int load_values(const char *path, bool lines, json_t **out)
 {
     char *text;
     size_t n, at = 0;
@@ -43,6 +44,10 @@ int rn_report_load(const char *path, json_t **out)
         if (at >= n)
             break;
         json_t *v = json_loadb(text + at, n - at, JSON_DISABLE_EOF_CHECK, &err);
+        if (!v && lines && !strchr(text + at, '\n')) {
+            rn_warn("%s: its last line is cut short and passed over", path);
+            break;
+        }
         if (!v) {
             free(text);
             json_decref(*out);
@@ -56,6 +61,16 @@ int rn_report_load(const char *path, json_t **out)
     return RN_OK;
 }
 
+int rn_report_load(const char *path, json_t **out)
+{
+    return load_values(path, false, out);
+}
+
+int rn_report_load_lines(const char *path, json_t **out)
+{
+    return load_values(path, true, out);
+}
+
 static int load_log(rn_report *r)
 {
     char path[PATH_MAX];
@@ -64,7 +79,7 @@ static int load_log(rn_report *r)
     RN_TRY(rn_path_join(path, sizeof path, r->run_dir, "log.jsonl"));
     if (!rn_is_file(path))
         return rn_fail(RN_E_NOENT, "%s is not there: %s is not the folder of a run (rn-train --out)", path, r->run_dir);
-    RN_TRY(rn_report_load(path, &lines));
+    RN_TRY(rn_report_load_lines(path, &lines));
     r->windows = json_array();
     r->epochs = json_array();
     json_array_foreach(lines, i, o)
@@ -95,8 +110,13 @@ static int load(rn_report *r)
     RN_TRY(load_log(r));
     RN_TRY(rn_path_join(path, sizeof path, r->run_dir, "sessions.jsonl"));
     if (rn_is_file(path))
-        return rn_report_load(path, &r->sessions);
-    r->sessions = json_array();
+        RN_TRY(rn_report_load_lines(path, &r->sessions));
+    else
+        r->sessions = json_array();
+    RN_TRY(rn_path_join(path, sizeof path, r->run_dir, "predictions.json"));
+    r->predictions = rn_is_file(path) ? json_load_file(path, 0, NULL) : NULL;
+    if (rn_is_file(path) && !r->predictions)
+        rn_warn("%s cannot be read: the report lacks the images", path);
     return RN_OK;
 }
 
@@ -105,7 +125,7 @@ static int load(rn_report *r)
 typedef struct totals {
     double seconds, waited; /* of training, from the epochs and the windows after them */
     double images;
-    double epoch; /* how far it is */
+    double epoch, epochs; /* how far it is, and would go */
 } totals;
 
 static totals add_up(const rn_report *r)
@@ -126,6 +146,7 @@ static totals add_up(const rn_report *r)
         t.waited += images / speed * rn_report_num(o, "data_wait_pct") / 100;
     }
     t.epoch = from / rn_report_num(r->run, "steps_per_epoch");
+    t.epochs = rn_report_num(r->run, "steps") / rn_report_num(r->run, "steps_per_epoch");
     return t;
 }
 
@@ -181,7 +202,7 @@ static void tiles(rn_report *r, const totals *t)
         tile(r, "", a, NULL, "top-5");
     }
     snprintf(a, sizeof a, "%.4g", t->epoch);
-    snprintf(b, sizeof b, "of %s", rn_report_str(json_object_get(r->run, "recipe"), "epochs"));
+    snprintf(b, sizeof b, "of %.4g", t->epochs);
     tile(r, "", a, b, "epochs trained");
     tile(r, "", rn_html_seconds(t->seconds, n), NULL, "training steps, without evaluation");
     snprintf(a, sizeof a, "%.*f", t->images / t->seconds < 100 ? 1 : 0, t->seconds > 0 ? t->images / t->seconds : 0);
@@ -214,7 +235,7 @@ static void headline(rn_report *r, const totals *t)
     rn_html_text(&r->h, rn_report_str(json_object_get(r->run, "machine"), "describe"));
     int threads = (int)rn_report_num(json_object_get(r->run, "machine"), "threads");
     rn_html_fmt(&r->h, ", %d thread%s. ", threads, threads == 1 ? "" : "s");
-    if (t->epoch < recipe_num(recipe, "epochs"))
+    if (t->epoch < t->epochs)
         rn_html_raw(&r->h, "<b>This run is not finished.</b> ");
     if (r->best && rn_report_num(r->best, "top1") > rn_report_num(r->last_eval, "top1"))
         rn_html_fmt(&r->h, "The accuracy is that of the newest weights, not of the best: epoch %d had %.2f %%.",
@@ -222,7 +243,8 @@ static void headline(rn_report *r, const totals *t)
     rn_html_raw(&r->h, "</p>\n");
     tiles(r, t);
     rn_html_raw(&r->h,
-                "<nav><a href=#curves>Curves</a><a href=#epochs>Epochs</a><a href=#speed>Throughput</a>"
+                "<nav><a href=#curves>Curves</a><a href=#images>Images</a><a href=#epochs>Epochs</a><a "
+                "href=#speed>Throughput</a>"
                 "<a href=#recipe>Recipe</a><a href=#data>Data</a><a href=#model>Model</a>"
                 "<a href=#algorithms>Algorithms</a><a href=#machine>Machine</a></nav>\n</div></header>\n<main>\n");
 }
@@ -445,6 +467,8 @@ static int page(rn_report *r, const char *extra)
     rn_html_raw(&r->h, "</style></head>\n<body>\n");
     headline(r, &t);
     rn_report_curves(r);
+    rn_report_images(r);
+    rn_report_classes(r);
     epochs(r);
     speed(r, &t);
     recipe(r);
@@ -473,6 +497,7 @@ out:
     json_decref(r.windows);
     json_decref(r.epochs);
     json_decref(r.sessions);
+    json_decref(r.predictions);
     rn_buf_free(&r.h.b);
     return rc;
 }

@@ -76,17 +76,27 @@ static void loss_figure(rn_report *r, const points *train, const points *val)
     figure(r, "Loss", &p);
 }
 
-static void accuracy_figure(rn_report *r, const points *train, const points *top1, const points *top5, const points *se)
+/* Per cent right to per cent wrong; returns the largest of both. */
+static double to_error(points *p, double top)
 {
+    for (int i = 0; i < p->n; i++) {
+        p->y[i] = 100 - p->y[i];
+        top = fmax(top, p->y[i]);
+    }
+    return top;
+}
+
+static void error_figure(rn_report *r, points *train, points *top1, points *top5, const points *se)
+{
+    const double top = to_error(top5, to_error(top1, to_error(train, 1)));
     rn_plot_series s[] = {line("train top-1", RN_PLOT_THIN, 1, train),
                           line("val top-1 and its s.e.", RN_PLOT_POINTS, 2, top1),
                           line("val top-5", RN_PLOT_POINTS, 3, top5)};
-    rn_plot p = {
-        .id = "acc", .label = "Accuracy over the epochs", .xlabel = "epoch", .ylabel = "per cent", .series = s};
+    rn_plot p = {.id = "err", .label = "Error over the epochs", .xlabel = "epoch", .ylabel = "per cent", .series = s};
     s[1].err = se->n == top1->n ? se->y : NULL;
     p.nseries = top1->n ? 3 : 1;
-    p.ymax = 100;
-    figure(r, "Accuracy", &p);
+    p.ymax = fmin(100, top * 1.05);
+    figure(r, "Top-1 and top-5 error", &p);
 }
 
 static void rate_figure(rn_report *r, const points *lr)
@@ -134,7 +144,7 @@ static int draw(rn_report *r)
     RN_GO(collect(r->epochs, "se_top1", spe, &se));
     if (loss.n) {
         loss_figure(r, &loss, &vloss);
-        accuracy_figure(r, &top1, &vtop1, &vtop5, &se);
+        error_figure(r, &top1, &vtop1, &vtop5, &se);
         rate_figure(r, &lr);
         speed_figure(r, &speed, &wait);
     }

@@ -242,8 +242,9 @@ out:
  * run: what is in it is not touched. */
 static int clear(const rn_trainer *t)
 {
-    static const char *const names[] = {"sessions.jsonl", "net.prototxt", "weights.safetensors", "best.safetensors",
-                                        "result.json",    "report.html",  RN_EVENTS_NAME,        "log.jsonl"};
+    static const char *const names[] = {"sessions.jsonl",    "net.prototxt", "weights.safetensors",
+                                        "best.safetensors",  "result.json",  "report.html",
+                                        RN_PREDICTIONS_NAME, RN_EVENTS_NAME, "log.jsonl"};
     char path[PATH_MAX];
     RN_TRY(rn_rundir_path(t, "log.jsonl", path));
     for (size_t i = 0; rn_is_file(path) && i < sizeof names / sizeof *names; i++) {

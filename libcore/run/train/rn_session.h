@@ -48,7 +48,15 @@ typedef struct rn_eval_opts {
     const volatile sig_atomic_t *stop; /* set: RN_E_INTERRUPTED at the next batch; may be NULL */
     const char *dump_logits; /* .npy: a (n, classes) f32 array; other names: its bare bytes. Key order. May be NULL */
     bool progress;
+    /* Room for every image's result, in key order, on every rank; filled on rank 0. NULL: not wanted. */
+    struct rn_eval_row *rows;
 } rn_eval_opts;
+
+typedef struct rn_eval_row {
+    float loss;
+    int32_t label, predicted; /* predicted: the largest score's class, of equal ones the first */
+    float confidence;         /* its softmax */
+} rn_eval_row;
 
 /* Per-image losses are added in key order, so that the result does not depend on the batch, nor on the number of ranks:
  * each evaluates its part of the set, all get the result. The file of logits is rank 0's. */

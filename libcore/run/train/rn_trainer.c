@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -134,7 +135,12 @@ static int evaluate(rn_trainer *t)
     rn_eval_opts o = {.stop = t->job->stop, .progress = true};
     rn_eval_result res;
     double from = rn_now();
-    RN_TRY(rn_evaluate(&t->s, &o, &res));
+    o.rows = calloc(rn_store_count(t->s.val_db), sizeof *o.rows);
+    int rc = o.rows ? rn_evaluate(&t->s, &o, &res) : rn_fail(RN_E_NOMEM, "no memory for the evaluation's results");
+    if (rc == RN_OK && rn_comm_rank(t->s.comm) == 0 && rn_predictions_write(t, o.rows) < 0)
+        rn_warn("%s: the report will lack it", rn_error_text()); /* a picture is not worth the run */
+    free(o.rows);
+    RN_TRY(rc);
     t->state.eval_s += rn_now() - from;
     t->state.last = res;
     if (!t->state.diverging && (!t->state.best_epoch || res.top1 > t->state.best.top1)) {
@@ -364,6 +370,7 @@ static int train(rn_trainer *t, rn_train_result *out)
         rn_trainer_position(t, &epoch, &batch);
         RN_TRY(rn_loader_seek(t->s.train, (uint32_t)epoch, (uint64_t)batch));
         RN_TRY(rn_comm_first(t->s.comm, rn_comm_rank(t->s.comm) == 0 ? rn_trainlog_open(t) : RN_OK));
+        out->began = true;
         warn_of_slow_average(t);
         t->last_checkpoint = rn_now();
         RN_TRY(run(t));

@@ -6,6 +6,7 @@
  *   log.jsonl            see rn_runlog.h
  *   sessions.jsonl       one line for each time the run was started: when, on what, from which checkpoint
  *   checkpoints/         see rn_checkpoint.h: the newest ones and the best
+ *   predictions.json     of the newest evaluation: who was taken for whom, and some images (for the report)
  *   tune.json            measured algorithm choices (--tune)
  *   weights.safetensors  after the last epoch;  best.safetensors  after the best one
  *   result.json          the last evaluation: these three are there when the run is finished
@@ -39,6 +40,7 @@ typedef struct rn_train_job {
 
 typedef struct rn_train_result {
     bool was_finished; /* nothing was left to do */
+    bool began;        /* its log is open: set on failure too */
     rn_run_state state;
     double images_per_s; /* of training, over all sessions; 0 if nothing was trained */
 } rn_train_result;

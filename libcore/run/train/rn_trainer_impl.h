@@ -13,6 +13,9 @@
 #include "run/train/rn_step.h"
 #include "run/train/rn_trainer.h"
 
+/* What the last evaluation said of every image, for the report: see rn_predictions.c. */
+#define RN_PREDICTIONS_NAME "predictions.json"
+
 /* TensorBoard looks for "tfevents" in a name. */
 #define RN_EVENTS_NAME "events.out.tfevents.rnkit"
 
@@ -52,6 +55,9 @@ int rn_ranks_begin(rn_trainer *t);
 /* RN_E_USAGE, on every rank, unless all of them have the same recipe, data and version. */
 int rn_ranks_check(const rn_trainer *t);
 int rn_ranks_checkpoint(rn_trainer *t);
+
+/* rn_predictions.c: rows of the whole validation set, in key order */
+int rn_predictions_write(const rn_trainer *t, const rn_eval_row *rows);
 
 /* rn_trainlog.c; of rank 0, the only one to have a log */
 int rn_trainlog_open(rn_trainer *t);

@@ -171,8 +171,9 @@ static double wait_pct(const rn_sums *w)
 void rn_trainlog_note(rn_trainer *t)
 {
     const rn_sums *w = &t->state.window;
-    char text[64];
-    snprintf(text, sizeof text, "loss %.3f wait %.0f%% lr %.3g", per(w->loss, w->n), wait_pct(w), t->lr);
+    char text[96];
+    snprintf(text, sizeof text, "loss %.3f top-1 %.1f%% wait %.0f%% lr %.3g", per(w->loss, w->n),
+             100 * per((double)w->top1, w->n), wait_pct(w), t->lr);
     rn_progress_note(t->bar, text);
 }
 
@@ -187,6 +188,7 @@ int rn_trainlog_window(rn_trainer *t)
     const bool scaled = t->dynamic_scale || t->state.loss_scale.scale > 1;
     const rn_scalar v[] = {{"train/loss", per(w->loss, w->n)},
                            {"train/top1", 100 * per((double)w->top1, w->n)},
+                           {"train/top5", 100 * per((double)w->top5, w->n)},
                            {"train/lr", t->lr},
                            {"speed/images_per_s", speed_of(w)},
                            {"speed/data_wait_pct", wait_pct(w)},
@@ -194,9 +196,9 @@ int rn_trainlog_window(rn_trainer *t)
     json_t *o =
         json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "type", "window", "step", (json_int_t)t->state.step,
                   "epoch", (json_int_t)t->state.epoch + 1, "loss", REAL(v[0].value), "top1", REAL(v[1].value), "lr",
-                  REAL(v[2].value), "images_per_s", REAL(v[3].value), "data_wait_pct", REAL(v[4].value));
+                  REAL(v[3].value), "images_per_s", REAL(v[4].value), "data_wait_pct", REAL(v[5].value));
     if (o && scaled) { /* the next step's, and the steps left out since the run began */
-        json_object_set_new(o, "loss_scale", REAL(v[5].value));
+        json_object_set_new(o, "loss_scale", REAL(v[6].value));
         json_object_set_new(o, "skipped_steps", json_integer((json_int_t)t->state.loss_scale.skipped));
     }
     t->state.window = (rn_sums){0};
@@ -205,7 +207,7 @@ int rn_trainlog_window(rn_trainer *t)
         return RN_OK;
     }
     RN_TRY(rn_runlog_line(t->log, o));
-    return rn_events_add(t->events, t->state.step, v, scaled ? 6 : 5);
+    return rn_events_add(t->events, t->state.step, v, scaled ? 7 : 6);
 }
 
 static void print_epoch(const rn_trainer *t, bool evaluated)
@@ -240,6 +242,7 @@ int rn_trainlog_epoch(rn_trainer *t, bool evaluated)
     if (t->job->results)
         print_epoch(t, evaluated);
     RN_TRY(rn_runlog_line(t->log, o));
-    const rn_scalar s[] = {{"val/loss", v->loss}, {"val/top1", v->top1}, {"val/top5", v->top5}};
-    return evaluated ? rn_events_add(t->events, t->state.step, s, 3) : RN_OK;
+    const rn_scalar s[] = {
+        {"val/loss", v->loss}, {"val/top1", v->top1}, {"val/top5", v->top5}, {"val/se_top1", v->se_top1}};
+    return evaluated ? rn_events_add(t->events, t->state.step, s, 4) : RN_OK;
 }
