@@ -99,6 +99,7 @@ BEGIN {
     knows["run/train"] = " recipe save log "
     knows["run/report"] = " log "
     knows["run/use"] = " recipe save log train "
+    knows["run/lrfind"] = " recipe save log train report "
     restrict("dnnl.*", "kernels/onednn/", "kernels/onednn")
     restrict("cuda.*", "kernels/(cuda|cudnn)/", "kernels/cuda and kernels/cudnn")
     restrict("cudnn.*", "kernels/cudnn/", "kernels/cudnn")

@@ -15,11 +15,13 @@
 #include "base/rn_opt.h"
 #include "base/rn_progress.h"
 #include "kernels/rn_kernels.h"
+#include "run/lrfind/rn_lrfind.h"
 #include "run/recipe/rn_recipe_caffe.h"
 #include "run/report/rn_compare.h"
 #include "run/report/rn_report.h"
 #include "run/train/rn_recipe_weights.h"
 #include "run/train/rn_trainer.h"
+#include "run/use/rn_export.h"
 #include "run/use/rn_predict.h"
 
 static volatile sig_atomic_t stop_flag;
@@ -47,7 +49,10 @@ typedef struct settings {
     bool eval_only;
     int64_t checkpoint_steps, keep, log_steps, stop_after;
     double checkpoint_seconds, diverge;
-    rn_opt rows[RN_RECIPE_MAX_ROWS + 16];
+    bool lr_find;
+    double lr_find_min, lr_find_max;
+    int64_t lr_find_steps;
+    rn_opt rows[RN_RECIPE_MAX_ROWS + 24];
     int nrecipe, nrows;
     rn_opt_spec spec;
     rn_opt_result args;
@@ -92,12 +97,21 @@ static void run_rows(settings *s)
          "With --eval-only: logits of all images in key order, f32; FILE.npy for NumPy, other names for the bare "
          "bytes.",
          NULL, 0, 0},
+        {RN_OPT_FLAG, "lr-find", NULL, &s->lr_find,
+         "The range test: a fresh net trains while the rate grows from step to step; RUN_DIR gets lr-find.json and "
+         "lr-find.svg, "
+         "and nothing else of it is touched.",
+         NULL, 0, 0},
+        {RN_OPT_REAL, "lr-find-min", "X", &s->lr_find_min, "Its first rate.", NULL, 1e-12, 1e6},
+        {RN_OPT_REAL, "lr-find-max", "X", &s->lr_find_max, "Its last rate, if the loss does not explode before.", NULL,
+         1e-12, 1e6},
+        {RN_OPT_INT, "lr-find-steps", "N", &s->lr_find_steps, "Its steps.", NULL, 10, 100000},
         {RN_OPT_TEXT, "report", "RUN_DIR", &s->report, "Write RUN_DIR/report.html anew.", NULL, 0, 0},
         {RN_OPT_LIST, "report-extra", "FILE", &s->report_extra,
          "With --report: JSON of ilsvrc-verify, pack-lmdb, rn-bench or an evaluation to show; may be given again.",
          NULL, 0, 0},
     };
-    _Static_assert(sizeof rows / sizeof *rows <= 16, "room for the run's rows");
+    _Static_assert(sizeof rows / sizeof *rows <= 24, "room for the run's rows");
     s->nrecipe = rn_recipe_rows(&s->recipe, s->rows);
     memcpy(s->rows + s->nrecipe, rows, sizeof rows);
     s->nrows = s->nrecipe + (int)(sizeof rows / sizeof *rows);
@@ -107,6 +121,9 @@ static void set_up(settings *s)
 {
     rn_recipe_defaults(&s->recipe);
     s->resume = "auto";
+    s->lr_find_min = 1e-6;
+    s->lr_find_max = 10;
+    s->lr_find_steps = 100;
     s->checkpoint_seconds = 120;
     s->keep = 2;
     s->log_steps = 20;
@@ -117,7 +134,9 @@ static void set_up(settings *s)
         .synopsis = "--recipe FILE --train-db DB --val-db DB --out RUN_DIR [OPTIONS]\n"
                     "--solver FILE [--net FILE] --out RUN_DIR [--train-db DB] [--val-db DB] [OPTIONS]\n"
                     "--eval-only --weights FILE --val-db DB [--dump-logits FILE]\n"
+                    "--lr-find --recipe FILE --train-db DB --val-db DB --out DIR\n"
                     "predict --weights FILE IMAGE... (predict --help says more)\n"
+                    "export --weights FILE --onnx OUT (export --help says more)\n"
                     "compare RUN_DIR... --out PAGE.html (compare --help says more)\n"
                     "--report RUN_DIR [--report-extra FILE]...",
         .summary = "Trains a ResNet on packed sets, evaluates weights, writes the report of a run. A run that was "
@@ -346,6 +365,48 @@ out:
     return rc;
 }
 
+/* ---- the range test ---- */
+
+static void print_rate(const char *what, double lr)
+{
+    if (isfinite(lr))
+        printf("  --lr %-9.3g %s\n", lr, what);
+}
+
+static int find_rate(const settings *s, int jobs)
+{
+    const rn_lrfind_job job = {.recipe = &s->recipe,
+                               .backends = rn_backends,
+                               .out = s->out,
+                               .jobs = jobs,
+                               .lo = s->lr_find_min,
+                               .hi = s->lr_find_max,
+                               .steps = s->lr_find_steps,
+                               .stop = &stop_flag};
+    rn_lrfind_result r;
+    char a[32], b[32], c[32];
+    if (!s->recipe.train_db || !s->recipe.val_db || !s->out)
+        return rn_fail(RN_E_USAGE, "--lr-find needs --train-db DB, --val-db DB and --out DIR");
+    RN_TRY(rn_recipe_check(&s->recipe));
+    RN_TRY(rn_lrfind(&job, &r));
+    if (rn_comm_rank(rn_comm_world()) > 0)
+        return RN_OK;
+    if (s->args.common.json) {
+        printf("{\"steepest\":%s,\"valley\":%s,\"minimum\":%s,\"steps\":%" PRId64 ",\"diverged\":%s}\n",
+               loss_text(r.steepest, a), loss_text(r.valley, b), loss_text(r.minimum, c), r.steps,
+               r.diverged ? "true" : "false");
+        return RN_OK;
+    }
+    printf("%" PRId64 " steps%s; suggestions:\n", r.steps, r.diverged ? ", then the loss exploded" : "");
+    print_rate("valley: two thirds into the longest fall of the loss", r.valley);
+    print_rate("steepest: where it falls fastest", r.steepest);
+    print_rate("a tenth of where it is least", r.minimum / 10);
+    if (!isfinite(r.valley) && !isfinite(r.steepest))
+        printf("  none: the curve is too short; take more --lr-find-steps or a lower --lr-find-min\n");
+    printf("curve %s/lr-find.json, picture %s/lr-find.svg\n", s->out, s->out);
+    return RN_OK;
+}
+
 static int report(const settings *s)
 {
     char path[4096];
@@ -378,7 +439,15 @@ static int run(settings *s, int argc, char **argv)
         return rn_fail(RN_E_USAGE, "--report is for one process: start it without mpirun");
     if (s->report)
         return report(s);
+    if (s->lr_find && s->eval_only)
+        return rn_fail(RN_E_USAGE, "--lr-find and --eval-only are two uses: give one");
+    if (!s->lr_find &&
+        (rn_opt_seen(&s->spec, &s->args, "lr-find-min") || rn_opt_seen(&s->spec, &s->args, "lr-find-max") ||
+         rn_opt_seen(&s->spec, &s->args, "lr-find-steps")))
+        return rn_fail(RN_E_USAGE, "--lr-find-min, --lr-find-max and --lr-find-steps: each goes with --lr-find");
     catch_signals();
+    if (s->lr_find)
+        return find_rate(s, jobs);
     return s->eval_only ? evaluate(s, jobs) : train(s, jobs, argc, argv);
 }
 
@@ -406,6 +475,8 @@ int main(int argc, char **argv)
         return rn_compare_main(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "predict") == 0)
         return rn_predict_main(argc - 1, argv + 1, rn_backends);
+    if (argc > 1 && strcmp(argv[1], "export") == 0)
+        return rn_export_main(argc - 1, argv + 1, rn_backends);
     static settings s; /* static: large and read until the end */
     int told = 0;
     set_up(&s);

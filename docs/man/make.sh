@@ -8,7 +8,7 @@ mkdir -p "$out"
 tools=(ilsvrc-verify ilsvrc-extract pack-lmdb mkilsvrc rn-train rn-bench)
 pages=("${tools[@]}")
 while read -r command; do pages+=("rn-bench-$command"); done < <("$bin/rn-bench" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
-pages+=(rn-train-predict)
+for command in predict export; do pages+=("rn-train-$command"); done
 version=$("$bin/rn-bench" --version | sed -n '1s/.*(\(rnkit\)) \([^ ]*\).*/\1 \2/p')
 
 for page in "${pages[@]}"; do

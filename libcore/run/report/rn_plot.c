@@ -31,6 +31,8 @@ static int put_frame(rn_buf *b, const rn_plot *p)
                          p->rlabel ? 11 : 3, p->xlabel, p->ylabel));
     if (p->ymin != p->ymax)
         RN_TRY(rn_buf_printf(b, "set yrange [%g:%g]\nset offsets\n", p->ymin, p->ymax));
+    if (p->log_x)
+        RN_TRY(rn_buf_printf(b, "set logscale x\nset format x '10^{%%T}'\n"));
     if (p->log_y)
         RN_TRY(rn_buf_printf(b, "set logscale y\nset format y '%%g'\n"));
     if (p->rlabel)
@@ -41,7 +43,7 @@ static int put_frame(rn_buf *b, const rn_plot *p)
 
 static int put_series(rn_buf *b, const rn_plot_series *s)
 {
-    static const char *const how[] = {"lines lw 2", "lines lw 1", "linespoints lw 2 pt 7 ps 0.5"};
+    static const char *const how[] = {"lines lw 2", "lines lw 1", "linespoints lw 2 pt 7 ps 0.5", "points pt 7 ps 1.2"};
     RN_TRY(rn_buf_printf(b, "'-' axes x1%s with %s lc rgb '#0%d0%d0%d' title '", s->right ? "y2" : "y1", how[s->style],
                          s->colour + 2, s->colour + 2, s->colour + 2));
     for (const char *c = s->title; *c; c++) /* a title may be a folder's name: no quote ends it, no line break */

@@ -8,7 +8,12 @@
 #include "base/rn_io.h"
 
 enum { RN_PLOT_COLOURS = 7 };
-enum rn_plot_style { RN_PLOT_LINE, RN_PLOT_THIN, RN_PLOT_POINTS /* joined by a line, bars of +-err */ };
+enum rn_plot_style {
+    RN_PLOT_LINE,
+    RN_PLOT_THIN,
+    RN_PLOT_POINTS /* joined by a line, bars of +-err */,
+    RN_PLOT_MARK /* large points */
+};
 
 typedef struct rn_plot_series {
     const char *title;
@@ -25,7 +30,7 @@ typedef struct rn_plot {
     const char *xlabel, *ylabel, *rlabel;
     double ymin, ymax; /* both 0: automatic */
     double rmin, rmax;
-    bool log_y;
+    bool log_x, log_y;
     const rn_plot_series *series;
     int nseries;
 } rn_plot;
