@@ -251,6 +251,7 @@ static void run(check_run *r)
         check_ops_each(r, "half", cas, "pool", pool, &cases[i]);
         check_ops_each(r, "half", cas, "dense", dense, &cases[i]);
     }
+    check_half_exact(r);
 }
 
 const check_group check_half_group = {"half", run};
