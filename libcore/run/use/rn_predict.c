@@ -160,7 +160,7 @@ static int print_one(predictor *p, const char *path, int i)
     const int classes = p->use.classes;
     const float *logits = p->logits + (size_t)i * (size_t)classes;
     const bool json = p->settings.args.common.json;
-    int label[MAX_TOP];
+    int label[MAX_TOP] = {0};
     double prob[MAX_TOP];
     if (p->bad[i])
         return json ? print_object(
