@@ -151,7 +151,7 @@ exits "bare logits" 0 rn-train --eval-only --weights whole/weights.safetensors -
 exits "NumPy's logits" 0 rn-train --eval-only --weights whole/weights.safetensors --val-db a.val --threads 1 --dump-logits full.npy
 check "are the same values" cmp bare.f32 <(tail -c +129 full.npy)
 exits "weights of 4 classes on data of 5" 1 rn-train --eval-only --weights whole/weights.safetensors --val-db b.val
-says "names the tensor" "fc.weight is 4x64, the model has 5x64"
+says "names the tensor" "fc.weight is 4x64, the model has 5x64 (and 1 more differs: fc.bias): the weights were trained on another number"
 exits "a file that is no safetensors" 1 rn-train --eval-only --weights whole/log.jsonl --val-db a.val
 says "says so" "not a safetensors file"
 head -c 20000 whole/weights.safetensors >cut.safetensors
@@ -190,6 +190,10 @@ exits "a set without its seal" 1 rn-train "${model[@]}" "${how[@]}" --train-db u
 says "names it" "unsealed"
 exits "train and val of different classes" 1 rn-train "${model[@]}" "${how[@]}" --train-db a.train --val-db b.val --out x
 says "says so" "pack both from the same data set"
+printf 'n0100000%d some\n' 1 2 3 4 >classes
+mkilsvrc --synthetic 4 --train-per-class 2 --val 4 --size 32x24 --classes classes c.raw --quiet && pack-lmdb c.raw --split val c.val --quiet || exit 1
+exits "as many, but other classes" 1 rn-train "${model[@]}" "${how[@]}" --train-db a.train --val-db c.val --out x
+says "names the first" "class 0 is n90000000 in a.train but n01000001 in c.val"
 exits "a batch larger than the set" 2 train --out x --batch 64
 says "says so" "--batch 64 is more than the 44 images"
 exits "no such device" 77 train --out x --device cuda
@@ -215,6 +219,9 @@ exits "--eval-only without weights" 2 rn-train --eval-only --val-db a.val
 printf 'epochs = 3\nlearning-rate = 1\n' >bad.recipe
 exits "an unknown key in a recipe" 2 train --recipe bad.recipe --out x
 says "names file and line" "bad.recipe:2"
+printf '# of ours\n\nepochs = 3\nmomentum = 1.5 # too much\n' >far.recipe
+exits "a key out of range in a recipe" 2 train --recipe far.recipe --out x
+says "names file, line, key and range" "far.recipe:4: momentum: '1.5' is not a number from 0 to 0.9999"
 check "misuse made no folder" [ ! -e x/log.jsonl ]
 
 # ---- report ----------------------------------------------------------------------------------------------------

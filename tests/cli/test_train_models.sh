@@ -83,6 +83,8 @@ exits "another temperature" 0 train --teacher $t --kd-temperature 2 --kd-weight 
 check "is another loss" [ "$(first_loss cooler)" != "$(first_loss taught)" ]
 exits "the paper's weights" 0 train --teacher $t --kd-temperature 4 --kd-weight 1 --kd-hard-weight 1 --out paper
 check "are another loss" [ "$(first_loss paper)" != "$(first_loss taught)" ]
+exits "a teacher hardly listened to" 0 train --teacher $t --kd-temperature 4 --kd-weight 1e-9 --out deaf
+check "leaves the labels' loss" awk -v a="$(first_loss deaf)" -v b="$(first_loss alone)" 'BEGIN { d = a - b; exit !(a > 0 && d < 1e-5 && d > -1e-5) }'
 exits "with mixed images and smoothed labels" 0 train --teacher $t --mixup 0.2 --label-smoothing 0.1 --out mixed
 for n in 1 3 6; do
     exits "stops after step $n" 1 train --teacher $t --kd-temperature 4 --kd-weight 0.7 --out parts --stop-after-steps $n
@@ -106,6 +108,10 @@ says "names it" "none.safetensors"
 exits "a teacher for gray images" 0 train --channels 1 --epochs 1 --out gray
 exits "has nothing to teach here" 1 train --teacher gray/weights.safetensors --out x
 says "says so" "images of 1 channels, the student of 3"
+# Another mean in the place of as many characters of its recipe.
+sed 's/# Evaluation\\neval-every = 1\\neval-batch = 0/mean = 0.9,0.5,0.1                          /' $t >pixels.safetensors
+exits "a teacher used to other pixels" 0 train --teacher pixels.safetensors --kd-temperature 4 --kd-weight 0.7 --out pixels
+check "gets to see those" [ "$(first_loss pixels)" != "$(first_loss taught)" ]
 strip_metadata $t foreign.safetensors
 exits "a foreign file as a teacher" 0 train --teacher foreign.safetensors --kd-temperature 4 --kd-weight 0.7 --out foreign
 check "teaches the same" diff <(log_of taught) <(log_of foreign)

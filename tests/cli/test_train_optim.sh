@@ -39,6 +39,9 @@ differs ema --ema 0.8
 differs ema-every --ema 0.8 --ema-every 4
 differs ema-warmup --ema 0.8 --ema-warmup
 check "the decay, its warm-up and how often all matter" [ "$(sha256sum ema/weights.safetensors ema-every/weights.safetensors ema-warmup/weights.safetensors | cut -d ' ' -f 1 | sort -u | wc -l)" = 3 ]
+exits "one average, of step 4" 0 train --out first --max-steps 4 --ema 0.1 --ema-every 4
+exits "one average that warms up" 0 train --out first-warm --max-steps 4 --ema 0.9 --ema-every 4 --ema-warmup
+check "... decays by 1 / 10, whatever --ema says" cmp <(tensors first/weights.safetensors) <(tensors first-warm/weights.safetensors)
 check "the average is what is published" cmp ema/weights.safetensors "$(newest ema)/ema.safetensors"
 check "the weights themselves are those of the plain run" cmp <(tensors plain/weights.safetensors) <(tensors "$(newest ema)/weights.safetensors")
 exits "an evaluation of the published weights" 0 rn-train --eval-only --weights ema/weights.safetensors --val-db a.val --threads 1 --json

@@ -106,21 +106,49 @@ static void shape_text(int nd, const int64_t *dim, char *out, size_t cap)
         at += (size_t)snprintf(out + at, cap - at, "%s%lld", i ? "x" : "", (long long)dim[i]);
 }
 
-static int check_shape(const rn_param *p, const rn_st_tensor *t, const char *path)
+static bool same_shape(const rn_param *p, const rn_st_tensor *t)
 {
     int64_t dim[4];
     int nd = rn_param_file_dims(p, dim);
-    if (t->nd == nd && memcmp(t->dim, dim, (size_t)nd * sizeof *dim) == 0)
-        return RN_OK;
-    char have[96], want[96];
+    return t->nd == nd && memcmp(t->dim, dim, (size_t)nd * sizeof *dim) == 0;
+}
+
+/* p is the first of those that differ, `more` names some of the n others. */
+static int refuse_shapes(const rn_param *p, const rn_st_tensor *t, const char *path, int n, const char *more)
+{
+    int64_t dim[4];
+    int nd = rn_param_file_dims(p, dim);
+    char have[96], want[96], others[448] = "";
     const char *why = "the weights are of another architecture, width or stem";
     shape_text(t->nd, t->dim, have, sizeof have);
     shape_text(nd, dim, want, sizeof want);
+    if (n)
+        snprintf(others, sizeof others, " (and %d more differ%s: %s%s)", n, n == 1 ? "s" : "", more,
+                 n > 3 ? ", ..." : "");
     if (strncmp(p->name, "fc.", 3) == 0)
         why = "the weights were trained on another number of classes than the data have";
     else if (strcmp(p->name, "conv1.weight") == 0)
         why = "check --stem, --channels and --width";
-    return rn_fail(RN_E_MISMATCH, "%s: tensor %s is %s, the model has %s: %s", path, p->name, have, want, why);
+    return rn_fail(RN_E_MISMATCH, "%s: tensor %s is %s, the model has %s%s: %s", path, p->name, have, want, others,
+                   why);
+}
+
+static int check_shapes(rn_net *net, enum rn_weightfile_what what, const rn_st_file *f)
+{
+    char names[400] = "";
+    const rn_param *first = NULL;
+    int more = 0;
+    for (int i = 0; i < rn_net_nparams(net); i++) {
+        const rn_param *p = rn_net_param(net, i);
+        if (!part(p, what) || same_shape(p, rn_st_find(f, p->name)))
+            continue;
+        size_t at = strlen(names);
+        if (!first)
+            first = p;
+        else if (more++ < 3)
+            snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", p->name);
+    }
+    return first ? refuse_shapes(first, rn_st_find(f, first->name), rn_st_path(f), more, names) : RN_OK;
 }
 
 /* Tensors of the file that the net does not have. */
@@ -187,11 +215,7 @@ static int store(rn_backend *be, const rn_param *p, float *dev, const rn_st_tens
 int rn_weightfile_load(rn_net *net, rn_backend *be, enum rn_weightfile_what what, const rn_st_file *f)
 {
     RN_TRY(check_names(net, what, f));
-    for (int i = 0; i < rn_net_nparams(net); i++) {
-        const rn_param *p = rn_net_param(net, i);
-        if (part(p, what))
-            RN_TRY(check_shape(p, rn_st_find(f, p->name), rn_st_path(f)));
-    }
+    RN_TRY(check_shapes(net, what, f));
     for (int i = 0; i < rn_net_nparams(net); i++) {
         rn_param *p = rn_net_param(net, i);
         if (part(p, what))
