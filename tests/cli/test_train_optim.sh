@@ -50,6 +50,13 @@ exits "an average that hardly moves" 0 train --out slow --epochs 1 --ema 0.9999
 says "is warned about" "of the average at the end will be the weights of the start"
 exits "a clip that never bites" 0 train --out unclipped --epochs 1 --schedule cosine --clip-norm 1e6
 check "... changes nothing" cmp <(tensors plain/weights.safetensors) <(tensors unclipped/weights.safetensors)
+# Caffe clips the sum of a step's batches, PyTorch's recipes their mean: a step without momentum and decay is as long.
+one=(--max-steps 1 --schedule constant --lr 10 --momentum 0 --weight-decay 0 --accumulate 4)
+loss_of() { sed -n 's/.*"epoch",.*"loss":\([0-9.]*\).*/\1/p' "$1/log.jsonl" | tail -n 1; }
+exits "Caffe's clip" 0 train --out clip-sum "${one[@]}" --momentum-kind caffe --clip-norm 0.4
+exits "PyTorch's at a quarter" 0 train --out clip-mean "${one[@]}" --clip-norm 0.1
+exits "PyTorch's at the same" 0 train --out clip-same "${one[@]}" --clip-norm 0.4
+check "... a quarter is as long, the same is not" awk -v a="$(loss_of clip-sum)" -v b="$(loss_of clip-mean)" -v c="$(loss_of clip-same)" 'BEGIN { d = a - b; e = a - c; exit !(a > 0 && d * d < 1e-8 && e * e > 1e-4) }'
 
 # ---- steps and rates ---------------------------------------------------------------------------------------------------
 exits "so many steps" 0 train --out steps --max-steps 15 --schedule linear --lr 0.3

@@ -64,6 +64,9 @@ check "... is another run" sh -c '! cmp -s "$1" "$2"' - given/weights.safetensor
 exits "f32 under a scale" 0 train --out scaled --loss-scale 4096 --epochs 1
 exits "f32 without" 0 train --out plain --epochs 1
 check "... is the same to the bit" sh -c '[ "$(tail -c 4000 "$1" | cksum)" = "$(tail -c 4000 "$2" | cksum)" ]' - scaled/weights.safetensors plain/weights.safetensors
+exits "f32 clipped" 0 train --out clip1 --clip-norm 0.5 --epochs 1
+exits "f32 clipped under a scale" 0 train --out clip2 --clip-norm 0.5 --loss-scale 4096 --epochs 1
+check "... is the same to the bit, too" sh -c '[ "$(tail -c 4000 "$1" | cksum)" = "$(tail -c 4000 "$2" | cksum)" ]' - clip1/weights.safetensors clip2/weights.safetensors
 exits "clipped to 0.5, f32" 0 train --out clip32 --clip-norm 0.5 --epochs 4
 exits "clipping looks at what is unscaled" 0 train --out clip16 --precision f16 --clip-norm 0.5 --epochs 4
 check "... and learns as f32 does so" near "$(loss_of clip32)" "$(loss_of clip16)" 0.04
