@@ -17,6 +17,7 @@
 #include "kernels/rn_kernels.h"
 #include "run/lrfind/rn_lrfind.h"
 #include "run/recipe/rn_recipe_caffe.h"
+#include "run/recipe/rn_recipe_mean.h"
 #include "run/report/rn_compare.h"
 #include "run/report/rn_report.h"
 #include "run/train/rn_recipe_weights.h"
@@ -58,6 +59,7 @@ typedef struct settings {
     rn_opt_result args;
     rn_caffe_solver solver; /* with --solver */
     char *net_text;         /* with --net */
+    char *mean_text;        /* with --mean-image */
     rn_caffe_net *net;
 } settings;
 
@@ -200,12 +202,24 @@ static int read_net(settings *s)
     if (!s->recipe.val_db)
         s->recipe.val_db = test->source;
     RN_GO(rn_recipe_from_net(file, s->net, s->eval_only ? s->recipe.val_db : s->recipe.train_db, &lines));
+    const bool mean = rn_opt_seen(&s->spec, &s->args, "mean"), image = rn_opt_seen(&s->spec, &s->args, "mean-image");
     RN_GO(rn_opt_parse_text(&s->spec, file, (const char *)lines.data, &s->args));
+    if (mean && !image) /* what was given wins over the net's mean of either kind */
+        s->recipe.mean_image = NULL;
+    if (image && !mean)
+        s->recipe.mean = NULL;
     if (s->solver_file && !s->eval_only && s->recipe.val_db)
         rc = rn_recipe_note_test(&s->solver, s->net, s->recipe.val_db);
 out:
     rn_buf_free(&lines);
     return rc;
+}
+
+static int read_mean_image(settings *s)
+{
+    int rc = rn_recipe_mean_read(s->recipe.mean_image, &s->mean_text);
+    s->recipe.mean_text = s->mean_text;
+    return rc < 0 ? rn_fail_prefix(rc, "--mean-image") : RN_OK;
 }
 
 /* ---- evaluation ---- */
@@ -262,6 +276,8 @@ static int evaluate(settings *s, int jobs)
     RN_GO(model_from_file(s, f));
     if (!s->recipe.net_text)
         s->recipe.net_text = rn_st_meta(f, "rnkit.net");
+    if (!s->recipe.mean_text && !s->recipe.mean)
+        s->recipe.mean_text = rn_st_meta(f, "rnkit.mean-image");
     RN_GO(rn_recipe_check(&s->recipe));
     RN_GO(rn_session_open(&s->recipe, rn_backends, jobs, 0, NULL, &ses));
     RN_GO(rn_weightfile_load(ses.eval_net, ses.be, RN_WEIGHTFILE_VALUES, f));
@@ -431,6 +447,8 @@ static int run(settings *s, int argc, char **argv)
         RN_TRY(read_solver(s));
     if (s->recipe.net)
         RN_TRY(read_net(s));
+    if (s->recipe.mean_image)
+        RN_TRY(read_mean_image(s));
     if (s->report_extra && !s->report)
         return rn_fail(RN_E_USAGE, "--report-extra goes with --report RUN_DIR");
     if (s->report && s->eval_only)
@@ -488,6 +506,7 @@ int main(int argc, char **argv)
     }
     rn_caffe_net_close(s.net);
     free(s.net_text);
+    free(s.mean_text);
     if (told) {
         rn_opt_free(&s.args);
         return rn_exit_code(rc);

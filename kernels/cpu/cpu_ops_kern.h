@@ -54,6 +54,8 @@ typedef struct cpu_ops_kern {
     void (*axpby)(const rn_op_axpby *a, int64_t from, int64_t to);
     double (*sumsq)(int64_t n, const float *x);
     void (*normalize)(int64_t rows, int c, const uint8_t *src, void *dst, const float *mul, const float *add);
+    /* One row of an image: (src - mean) * mul; `step` floats from one pixel's mean to the next one's: c, or -c. */
+    void (*normalize_less)(int w, int c, const uint8_t *src, void *dst, const float *mul, const float *mean, int step);
 
     void (*bias_fwd)(int64_t rows, int c, const void *x, const float *b, void *y, bool relu);
     /* sum[c]: g summed over these rows, g = dy where y > 0 (y NULL: everywhere); dx = g, may be NULL. */

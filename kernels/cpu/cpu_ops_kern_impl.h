@@ -91,6 +91,7 @@ const cpu_ops_kern CPU_OPS_KERN = {
     .axpby = axpby,
     .sumsq = sumsq,
     .normalize = normalize,
+    .normalize_less = normalize_less,
     .bias_fwd = bias_fwd,
     .bias_grad = bias_grad,
     .eltwise_fwd = eltwise_fwd,

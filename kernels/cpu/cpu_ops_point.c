@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Element by element: blocks of CPU_OPS_SMALL values, handed out in order. */
 #include "base/rn_error.h"
+#include "base/rn_origin.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "op/rn_op_check.h"
 
@@ -48,11 +49,30 @@ int cpu_add(struct rn_backend *be, const rn_op_add *a, void *stream)
     return RN_OK;
 }
 
+/* Less a mean image: row by row of the images, whose windows lie in different places. */
+static void normalize_less(struct rn_backend *be, const rn_op_normalize *a)
+{
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
+    const int64_t lines = a->rows / a->w, width = (int64_t)a->w * a->c;
+    const int nt = cpu_ops_threads(be, a->rows * a->c);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t i = 0; i < lines; i++) {
+        const rn_origin *win = &a->windows[i / a->h];
+        const int64_t y = i % a->h + win->y, x = win->mirror ? win->x + a->w - 1 : win->x;
+        k->normalize_less(a->w, a->c, a->src + i * width, cpu_ops_to(a->dst, a->dtype, i * width), a->mul,
+                          a->image + (y * a->image_w + x) * a->c, win->mirror ? -a->c : a->c);
+    }
+}
+
 /* Three channels make a poor vector: rows are taken many at a time, with the constants repeated. */
 int cpu_normalize(struct rn_backend *be, const rn_op_normalize *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_normalize(a));
+    if (a->image) {
+        normalize_less(be, a);
+        return RN_OK;
+    }
     const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
     const int fold = cpu_ops_fold(a->c), width = a->c * fold;
     float wide_mul[16 * CPU_OPS_FOLD_BELOW], wide_add[16 * CPU_OPS_FOLD_BELOW];

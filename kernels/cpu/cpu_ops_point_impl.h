@@ -40,6 +40,15 @@ static void normalize(int64_t rows, int c, const uint8_t *src, void *to, const f
     }
 }
 
+static void normalize_less(int w, int c, const uint8_t *src, void *to, const float *mul, const float *mean, int step)
+{
+    act *dst = to;
+    for (int x = 0; x < w; x++, src += c, dst += c, mean += step) {
+        for (int i = 0; i < c; i++)
+            dst[i] = put(((float)src[i] - mean[i]) * mul[i]);
+    }
+}
+
 /* Of squeezed channels, which are few: expf is nothing beside the pass over the image. */
 static void sigmoid_fwd(int64_t n, const void *from, void *to)
 {

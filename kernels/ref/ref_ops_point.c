@@ -3,9 +3,19 @@
 #include <math.h>
 
 #include "base/rn_error.h"
+#include "base/rn_origin.h"
 #include "base/rn_rng.h"
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_op_check.h"
+
+/* What the mean image has for channel c of pixel row r. */
+static double mean_at(const rn_op_normalize *a, int64_t r, int c)
+{
+    const int64_t pixel = r % ((int64_t)a->h * a->w), y = pixel / a->w, x = pixel % a->w;
+    const rn_origin *win = &a->windows[r / ((int64_t)a->h * a->w)];
+    const int64_t from_left = win->mirror ? a->w - 1 - x : x;
+    return (double)a->image[((y + win->y) * a->image_w + from_left + win->x) * a->c + c];
+}
 
 int ref_normalize(struct rn_backend *be, const rn_op_normalize *a, void *stream)
 {
@@ -14,7 +24,8 @@ int ref_normalize(struct rn_backend *be, const rn_op_normalize *a, void *stream)
     for (int64_t r = 0; r < a->rows; r++)
         for (int c = 0; c < a->c; c++) {
             const int64_t i = r * a->c + c;
-            ref_put(a->dtype, a->dst, i, (double)a->src[i] * a->mul[c] + a->add[c]);
+            ref_put(a->dtype, a->dst, i,
+                    a->image ? (a->src[i] - mean_at(a, r, c)) * a->mul[c] : (double)a->src[i] * a->mul[c] + a->add[c]);
         }
     return RN_OK;
 }

@@ -19,8 +19,12 @@
 
 struct rn_backend;
 
-/* dst = (src / 255 - mean[c]) * inv_std[c]; src u8 NHWC, computed as src * mul[c] + add[c] in f32 with
- * mul = 1 / (255 std), add = -mean / std. */
+/*
+ * dst = (src / 255 - mean[c]) * inv_std[c]; src u8 NHWC, computed as src * mul[c] + add[c] in f32 with
+ * mul = 1 / (255 std), add = -mean / std.
+ * With a mean image, as Caffe's data_transformer.cpp: dst = (src - image[y][x][c]) * mul[c], where y and x are the pixel's
+ * place in the picture that image i was cut out of: windows[i]'s corner added, and counted from the right if it is mirrored.
+ */
 typedef struct rn_op_normalize {
     rn_dtype dtype;
     int64_t rows;
@@ -28,6 +32,11 @@ typedef struct rn_op_normalize {
     const uint8_t *src; /* (rows, c) */
     void *dst;          /* (rows, c) */
     const float *mul, *add;
+    const float *
+        image; /* (image_h, image_w, c), of pixels in 0..255; NULL: none, and the rest is not read. `add` is not read with it */
+    int image_h, image_w;
+    int h, w;                        /* of one image: rows is a multiple of h * w; no larger than the mean image */
+    const struct rn_origin *windows; /* (rows / (h * w)), in the backend's memory; each inside the mean image */
 } rn_op_normalize;
 
 /*

@@ -34,7 +34,13 @@ int rn_op_check_normalize(const rn_op_normalize *a)
 {
     RN_TRY(need_float("normalize", a->dtype));
     RN_TRY(need_rows("normalize", a->rows, a->c));
-    return need(a->src && a->dst && a->mul && a->add, "normalize", "src, dst, mul and add must be given");
+    RN_TRY(need(a->src && a->dst && a->mul, "normalize", "src, dst and mul must be given"));
+    if (!a->image)
+        return need(a->add, "normalize", "add must be given, or a mean image");
+    RN_TRY(need(a->windows, "normalize", "with a mean image the windows must be given"));
+    return need(a->h >= 1 && a->w >= 1 && a->h <= a->image_h && a->w <= a->image_w &&
+                    a->rows % ((int64_t)a->h * a->w) == 0,
+                "normalize", "rows are of whole images, which the mean image must not be smaller than");
 }
 
 int rn_op_check_convert(const rn_op_convert *a)

@@ -75,6 +75,8 @@ static bool open_batch(rn_loader *l)
     size_t rest = (size_t)(l->rows - s->n);
     memset(s->index + s->todo, 0, (size_t)(l->rows + 1 - s->todo) * sizeof *s->index);
     memset(s->labels + s->n, 0, rest * sizeof *s->labels);
+    if (s->windows)
+        memset(s->windows + s->n, 0, rest * sizeof *s->windows);
     if (l->o.mixup > 0) {
         memset(s->labels2 + s->n, 0, rest * sizeof *s->labels2);
         s->share = rn_mixup_share(l->o.seed, epoch, s->number, l->o.mixup);
@@ -210,7 +212,9 @@ static int alloc_slots(rn_loader *l)
         s->labels = calloc(batch, sizeof *s->labels);
         s->index = calloc((size_t)l->rows + 1, sizeof *s->index);
         s->labels2 = l->o.mixup > 0 ? calloc(batch, sizeof *s->labels2) : NULL;
-        ok = s->images && s->labels && s->index && (s->labels2 || !(l->o.mixup > 0));
+        s->windows = rn_loader_windows(&l->o) ? calloc(batch, sizeof *s->windows) : NULL;
+        ok = s->images && s->labels && s->index && (s->labels2 || !(l->o.mixup > 0)) &&
+             (s->windows || !rn_loader_windows(&l->o));
     }
     if (!ok)
         return rn_fail(RN_E_NOMEM, "loader: %d batches of %d images of %zu bytes do not fit in memory: lower the batch",
@@ -297,6 +301,7 @@ void rn_loader_close(rn_loader *l)
         free(l->slots[i].labels);
         free(l->slots[i].labels2);
         free(l->slots[i].index);
+        free(l->slots[i].windows);
     }
     rn_resident_close(l->resident);
     free(l->workers);
@@ -379,6 +384,7 @@ int rn_loader_next(rn_loader *l, rn_batch *out)
         *out = (rn_batch){.images = s->images,
                           .labels = s->labels,
                           .index = s->index,
+                          .windows = s->windows,
                           .labels2 = s->labels2,
                           .share = s->labels2 ? (float)s->share / 65536 : 1,
                           .n = s->n,

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/rn_origin.h"
 #include "data/load/rn_color.h"
 #include "data/load/rn_sampler.h"
 #include "data/store/rn_store.h"
@@ -44,9 +45,11 @@ typedef struct rn_loader_opts {
     enum rn_train_crop crop;                       /* WINDOW and NONE: in evaluation too */
     double scale_lo, scale_hi, ratio_lo, ratio_hi; /* RN_CROP_RESIZED; 0: .08 1 3/4 4/3 */
     int pad;                                       /* RN_CROP_PAD */
-    bool flip;                                     /* horizontal, p = 1/2 */
-    bool drop_last;                                /* training: leave an incomplete last batch out */
-    enum rn_order order;                           /* training: RANDOM or PAGE_LOCAL */
+    /* WINDOW and NONE: the size that all records must have, e.g. a mean image's; 0: any */
+    int stored_w, stored_h;
+    bool flip;           /* horizontal, p = 1/2 */
+    bool drop_last;      /* training: leave an incomplete last batch out */
+    enum rn_order order; /* training: RANDOM or PAGE_LOCAL */
     /* training: what is done to the pixels after crop and flip, in this order. All 0: nothing. */
     rn_jitter jitter; /* ColorJitter; with 1 channel, saturation and hue change nothing */
     double lighting;  /* PCA lighting: deviation of alpha, usually 0.1; 3 channels only */
@@ -66,6 +69,8 @@ typedef struct rn_batch {
     const uint8_t *images; /* (batch, height, width, channels); rows n.. are zero */
     const int32_t *labels; /* (batch); rows n.. are 0 */
     const uint32_t *index; /* (batch) record numbers in the store */
+    /* (batch) where each lay in its record; NULL where images are resized or padded. With mixup: of their own records. */
+    const rn_origin *windows;
     /* mixup: image i is share * its own record + (1 - share) * that of labels2[i]; NULL and 1 without. */
     const int32_t *labels2; /* (batch) */
     float share;            /* a multiple of 1/65536 */

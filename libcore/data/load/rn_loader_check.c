@@ -43,6 +43,14 @@ static int check_crop(const rn_loader_opts *o)
     return RN_OK;
 }
 
+static int check_stored(const rn_loader_opts *o)
+{
+    if ((o->stored_w || o->stored_h) && (!rn_loader_windows(o) || o->stored_w < o->width || o->stored_h < o->height))
+        return rn_fail(RN_E_RANGE, "records of %d x %d pixels: images of %d x %d are no windows of them", o->stored_w,
+                       o->stored_h, o->width, o->height);
+    return RN_OK;
+}
+
 static int check_colour(const rn_loader_opts *o)
 {
     for (int op = 0; op < RN_COLOR_OPS; op++) {
@@ -63,6 +71,11 @@ static int check_colour(const rn_loader_opts *o)
     return RN_OK;
 }
 
+bool rn_loader_windows(const rn_loader_opts *o)
+{
+    return o->crop >= RN_CROP_WINDOW && (o->train || !o->resize_short);
+}
+
 int rn_loader_check(const rn_store *store, const rn_loader_opts *o)
 {
     uint32_t n = rn_store_count(store);
@@ -73,6 +86,7 @@ int rn_loader_check(const rn_store *store, const rn_loader_opts *o)
     if (o->train && o->drop_last && n < (uint32_t)o->batch)
         return rn_fail(RN_E_RANGE, "%s: %u images do not fill one batch of %d: use a smaller batch", path, n, o->batch);
     RN_TRY(check_crop(o));
+    RN_TRY(check_stored(o));
     return check_colour(o);
 }
 

@@ -13,7 +13,12 @@ static int place(const rn_loader *l, rn_rng *r, int iw, int ih, const char *name
 {
     const rn_loader_opts *o = &l->o;
     int rc;
-    if (o->crop >= RN_CROP_WINDOW && (o->train || !o->resize_short)) {
+    if (rn_loader_windows(o)) {
+        if (o->stored_w && (iw != o->stored_w || ih != o->stored_h))
+            return rn_fail(RN_E_MISMATCH,
+                           "%s: the image has %d x %d pixels, the mean image %d x %d: pack the set anew with --resize "
+                           "exact:%dx%d, or take a mean image that was made of it (pack-lmdb --mean)",
+                           name, iw, ih, o->stored_w, o->stored_h, o->stored_w, o->stored_h);
         rc = rn_place_window(o->train ? r : NULL, iw, ih, o->crop == RN_CROP_NONE, o->flip, o->width, o->height, p);
         return rc < 0 ? rn_fail_prefix(rc, "%s", name) : RN_OK;
     }
@@ -52,11 +57,11 @@ static void colour(const rn_loader *l, rn_rng *r, uint8_t *px)
     }
 }
 
-static int draw(rn_loader_worker *w, const rn_record *rec, const char *name, uint32_t epoch, uint32_t index,
-                uint8_t *dst)
+static int draw(rn_loader_worker *w, const rn_record *rec, const char *name, rn_loader_slot *s, int i)
 {
     const rn_loader *l = w->l;
     const rn_loader_opts *o = &l->o;
+    uint8_t *dst = s->images + (size_t)i * l->image_bytes;
     int iw, ih;
     rn_rng r;
     rn_place p;
@@ -67,9 +72,11 @@ static int draw(rn_loader_worker *w, const rn_record *rec, const char *name, uin
         iw = rec->width;
         ih = rec->height;
     }
-    rn_rng_seed(&r, o->seed, RN_STREAM_AUGMENT, epoch, index);
+    rn_rng_seed(&r, o->seed, RN_STREAM_AUGMENT, s->epoch, s->index[i]);
     RN_TRY(place(l, &r, iw, ih, name, &p));
     RN_TRY(rn_renderer_draw(w->renderer, &p, o->train && !o->exact, o->width, o->height, o->channels, dst));
+    if (s->windows)
+        s->windows[i] = (rn_origin){.x = p.window.x, .y = p.window.y, .mirror = p.flip};
     if (o->train) {
         double from = rn_now();
         colour(l, &r, dst);
@@ -91,7 +98,7 @@ int rn_loader_fill(rn_loader_worker *w, rn_loader_slot *s, int i)
         w->profile.read_s += rn_now() - from;
         snprintf(name, sizeof name, "%.*s", (int)(rec.key_n < sizeof name ? rec.key_n : sizeof name - 1), rec.key);
         s->labels[i] = rec.label;
-        rc = draw(w, &rec, name, s->epoch, s->index[i], s->images + (size_t)i * l->image_bytes);
+        rc = draw(w, &rec, name, s, i);
         rn_resident_note(l->resident, rec.data);
         rn_renderer_times(w->renderer, &w->profile.decode_s, &w->profile.resize_s);
     }
@@ -110,6 +117,8 @@ void rn_loader_mix(rn_loader_worker *w, rn_loader_slot *s)
         memset(behind, 0, row);
         s->labels[s->n] = 0;
         s->index[s->n] = 0;
+        if (s->windows)
+            s->windows[s->n] = (rn_origin){0};
     } else {
         rn_mixup_rows(s->images, s->n, row, s->share, w->scratch);
         rn_mixup_labels(s->labels, s->n, s->labels2);

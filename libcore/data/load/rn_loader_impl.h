@@ -15,7 +15,8 @@ typedef struct rn_loader_slot {
     uint8_t *images;
     int32_t *labels, *labels2; /* labels2: NULL without mixup */
     uint32_t *index;
-    uint32_t share; /* of 65536, see rn_mixup.h */
+    rn_origin *windows; /* NULL: see rn_loader_windows */
+    uint32_t share;     /* of 65536, see rn_mixup.h */
     uint32_t epoch;
     uint64_t number;
     int n, first;     /* images in it; row of the whole batch that the first is */
@@ -69,6 +70,8 @@ struct rn_loader {
 
 /* RN_E_NOTHING, RN_E_RANGE. */
 int rn_loader_check(const rn_store *store, const rn_loader_opts *o);
+/* Are images windows of their records? */
+bool rn_loader_windows(const rn_loader_opts *o);
 void rn_loader_resolve(const rn_loader_opts *given, rn_loader_opts *out);
 
 /* Fills image i of the slot, outside the lock; the message of a failure names store and record. */

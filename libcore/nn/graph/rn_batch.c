@@ -96,6 +96,34 @@ int rn_net_distill(rn_net *net, const rn_distill *d)
     return RN_OK;
 }
 
+int rn_net_set_windows(rn_net *net, const rn_origin *windows, int n)
+{
+    const rn_net_opts *o = &net->opts;
+    const int64_t *dim = net->graph.values[net->graph.images].t.dim;
+    if (!net->windows)
+        return RN_OK;
+    if (!windows || n < 1 || n > o->batch)
+        return rn_fail(RN_E_RANGE, "net: the places of %d images in a mean image; this net takes 1..%d",
+                       windows ? n : 0, o->batch);
+    for (int i = 0; i < n; i++)
+        if (windows[i].x < 0 || windows[i].y < 0 || windows[i].y > o->mean_h - dim[1] ||
+            windows[i].x > o->mean_w - dim[2])
+            return rn_fail(RN_E_RANGE, "net: image %d lies at %d,%d: outside of the mean image of %d x %d", i,
+                           (int)windows[i].x, (int)windows[i].y, o->mean_w, o->mean_h);
+    net->placed = n;
+    return net->be->copy(net->be, net->windows, windows, (size_t)n * sizeof *windows, RN_COPY_H2D, NULL);
+}
+
+/* Each batch's images lie elsewhere. */
+static int check_windows(rn_net *net, bool pixels, int n)
+{
+    const int placed = net->placed;
+    net->placed = 0;
+    if (!pixels || !net->windows || placed == n)
+        return RN_OK;
+    return rn_fail(RN_E_RANGE, "net: a batch of %d images, of which %d have a place in the mean image", n, placed);
+}
+
 /* The teacher's scores of the batch. Its own loss is of no concern: the labels it reads are those its memory began with, 0. */
 static int ask_teacher(rn_net *net, bool pixels, int first, const void *data, size_t bytes, int n)
 {
@@ -115,6 +143,7 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
 {
     rn_backend *be = net->be;
     RN_TRY(check_batch(net, n, train));
+    RN_TRY(check_windows(net, value == net->graph.images, n));
     RN_TRY(rn_net_prepare(net));
     const rn_tensor *in = &net->graph.values[value].t;
     size_t bytes = rn_tensor_bytes(in) / (size_t)net->opts.batch * (size_t)n;

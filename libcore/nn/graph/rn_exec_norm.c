@@ -14,7 +14,13 @@ int rn_exec_normalize_fwd(const rn_exec *c)
                          .src = c->in->t.data,
                          .dst = c->out->t.data,
                          .mul = c->net->device_pixel,
-                         .add = c->net->device_pixel + c->in->t.dim[3]};
+                         .add = c->net->device_pixel + c->in->t.dim[3],
+                         .image = c->net->weights->mean_image,
+                         .image_h = c->net->opts.mean_h,
+                         .image_w = c->net->opts.mean_w,
+                         .h = (int)c->in->t.dim[1],
+                         .w = (int)c->in->t.dim[2],
+                         .windows = c->net->windows};
     return c->net->be->ops->normalize(c->net->be, &a, NULL);
 }
 

@@ -25,6 +25,10 @@ static int check_opts(const rn_model_spec *model, const rn_net_opts *o)
         if (!(o->std[i] > 0))
             return rn_fail(RN_E_RANGE, "net: the standard deviation of channel %d is %g; it must be above 0", i,
                            (double)o->std[i]);
+    const int64_t h = model->height, w = model->width_px ? model->width_px : h;
+    if (o->mean_image && (h > o->mean_h || w > o->mean_w))
+        return rn_fail(RN_E_RANGE, "net: images of %lld x %lld pixels are no windows of a mean image of %d x %d",
+                       (long long)w, (long long)h, o->mean_w, o->mean_h);
     return RN_OK;
 }
 
@@ -84,7 +88,8 @@ static int check_same_params(const rn_graph *a, const rn_graph *b)
 /* `net` has spec, opts and pixel_* set; `owner`: the net whose weights to use, or NULL for new ones. */
 static int open_on(rn_net *net, const rn_net *owner)
 {
-    net->opts.mean = net->opts.std = NULL;
+    const float *mean_image = net->opts.mean_image;
+    net->opts.mean = net->opts.std = net->opts.mean_image = NULL;
     RN_TRY(copy_text(net->opts.select.pattern, &net->pattern));
     RN_TRY(copy_text(net->opts.select.cache_file, &net->cache_file));
     net->opts.select.pattern = net->pattern;
@@ -106,6 +111,10 @@ static int open_on(rn_net *net, const rn_net *owner)
         net->weights = owner->weights;
     } else {
         RN_TRY(rn_weights_open(net->be, &net->graph, net->opts.train, net->opts.dtype, &net->weights));
+        if (mean_image)
+            RN_TRY(rn_weights_set_mean_image(net->weights, mean_image,
+                                             (size_t)net->opts.mean_h * (size_t)net->opts.mean_w *
+                                                 (size_t)net->spec.channels));
     }
     rn_weights_bind(net->weights, &net->graph, net->opts.train);
     RN_TRY(rn_net_lay_out(net));

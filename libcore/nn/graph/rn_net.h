@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/rn_comm.h"
+#include "base/rn_origin.h"
 #include "nn/graph/rn_fill.h"
 #include "op/rn_backend.h"
 #include "op/rn_select.h"
@@ -97,6 +98,10 @@ typedef struct rn_net_opts {
     rn_select_policy select;
     float bn_momentum, bn_eps; /* 0: 0.1, 1e-5 */
     const float *mean, *std;   /* per channel, of pixels scaled to 0..1; NULL: ImageNet's (one channel: 0.449, 0.226) */
+    /* A mean image in place of `mean`, of pixels in 0..255: (mean_h, mean_w, channels), no smaller than the net's images, which
+     * are windows of pictures of that size (rn_net_set_windows). The net then sees (pixel - image) / (255 std). NULL: none */
+    const float *mean_image;
+    int mean_h, mean_w;
     float label_smoothing;
     /*
      * Training in several ranks (NULL: one): `batch` is what this one computes, as many as every other; the loss that
@@ -147,6 +152,10 @@ typedef struct rn_net_result {
  * that part a batch among them drop the same values as one run, one rank, one pass. first_image: images of this step that
  * come before the batch (in lower ranks, in earlier passes). All 0 until called. */
 void rn_net_set_step(rn_net *net, uint64_t seed, int64_t step, int64_t first_image);
+
+/* Where the next batch's n images lie in the pictures that the mean image is of; needed before each batch then, and nothing
+ * without a mean image. Copied. RN_E_RANGE: outside of it. */
+int rn_net_set_windows(rn_net *net, const rn_origin *windows, int n);
 
 /* images: host u8 NHWC (batch, h, w, c), labels host, each 0..classes-1; rows n.. are padding and not read. Train:
  * forward in training mode (batch statistics, running ones updated), loss, backward: gradients of the mean loss over n.

@@ -24,6 +24,8 @@ typedef struct rn_weights {
     void *narrow; /* the convolutions' weights in dtype, in the order of the parameters; NULL: f32 */
     int64_t n_narrow;
     uint64_t narrowed; /* version of the values that the copy is of */
+    float
+        *mean_image; /* rn_net_opts.mean_image on the device: not trained, but shared as the weights are; NULL: none */
 } rn_weights;
 
 int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_dtype dtype,
@@ -34,17 +36,20 @@ void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train);
 /* Brings the copy up to date, once after each change of the values. */
 int rn_weights_narrow(rn_weights *w, const rn_graph *g);
 size_t rn_weights_bytes(const rn_weights *w);
+int rn_weights_set_mean_image(rn_weights *w, const float *host, size_t count);
 
 enum { RN_MAX_CHANNELS = 4 };
 
 struct rn_net {
     rn_backend *be;
     rn_model_spec spec;         /* arch is a static string */
-    rn_net_opts opts;           /* mean and std are not kept: see pixel_* */
+    rn_net_opts opts;           /* mean, std and mean_image are not kept: see pixel_*, rn_weights */
     char *pattern, *cache_file; /* opts.select's strings */
     char *net_text, *net_file;  /* spec's */
     float pixel_mul[RN_MAX_CHANNELS], pixel_add[RN_MAX_CHANNELS];
     float *device_pixel; /* mul[channels], add[channels] on the device */
+    rn_origin *windows;  /* (batch) on the device; NULL without a mean image */
+    int placed;          /* of how many rows of the next batch they are; 0: not told yet */
     rn_graph graph;
     rn_plan plan;
     rn_weights *weights;

@@ -67,7 +67,13 @@ static int alloc_device(rn_net *net)
     RN_TRY(be->alloc(be, 2 * bytes, &p));
     net->device_pixel = p;
     RN_TRY(be->copy(be, net->device_pixel, net->pixel_mul, bytes, RN_COPY_H2D, NULL));
-    return be->copy(be, net->device_pixel + c, net->pixel_add, bytes, RN_COPY_H2D, NULL);
+    RN_TRY(be->copy(be, net->device_pixel + c, net->pixel_add, bytes, RN_COPY_H2D, NULL));
+    if (!net->weights->mean_image)
+        return RN_OK;
+    bytes = (size_t)net->opts.batch * sizeof *net->windows;
+    RN_TRY(be->alloc(be, bytes, &p));
+    net->windows = p;
+    return be->memset(be, p, 0, bytes, NULL); /* rows that no batch has filled yet lie in the mean image, too */
 }
 
 static void bind_values(rn_net *net)
@@ -104,6 +110,9 @@ void rn_net_drop_layout(rn_net *net)
     be->free(be, net->arena);
     be->free(be, net->workspace);
     be->free(be, net->device_pixel);
+    be->free(be, net->windows);
+    net->windows = NULL;
+    net->placed = 0;
     net->arena = NULL;
     net->workspace = NULL;
     net->workspace_bytes = 0;

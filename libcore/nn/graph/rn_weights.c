@@ -93,7 +93,18 @@ void rn_weights_release(rn_weights *w)
     w->be->free(w->be, w->grads);
     w->be->free(w->be, w->momentum);
     w->be->free(w->be, w->narrow);
+    w->be->free(w->be, w->mean_image);
     free(w);
+}
+
+int rn_weights_set_mean_image(rn_weights *w, const float *host, size_t count)
+{
+    void *p = NULL;
+    int rc = w->be->alloc(w->be, count * sizeof *host, &p);
+    if (rc < 0)
+        return rn_fail_prefix(rc, "mean image (%zu bytes)", count * sizeof *host);
+    w->mean_image = p;
+    return w->be->copy(w->be, p, host, count * sizeof *host, RN_COPY_H2D, NULL);
 }
 
 void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "run/recipe/rn_recipe_mean.h"
 
 /* ---- lists ---- */
 
@@ -194,6 +195,7 @@ int rn_recipe_check(const rn_recipe *r)
     RN_TRY(check_model(r));
     RN_TRY(check_distillation(r));
     RN_TRY(check_prototxt(r));
+    RN_TRY(rn_recipe_check_mean(r));
     if (r->val_resize && r->val_resize < r->image_size)
         return rn_fail(RN_E_USAGE, "--val-resize %lld is smaller than --image-size %lld: give 0 or at least %lld",
                        (long long)r->val_resize, (long long)r->image_size, (long long)r->image_size);

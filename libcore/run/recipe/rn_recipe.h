@@ -34,6 +34,8 @@ typedef struct rn_recipe {
     const char *ramp_epochs; /* two epochs, between which the side grows to image_size */
     bool zero_gamma;
     const char *mean, *std; /* comma lists, one per channel, of pixels in 0..1 */
+    const char *mean_image; /* file of a mean image, in place of `mean` */
+    const char *mean_text;  /* what it held (rn_recipe_mean.h); no key, as net_text */
     const char *net;        /* file of a prototxt, for arch "prototxt" */
     const char *net_text;   /* what it held; no key: it travels with weights and checkpoints as a whole */
     const char *weights;    /* start from these; NULL: initialise from the seed */
@@ -124,7 +126,7 @@ rn_plateau_opts rn_recipe_plateau(const rn_recipe *r, const rn_sched *sched);
  * not be read back as it is. */
 int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out);
 
-/* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights, net): what goes into
+/* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights, net, mean-image): what goes into
  * weights, which then depend on recipe and data alone and carry nobody's paths. */
 int rn_recipe_portable(const char *text, rn_buf *out);
 

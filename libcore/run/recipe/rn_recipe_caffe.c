@@ -57,22 +57,11 @@ out:
 
 /* ---- the net ---- */
 
-static int not_uniform(const char *file, const rn_caffe_data *d, const rn_mean *m)
-{
-    char means[128] = "";
-    for (int c = 0; c < m->channels; c++)
-        snprintf(means + strlen(means), sizeof means - strlen(means), " mean_value: %.6g", m->channel[c]);
-    return rn_fail(
-        RN_E_UNSUPPORTED,
-        "%s:%d: transform_param.mean_file: %s differs from pixel to pixel, which is not supported: put its channels' "
-        "means in its place,%s",
-        file, d->line, d->mean_file, means);
-}
-
-/* The mean of a file, if all pixels of a channel have the same. */
-static int uniform_mean(const char *file, const rn_caffe_data *d, int channels, double mean[3])
+/* The mean of a file, if all pixels of a channel have the same; otherwise *uniform is false. */
+static int read_mean(const char *file, const rn_caffe_data *d, int channels, double mean[3], bool *uniform)
 {
     rn_mean m;
+    *uniform = true;
     RN_TRY(rn_mean_read(d->mean_file, &m));
     const size_t plane = (size_t)m.height * (size_t)m.width;
     int rc = RN_OK;
@@ -81,8 +70,7 @@ static int uniform_mean(const char *file, const rn_caffe_data *d, int channels, 
                      d->line, d->mean_file, m.channels, channels);
     for (size_t i = 0; rc == RN_OK && i < plane * (size_t)m.channels; i++) {
         const float first = m.data[i / plane * plane];
-        if (!(m.data[i] >= first && m.data[i] <= first))
-            rc = not_uniform(file, d, &m);
+        *uniform &= m.data[i] >= first && m.data[i] <= first;
     }
     for (int c = 0; c < channels && rc == RN_OK; c++)
         mean[c] = (double)m.data[(size_t)c * plane];
@@ -94,6 +82,7 @@ static int uniform_mean(const char *file, const rn_caffe_data *d, int channels, 
 static int put_pixels(const char *file, const rn_caffe_data *d, int channels, rn_buf *out)
 {
     double mean[3] = {0, 0, 0};
+    bool uniform = true;
     if (channels != 1 && channels != 3)
         return rn_fail(RN_E_RANGE, "%s: images of %d channels", file, channels);
     if (d->nmean == 3 && channels == 1)
@@ -102,10 +91,11 @@ static int put_pixels(const char *file, const rn_caffe_data *d, int channels, rn
     for (int c = 0; c < channels; c++)
         mean[c] = d->nmean ? d->mean[d->nmean == 3 ? c : 0] : 0;
     if (d->mean_file)
-        RN_TRY(uniform_mean(file, d, channels, mean));
-    RN_TRY(rn_buf_printf(out, "mean = "));
-    for (int c = channels - 1; c >= 0; c--) /* Caffe's are blue first */
-        RN_TRY(rn_buf_printf(out, "%.17g%s", mean[c] / 255, c ? "," : "\nstd = "));
+        RN_TRY(read_mean(file, d, channels, mean, &uniform));
+    RN_TRY(uniform ? rn_buf_printf(out, "mean = ") : rn_buf_printf(out, "mean-image = %s\n", d->mean_file));
+    for (int c = channels - 1; uniform && c >= 0; c--) /* Caffe's are blue first */
+        RN_TRY(rn_buf_printf(out, "%.17g%s", mean[c] / 255, c ? "," : "\n"));
+    RN_TRY(rn_buf_printf(out, "std = "));
     for (int c = 0; c < channels; c++)
         RN_TRY(rn_buf_printf(out, "%.17g%s", 1 / (255 * d->scale), c + 1 < channels ? "," : "\n"));
     return RN_OK;

@@ -10,7 +10,7 @@
 #include "nn/caffe/rn_caffe_solver.h"
 
 /*
- * The data layers of `net`: batch, eval-batch, image-size, channels, crop, val-resize, no-flip, mean, std. Where the text leaves the
+ * The data layers of `net`: batch, eval-batch, image-size, channels, crop, val-resize, no-flip, mean or mean-image, std. Where the text leaves the
  * images' size or channels to the data, as Caffe does, a look at `train_db` tells (a packed set; NULL: nothing is looked at
  * and those keys are left out). `file` names the net in errors; a mean_file is read.
  */

@@ -89,6 +89,11 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_FLAG, "zero-gamma", NULL, &r->zero_gamma, "Start each block's last batch norm at 0.", NULL, 0, 0},
         {RN_OPT_TEXT, "mean", "LIST", &r->mean, "Mean per channel of pixels in 0..1 (default ImageNet's; gray 0.449).",
          NULL, 0, 0},
+        {RN_OPT_TEXT, "mean-image", "FILE", &r->mean_image,
+         "In place of --mean: Caffe's mean image (pack-lmdb --mean writes one), subtracted at each pixel's place in "
+         "the "
+         "stored image; with --crop window or none and --val-resize 0.",
+         NULL, 0, 0},
         {RN_OPT_TEXT, "std", "LIST", &r->std, "Deviation per channel (default ImageNet's; gray 0.226).", NULL, 0, 0},
         {RN_OPT_TEXT, "weights", "FILE", &r->weights,
          "Start from these weights (safetensors, torchvision's names); with --eval-only, what is evaluated.", NULL, 0,

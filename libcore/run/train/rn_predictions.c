@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rn_base64.h"
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
 #include "data/load/rn_augment.h"
@@ -21,19 +22,6 @@ enum { SAMPLES = 24, MISTAKES = 12, SIDE = 112, LOSSLESS = 64 /* sides up to thi
 
 /* ---- pictures ---- */
 
-static int put_base64(rn_buf *b, const uint8_t *p, size_t n)
-{
-    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < n; i += 3) {
-        const uint32_t v =
-            (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) | (i + 2 < n ? p[i + 2] : 0);
-        const char four[4] = {digit[v >> 18], digit[v >> 12 & 63], i + 1 < n ? digit[v >> 6 & 63] : '=',
-                              i + 2 < n ? digit[v & 63] : '='};
-        RN_TRY(rn_buf_append(b, four, 4));
-    }
-    return RN_OK;
-}
-
 static int put_uri(const rn_image *im, rn_buf *out)
 {
     uint8_t *data = NULL;
@@ -43,11 +31,11 @@ static int put_uri(const rn_image *im, rn_buf *out)
     if (im->w <= LOSSLESS) {
         RN_GO(rn_buf_printf(out, "data:image/png;base64,"));
         RN_GO(rn_image_encode_png(im, &png));
-        RN_GO(put_base64(out, png.data, png.n));
+        RN_GO(rn_base64_put(out, png.data, png.n));
     } else {
         RN_GO(rn_buf_printf(out, "data:image/jpeg;base64,"));
         RN_GO(rn_image_encode_jpeg(im, 82, &data, &cap, &n));
-        RN_GO(put_base64(out, data, n));
+        RN_GO(rn_base64_put(out, data, n));
     }
     rc = rn_buf_append(out, "", 1);
 out:

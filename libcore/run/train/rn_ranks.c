@@ -11,20 +11,22 @@
 int rn_ranks_check(const rn_trainer *t)
 {
     rn_comm *c = t->s.comm;
+    const char *mean = t->job->recipe->mean_text;
     const char *const parts[] = {RN_VERSION, t->job->recipe_text, rn_store_seal_digest(t->s.train_db),
-                                 rn_store_seal_digest(t->s.val_db)};
-    static const char *const names[] = {"version", "recipe", "training set", "validation set"};
-    char mine[4][RN_DIGEST_HEX_MAX] = {{0}};
+                                 rn_store_seal_digest(t->s.val_db), mean ? mean : ""};
+    static const char *const names[] = {"version", "recipe", "training set", "validation set", "mean image"};
+    enum { PARTS = sizeof parts / sizeof *parts };
+    char mine[PARTS][RN_DIGEST_HEX_MAX] = {{0}};
     if (!c)
         return RN_OK;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < PARTS; i++)
         RN_TRY(rn_digest_buffer(RN_SHA256, parts[i], strlen(parts[i]), mine[i]));
-    char(*all)[4][RN_DIGEST_HEX_MAX] = malloc((size_t)c->size * sizeof *all);
+    char(*all)[PARTS][RN_DIGEST_HEX_MAX] = malloc((size_t)c->size * sizeof *all);
     if (!all)
         return rn_fail(RN_E_NOMEM, "no memory for the digests of %d ranks", c->size);
     int rc = rn_comm_allgather(c, mine, sizeof mine, all);
     for (int r = 1; r < c->size; r++)
-        for (int i = 0; i < 4 && rc == RN_OK; i++)
+        for (int i = 0; i < PARTS && rc == RN_OK; i++)
             if (strcmp(all[r][i], all[0][i]) != 0)
                 rc = rn_fail(RN_E_USAGE,
                              "rank %d has another %s than rank 0: start all ranks with the same command and data", r,

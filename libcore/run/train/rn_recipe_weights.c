@@ -51,6 +51,7 @@ int rn_recipe_weights(const rn_st_file *f, rn_recipe *out, rn_opt_result *owned)
     if (rc >= 0)
         rc = rn_opt_parse_text(&spec, rn_st_path(f), (const char *)lines.data, owned);
     out->net_text = rn_st_meta(f, "rnkit.net");
+    out->mean_text = rn_st_meta(f, "rnkit.mean-image");
     rn_buf_free(&lines);
     return rc;
 }

@@ -96,12 +96,15 @@ static int write_checkpoint(rn_trainer *t)
                                  {"rnkit.classes", (const char *)classes.data},
                                  {"rnkit.wnids", (const char *)wnids.data},
                                  {NULL, NULL},
+                                 {NULL, NULL},
                                  {NULL, NULL}};
-    rn_weightfile_meta *more = &meta[sizeof meta / sizeof *meta - 2];
+    rn_weightfile_meta *more = &meta[sizeof meta / sizeof *meta - 3];
     if (t->s.teacher)
         *more++ = (rn_weightfile_meta){"rnkit.teacher", texts.teacher};
     if (t->job->recipe->net_text)
         *more++ = (rn_weightfile_meta){"rnkit.net", t->job->recipe->net_text};
+    if (t->job->recipe->mean_text)
+        *more++ = (rn_weightfile_meta){"rnkit.mean-image", t->job->recipe->mean_text};
     const int nmeta = (int)(more - meta);
     t->state.batches = rn_net_batches(t->s.net);
     rc = rn_ckpt_write(t->job->out, t->s.net, average_of(t), t->s.be, &t->state, &texts, meta, nmeta);
@@ -172,6 +175,20 @@ static int same_net(const rn_trainer *t, const rn_ckpt *c, bool strict)
     return RN_OK;
 }
 
+static int same_mean(const rn_trainer *t, const rn_ckpt *c, bool strict)
+{
+    const char *was = rn_st_meta(c->weights, "rnkit.mean-image"), *now = t->job->recipe->mean_text;
+    if (was && now ? strcmp(was, now) == 0 : !was && !now)
+        return RN_OK;
+    if (strict)
+        return rn_fail(RN_E_MISMATCH,
+                       "%s holds a run with %s mean image: give that --mean-image, another --out, or --resume never to "
+                       "start over",
+                       t->job->out, was ? now ? "another" : "a" : "no");
+    rn_warn("the checkpoint was trained with %s mean image", was ? now ? "another" : "a" : "no");
+    return RN_OK;
+}
+
 static int same_run(const rn_trainer *t, const rn_ckpt *c, bool strict)
 {
     char names[512];
@@ -221,6 +238,7 @@ static int go_on(rn_trainer *t, const char *path, bool strict)
     int rc;
     RN_GO(same_run(t, &c, strict));
     RN_GO(same_net(t, &c, strict));
+    RN_GO(same_mean(t, &c, strict));
     RN_GO(rn_ckpt_restore(&c, t->s.net, average_of(t), t->s.be));
     if (average_of(t) && !c.average) {
         rn_warn("%s holds no running average: it begins with the weights there", path);

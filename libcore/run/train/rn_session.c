@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "run/train/rn_session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rn_cpu.h"
 #include "base/rn_error.h"
 #include "base/rn_log.h"
+#include "run/recipe/rn_recipe_mean.h"
 #include "run/train/rn_teacher.h"
 
 static const rn_dtype dtypes[] = {RN_F32, RN_BF16, RN_F16}; /* in the order of --precision */
@@ -57,16 +59,36 @@ static int tell_precision(const rn_session *s)
     return RN_OK;
 }
 
+static int open_eval_net(rn_session *s, const rn_model_spec *model, rn_net_opts opts)
+{
+    opts.train = false;
+    opts.batch = s->eval_batch;
+    return rn_net_open(s->be, model, &opts, &s->eval_net);
+}
+
+/* `opts` is complete but for the batch. */
+static int open_each(rn_session *s, const rn_model_spec *model, rn_net_opts *opts)
+{
+    if (!opts->train)
+        return open_eval_net(s, model, *opts);
+    opts->batch = s->batch;
+    RN_TRY(rn_net_open(s->be, model, opts, &s->net));
+    if (s->r->teacher)
+        RN_TRY(rn_teacher_open(s, model, opts));
+    if (s->r->ema > 0) /* evaluation is of the average */
+        return open_eval_net(s, model, *opts);
+    return rn_net_open_shared(s->net, s->eval_batch, 0, 0, &s->eval_net);
+}
+
 static int open_nets(rn_session *s, bool train, const char *tune_file)
 {
     const rn_recipe *r = s->r;
-    float mean[3], std[3];
+    float mean[3], std[3], *mean_image;
     RN_TRY(rn_recipe_pixels(r, mean, std));
     rn_model_spec model;
     RN_TRY(tell_precision(s));
     RN_TRY(rn_recipe_model(r, s->classes, &model));
-    rn_net_opts opts = {.batch = train ? s->batch : s->eval_batch,
-                        .train = train,
+    rn_net_opts opts = {.train = train,
                         .dtype = dtypes[r->precision],
                         .select = {.mode = r->tune == RN_TUNE_OFF ? RN_SELECT_ORDER : RN_SELECT_MEASURE,
                                    .pattern = r->algo,
@@ -77,17 +99,12 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
                         .label_smoothing = (float)r->label_smoothing,
                         .comm = s->comm,
                         .local_bn = r->local_bn};
-    if (!train)
-        return rn_net_open(s->be, &model, &opts, &s->eval_net);
-    RN_TRY(rn_net_open(s->be, &model, &opts, &s->net));
-    if (r->teacher)
-        RN_TRY(rn_teacher_open(s, &model, &opts));
-    if (r->ema > 0) { /* evaluation is of the average */
-        opts.train = false;
-        opts.batch = s->eval_batch;
-        return rn_net_open(s->be, &model, &opts, &s->eval_net);
-    }
-    return rn_net_open_shared(s->net, s->eval_batch, 0, 0, &s->eval_net);
+    RN_TRY(rn_recipe_mean_image(r, &opts, &mean_image));
+    s->mean_h = opts.mean_h;
+    s->mean_w = opts.mean_w;
+    int rc = open_each(s, &model, &opts);
+    free(mean_image);
+    return rc;
 }
 
 /* What rank 0 has measured and written down, the others take over: they measure neither at the same time nor otherwise. */
@@ -136,6 +153,8 @@ static int open_train_loader(rn_session *s)
                            .ratio_lo = 1 / r->ratio,
                            .ratio_hi = r->ratio,
                            .pad = (int)r->pad,
+                           .stored_w = s->mean_w,
+                           .stored_h = s->mean_h,
                            .flip = !r->no_flip,
                            .drop_last = true,
                            .order = (enum rn_order)r->order,
@@ -159,6 +178,8 @@ static int open_val_loader(rn_session *s)
                                  .seed = r->seed,
                                  .workers = s->workers,
                                  .crop = (enum rn_train_crop)r->crop,
+                                 .stored_w = s->mean_w,
+                                 .stored_h = s->mean_h,
                                  .resize_short = (int)r->val_resize};
     return rn_loader_open(s->val_db, &opts, &s->val);
 }

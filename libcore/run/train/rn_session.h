@@ -28,6 +28,7 @@ typedef struct rn_session {
     int threads, workers, classes;
     int batch, eval_batch; /* of this rank: its share of the recipe's; what it evaluates at a time */
     int side;              /* of the training images now */
+    int mean_h, mean_w;    /* of the mean image, and so of all stored images; 0: there is none */
 } rn_session;
 
 enum rn_session_flags { RN_SESSION_TRAIN = 1 };

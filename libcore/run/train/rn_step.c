@@ -59,6 +59,7 @@ void rn_step_let_go(rn_step *st)
 static int forward_backward(rn_step *st, const rn_batch *b, rn_net_result *res)
 {
     rn_net *net = st->s->net;
+    RN_TRY(rn_net_set_windows(net, b->windows, b->n));
     if (!b->labels2)
         return rn_net_train_batch(net, b->images, b->labels, b->n, res);
     bool first = b->share >= 0.5f;

@@ -35,6 +35,10 @@ static int open_net(rn_session *s, const rn_st_file *f, const rn_model_spec *stu
     rn_net_opts opts = *of_student;
     int rc;
     RN_GO(rn_recipe_weights(f, &r, &owned));
+    if (r.mean_text)
+        RN_GO(rn_fail(RN_E_UNSUPPORTED,
+                      "was trained with a mean image, which a teacher's images cannot be taken less of: "
+                      "give one trained with --mean"));
     RN_GO(rn_recipe_model(&r, s->classes, &m));
     if (m.channels != student->channels)
         RN_GO(rn_fail(RN_E_MISMATCH, "takes images of %d channels, the student of %d", m.channels, student->channels));
@@ -43,6 +47,7 @@ static int open_net(rn_session *s, const rn_st_file *f, const rn_model_spec *stu
     RN_GO(rn_recipe_pixels(&r, mean, std));
     opts.train = false;
     opts.mean = mean;
+    opts.mean_image = NULL;
     opts.std = std;
     opts.label_smoothing = 0;
     opts.comm = NULL; /* each rank has one, for its own images */

@@ -12,6 +12,7 @@
 #include "data/load/rn_augment.h"
 #include "data/load/rn_loader.h"
 #include "run/log/rn_runlog.h"
+#include "run/recipe/rn_recipe_mean.h"
 #include "run/save/rn_npy.h"
 #include "run/use/rn_use.h"
 
@@ -23,10 +24,11 @@ typedef struct predictor {
     const char *dump_logits;
     rn_use use;
     rn_renderer *renderer;
-    uint8_t *images; /* (batch, h, w, c) */
-    int32_t *labels; /* zeros: the net asks for some */
-    float *logits;   /* (batch, classes) */
-    int *bad;        /* by place in the batch: could not be read */
+    uint8_t *images;    /* (batch, h, w, c) */
+    rn_origin *windows; /* (batch) */
+    int32_t *labels;    /* zeros: the net asks for some */
+    float *logits;      /* (batch, classes) */
+    int *bad;           /* by place in the batch: could not be read */
     char (*why)[512];
     FILE *dump;
     int failed;
@@ -71,8 +73,19 @@ static size_t image_bytes(const predictor *p)
     return (size_t)r->image_size * (size_t)r->image_size * (size_t)r->channels;
 }
 
+/* A mean image is of images of its size: of another one the whole picture is resized to it first, as pack-lmdb's --resize
+ * exact does. */
+static int place_in_mean(const char *mean, int side, rn_place *p, int w, int h)
+{
+    int mh, mw, c;
+    RN_TRY(rn_recipe_mean_size(mean, &mh, &mw, &c));
+    RN_TRY(rn_place_window(NULL, mw, mh, false, false, side, side, p));
+    p->crop = (rn_rect){0, 0, w, h};
+    return RN_OK;
+}
+
 /* As the loader does in evaluation. */
-static int draw(predictor *p, const char *path, uint8_t *dst)
+static int draw(predictor *p, const char *path, uint8_t *dst, rn_origin *window)
 {
     const rn_recipe *r = &p->settings.recipe;
     const int side = (int)r->image_size;
@@ -82,11 +95,14 @@ static int draw(predictor *p, const char *path, uint8_t *dst)
     rn_place place;
     RN_TRY(rn_read_file(path, MAX_IMAGE_BYTES, &data, &n));
     RN_GO(rn_renderer_begin(p->renderer, data, n, path, &w, &h));
-    if (r->crop >= RN_CROP_WINDOW && !r->val_resize)
+    if (r->mean_text)
+        RN_GO(place_in_mean(r->mean_text, side, &place, w, h));
+    else if (r->crop >= RN_CROP_WINDOW && !r->val_resize)
         RN_GO(rn_place_window(NULL, w, h, r->crop == RN_CROP_NONE, false, side, side, &place));
     else
         rn_place_eval(w, h, (int)r->val_resize, side, side, &place);
     rc = rn_renderer_draw(p->renderer, &place, false, side, side, (int)r->channels, dst);
+    *window = (rn_origin){.x = place.window.x, .y = place.window.y};
 out:
     free(data);
     return rc;
@@ -194,14 +210,16 @@ static int one_batch(predictor *p, const char *const *paths, int n)
     const size_t bytes = image_bytes(p);
     rn_net_result res;
     for (int i = 0; i < n; i++) {
-        p->bad[i] = draw(p, paths[i], p->images + (size_t)i * bytes) < 0;
+        p->bad[i] = draw(p, paths[i], p->images + (size_t)i * bytes, &p->windows[i]) < 0;
         if (!p->bad[i])
             continue;
         snprintf(p->why[i], sizeof p->why[i], "%s", rn_error_text());
         rn_error("%s", p->why[i]);
         memset(p->images + (size_t)i * bytes, 0, bytes);
+        p->windows[i] = (rn_origin){0};
         p->failed++;
     }
+    RN_TRY(rn_net_set_windows(p->use.net, p->windows, n));
     RN_TRY(rn_net_eval_batch(p->use.net, p->images, p->labels, n, &res));
     RN_TRY(rn_net_outputs(p->use.net, p->logits, NULL));
     for (int i = 0; i < n; i++)
@@ -217,11 +235,12 @@ static int predict(predictor *p, const rn_backend_entry *backends)
     RN_TRY(rn_use_open(&p->settings, backends, (int)batch, &p->use));
     RN_TRY(rn_renderer_open(&p->renderer));
     p->images = malloc(batch * image_bytes(p));
+    p->windows = calloc(batch, sizeof *p->windows);
     p->labels = calloc(batch, sizeof *p->labels);
     p->logits = malloc(batch * (size_t)p->use.classes * sizeof *p->logits);
     p->bad = calloc(batch, sizeof *p->bad);
     p->why = calloc(batch, sizeof *p->why);
-    if (!p->images || !p->labels || !p->logits || !p->bad || !p->why)
+    if (!p->images || !p->windows || !p->labels || !p->logits || !p->bad || !p->why)
         return rn_fail(RN_E_NOMEM, "no memory for batches of %zu images", batch);
     if (p->dump_logits)
         RN_TRY(rn_npy_open(p->dump_logits, all, p->use.classes, &p->dump));
@@ -245,6 +264,7 @@ int rn_predict_main(int argc, char **argv, const rn_backend_entry *backends)
     rn_use_close(&p->use);
     rn_use_free(&p->settings);
     free(p->images);
+    free(p->windows);
     free(p->labels);
     free(p->logits);
     free(p->bad);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "run/use/rn_use.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rn_error.h"
 #include "base/rn_log.h"
+#include "run/recipe/rn_recipe_mean.h"
 #include "run/save/rn_weightfile.h"
 #include "run/train/rn_recipe_weights.h"
 
@@ -133,6 +135,8 @@ static int read_file(rn_use_settings *s, rn_use *u)
     RN_TRY(rn_st_open(s->recipe.weights, &u->file, NULL));
     RN_TRY(take_model(s, u->file));
     s->recipe.net_text = rn_st_meta(u->file, "rnkit.net");
+    if (!s->recipe.mean)
+        s->recipe.mean_text = rn_st_meta(u->file, "rnkit.mean-image");
     RN_TRY(rn_recipe_check(&s->recipe));
     return take_classes(u);
 }
@@ -152,20 +156,23 @@ static int open_net(rn_use *u, const rn_backend_entry *backends, int batch)
     const rn_recipe *r = &u->s->recipe;
     const int threads = r->threads > 0 ? (int)r->threads : rn_jobs(u->s->args.common.jobs);
     const rn_backend_opts be = {.threads = threads};
-    float mean[3], std[3];
+    float mean[3], std[3], *mean_image;
     rn_model_spec model;
     RN_TRY(rn_recipe_pixels(r, mean, std));
     RN_TRY(rn_recipe_model(r, u->classes, &model));
-    const rn_net_opts opts = {.batch = batch,
-                              .dtype = dtypes[r->precision],
-                              .select = {.mode = RN_SELECT_ORDER, .pattern = r->algo},
-                              .mean = mean,
-                              .std = std};
+    rn_net_opts opts = {.batch = batch,
+                        .dtype = dtypes[r->precision],
+                        .select = {.mode = RN_SELECT_ORDER, .pattern = r->algo},
+                        .mean = mean,
+                        .std = std};
     int rc = rn_backend_open(backends, rn_recipe_devices[r->device], &be, &u->be);
     if (rc == RN_E_USAGE) /* a device we know of, but not in this build */
         return rn_fail(RN_E_ABSENT, "%s", rn_error_text());
     RN_TRY(rc);
-    RN_TRY(rn_net_open(u->be, &model, &opts, &u->net));
+    RN_TRY(rn_recipe_mean_image(r, &opts, &mean_image));
+    rc = rn_net_open(u->be, &model, &opts, &u->net);
+    free(mean_image);
+    RN_TRY(rc);
     return rn_weightfile_load(u->net, u->be, RN_WEIGHTFILE_VALUES, u->file);
 }
 
