@@ -6,7 +6,7 @@
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
 
 mkilsvrc --synthetic 3 --train-per-class 24 --val 18 --size 40x40 --seed 4 raw --quiet &&
-    pack-lmdb raw --split train --shuffle 1 --resize exact:36x36 train.lmdb --mean mean.binaryproto --quiet &&
+    pack-lmdb raw --split train --shuffle 1 --resize exact:36x36 train.lmdb --quiet &&
     pack-lmdb raw --split val --resize exact:36x36 val.lmdb --quiet || exit 1
 
 cat >net.prototxt <<'NET'
@@ -158,7 +158,6 @@ wrong "mirrored evaluation" 's/transform_param { crop_size/transform_param { mir
 wrong "another mean in evaluation" '6s/104/105/' 5 "transform_param: mean or scale differ from those of phase TRAIN (line 2)"
 wrong "a window that does not fit" 's/pool: AVE kernel_size: 3/pool: AVE kernel_size: 30/' 22 "'pool2' layer: "
 wrong "gradients held back" 's/top: "conv2"$/& propagate_down: false/' 16 "'conv2' propagate_down: not supported (gradients go everywhere"
-wrong "a mean image" '2s/mean_value: 104 mean_value: 117 mean_value: 123/mean_file: "mean.binaryproto"/; 6s/mean_value: 104 mean_value: 117 mean_value: 123/mean_file: "mean.binaryproto"/; 3s/mean_value: 104 mean_value: 117 mean_value: 123/mean_file: "mean.binaryproto"/' 2 "transform_param.mean_file: mean.binaryproto differs from pixel to pixel, which is not supported: put its channels' means in its place, mean_value: "
 wrong "a text cut short" '20,$d;19s/}$//' 20 "the text ends inside 'layer {' of line 19"
 wrong "something else" 's/^name.*/<html>/' 1 "a field's name should stand here, not '<'"
 sed 's/type: "Data"/type: "Input"/' net.prototxt >bad.prototxt

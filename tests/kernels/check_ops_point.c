@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_origin.h"
 #include "check_ops.h"
 #include "kernels/ref/ref_ops.h"
 
@@ -100,13 +101,53 @@ static void normalize(check_run *r, rn_backend *be, const void *what)
             mul[i] = exact ? (float)(i + 1) / 8 : 1 / (255 * (0.22f + 0.01f * (float)i));
             add[i] = exact ? -(float)i : -0.48f / (0.22f + 0.01f * (float)i);
         }
-        const rn_op_normalize a = {RN_F32, s.rows, s.c, src, got, mul, add};
+        const rn_op_normalize a = {
+            .dtype = RN_F32, .rows = s.rows, .c = s.c, .src = src, .dst = got, .mul = mul, .add = add};
         rn_op_normalize w = a;
         w.dst = want;
         check_ran(r, "normalize", be->ops->normalize(be, &a, NULL));
         check_ran(r, "ref", rn_ref_ops.normalize(NULL, &w, NULL));
         check_near(r, exact ? "integers" : "reals", got, want, NULL, n, exact ? 0 : 4 * TOL);
         check_poison(got, n * sizeof *got);
+    }
+}
+
+typedef struct pictures {
+    rn_dtype t;
+    int n, h, w, c, image_h, image_w;
+} pictures;
+
+static const pictures sets[] = {{RN_F32, 1, 1, 1, 1, 1, 1},     {RN_F32, 3, 5, 7, 3, 5, 7},
+                                {RN_F32, 3, 5, 7, 3, 9, 8},     {RN_F32, 4, 60, 41, 3, 70, 64},
+                                {RN_F32, 2, 33, 30, 1, 34, 99}, {RN_BF16, 3, 20, 17, 3, 31, 19},
+                                {RN_F16, 3, 20, 17, 3, 31, 19}};
+
+/* Less a mean image: integers, so that every type has to be equal to the bit; each corner and both directions. */
+static void normalize_less(check_run *r, rn_backend *be, const void *what)
+{
+    const pictures s = *(const pictures *)what;
+    const size_t n = (size_t)s.n * (size_t)s.h * (size_t)s.w * (size_t)s.c, size = rn_dtype_size(s.t);
+    const size_t nm = (size_t)s.image_h * (size_t)s.image_w * (size_t)s.c;
+    uint8_t *src = check_bytes(r, n), *got = check_bytes(r, n * size), *want = check_bytes(r, n * size);
+    float *mul = check_f32(r, (size_t)s.c), *image = check_f32(r, nm);
+    rn_origin *at = (rn_origin *)(void *)check_bytes(r, (size_t)s.n * sizeof *at);
+    for (size_t i = 0; i < n; i++)
+        src[i] = (uint8_t)rn_rng_below(&r->rng, 128);
+    for (size_t i = 0; i < nm; i++)
+        image[i] = (float)rn_rng_below(&r->rng, 128);
+    for (int c = 0; c < s.c; c++)
+        mul[c] = (float)(1 << c) / 4;
+    for (int k = 0; k < 4; k++) {
+        for (int i = 0; i < s.n; i++)
+            at[i] = (rn_origin){(k + i) & 1 ? s.image_w - s.w : 0, (k + i) & 2 ? s.image_h - s.h : 0, (k + i) % 3 == 1};
+        const rn_op_normalize a = {
+            s.t, (int64_t)s.n * s.h * s.w, s.c, src, got, mul, NULL, image, s.image_h, s.image_w, s.h, s.w, at};
+        rn_op_normalize w = a;
+        w.dst = want;
+        check_ran(r, "normalize", be->ops->normalize(be, &a, NULL));
+        check_ran(r, "ref", rn_ref_ops.normalize(NULL, &w, NULL));
+        check_bits(r, "less a mean image", got, want, n * size);
+        check_poison(got, n * size);
     }
 }
 
@@ -122,6 +163,11 @@ static void run(check_run *r)
     for (size_t i = 0; i < sizeof images / sizeof *images; i++) {
         snprintf(cas, sizeof cas, "rows%dc%d", images[i].rows, images[i].c);
         check_ops_each(r, "point", cas, "normalize", normalize, &images[i]);
+    }
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        snprintf(cas, sizeof cas, "%s-%dx%dx%dx%d", rn_dtype_name(sets[i].t), sets[i].n, sets[i].h, sets[i].w,
+                 sets[i].c);
+        check_ops_each(r, "point", cas, "normalize_less", normalize_less, &sets[i]);
     }
 }
 

@@ -144,6 +144,53 @@ static void batches_hold_what_they_say(void **state)
     rn_renderer_close(rd);
 }
 
+/* What is told of a window is where its pixels are, in training and evaluation, in parts and whole. */
+static void windows_are_where_images_lay(void **state)
+{
+    (void)state;
+    int mirrored = 0, moved = 0;
+    rn_renderer *rd = NULL;
+    rn_store_txn *t = NULL;
+    assert_int_equal(rn_renderer_open(&rd), 0);
+    assert_int_equal(rn_store_begin(good, &t), 0);
+    for (int kind = 0; kind < 4; kind++) {
+        rn_loader_opts o = training(2);
+        rn_loader *l = NULL;
+        rn_batch b;
+        o.crop = RN_CROP_WINDOW;
+        o.train = kind > 0;
+        o.parts = kind == 2 ? 3 : 1;
+        o.part = kind == 2;
+        o.mixup = kind == 3 ? 1e-6 : 0; /* shares of 0 or 1: the windows are those of the own records */
+        assert_int_equal(rn_loader_open(good, &o, &l), 0);
+        for (int k = 0; k < 10; k++) {
+            assert_int_equal(rn_loader_next(l, &b), 1);
+            assert_non_null(b.windows);
+            for (int i = 0; i < b.n && (kind < 3 || b.share >= 1); i++) {
+                uint8_t want[16 * 16 * 3];
+                rn_record rec;
+                rn_place p;
+                int w, h;
+                assert_int_equal(rn_store_get(t, b.index[i], &rec), 0);
+                assert_int_equal(rn_renderer_begin(rd, rec.data, rec.data_n, "x", &w, &h), 0);
+                p = (rn_place){.crop = {0, 0, w, h}, .rw = w, .rh = h};
+                p.window = (rn_rect){b.windows[i].x, b.windows[i].y, 16, 16};
+                p.flip = b.windows[i].mirror;
+                assert_int_equal(rn_renderer_draw(rd, &p, false, 16, 16, 3, want), 0);
+                assert_memory_equal(b.images + (size_t)i * sizeof want, want, sizeof want);
+                mirrored += b.windows[i].mirror;
+                moved += b.windows[i].x != (w - 16) / 2;
+                assert_true(kind > 0 || (b.windows[i].x == (w - 16) / 2 && b.windows[i].y == (h - 16) / 2));
+            }
+            rn_loader_release(l, &b);
+        }
+        rn_loader_close(l);
+    }
+    assert_true(mirrored > 50 && moved > 100);
+    rn_store_end(t);
+    rn_renderer_close(rd);
+}
+
 static void seek_resumes(void **state)
 {
     (void)state;
@@ -340,6 +387,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_do_not_matter),
         cmocka_unit_test(batches_hold_what_they_say),
+        cmocka_unit_test(windows_are_where_images_lay),
         cmocka_unit_test(seek_resumes),
         cmocka_unit_test(evaluation_sees_each_image_once),
         cmocka_unit_test(incomplete_batch_is_dropped),

@@ -60,6 +60,11 @@ static int write_onnx(const export_job *j, const rn_graph *g, int64_t batch)
     char size[24], resize[24], mean_text[96], std_text[96];
     float mean[3], std[3];
     rn_buf out = {0};
+    if (r->mean_text)
+        return rn_fail(RN_E_UNSUPPORTED,
+                       "%s: trained with a mean image, which is subtracted before the crop: a model that "
+                       "takes crops alone cannot; --mean LIST exports it with each channel's mean",
+                       rn_st_path(u->file));
     RN_TRY(rn_recipe_pixels(r, mean, std));
     snprintf(size, sizeof size, "%" PRId64, r->image_size);
     snprintf(resize, sizeof resize, "%" PRId64, r->val_resize);
