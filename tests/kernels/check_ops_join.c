@@ -157,7 +157,7 @@ static void join_once(check_run *r, rn_backend *be, size_t n, rn_dtype t, int ho
     check_ran(r, "eltwise_fwd", be->ops->eltwise_fwd(be, &over, NULL));
     check_bits(r, "y over b", over.y, a.y, n * rn_dtype_size(t));
     const void *dy = check_act(r, t, n, max);
-    for (int betas = 0; betas < 9; betas += n > 1000 ? 4 : 1) /* of the long ones: both written, added to, unwanted */
+    for (int betas = 0; betas<9; betas += n> 1000 ? 4 : 1) /* of the long ones: both written, added to, unwanted */
         join_back(r, be, &want, dy, betas / 3, betas % 3, max ? 0 : TOL);
 }
 

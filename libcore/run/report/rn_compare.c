@@ -69,7 +69,10 @@ static int read_run(rn_compared *c, const char *dir)
     RN_TRY(rn_report_load(path, &lines));
     c->windows = json_array();
     c->epochs = json_array();
-    json_array_foreach(lines, i, o) take_line(c, o);
+    json_array_foreach(lines, i, o)
+    {
+        take_line(c, o);
+    }
     json_decref(lines);
     if (!c->run || !c->windows || !c->epochs)
         return rn_fail(RN_E_FORMAT, "%s has no line of type \"run\"", path);

@@ -54,7 +54,10 @@ static void shots(rn_report *r, const char *title, const json_t *list)
         return;
     rn_html_tag(&r->h, "h3", title);
     rn_html_raw(&r->h, "<div class=shots>\n");
-    json_array_foreach((json_t *)(uintptr_t)list, i, o) shot(r, o);
+    json_array_foreach((json_t *)(uintptr_t)list, i, o)
+    {
+        shot(r, o);
+    }
     rn_html_raw(&r->h, "</div>\n");
 }
 
