@@ -92,13 +92,15 @@ static float *grad(const rn_param *p)
     return p->grad;
 }
 
-/* Every third parameter has factors of its own, so that ranges begin and end everywhere. */
+/* Every third parameter has factors of its own, so that ranges begin and end everywhere. None is 0, which cannot decay. */
 static void set_factors(rn_net *net)
 {
     for (int i = 0; i < rn_net_nparams(net); i++) {
         rn_param *p = rn_net_param(net, i);
         p->lr_mult = i % 3 == 0 ? 2 : i % 7 == 0 ? 0 : 1;
         p->decay_mult = i % 5 == 0 ? 0.5f : 1;
+        for (int64_t k = 0; p->grad && k < p->count; k++)
+            p->value[k] += 0.25f;
     }
     rn_optim_spare_norms(net);
 }
