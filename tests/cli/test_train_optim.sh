@@ -70,6 +70,11 @@ exits "linear scaling" 0 train --out scaled --max-steps 1 --schedule constant --
 check "is by the images of a step" [ "$(rates scaled)" = "0.04 " ]
 exits "steps of warm-up" 0 train --out warm --max-steps 6 --schedule constant --warmup-steps 4 --warmup-factor 0.2 --lr 1e-2
 check "rise from the factor" [ "$(rates warm)" = "0.004 0.006 0.008 0.01 0.01 0.01 " ]
+exits "one cycle" 0 train --out cycle --max-steps 6 --schedule one-cycle
+exits "one cycle of the momentum, too" 0 train --out cycled --max-steps 6 --schedule one-cycle --cycle-momentum 0.7,0.95
+check "... changes the weights, not the rates" sh -c '! cmp -s cycle/weights.safetensors cycled/weights.safetensors && [ "$1" = "$2" ]' - "$(rates cycle)" "$(rates cycled)"
+exits "one between 0.9 and 0.9" 0 train --out uncycled --max-steps 6 --schedule one-cycle --cycle-momentum 0.9,0.9
+check "... is the constant one" cmp <(tensors cycle/weights.safetensors) <(tensors uncycled/weights.safetensors)
 exits "a plateau that nothing satisfies" 0 train --out plateau --epochs 4 --accumulate 11 --schedule plateau --plateau-patience 0 --plateau-threshold 1 --gamma 0.5 --lr 0.4
 check "halves the rate after each evaluation but the first" [ "$(rates plateau)" = "0.4 0.4 0.2 0.1 " ]
 
