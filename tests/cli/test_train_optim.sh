@@ -24,7 +24,7 @@ differs() { # differs NAME OPTION...
     local name=$1
     shift
     exits "$name" 0 train --out "$name" --epochs 1 --schedule cosine "$@"
-    check "... changes the weights" sh -c '! cmp -s "$1" "$2"' - plain/weights.safetensors "$name/weights.safetensors"
+    check "... changes the weights" bash -c '! cmp -s "$1" "$2"' - <(tensors plain/weights.safetensors) <(tensors "$name/weights.safetensors")
     exits "$name again" 0 train --out "$name.2" --epochs 1 --schedule cosine "$@"
     check "... to the same bits" cmp "$name/weights.safetensors" "$name.2/weights.safetensors"
 }
@@ -35,6 +35,8 @@ differs caffe --momentum-kind caffe
 differs caffe-nesterov --momentum-kind caffe --nesterov
 check "Nesterov changes Caffe's momentum" sh -c '! cmp -s caffe/weights.safetensors caffe-nesterov/weights.safetensors'
 differs no-norm-decay --no-norm-decay --weight-decay 0.1
+exits "decay of all" 0 train --out norm-decay --epochs 1 --schedule cosine --weight-decay 0.1
+check "... is another" bash -c '! cmp -s "$1" "$2"' - <(tensors norm-decay/weights.safetensors) <(tensors no-norm-decay/weights.safetensors)
 differs ema --ema 0.8
 differs ema-every --ema 0.8 --ema-every 4
 differs ema-warmup --ema 0.8 --ema-warmup
@@ -72,7 +74,7 @@ exits "steps of warm-up" 0 train --out warm --max-steps 6 --schedule constant --
 check "rise from the factor" [ "$(rates warm)" = "0.004 0.006 0.008 0.01 0.01 0.01 " ]
 exits "one cycle" 0 train --out cycle --max-steps 6 --schedule one-cycle
 exits "one cycle of the momentum, too" 0 train --out cycled --max-steps 6 --schedule one-cycle --cycle-momentum 0.7,0.95
-check "... changes the weights, not the rates" sh -c '! cmp -s cycle/weights.safetensors cycled/weights.safetensors && [ "$1" = "$2" ]' - "$(rates cycle)" "$(rates cycled)"
+check "... changes the weights, not the rates" bash -c '! cmp -s "$3" "$4" && [ "$1" = "$2" ]' - "$(rates cycle)" "$(rates cycled)" <(tensors cycle/weights.safetensors) <(tensors cycled/weights.safetensors)
 exits "one between 0.9 and 0.9" 0 train --out uncycled --max-steps 6 --schedule one-cycle --cycle-momentum 0.9,0.9
 check "... is the constant one" cmp <(tensors cycle/weights.safetensors) <(tensors uncycled/weights.safetensors)
 exits "a plateau that nothing satisfies" 0 train --out plateau --epochs 4 --accumulate 11 --schedule plateau --plateau-patience 0 --plateau-threshold 1 --gamma 0.5 --lr 0.4
