@@ -35,6 +35,16 @@ static char *text_of(fixture *f)
     return (char *)b.data;
 }
 
+/* The tables that rn_recipe_rows fills have room for so many. */
+static void has_room(void **state)
+{
+    (void)state;
+    static rn_opt rows[2 * RN_RECIPE_MAX_ROWS];
+    rn_recipe r;
+    rn_recipe_defaults(&r);
+    assert_true(rn_recipe_rows(&r, rows) <= RN_RECIPE_MAX_ROWS);
+}
+
 static void reads_back(void **state)
 {
     (void)state;
@@ -158,7 +168,7 @@ static void combinations(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_back), cmocka_unit_test(differences),
-                                       cmocka_unit_test(combinations)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(has_room), cmocka_unit_test(reads_back),
+                                       cmocka_unit_test(differences), cmocka_unit_test(combinations)};
     return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
 }

@@ -52,7 +52,13 @@ void rn_recipe_defaults(rn_recipe *r)
                      .eval_every = 1};
 }
 
-int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
+static int put(rn_opt *out, const rn_opt *rows, size_t bytes)
+{
+    memcpy(out, rows, bytes);
+    return (int)(bytes / sizeof *rows);
+}
+
+static int model_rows(rn_recipe *r, rn_opt *out)
 {
     const rn_opt rows[] = {
         {RN_OPT_GROUP, "Model", NULL, NULL, NULL, NULL, 0, 0},
@@ -98,7 +104,13 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_TEXT, "weights", "FILE", &r->weights,
          "Start from these weights (safetensors, torchvision's names); with --eval-only, what is evaluated.", NULL, 0,
          0},
+    };
+    return put(out, rows, sizeof rows);
+}
 
+static int data_rows(rn_recipe *r, rn_opt *out)
+{
+    const rn_opt rows[] = {
         {RN_OPT_GROUP, "Data", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_TEXT, "train-db", "DB", &r->train_db, "Training set, from pack-lmdb.", NULL, 0, 0},
         {RN_OPT_TEXT, "val-db", "DB", &r->val_db, "Validation set, from pack-lmdb.", NULL, 0, 0},
@@ -133,7 +145,13 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "are.",
          NULL, 0, 0},
         {RN_OPT_INT, "workers", "N", &r->workers, "Decode threads; 0: as many as compute threads.", NULL, 0, 256},
+    };
+    return put(out, rows, sizeof rows);
+}
 
+static int optimization_rows(rn_recipe *r, rn_opt *out)
+{
+    const rn_opt rows[] = {
         {RN_OPT_GROUP, "Optimization", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_INT, "epochs", "N", &r->epochs, "Epochs.", NULL, 1, 99999},
         {RN_OPT_INT, "max-steps", "N", &r->max_steps, "Train N steps instead of --epochs (0: by epochs).", NULL, 0,
@@ -183,7 +201,13 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "that any number of ranks trains the same.",
          NULL, 0, 0},
         {RN_OPT_UINT, "seed", "N", &r->seed, "Seed of initialisation, order and augmentation.", NULL, 0, 0},
+    };
+    return put(out, rows, sizeof rows);
+}
 
+static int rate_rows(rn_recipe *r, rn_opt *out)
+{
+    const rn_opt rows[] = {
         {RN_OPT_GROUP, "Learning rate", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_REAL, "lr", "X", &r->lr, "Learning rate: the first after the warm-up, or the peak.", NULL, 0, 1e9},
         {RN_OPT_FLAG, "scale-lr", NULL, &r->scale_lr,
@@ -225,7 +249,13 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "plateau: better is better by this share of the best.", NULL, 0, 1},
         {RN_OPT_INT, "plateau-cooldown", "N", &r->plateau_cooldown,
          "plateau: evaluations after a fall that do not count.", NULL, 0, 100000},
+    };
+    return put(out, rows, sizeof rows);
+}
 
+static int distillation_rows(rn_recipe *r, rn_opt *out)
+{
+    const rn_opt rows[] = {
         {RN_OPT_GROUP, "Distillation", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_TEXT, "teacher", "FILE", &r->teacher,
          "Learn from these weights, too, of any model: the loss is (1 - L) x that of the labels + L T^2 x the "
@@ -236,13 +266,25 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
         {RN_OPT_REAL, "kd-hard-weight", "X", &r->kd_hard,
          "Share of the labels; -1: 1 - L. With --kd-weight 1 --kd-hard-weight 1 the loss is that of Bag of Tricks.",
          NULL, -1, 1000},
+    };
+    return put(out, rows, sizeof rows);
+}
 
+static int evaluation_rows(rn_recipe *r, rn_opt *out)
+{
+    const rn_opt rows[] = {
         {RN_OPT_GROUP, "Evaluation", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_INT, "eval-every", "N", &r->eval_every, "Evaluate every N epochs, and after the last.", NULL, 1,
          100000},
         {RN_OPT_INT, "eval-batch", "N", &r->eval_batch, "Images at a time in evaluation (of each rank); 0: as --batch.",
          NULL, 0, 65536},
+    };
+    return put(out, rows, sizeof rows);
+}
 
+static int machine_rows(rn_recipe *r, rn_opt *out)
+{
+    const rn_opt rows[] = {
         {RN_OPT_GROUP, "Machine", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_ENUM, "device", "NAME", &r->device, "What computes.", rn_recipe_devices, 0, 0},
         {RN_OPT_ENUM, "precision", "KIND", &r->precision,
@@ -257,7 +299,15 @@ int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
          "Choose convolution algorithms by table order, or by measurement (remembered in the run's folder).", tunes, 0,
          0},
     };
-    _Static_assert(sizeof rows / sizeof *rows <= RN_RECIPE_MAX_ROWS, "room for the recipe's rows");
-    memcpy(opts, rows, sizeof rows);
-    return (int)(sizeof rows / sizeof *rows);
+    return put(out, rows, sizeof rows);
+}
+
+int rn_recipe_rows(rn_recipe *r, rn_opt *opts)
+{
+    static int (*const groups[])(rn_recipe *, rn_opt *) = {
+        model_rows, data_rows, optimization_rows, rate_rows, distillation_rows, evaluation_rows, machine_rows};
+    int n = 0;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
+        n += groups[i](r, opts + n);
+    return n; /* at most RN_RECIPE_MAX_ROWS: test_recipe counts them */
 }
