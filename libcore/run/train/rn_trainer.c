@@ -133,7 +133,7 @@ static int step(rn_trainer *t)
 static int evaluate(rn_trainer *t)
 {
     rn_eval_opts o = {.stop = t->job->stop, .progress = true};
-    rn_eval_result res;
+    rn_eval_result res = {0};
     double from = rn_now();
     o.rows = calloc(rn_store_count(t->s.val_db), sizeof *o.rows);
     int rc = o.rows ? rn_evaluate(&t->s, &o, &res) : rn_fail(RN_E_NOMEM, "no memory for the evaluation's results");

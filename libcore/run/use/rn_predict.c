@@ -91,8 +91,8 @@ static int draw(predictor *p, const char *path, uint8_t *dst, rn_origin *window)
     const int side = (int)r->image_size;
     char *data;
     size_t n;
-    int w, h, rc;
-    rn_place place;
+    int w = 0, h = 0, rc;
+    rn_place place = {0};
     RN_TRY(rn_read_file(path, MAX_IMAGE_BYTES, &data, &n));
     RN_GO(rn_renderer_begin(p->renderer, data, n, path, &w, &h));
     if (r->mean_text)
