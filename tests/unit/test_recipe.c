@@ -45,6 +45,36 @@ static void has_room(void **state)
     assert_true(rn_recipe_rows(&r, rows) <= RN_RECIPE_MAX_ROWS);
 }
 
+/* As np.interp([epoch], [a, b], [start, end]) rounded to the nearest multiple of 32 (FFCV's rn18 configurations). */
+static void images_grow(void **state)
+{
+    (void)state;
+    static const int want[] = {160, 160, 160, 160, 160,
+                               160, 192, 192, 192}; /* epochs 9 .. 17 of a ramp from 11 to 19 */
+    rn_recipe r;
+    int side;
+    rn_recipe_defaults(&r);
+    assert_int_equal(rn_recipe_side(&r, 5, &side), 0);
+    assert_int_equal(side, 224);
+    r.start_size = 160;
+    r.image_size = 192;
+    r.ramp_epochs = "11,19";
+    for (int e = 9; e < 18; e++) { /* 14: 172 -> 160 (5.375 x 32); 15: 176 lies half way, and rounds up */
+        assert_int_equal(rn_recipe_side(&r, e, &side), 0);
+        assert_int_equal(side, want[e - 9]);
+    }
+    r.image_size = 200; /* the end is what was asked for, a multiple or not */
+    assert_int_equal(rn_recipe_side(&r, 19, &side), 0);
+    assert_int_equal(side, 200);
+    assert_int_equal(rn_recipe_side(&r, 18, &side), 0);
+    assert_int_equal(side, 192);
+    r.ramp_epochs = "3,3"; /* at once */
+    assert_int_equal(rn_recipe_side(&r, 3, &side), 0);
+    assert_int_equal(side, 160);
+    assert_int_equal(rn_recipe_side(&r, 4, &side), 0);
+    assert_int_equal(side, 200);
+}
+
 static void reads_back(void **state)
 {
     (void)state;
@@ -168,7 +198,8 @@ static void combinations(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(has_room), cmocka_unit_test(reads_back),
-                                       cmocka_unit_test(differences), cmocka_unit_test(combinations)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(has_room), cmocka_unit_test(images_grow),
+                                       cmocka_unit_test(reads_back), cmocka_unit_test(differences),
+                                       cmocka_unit_test(combinations)};
     return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
 }
