@@ -15,6 +15,10 @@ exits() {
 }
 # says NAME TEXT: ok when err.txt holds TEXT
 says() { if grep -qF -- "$2" err.txt; then ok "$1"; else not_ok "$1 (no '$2' on stderr)"; cat err.txt >&2; fi; }
+# tensors FILE: the numbers of a safetensors file, without its header, which holds the recipe
+tensors() { tail -c +$((9 + $(od -An -t u8 -N 8 "$1"))) "$1"; }
+# others NAME A B: ok when both weights files are there and their numbers differ
+others() { if [ -s "$2" ] && [ -s "$3" ] && ! cmp -s <(tensors "$2") <(tensors "$3"); then ok "$1"; else not_ok "$1"; fi; }
 # data NAME FILE: succeeds when FILE is there below RNKIT_DATA; otherwise a visible skip
 data() {
     [ -e "$RNKIT_DATA/$2" ] && return 0

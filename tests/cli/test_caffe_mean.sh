@@ -46,7 +46,7 @@ check "... and the recipe says what is subtracted" grep -qx "mean-image = mean.b
 check "... that alone" sh -c '! grep -q "^mean = " run/recipe'
 sed 's/mean_file.*binaryproto"/mean_value: 0/' net.prototxt >zero.prototxt
 exits "without a mean" 0 solve --net zero.prototxt --out zero --quiet
-check "... the weights are others" sh -c '! cmp -s run/weights.safetensors zero/weights.safetensors'
+others "... the weights are others" run/weights.safetensors zero/weights.safetensors
 
 exits "stopped in the middle" 1 solve --out parts --stop-after-steps 13
 exits "... and gone on with" 0 solve --out parts
