@@ -99,7 +99,7 @@ static int run(train_opts *o, const rn_opt_result *args)
     rn_session s = {0};
     uint8_t *images = NULL;
     int32_t *labels = NULL;
-    timing train, eval;
+    timing train = {0}, eval = {0};
     int rc;
     RN_TRY(rn_recipe_check(&o->recipe));
     RN_TRY(rn_session_open_bare(&o->recipe, rn_backends, rn_jobs(args->common.jobs), (int)o->classes, &s));

@@ -270,7 +270,7 @@ static int run(settings *s, const rn_opt_spec *spec, const rn_opt_result *args)
     if (s->split && !is_archive(s))
         RN_TRY(rn_raw_find(s->src, &raw));
     else if (is_archive(s) && strlen(s->src) < sizeof raw.train)
-        strcpy(strcmp(s->split ? s->split : "", "val") == 0 ? raw.val : raw.train, s->src);
+        snprintf(strcmp(s->split ? s->split : "", "val") == 0 ? raw.val : raw.train, sizeof raw.train, "%s", s->src);
     const char *all[] = {strcmp(s->split ? s->split : "", "val") == 0 ? raw.val : raw.train, raw.devkit, raw.md5sums};
     const char *files[4] = {NULL};
     for (size_t i = 0, n = 0; i < 3; i++)

@@ -86,7 +86,7 @@ static void fails(int code, const char *path, const char *split, const char *sai
 
 #define M(name, text)                                                                                                  \
     {                                                                                                                  \
-        name, text, sizeof text - 1                                                                                    \
+        name, text, sizeof(text) - 1                                                                                   \
     }
 
 static void one_split(void **state)
