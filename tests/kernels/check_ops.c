@@ -18,6 +18,16 @@ void check_ops_each(check_run *r, const char *group, const char *cas, const char
     }
 }
 
+float *check_values(check_run *r, size_t n, bool integers)
+{
+    float *p = check_f32(r, n);
+    if (integers)
+        check_fill_int(r, p, n, 5);
+    else
+        check_fill_real(r, p, n, 2);
+    return p;
+}
+
 float *check_copy(check_run *r, const float *p, size_t n)
 {
     return memcpy(check_f32(r, n), p, n * sizeof *p);

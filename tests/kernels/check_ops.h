@@ -16,6 +16,8 @@ typedef void (*check_ops_body)(check_run *r, rn_backend *be, const void *what);
 void check_ops_each(check_run *r, const char *group, const char *cas, const char *dir, check_ops_body body,
                     const void *what);
 
+/* Integers of -5 to 5, or reals of -2 to 2. */
+float *check_values(check_run *r, size_t n, bool integers);
 float *check_copy(check_run *r, const float *p, size_t n); /* in a buffer of its own */
 /* Fails unless the call returned 0. */
 void check_ran(check_run *r, const char *what, int rc);

@@ -12,23 +12,13 @@
 /* One below, on and above a vector of each width, and several blocks of work. */
 static const int lengths[] = {0, 1, 3, 7, 8, 15, 16, 17, 31, 33, 100, 1000, 32768, 32769, 100003};
 
-static float *make(check_run *r, size_t n, bool integers)
-{
-    float *p = check_f32(r, n);
-    if (integers)
-        check_fill_int(r, p, n, 5);
-    else
-        check_fill_real(r, p, n, 2);
-    return p;
-}
-
 /* Three steps with a changing rate, so that the momentum of one enters the next; dyadic numbers are exact. */
 static void sgd_steps(check_run *r, rn_backend *be, size_t n, unsigned how)
 {
     const bool exact = how & 4;
     rn_op_sgd a = {.n = (int64_t)n,
-                   .w = make(r, n, exact),
-                   .v = make(r, n, exact),
+                   .w = check_values(r, n, exact),
+                   .v = check_values(r, n, exact),
                    .mu = exact ? 0.5f : 0.9f,
                    .wd = exact ? 0.125f : 1e-4f,
                    .grad_scale = exact ? 0.5f : 1.0f / 3,
@@ -39,7 +29,7 @@ static void sgd_steps(check_run *r, rn_backend *be, size_t n, unsigned how)
     want.v = check_copy(r, a.v, n);
     for (int step = 0; step < 3; step++) {
         a.lr = want.lr = exact ? (step == 1 ? 0.5f : 0.25f) : 0.1f / (float)(1 + step);
-        a.g = want.g = make(r, n, exact);
+        a.g = want.g = check_values(r, n, exact);
         check_ran(r, "sgd", be->ops->sgd(be, &a, NULL));
         check_ran(r, "ref", rn_ref_ops.sgd(NULL, &want, NULL));
     }
@@ -59,7 +49,7 @@ static void sgd(check_run *r, rn_backend *be, const void *what)
 
 static void axpby_with(check_run *r, rn_backend *be, size_t n, float a, float b, bool exact)
 {
-    float *x = make(r, n, exact), *y = make(r, n, exact), *want = check_copy(r, y, n);
+    float *x = check_values(r, n, exact), *y = check_values(r, n, exact), *want = check_copy(r, y, n);
     for (size_t i = 0; i < n && b == 0; i += 7)
         y[i] = NAN;
     check_ran(r, "axpby", be->ops->axpby(be, &(rn_op_axpby){(int64_t)n, a, b, x, y}, NULL));
@@ -93,7 +83,7 @@ static void sumsq(check_run *r, rn_backend *be, const void *what)
 {
     const size_t n = (size_t) * (const int *)what;
     for (int exact = 0; exact < 2; exact++) {
-        float *x = make(r, n, exact);
+        float *x = check_values(r, n, exact);
         double want = -1, got = sum_of(r, be, n, x);
         check_ran(r, "ref", rn_ref_ops.sumsq(NULL, &(rn_op_sumsq){(int64_t)n, x, &want}, NULL));
         if (!(fabs(got - want) <= (exact ? 0 : (double)n * 0x1p-53 * want)))

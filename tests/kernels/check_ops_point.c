@@ -14,20 +14,10 @@
 /* One below, on and above a vector of each width, and several blocks of work. */
 static const int lengths[] = {0, 1, 3, 7, 8, 15, 16, 17, 31, 33, 100, 1000, 32768, 32769, 100003};
 
-static float *make(check_run *r, size_t n, bool integers)
-{
-    float *p = check_f32(r, n);
-    if (integers)
-        check_fill_int(r, p, n, 5);
-    else
-        check_fill_real(r, p, n, 2);
-    return p;
-}
-
 static void relu(check_run *r, rn_backend *be, const void *what)
 {
     const size_t n = (size_t) * (const int *)what;
-    float *x = make(r, n, true), *y = check_f32(r, n), *want = check_f32(r, n);
+    float *x = check_values(r, n, true), *y = check_f32(r, n), *want = check_f32(r, n);
     for (size_t i = 0; i < n; i += 50)
         x[i] = i % 100 ? NAN : -0.0f;
     for (size_t i = 0; i < n; i++) /* not the reference: the rule itself */
@@ -48,7 +38,7 @@ static void relu(check_run *r, rn_backend *be, const void *what)
 static void relu_bwd(check_run *r, rn_backend *be, const void *what)
 {
     const size_t n = (size_t) * (const int *)what;
-    float *y = make(r, n, true), *dy = make(r, n, true), *dx = check_f32(r, n), *want = check_f32(r, n);
+    float *y = check_values(r, n, true), *dy = check_values(r, n, true), *dx = check_f32(r, n), *want = check_f32(r, n);
     for (size_t i = 0; i < n; i++) {
         if (i % 3 == 0) { /* what is blocked must not leak, whatever it is */
             y[i] = 0;
@@ -65,7 +55,7 @@ static void relu_bwd(check_run *r, rn_backend *be, const void *what)
 static void add(check_run *r, rn_backend *be, const void *what)
 {
     const size_t n = (size_t) * (const int *)what;
-    float *a = make(r, n, false), *b = make(r, n, false), *y = check_f32(r, n), *want = check_f32(r, n);
+    float *a = check_values(r, n, false), *b = check_values(r, n, false), *y = check_f32(r, n), *want = check_f32(r, n);
     for (size_t i = 0; i < n; i++)
         want[i] = a[i] + b[i];
     check_ran(r, "add", be->ops->add(be, &(rn_op_add){RN_F32, (int64_t)n, a, b, y}, NULL));
