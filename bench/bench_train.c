@@ -145,7 +145,7 @@ int bench_train_main(int argc, char **argv)
     if (rc == 0 && o.recipe_file)
         rc = rn_opt_parse_file(&spec, o.recipe_file, &res);
     if (rc == 0)
-        rc = run(&o, &res);
+        rc = rn_opt_place_error(&spec, &res, run(&o, &res));
     rn_opt_free(&res);
     return rc < 0 ? rc : 0;
 }

@@ -501,7 +501,7 @@ int main(int argc, char **argv)
     int rc = rn_opt_parse(&s.spec, argc, argv, &s.args);
     if (rc <= RN_OK) { /* ranks that misread their options do so alike: they, too, end together */
         int joined = join(&s);
-        rc = joined < 0 ? joined : rc < 0 ? rc : run(&s, argc, argv);
+        rc = joined < 0 ? joined : rc < 0 ? rc : rn_opt_place_error(&s.spec, &s.args, run(&s, argc, argv));
         rc = rn_comm_end(rc, &told);
     }
     rn_caffe_net_close(s.net);

@@ -24,20 +24,24 @@ typedef struct row_set {
     int ncommon; /* 0 in a recipe file */
 } row_set;
 
+int rn_opt_find(const rn_opt_spec *spec, const char *name, size_t len)
+{
+    for (int i = 0; i < spec->nopts; i++) {
+        const rn_opt *o = &spec->opts[i];
+        if (o->type != RN_OPT_GROUP && strlen(o->name) == len && memcmp(o->name, name, len) == 0)
+            return i;
+    }
+    return -1;
+}
+
 static const rn_opt *find_row(const row_set *set, const char *name, size_t len, int *index)
 {
-    for (int i = 0; i < set->spec->nopts; i++) {
-        const rn_opt *o = &set->spec->opts[i];
-        if (o->type != RN_OPT_GROUP && strlen(o->name) == len && memcmp(o->name, name, len) == 0) {
-            *index = i;
-            return o;
-        }
-    }
+    *index = rn_opt_find(set->spec, name, len);
+    if (*index >= 0)
+        return &set->spec->opts[*index];
     for (int i = 0; i < set->ncommon; i++) {
-        if (strlen(set->common[i].name) == len && memcmp(set->common[i].name, name, len) == 0) {
-            *index = -1;
+        if (strlen(set->common[i].name) == len && memcmp(set->common[i].name, name, len) == 0)
             return &set->common[i];
-        }
     }
     return NULL;
 }
@@ -70,25 +74,38 @@ static int distance(const char *a, size_t na, const char *b, size_t nb)
     return d[na % 3][nb];
 }
 
-/* The known name nearest to `name`; a shared beginning (--verb) beats any number of slips. */
+/*
+ * The known name that `name` may be a slip of: a shared beginning (--verb) beats any number of slips, and of those there may
+ * be one in three letters. NULL: it is none.
+ */
 static const char *nearest(const row_set *set, const char *name, size_t len)
 {
-    const char *best = "help";
+    const char *best = NULL;
     int best_cost = 1 << 20;
     for (int i = 0; i < set->spec->nopts + set->ncommon; i++) {
         const rn_opt *o = i < set->spec->nopts ? &set->spec->opts[i] : &set->common[i - set->spec->nopts];
         if (o->type == RN_OPT_GROUP)
             continue;
-        size_t n = strlen(o->name);
-        int cost = 2 * distance(name, len, o->name, n);
-        if (len >= 3 && len < n && memcmp(name, o->name, len) == 0)
-            cost = 1;
-        if (cost < best_cost) {
+        const size_t n = strlen(o->name), most = (len > n ? len : n) / 3;
+        const bool begins = len >= 3 && len < n && memcmp(name, o->name, len) == 0;
+        const int slips = distance(name, len, o->name, n), cost = begins ? 1 : 2 * slips;
+        if ((begins || (size_t)slips <= most) && cost < best_cost) {
             best_cost = cost;
             best = o->name;
         }
     }
     return best;
+}
+
+/* Of what nobody knows: `dashes` stand before options, not before keys. */
+static int unknown(const row_set *set, const char *what, const char *dashes, const char *name, size_t len)
+{
+    const char *known = nearest(set, name, len), *quote = *dashes ? "" : "'", *hyphens = *dashes ? "--" : "";
+    if (!known)
+        return rn_fail(RN_E_USAGE, "unknown %s %s%s%.*s%s (--help lists all)", what, quote, dashes, (int)len, name,
+                       quote);
+    return rn_fail(RN_E_USAGE, "unknown %s %s%s%.*s%s; the nearest is %s%s%s%s (--help lists all)", what, quote, dashes,
+                   (int)len, name, quote, quote, hyphens, known, quote);
 }
 
 /* ---- values ---- */
@@ -254,8 +271,7 @@ static int join_lists(const rn_opt *row, const char *before, rn_opt_result *res)
 static int apply(const row_set *set, const token *t, rn_opt_result *res)
 {
     if (!t->row)
-        return rn_fail(RN_E_USAGE, "unknown option %s%.*s; the nearest is --%s (--help lists all)", t->dashes,
-                       (int)t->len, t->name, nearest(set, t->name, t->len));
+        return unknown(set, "option", t->dashes, t->name, t->len);
     const char *arg = t->row->arg ? t->row->arg : "VALUE";
     if (!t->value && t->next && t->next[2])
         return rn_fail(RN_E_USAGE, "--%s needs a value: --%s %s (if it is '%s': --%s=%s)", t->row->name, t->row->name,
@@ -386,7 +402,16 @@ static void drop_comment(char *line)
     }
 }
 
-static int apply_line(const row_set *set, char *line, uint64_t given[4], uint64_t inherited[4], rn_opt_result *res)
+static int keep_place(const row_set *set, int index, const rn_opt_place *at, rn_opt_result *res)
+{
+    if (!res->places && !(res->places = calloc((size_t)set->spec->nopts, sizeof *res->places)))
+        return rn_fail(RN_E_NOMEM, "out of memory");
+    res->places[index] = *at;
+    return RN_OK;
+}
+
+static int apply_line(const row_set *set, char *line, const rn_opt_place *at, uint64_t given[4], uint64_t inherited[4],
+                      rn_opt_result *res)
 {
     drop_comment(line);
     char *key = trim(line);
@@ -401,7 +426,7 @@ static int apply_line(const row_set *set, char *line, uint64_t given[4], uint64_
     int index = -1;
     const rn_opt *row = find_row(set, key, strlen(key), &index);
     if (!row)
-        return rn_fail(RN_E_USAGE, "unknown key '%s'; the nearest is '%s'", key, nearest(set, key, strlen(key)));
+        return unknown(set, "key", "", key, strlen(key));
     uint64_t bit = UINT64_C(1) << (index % 64);
     if (given[index / 64] & bit)
         return rn_fail(RN_E_USAGE, "%s is given a second time", key);
@@ -426,29 +451,36 @@ static int apply_line(const row_set *set, char *line, uint64_t given[4], uint64_
     if (rc < 0)
         return rn_fail_prefix(rc, "%s", key);
     mark_seen(res, index);
-    return RN_OK;
+    return keep_place(set, index, at, res);
 }
 
-int rn_opt_parse_text(const rn_opt_spec *spec, const char *name, const char *text, rn_opt_result *res)
+static int parse_lines(const rn_opt_spec *spec, const char *name, bool numbered, const char *text, rn_opt_result *res)
 {
     char *copy = strdup(text);
     if (!copy)
         return rn_fail(RN_E_NOMEM, "out of memory");
     row_set set = {.spec = spec};
+    rn_opt_place at = {.line = 0};
     uint64_t given[4] = {0}, inherited[4];
     memcpy(inherited, res->seen, sizeof(inherited));
-    int rc = RN_OK, lineno = 0;
-    for (char *line = copy; rc == RN_OK && line; lineno++) {
+    int rc = keep_text(res, name, &at.file);
+    for (char *line = copy; rc == RN_OK && line;) {
         char *end = strchr(line, '\n');
         if (end)
             *end = 0;
-        rc = apply_line(&set, line, given, inherited, res);
+        at.line += numbered;
+        rc = apply_line(&set, line, &at, given, inherited, res);
         if (rc < 0)
-            rc = rn_fail_prefix(rc, "%s:%d", name, lineno + 1);
+            rc = numbered ? rn_fail_prefix(rc, "%s:%d", name, at.line) : rn_fail_prefix(rc, "%s", name);
         line = end ? end + 1 : NULL;
     }
     free(copy);
     return rc;
+}
+
+int rn_opt_parse_text(const rn_opt_spec *spec, const char *name, const char *text, rn_opt_result *res)
+{
+    return parse_lines(spec, name, false, text, res);
 }
 
 int rn_opt_parse_file(const rn_opt_spec *spec, const char *path, rn_opt_result *res)
@@ -456,7 +488,7 @@ int rn_opt_parse_file(const rn_opt_spec *spec, const char *path, rn_opt_result *
     char *data;
     size_t n;
     RN_TRY(rn_read_text(path, FILE_MAX_BYTES, &data, &n));
-    int rc = rn_opt_parse_text(spec, path, data, res);
+    int rc = parse_lines(spec, path, true, data, res);
     free(data);
     return rc;
 }
@@ -474,6 +506,8 @@ void rn_opt_free(rn_opt_result *res)
         free(res->owned[i]);
     free(res->owned);
     free(res->operands);
+    free(res->places);
+    res->places = NULL;
     res->owned = NULL;
     res->nowned = 0;
     res->operands = NULL;

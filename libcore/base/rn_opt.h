@@ -7,7 +7,7 @@
  *
  *   --name VALUE, --name=VALUE, flags without a value; "--" ends the options; operands may
  *   stand between options. A VALUE that begins with "--" is only taken after "=". An unknown
- *   option is RN_E_USAGE with the nearest known name.
+ *   option is RN_E_USAGE, with the known name that it may be a slip of, if there is one.
  *   Help goes to stdout, misuse to stderr (exit 2).
  */
 #ifndef RN_OPT_H
@@ -56,11 +56,18 @@ typedef struct rn_opt_spec {
     int min_operands, max_operands; /* max -1: any number */
 } rn_opt_spec;
 
+/* Where in a file a value was read. */
+typedef struct rn_opt_place {
+    const char *file; /* NULL: the value is of no file */
+    int line;         /* 0: of a text that a program made, whose lines nobody has seen */
+} rn_opt_place;
+
 typedef struct rn_opt_result {
     rn_common_opts common;
     int noperands;
     const char **operands; /* into argv */
     uint64_t seen[4];      /* bit i: row i of opts was given (command line or file) */
+    rn_opt_place *places;  /* by row; NULL: nothing came out of a file */
     char **owned;          /* texts owned by the result */
     int nowned;
 } rn_opt_result;
@@ -81,8 +88,15 @@ int rn_opt_parse(const rn_opt_spec *spec, int argc, char **argv, rn_opt_result *
  * A key may stand once in a file. Errors carry file:line and leave `res` for rn_opt_free.
  */
 int rn_opt_parse_file(const rn_opt_spec *spec, const char *path, rn_opt_result *res);
-/* The same from memory; `name` stands for the file in errors. */
+/* The same from lines that a program made of file `name`, which alone is named in errors. */
 int rn_opt_parse_text(const rn_opt_spec *spec, const char *name, const char *text, rn_opt_result *res);
+
+/*
+ * Says where it is to be put right: of this thread's message, which names options as on the command line, each that came
+ * out of a file loses its dashes, and the first one's place goes before it all ("FILE:LINE: lr 0: ..."). For misuse
+ * (RN_E_USAGE) and for messages that begin with an option; any other stays as it is. Returns rc.
+ */
+int rn_opt_place_error(const rn_opt_spec *spec, const rn_opt_result *res, int rc);
 
 /* True when row `name` was given on the command line or in a file. */
 bool rn_opt_seen(const rn_opt_spec *spec, const rn_opt_result *res, const char *name);

@@ -222,6 +222,22 @@ says "names file and line" "bad.recipe:2"
 printf '# of ours\n\nepochs = 3\nmomentum = 1.5 # too much\n' >far.recipe
 exits "a key out of range in a recipe" 2 train --recipe far.recipe --out x
 says "names file, line, key and range" "far.recipe:4: momentum: '1.5' is not a number from 0 to 0.9999"
+printf 'epochs = 3\nfoo = 1\n' >bad.recipe
+exits "one that is near no other" 2 train --recipe bad.recipe --out x
+says "is not taken for a slip" "bad.recipe:2: unknown key 'foo' (--help lists all)"
+# placed LINE TEXT KEYS [OPTION...]: what is wrong only together with other keys is told of its line, too
+placed() {
+    printf '# one\n%b\n' "$3" >pair.recipe
+    exits "wrong together: $3 ${*:4}" 2 rn-train "${model[@]}" --train-db a.train --val-db a.val --recipe pair.recipe --out x "${@:4}"
+    says "says where" "pair.recipe:$1: $2"
+}
+placed 3 "milestones belongs to schedule multistep" "schedule = step\nmilestones = 3,7"
+placed 2 "schedule multistep needs --milestones" "schedule = multistep"
+placed 3 "milestones: '7,3' is not" "schedule = multistep\nmilestones = 7,3"
+placed 2 "init " "init = square"
+placed 3 "warmup-epochs 5 leaves none of --epochs 4" "lr = 1\nwarmup-epochs = 5" --epochs 4
+placed 2 "--lr-min 1 is above lr 0.5" "lr = 0.5" --lr-min 1
+placed 3 "batch 64 is more than the 44 images" "lr = 1\nbatch = 64"
 check "misuse made no folder" [ ! -e x/log.jsonl ]
 
 # ---- report ----------------------------------------------------------------------------------------------------

@@ -209,9 +209,11 @@ static void test_unknown_names_the_nearest(void **state)
         {"--job=3", "unknown option --job;", "nearest is --jobs"},
         {"--filter", "unknown option --filter", "nearest is --filter-with-a-long-name"},
         {"--sed", "unknown option --sed", "nearest is --seed"},
-        {"-k", "unknown option -k", "nearest is --"},
-        {"--Work", "unknown option --Work", "nearest is --"}, /* a heading is no option */
-        {"--=", "unknown option --", "nearest is --"},
+        {"-k", "unknown option -k (--help", ""},         /* one slip would make it anything */
+        {"--Work", "unknown option --Work (--help", ""}, /* a heading is no option */
+        {"--=", "unknown option -- (--help", ""},
+        {"--bogus", "unknown option --bogus (--help", ""},
+        {"--ot", "unknown option --ot", "nearest is --out"},
         {"---keep", "unknown option ---keep", "nearest is --keep"},
     };
     for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
@@ -412,7 +414,9 @@ static void test_recipe_errors(void **state)
     static const struct {
         const char *text, *where, *what;
     } t[] = {
-        {"lr = 1\nlrr = 2\n", "test.recipe:2: ", "unknown key 'lrr'; the nearest is 'lr'"},
+        {"lr = 1\nlrr = 2\n", "test.recipe:2: ", "unknown key 'lrr'; the nearest is 'lr' (--help"},
+        {"lr = 1\nfoo = 2\n", "test.recipe:2: ", "unknown key 'foo' (--help lists all)"},
+        {"learning-rate = 2\n", "test.recipe:1: ", "unknown key 'learning-rate' (--help lists all)"},
         {"\n\nlr = fast\n", "test.recipe:3: lr: ", "'fast' is not a number from 0 to 10"},
         {"lr 1\n", "test.recipe:1: ", "key = value"},
         {"lr = 1\nlr = 2\n", "test.recipe:2: ", "a second time"},
@@ -433,6 +437,37 @@ static void test_recipe_errors(void **state)
     assert_int_equal(rn_write_file_atomic("binary", "lr\0=1", 5), RN_OK);
     assert_int_equal(rn_opt_parse_file(&spec, "binary", &res), RN_E_FORMAT);
     unlink("binary");
+}
+
+/* What a check after parsing says is told of the place that the value came out of. */
+static void placed(int code, const char *text, const char *want)
+{
+    rn_fail(code, "%s", text);
+    assert_int_equal(rn_opt_place_error(&spec, &res, code), code);
+    assert_string_equal(rn_error_text(), want);
+}
+
+static void test_places(void **state)
+{
+    (void)state;
+    assert_int_equal(PARSE("a", "--count=9"), RN_OK);
+    placed(RN_E_USAGE, "--lr 0: nothing", "--lr 0: nothing"); /* no file at all */
+    assert_int_equal(parse_text("# x\nlr = 0.5\ncount = 3\n\nfilter-with-a-long-name = box\n"), RN_OK);
+    placed(RN_E_USAGE, "--lr 0: nothing", "test.recipe:2: lr 0: nothing");
+    placed(RN_E_USAGE, "--count 9 is more than --lr 0.5", "test.recipe:2: --count 9 is more than lr 0.5");
+    placed(RN_E_USAGE, "the rate (--lr) needs --filter-with-a-long-name or --seed",
+           "test.recipe:2: the rate (lr) needs filter-with-a-long-name or --seed");
+    placed(RN_E_USAGE, "--filter-with-a-long-name and --lr",
+           "test.recipe:5: filter-with-a-long-name and lr"); /* the first one's */
+    placed(RN_E_USAGE, "--count 9 needs --seed", "--count 9 needs --seed");
+    placed(RN_E_USAGE, "x--lr ---lr --lrr --", "x--lr ---lr --lrr --");
+    placed(RN_E_FORMAT, "--lr 1: bad", "test.recipe:2: lr 1: bad");
+    placed(RN_E_MISMATCH, "diverged; try a smaller --lr", "diverged; try a smaller --lr");
+    assert_int_equal(rn_opt_parse_text(&spec, "made", "any = 1\n", &res), RN_OK);
+    placed(RN_E_USAGE, "--any 1: no", "made: any 1: no");
+    assert_int_equal(rn_opt_parse_text(&spec, "made", "seed = 1\nlr = x\n", &res), RN_E_USAGE);
+    says("made: lr: 'x' is not");
+    assert_int_equal(rn_opt_place_error(&spec, &res, RN_OK), RN_OK);
 }
 
 static void test_number_parsers(void **state)
@@ -492,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_recipe),
         cmocka_unit_test(test_recipe_errors),
+        cmocka_unit_test(test_places),
         cmocka_unit_test(test_number_parsers),
     };
     return cmocka_run_group_tests_name("opt", tests, NULL, leave);

@@ -126,6 +126,18 @@ static void differences(void **state)
     assert_non_null(strstr(names, "algo (not set) -> cpu:*"));
     assert_int_equal(rn_recipe_diff(tb, ta, names, sizeof names), 2);
     assert_non_null(strstr(names, "algo cpu:* -> (not set)"));
+    char first[400], second[400]; /* lists that differ late */
+    memset(first, '1', sizeof first - 1);
+    first[399] = 0;
+    memcpy(second, first, sizeof first);
+    second[398] = '2';
+    rn_buf one = {0}, two = {0};
+    assert_int_equal(rn_buf_printf(&one, "milestones = %s\n", first), 0);
+    assert_int_equal(rn_buf_printf(&two, "milestones = %s\n", second), 0);
+    assert_int_equal(rn_recipe_diff((const char *)one.data, (const char *)two.data, names, sizeof names), 1);
+    assert_int_equal(rn_recipe_diff((const char *)one.data, (const char *)one.data, names, sizeof names), 0);
+    rn_buf_free(&one);
+    rn_buf_free(&two);
     char few[12]; /* too small for the names: cut, not overrun */
     assert_int_equal(rn_recipe_diff(ta, tb, few, sizeof few), 2);
     free(ta);

@@ -105,34 +105,36 @@ int rn_recipe_portable(const char *text, rn_buf *out)
     return rn_buf_append(out, "", 1);
 }
 
-/* The value of `key` (n bytes) in a recipe text, "" if it is not there. */
-static void value_of(const char *text, const char *key, size_t n, char *out, size_t cap)
+/* The value of `key` (n bytes) in a recipe text and its length: 0 if it is not there. */
+static const char *value_of(const char *text, const char *key, size_t n, int *len)
 {
-    out[0] = 0;
+    *len = 0;
     for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
         if (strncmp(p, key, n) == 0 && strncmp(p + n, " = ", 3) == 0) {
-            snprintf(out, cap, "%.*s", (int)strcspn(p + n + 3, "\n"), p + n + 3);
-            return;
+            *len = (int)strcspn(p + n + 3, "\n");
+            return p + n + 3;
         }
+    return "";
 }
 
-/* Keys of `a` that differ in `b`; with only_missing those alone that `b` lacks. */
+/* Keys of `a` that differ in `b`; with `swapped` those alone that `b` lacks. */
 static int diff_side(const char *a, const char *b, bool swapped, char *names, size_t cap)
 {
+    static const char none[] = "(not set)";
     int differ = 0;
     for (const char *p = a; *p; p += strcspn(p, "\n"), p += *p == '\n') {
-        size_t n = strcspn(p, " =\n");
-        char va[256], vb[256];
+        const size_t n = strcspn(p, " =\n");
+        int na, nb;
         if (!n || *p == '#' || is_free(p, n))
             continue;
-        value_of(a, p, n, va, sizeof va);
-        value_of(b, p, n, vb, sizeof vb);
-        if (strcmp(va, vb) == 0 || (swapped && *vb))
+        const char *va = value_of(a, p, n, &na), *vb = value_of(b, p, n, &nb);
+        if ((na == nb && memcmp(va, vb, (size_t)na) == 0) || (swapped && nb))
             continue;
-        size_t at = strlen(names);
-        snprintf(names + at, cap - at, "%s%.*s %s -> %s", at ? ", " : "", (int)n, p,
-                 *(swapped ? vb : va) ? (swapped ? vb : va) : "(not set)",
-                 *(swapped ? va : vb) ? (swapped ? va : vb) : "(not set)");
+        const char *was = swapped ? vb : va, *now = swapped ? va : vb;
+        const int nwas = swapped ? nb : na, nnow = swapped ? na : nb;
+        const size_t at = strlen(names);
+        snprintf(names + at, cap - at, "%s%.*s %.*s -> %.*s", at ? ", " : "", (int)n, p, nwas ? nwas : (int)sizeof none,
+                 nwas ? was : none, nnow ? nnow : (int)sizeof none, nnow ? now : none);
         differ++;
     }
     return differ;
