@@ -94,7 +94,7 @@ int rn_opt_parse_text(const rn_opt_spec *spec, const char *name, const char *tex
 /*
  * Says where it is to be put right: of this thread's message, which names options as on the command line, each that came
  * out of a file loses its dashes, and the first one's place goes before it all ("FILE:LINE: lr 0: ..."). For misuse
- * (RN_E_USAGE) and for messages that begin with an option; any other stays as it is. Returns rc.
+ * (RN_E_USAGE); of other failures only an option that the message begins with. Returns rc.
  */
 int rn_opt_place_error(const rn_opt_spec *spec, const rn_opt_result *res, int rc);
 

@@ -15,15 +15,16 @@ static const rn_opt_place *place_of(const rn_opt_spec *spec, const rn_opt_result
     return row >= 0 && res->places[row].file ? &res->places[row] : NULL;
 }
 
-/* `text` without the dashes of what came out of files; *first is the place of the first of them. */
-static int without_dashes(const rn_opt_spec *spec, const rn_opt_result *res, const char *text, rn_buf *out,
-                          const rn_opt_place **first)
+/* `text` without the dashes of what came out of files (of its first word alone, with `leading`); *first is the place of the
+ * first of them. */
+static int without_dashes(const rn_opt_spec *spec, const rn_opt_result *res, const char *text, bool leading,
+                          rn_buf *out, const rn_opt_place **first)
 {
     *first = NULL;
     for (const char *p = text, *dashes; *p; p = dashes) {
         size_t len = 0;
         const rn_opt_place *at = NULL;
-        dashes = strstr(p, "--");
+        dashes = leading && p > text ? NULL : strstr(p, "--");
         if (!dashes)
             return rn_buf_printf(out, "%s", p);
         RN_TRY(rn_buf_append(out, p, (size_t)(dashes - p)));
@@ -41,9 +42,10 @@ int rn_opt_place_error(const rn_opt_spec *spec, const rn_opt_result *res, int rc
 {
     rn_buf text = {0};
     const rn_opt_place *at;
-    if (rc >= 0 || !res->places || (rc != RN_E_USAGE && strncmp(rn_error_text(), "--", 2) != 0))
+    const bool leading = rc != RN_E_USAGE;
+    if (rc >= 0 || !res->places || (leading && strncmp(rn_error_text(), "--", 2) != 0))
         return rc;
-    if (without_dashes(spec, res, rn_error_text(), &text, &at) == RN_OK && at) {
+    if (without_dashes(spec, res, rn_error_text(), leading, &text, &at) == RN_OK && at) {
         const char *told = (const char *)text.data;
         if (at->line)
             rn_fail(rc, "%s:%d: %s", at->file, at->line, told);

@@ -3,6 +3,7 @@
 # rn-train under mpirun: n ranks train and evaluate as one does; a run goes on with another number of them; one that dies
 # ends the job with its name.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
 
 if ! rn-train --version | grep -q '^MPI: yes'; then
@@ -33,8 +34,6 @@ apart() {
 near() { local d; d=$(apart "$1" "$2") && echo "$d apart (at most $3)" && awk -v d="$d" -v m="$3" 'BEGIN {exit !(d != "nan" && d + 0 <= m)}'; }
 far() { local d; d=$(apart "$1" "$2") && echo "$d apart (at least $3)" && awk -v d="$d" -v m="$3" 'BEGIN {exit !(d != "nan" && d + 0 >= m)}'; }
 state() { echo "$1"/checkpoints/*/state.safetensors; }
-log_of() { tail -n +2 "$1/log.jsonl" | sed -E 's/"images_per_s":[^,}]*,"data_wait_pct":[^,}]*//'; }
-same_run() { cmp "$1/weights.safetensors" "$2/weights.safetensors" && diff <(log_of "$1") <(log_of "$2"); }
 
 # ---- the gradient ------------------------------------------------------------------------------------------------
 # Without weight decay the momentum after one step is the gradient. Sums over ranks are of the same terms in another order:

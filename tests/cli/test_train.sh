@@ -3,6 +3,7 @@
 # rn-train: a run killed anywhere ends with the bits of one that was not; evaluations count every image once; every way of
 # going wrong is told and leaves what was there.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
 # shellcheck disable=SC2012,SC2016  # names are our own; inner shells expand
 
@@ -17,9 +18,6 @@ model=(--arch resnet18 --stem cifar --width 0.125 --image-size 16 --val-resize 1
 how=(--batch 8 --epochs 3 --lr 0.02 --schedule cosine --warmup-epochs 1 --log-steps 2)
 on_a=("${model[@]}" "${how[@]}" --train-db a.train --val-db a.val)
 train() { rn-train "${on_a[@]}" "$@"; }
-# The log without what was measured.
-log_of() { tail -n +2 "$1/log.jsonl" | sed -E 's/"images_per_s":[^,}]*,"data_wait_pct":[^,}]*//'; }
-same_run() { cmp "$1/weights.safetensors" "$2/weights.safetensors" && cmp "$1/best.safetensors" "$2/best.safetensors" && diff <(log_of "$1") <(log_of "$2"); }
 num() { sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" "$2" | tail -n 1; }
 
 # ---- one run in one piece --------------------------------------------------------------------------------------
@@ -50,15 +48,7 @@ check "to the bits and log of the run in one piece" same_run whole parts
 
 kills=0
 for after in 1 3 4 6 8; do
-    rn-train "${on_a[@]}" --out killed --checkpoint-steps 1 >/dev/null 2>&1 &
-    pid=$!
-    for _ in $(seq 600); do
-        [ "$(grep -c '"type":"window"' killed/log.jsonl 2>/dev/null || true)" -ge $after ] 2>/dev/null && break
-        kill -0 $pid 2>/dev/null || break
-        sleep 0.02
-    done
-    kill -9 $pid 2>/dev/null && kills=$((kills + 1))
-    wait $pid 2>/dev/null
+    kill_at killed $after rn-train "${on_a[@]}" --out killed --checkpoint-steps 1 && kills=$((kills + 1))
 done
 check "was killed at least 3 times" [ $kills -ge 3 ]
 exits "goes on after kill -9" 0 train --out killed --checkpoint-steps 1
@@ -131,6 +121,7 @@ says "warns about that recipe" "lr 0.01 -> 0.005"
 check "the recipe in the folder is the new one" grep -qx 'lr = 0.005' onward/recipe
 before=$(find parts | sort)
 exits "a checkpoint that is not there" 1 train --out parts --resume parts/checkpoints/e00001-s000000005
+says "is said to be none" "--resume parts/checkpoints/e00001-s000000005: no checkpoint: give auto, never, or the folder of one"
 exits "starting over from weights that are not there" 1 train --out parts --resume never --weights none.safetensors
 check "neither touches the run that is there" [ "$(find parts | sort)" = "$before" ]
 mkdir -p busy

@@ -3,6 +3,7 @@
 # rn-train's optimizer: no option is a no-op, a run with all of its state in play that is killed ends with the bits of one
 # that was not, what is not finite or diverges stops it, a full disk does not, wrong combinations are told.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
 # shellcheck disable=SC2012  # names are our own
 
@@ -11,10 +12,7 @@ mkilsvrc --synthetic 4 --train-per-class 11 --val 13 --size 32x24 --seed 1 raw -
 base=(rn-train --arch resnet18 --stem cifar --width 0.125 --image-size 16 --val-resize 16 --threads 1 --workers 1 --batch 4 --lr 0.02
     --log-steps 1 --train-db a.train --val-db a.val)
 train() { "${base[@]}" "$@"; }
-log_of() { tail -n +2 "$1/log.jsonl" | sed -E 's/"images_per_s":[^,}]*,"data_wait_pct":[^,}]*//'; }
 rates() { sed -n 's/.*"window".*"lr":\([^,}]*\).*/\1/p' "$1/log.jsonl" | tr '\n' ' '; }
-# The tensors of a safetensors file, without the header: in a checkpoint's it holds measured seconds.
-newest() { ls -d "$1"/checkpoints/e* | tail -n 1; }
 
 # ---- nothing is a no-op ------------------------------------------------------------------------------------------------
 exits "plain" 0 train --out plain --epochs 1 --schedule cosine
@@ -82,26 +80,13 @@ check "halves the rate after each evaluation but the first" [ "$(rates plateau)"
 # ---- killed with all of it in play -------------------------------------------------------------------------------------
 all=(--epochs 4 --accumulate 2 --momentum-kind caffe --nesterov --clip-norm 0.7 --ema 0.9 --ema-warmup --ema-every 3 --mixup 0.3
     --schedule plateau --plateau-patience 0 --plateau-threshold 0.3 --warmup-steps 3 --no-norm-decay --label-smoothing 0.1)
-same_run() {
-    cmp "$1/weights.safetensors" "$2/weights.safetensors" && cmp "$1/best.safetensors" "$2/best.safetensors" &&
-        diff <(log_of "$1") <(log_of "$2") && cmp <(tensors "$(newest "$1")/state.safetensors") <(tensors "$(newest "$2")/state.safetensors") &&
-        cmp "$(newest "$1")/weights.safetensors" "$(newest "$2")/weights.safetensors"
-}
 exits "everything at once" 0 train --out whole "${all[@]}"
 check "the rate has fallen" [ "$(rates whole | tr ' ' '\n' | tail -n 2 | head -n 1)" != 0.02 ]
 kills=0
 RANDOM=7
 for _ in 1 2 3 4 5 6; do
     after=$((RANDOM % 18 + 2))
-    "${base[@]}" --out killed "${all[@]}" --checkpoint-steps $((RANDOM % 3 + 1)) >/dev/null 2>&1 &
-    pid=$!
-    for _ in $(seq 600); do
-        [ "$(grep -c '"type":"window"' killed/log.jsonl 2>/dev/null || true)" -ge $after ] 2>/dev/null && break
-        kill -0 $pid 2>/dev/null || break
-        sleep 0.01
-    done
-    kill -9 $pid 2>/dev/null && kills=$((kills + 1))
-    wait $pid 2>/dev/null
+    kill_at killed $after "${base[@]}" --out killed "${all[@]}" --checkpoint-steps $((RANDOM % 3 + 1)) && kills=$((kills + 1))
 done
 check "was killed at least 3 times" [ $kills -ge 3 ]
 exits "goes on after kill -9" 0 train --out killed "${all[@]}"

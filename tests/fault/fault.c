@@ -3,14 +3,17 @@
  * A bad disk for a real program: preloaded (LD_PRELOAD), it makes system calls fall short or fail, as the environment says.
  *   RN_FAULT_SHORT=SEED     every second read or write moves only a part of what was asked for
  *   RN_FAULT_EINTR=SEED     one in eight reads and writes is interrupted before it has done anything
- *   RN_FAULT_FAIL=OP K E    OP (read, write, sync, rename) fails with errno E (EIO, ENOSPC) from the K-th such call on
+ *   RN_FAULT_FAIL=OP K E    OP (read, write, sync, rename, remove, truncate; change: any but read) fails with errno E (EIO, ENOSPC) from the
+ *                           K-th such call on; E KILL: the process is killed with SIGKILL instead of it
  *   RN_FAULT_FAIL=OP @AT E  only where it would touch byte AT of a file; what lies before is still read or written
  *   RN_FAULT_PATH=TEXT      all this only for files in whose path TEXT stands; !TEXT: in whose path it does not
  * Calls are counted and drawn for the whole process, so that with threads the order may differ from run to run.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum op { OP_READ, OP_WRITE, OP_SYNC, OP_RENAME, OP_NONE };
+enum op { OP_READ, OP_WRITE, OP_SYNC, OP_RENAME, OP_REMOVE, OP_TRUNCATE, OP_CHANGE, OP_NONE };
 
 /* Read from the environment once, before main: read-only afterwards, but for the counters. */
 static struct {
@@ -29,14 +32,14 @@ static struct {
     uint64_t seed;
     enum op fail;
     uint64_t from; /* the K-th call, or the byte */
-    int err;
+    int err;       /* 0: SIGKILL */
     const char *path;
     atomic_ullong calls, draws;
 } fault = {.fail = OP_NONE};
 
 __attribute__((constructor)) static void configure(void)
 {
-    static const char *const ops[] = {"read", "write", "sync", "rename"};
+    static const char *const ops[] = {"read", "write", "sync", "rename", "remove", "truncate", "change"};
     const char *shorten = getenv("RN_FAULT_SHORT"), *eintr = getenv("RN_FAULT_EINTR"), *fail = getenv("RN_FAULT_FAIL");
     char op[16], place[32], err[16];
     fault.path = getenv("RN_FAULT_PATH");
@@ -54,7 +57,7 @@ __attribute__((constructor)) static void configure(void)
             fault.fail = (enum op)i;
     fault.at_byte = place[0] == '@';
     fault.from = strtoull(place + fault.at_byte, NULL, 10);
-    fault.err = strcmp(err, "ENOSPC") == 0 ? ENOSPC : EIO;
+    fault.err = strcmp(err, "KILL") == 0 ? 0 : strcmp(err, "ENOSPC") == 0 ? ENOSPC : EIO;
 }
 
 /* The function that this one stands before. */
@@ -110,8 +113,11 @@ static bool interrupted(void)
 /* True when this call fails, with errno set. */
 static bool fails(enum op op)
 {
-    if (op != fault.fail || fault.at_byte || atomic_fetch_add(&fault.calls, 1) + 1 < fault.from)
+    const bool meant = op == fault.fail || (fault.fail == OP_CHANGE && op != OP_READ);
+    if (!meant || fault.at_byte || atomic_fetch_add(&fault.calls, 1) + 1 < fault.from)
         return false;
+    if (!fault.err)
+        raise(SIGKILL);
     errno = fault.err;
     return true;
 }
@@ -253,6 +259,32 @@ int renameat(int fromfd, const char *from, int tofd, const char *to)
 int renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags)
 {
     return rename_fails(to) ? -1 : NEXT(renameat2)(fromfd, from, tofd, to, flags);
+}
+
+int ftruncate(int fd, off_t n)
+{
+    return concerns(fd) && fails(OP_TRUNCATE) ? -1 : NEXT(ftruncate)(fd, n);
+}
+
+int ftruncate64(int fd, off64_t n)
+{
+    return ftruncate(fd, n);
+}
+
+int unlink(const char *path)
+{
+    return wanted(path) && fails(OP_REMOVE) ? -1 : NEXT(unlink)(path);
+}
+
+int unlinkat(int dirfd, const char *path, int flags)
+{
+    const bool meant = dirfd == AT_FDCWD ? wanted(path) : concerns(dirfd);
+    return meant && fails(OP_REMOVE) ? -1 : NEXT(unlinkat)(dirfd, path, flags);
+}
+
+int rmdir(const char *path)
+{
+    return wanted(path) && fails(OP_REMOVE) ? -1 : NEXT(rmdir)(path);
 }
 
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

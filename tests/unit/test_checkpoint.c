@@ -168,6 +168,77 @@ static void damage(void **state)
     rn_net_close(a);
 }
 
+/* A list that is JSON, but not that of this checkpoint. */
+static void damaged_lists(void **state)
+{
+    (void)state;
+    static const char list[] = "run/checkpoints/e00001-s0000000009/digests.json",
+                      kept[] = "run/checkpoints/e00000-s0000000005";
+    static const char *const lists[] = {"", "null", "[]", "{}",
+                                        "{\"weights.safetensors\": 3, \"state.safetensors\": 3}"};
+    rn_net *a = open_net(3);
+    fill(a, 1);
+    char path[512], *text, *bytes;
+    size_t n;
+    fresh();
+    write_at(a, 0, 5, 0);
+    write_at(a, 1, 9, 0);
+    assert_int_equal(rn_read_text(list, 0, &text, &n), 0);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        assert_int_equal(rn_write_file_atomic(list, lists[i], strlen(lists[i])), 0);
+        assert_int_equal(rn_ckpt_verify("run/checkpoints/e00001-s0000000009"), RN_E_FORMAT);
+        assert_non_null(strstr(rn_error_text(), "digests.json is damaged"));
+        assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 1);
+        assert_string_equal(path, kept);
+    }
+    bytes = strstr(text, "\"bytes\": ");
+    assert_non_null(bytes);
+    bytes[9] ^= 1; /* another size, the digest as it was */
+    assert_int_equal(rn_write_file_atomic(list, text, n), 0);
+    assert_int_equal(rn_ckpt_verify("run/checkpoints/e00001-s0000000009"), RN_E_MISMATCH);
+    bytes[9] ^= 1;
+    assert_int_equal(rn_write_file_atomic(list, text, n), 0);
+    assert_int_equal(rn_ckpt_verify("run/checkpoints/e00001-s0000000009"), 0);
+    /* An average that the list lacks: it would be left out unseen. */
+    assert_int_equal(rn_write_file_atomic("run/checkpoints/e00001-s0000000009/ema.safetensors", "x", 1), 0);
+    assert_int_equal(rn_ckpt_verify("run/checkpoints/e00001-s0000000009"), RN_E_FORMAT);
+    free(text);
+
+    /* Something else in a checkpoint's place is passed over, and goes when it is written over or not kept. */
+    assert_int_equal(rn_write_file_atomic("run/checkpoints/e00001-s0000000010", "x", 1), 0);
+    assert_int_equal(symlink("e00000-s0000000005", "run/checkpoints/e00001-s0000000011"), 0);
+    assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 1);
+    assert_string_equal(path, "run/checkpoints/e00001-s0000000011");
+    write_at(a, 1, 10, 0);
+    assert_int_equal(rn_ckpt_verify("run/checkpoints/e00001-s0000000010"), 0);
+    const rn_run_state s = {.epoch = 1, .step = 8};
+    assert_int_equal(rn_ckpt_drop_newer("run", &s), 0);
+    assert_int_equal(rn_ckpt_latest("run", path, sizeof path), 1);
+    assert_string_equal(path, kept); /* what the link named is as it was */
+    rn_net_close(a);
+}
+
+/* What is published has been looked at. */
+static void publishing(void **state)
+{
+    (void)state;
+    static const char dir[] = "run/checkpoints/e00001-s0000000009";
+    rn_net *a = open_net(3);
+    fill(a, 1);
+    fresh();
+    write_at(a, 1, 9, 0);
+    assert_int_equal(rn_ckpt_publish(dir, false, "run/weights.safetensors"), 0);
+    assert_int_equal(rn_ckpt_publish(dir, false, "run/weights.safetensors"), 0); /* the same file already */
+    assert_int_equal(system("cmp run/weights.safetensors run/checkpoints/e00001-s0000000009/weights.safetensors && "
+                            "[ -z \"$(find run -name '*.tmp.*')\" ]"),
+                     0);
+    assert_int_equal(unlink("run/weights.safetensors"), 0);
+    flip_byte("run/checkpoints/e00001-s0000000009/weights.safetensors", 5000);
+    assert_int_equal(rn_ckpt_publish(dir, false, "run/weights.safetensors"), RN_E_MISMATCH);
+    assert_int_equal(rn_file_size("run/weights.safetensors") < 0, 1);
+    rn_net_close(a);
+}
+
 /* A net of weights alone. */
 static rn_net *open_average(void)
 {
@@ -335,6 +406,8 @@ int main(void)
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(to_the_bit),
                                        cmocka_unit_test(damage),
+                                       cmocka_unit_test(damaged_lists),
+                                       cmocka_unit_test(publishing),
                                        cmocka_unit_test(with_an_average),
                                        cmocka_unit_test(order_and_pruning),
                                        cmocka_unit_test(not_finite_is_refused),

@@ -461,7 +461,8 @@ static void test_places(void **state)
            "test.recipe:5: filter-with-a-long-name and lr"); /* the first one's */
     placed(RN_E_USAGE, "--count 9 needs --seed", "--count 9 needs --seed");
     placed(RN_E_USAGE, "x--lr ---lr --lrr --", "x--lr ---lr --lrr --");
-    placed(RN_E_FORMAT, "--lr 1: bad", "test.recipe:2: lr 1: bad");
+    placed(RN_E_FORMAT, "--lr 1: bad, see --lr", "test.recipe:2: lr 1: bad, see --lr");
+    placed(RN_E_FORMAT, "--seed 1: bad, see --lr", "--seed 1: bad, see --lr");
     placed(RN_E_MISMATCH, "diverged; try a smaller --lr", "diverged; try a smaller --lr");
     assert_int_equal(rn_opt_parse_text(&spec, "made", "any = 1\n", &res), RN_OK);
     placed(RN_E_USAGE, "--any 1: no", "made: any 1: no");

@@ -22,11 +22,6 @@ static const char weights_name[] = "weights.safetensors", state_name[] = "state.
                   average_name[] = "ema.safetensors", digests_name[] = "digests.json", tmp_prefix[] = ".tmp-";
 static const char *const files[] = {weights_name, state_name, average_name};
 
-const char *rn_ckpt_weights_name(bool averaged)
-{
-    return averaged ? average_name : weights_name;
-}
-
 void rn_ckpt_name(const rn_run_state *s, char out[RN_CKPT_NAME_MAX])
 {
     snprintf(out, RN_CKPT_NAME_MAX, "e%05lld-s%010lld", (long long)(s->epoch - s->eval_pending), (long long)s->step);
@@ -109,9 +104,12 @@ static int sync_dir(const char *path)
     return rc;
 }
 
-/* A folder of plain files. */
+/* A folder of plain files, or what stands in its place; what a link names stays. */
 static int remove_dir(const char *path)
 {
+    struct stat st;
+    if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+        return unlink(path) == 0 ? RN_OK : rn_fail_errno(errno, "cannot remove %s", path);
     DIR *d = opendir(path);
     if (!d)
         return rn_fail_errno(errno, "cannot open folder %s", path);
@@ -236,7 +234,8 @@ int rn_ckpt_write(const char *run_dir, rn_net *net, rn_net *average, rn_backend 
         remove_dir(tmp);
         return rn_fail(rc, "checkpoint %s was not written: %s", name, why);
     }
-    if (rn_is_dir(to)) /* a damaged one of the same step, or the very same */
+    struct stat st;
+    if (lstat(to, &st) == 0) /* a damaged one of the same step, or the very same */
         RN_TRY(remove_dir(to));
     if (rename(tmp, to) != 0)
         return rn_fail_errno(errno, "cannot rename %s to %s", tmp, to);
@@ -293,19 +292,25 @@ int rn_ckpt_drop_newer(const char *run_dir, const rn_run_state *s)
 
 /* ---- reading ---- */
 
-static bool all_known(json_t *digests)
+static bool is_listed(const json_t *digests, const char *name)
 {
-    const char *name;
-    json_t *of;
-    json_object_foreach(digests, name, of)
-    {
-        bool known = false;
-        for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-            known = known || strcmp(name, files[i]) == 0;
-        if (!known)
+    const json_t *of = json_object_get(digests, name);
+    return json_is_integer(json_object_get(of, "bytes")) && json_is_string(json_object_get(of, "sha256"));
+}
+
+/* Are all files of this program's, and all files of the folder, in the list? */
+static bool is_whole(const char *dir, json_t *digests)
+{
+    char path[PATH_MAX];
+    size_t listed = 0;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const bool is = is_listed(digests, files[i]);
+        listed += is;
+        if (!is &&
+            (files[i] != average_name || (rn_path_join(path, sizeof path, dir, files[i]) == RN_OK && rn_is_file(path))))
             return false;
     }
-    return json_is_object(digests);
+    return json_object_size(digests) == listed;
 }
 
 static int read_digests(const char *dir, json_t **out)
@@ -316,7 +321,7 @@ static int read_digests(const char *dir, json_t **out)
     RN_TRY(rn_read_file(path, 1 << 20, &text, &n));
     *out = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL);
     free(text);
-    if (*out && all_known(*out))
+    if (*out && is_whole(dir, *out))
         return RN_OK;
     json_decref(*out);
     *out = NULL;
@@ -329,17 +334,26 @@ static bool is_absent(const char *name, const json_t *digests)
     return name == average_name && !json_object_get(digests, name);
 }
 
+static int check(const char *path, const json_t *want, const char *data, size_t n)
+{
+    char hex[RN_DIGEST_HEX_MAX];
+    const json_int_t bytes = json_integer_value(json_object_get(want, "bytes"));
+    const char *sha256 = json_string_value(json_object_get(want, "sha256"));
+    if (bytes != (json_int_t)n)
+        return rn_fail(RN_E_MISMATCH, "%s is damaged: it has %zu bytes, not %lld", path, n, (long long)bytes);
+    RN_TRY(rn_digest_buffer(RN_SHA256, data, n, hex));
+    return strcmp(sha256, hex) == 0
+               ? RN_OK
+               : rn_fail(RN_E_MISMATCH, "%s is damaged: its SHA-256 is %.12s..., not %.12s...", path, hex, sha256);
+}
+
 /* Reads one file of a checkpoint whole and compares its digest. */
 static int read_checked(const char *dir, const char *name, const json_t *digests, char **data, size_t *n)
 {
-    char path[PATH_MAX], hex[RN_DIGEST_HEX_MAX];
-    const char *want = json_string_value(json_object_get(json_object_get(digests, name), "sha256"));
+    char path[PATH_MAX];
     RN_TRY(rn_path_join(path, sizeof path, dir, name));
     RN_TRY(rn_read_file(path, 0, data, n));
-    int rc = rn_digest_buffer(RN_SHA256, *data, *n, hex);
-    if (rc == RN_OK && (!want || strcmp(want, hex) != 0))
-        rc = rn_fail(RN_E_MISMATCH, "%s is damaged: its SHA-256 is %.12s..., not %.12s...", path, hex,
-                     want ? want : "(none)");
+    int rc = check(path, json_object_get(digests, name), *data, *n);
     if (rc < 0)
         free(*data);
     return rc;
@@ -438,23 +452,35 @@ int rn_ckpt_restore(const rn_ckpt *c, rn_net *net, rn_net *average, rn_backend *
     return rn_weightfile_load(net, be, RN_WEIGHTFILE_MOMENTUM, c->momentum);
 }
 
-int rn_ckpt_publish(const char *from, const char *to)
+/* A hard link under another name: 1, or 0 where there are none. */
+static int link_as(const char *from, const char *to)
 {
     char tmp[PATH_MAX];
-    if (snprintf(tmp, sizeof tmp, "%s.tmp", to) >= (int)sizeof tmp)
+    if (snprintf(tmp, sizeof tmp, "%s.tmp.%ld", to, (long)getpid()) >=
+        (int)sizeof tmp) /* as rn_remove_leftovers' are */
         return rn_fail(RN_E_RANGE, "%s: path too long", to);
     unlink(tmp);
-    if (link(from, tmp) == 0) {
-        /* rename() does nothing when both already are the same file: then the link is left over. */
-        if (rename(tmp, to) != 0)
-            return rn_fail_errno(errno, "cannot rename %s to %s", tmp, to);
-        unlink(tmp);
-        return RN_OK;
-    }
-    char *data;
+    if (link(from, tmp) != 0)
+        return 0;
+    /* rename() does nothing when both already are the same file: then the link is left over. */
+    if (rename(tmp, to) != 0)
+        return rn_fail_errno(errno, "cannot rename %s to %s", tmp, to);
+    unlink(tmp);
+    return 1;
+}
+
+int rn_ckpt_publish(const char *path, bool averaged, const char *to)
+{
+    char from[PATH_MAX], *data;
+    const char *name = averaged ? average_name : weights_name;
+    json_t *digests;
     size_t n;
-    RN_TRY(rn_read_file(from, 0, &data, &n));
-    int rc = rn_write_file_atomic(to, data, n);
+    RN_TRY(read_digests(path, &digests));
+    int rc = read_checked(path, name, digests, &data, &n);
+    json_decref(digests);
+    RN_TRY(rc);
+    if ((rc = rn_path_join(from, sizeof from, path, name)) == RN_OK && (rc = link_as(from, to)) == 0)
+        rc = rn_write_file_atomic(to, data, n);
     free(data);
-    return rc;
+    return rc < 0 ? rc : RN_OK;
 }

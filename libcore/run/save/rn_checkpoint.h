@@ -89,10 +89,9 @@ int rn_ckpt_open(const char *path, rn_ckpt *c);
 void rn_ckpt_close(rn_ckpt *c); /* accepts a zeroed one */
 /* average may be NULL; it is left alone when the checkpoint holds none. */
 int rn_ckpt_restore(const rn_ckpt *c, rn_net *net, rn_net *average, rn_backend *be);
-/* The file in a checkpoint's folder that is to be used and published. */
-const char *rn_ckpt_weights_name(bool averaged);
 
-/* Makes `to` the same file as `from`, replacing it at once: a hard link, or a copy where there are none. */
-int rn_ckpt_publish(const char *from, const char *to);
+/* Makes `to` the same file as the weights (averaged: the average) of the checkpoint folder `path`, once its digest has been
+ * checked, replacing `to` at once: a hard link, or a copy where there are none. */
+int rn_ckpt_publish(const char *path, bool averaged, const char *to);
 
 #endif

@@ -18,7 +18,14 @@ int rn_rundir_path(const rn_trainer *t, const char *name, char out[PATH_MAX])
     return rn_path_join(out, PATH_MAX, t->job->out, name);
 }
 
-/* The lock goes with the process, however it dies. */
+/* What is written of a run besides its checkpoints. The first ones stay when it starts over; log.jsonl is the last to go:
+ * a folder without it holds no run. */
+enum { STAYING_FILES = 2 };
+static const char *const run_files[] = {
+    "recipe",      "tune.json",   "sessions.jsonl",    "net.prototxt", "weights.safetensors", "best.safetensors",
+    "result.json", "report.html", RN_PREDICTIONS_NAME, RN_EVENTS_NAME, "log.jsonl",           NULL};
+
+/* The lock goes with the process, however it dies; what that was writing stays, and goes now. */
 int rn_rundir_lock(rn_trainer *t)
 {
     char path[PATH_MAX];
@@ -31,6 +38,7 @@ int rn_rundir_lock(rn_trainer *t)
         return errno == EWOULDBLOCK
                    ? rn_fail(RN_E_USAGE, "%s: another rn-train is at work there; give another --out", t->job->out)
                    : rn_fail_errno(errno, "cannot lock %s", path);
+    rn_remove_leftovers(t->job->out, run_files);
     return RN_OK;
 }
 
@@ -115,9 +123,20 @@ out:
     return rc;
 }
 
+/* Takes away what need not be kept. What cannot be removed is no reason to stop. */
+static void prune(const rn_trainer *t)
+{
+    char best[RN_CKPT_NAME_MAX];
+    best_name(&t->state, best);
+    /* First damaged ones that were passed over: they would count as the newest, and a good one would go for them. */
+    if (rn_ckpt_drop_newer(t->job->out, &t->state) < 0 ||
+        rn_ckpt_prune(t->job->out, (int)t->job->keep, t->state.best_epoch ? best : NULL) < 0)
+        rn_warn("old checkpoints stay: %s", rn_error_text());
+}
+
 int rn_rundir_checkpoint(rn_trainer *t)
 {
-    char name[RN_CKPT_NAME_MAX], best[RN_CKPT_NAME_MAX], dir[PATH_MAX], path[PATH_MAX];
+    char name[RN_CKPT_NAME_MAX], dir[PATH_MAX], path[PATH_MAX];
     rn_ckpt_name(&t->state, name);
     RN_TRY(rn_rundir_path(t, "checkpoints", dir));
     RN_TRY(rn_path_join(path, sizeof path, dir, name));
@@ -131,10 +150,8 @@ int rn_rundir_checkpoint(rn_trainer *t)
     RN_TRY(write_checkpoint(t));
     memcpy(t->last_good, path, sizeof path);
     t->last_checkpoint = rn_now();
-    /* Damaged ones that were passed over: pruning would keep them as the newest and take this one away. */
-    RN_TRY(rn_ckpt_drop_newer(t->job->out, &t->state));
-    best_name(&t->state, best);
-    return rn_ckpt_prune(t->job->out, (int)t->job->keep, t->state.best_epoch ? best : NULL);
+    prune(t);
+    return RN_OK;
 }
 
 /* ---- where to begin ---- */
@@ -260,14 +277,11 @@ out:
  * run: what is in it is not touched. */
 static int clear(const rn_trainer *t)
 {
-    static const char *const names[] = {"sessions.jsonl",    "net.prototxt", "weights.safetensors",
-                                        "best.safetensors",  "result.json",  "report.html",
-                                        RN_PREDICTIONS_NAME, RN_EVENTS_NAME, "log.jsonl"};
     char path[PATH_MAX];
     RN_TRY(rn_rundir_path(t, "log.jsonl", path));
-    for (size_t i = 0; rn_is_file(path) && i < sizeof names / sizeof *names; i++) {
+    for (size_t i = STAYING_FILES; rn_is_file(path) && run_files[i]; i++) {
         char old[PATH_MAX];
-        RN_TRY(rn_rundir_path(t, names[i], old));
+        RN_TRY(rn_rundir_path(t, run_files[i], old));
         if (unlink(old) != 0 && errno != ENOENT)
             return rn_fail_errno(errno, "cannot remove %s", old);
     }
@@ -353,6 +367,11 @@ int rn_rundir_begin(rn_trainer *t)
     if (strcmp(resume, "never") == 0)
         return start_over(t);
 
+    if (rn_path_join(path, sizeof path, resume, "state.safetensors") < 0 || !rn_is_file(path))
+        return rn_fail(RN_E_NOENT,
+                       "--resume %s: no checkpoint: give auto, never, or the folder of one, such as "
+                       "%s/checkpoints/e00001-s0000000100",
+                       resume, t->job->out);
     int rc = is_own(t, resume) ? go_back(t, resume) : take_over(t, resume);
     return rc < 0 ? rn_fail_prefix(rc, "--resume %s", resume) : RN_OK;
 }
@@ -361,12 +380,11 @@ int rn_rundir_begin(rn_trainer *t)
 
 static int publish(const rn_trainer *t, const char *ckpt, const char *name)
 {
-    char from[PATH_MAX], dir[PATH_MAX], to[PATH_MAX];
+    char path[PATH_MAX], dir[PATH_MAX], to[PATH_MAX];
     RN_TRY(rn_rundir_path(t, "checkpoints", dir));
-    RN_TRY(rn_path_join(from, sizeof from, dir, ckpt));
-    RN_TRY(rn_path_join(dir, sizeof dir, from, rn_ckpt_weights_name(average_of(t) != NULL)));
+    RN_TRY(rn_path_join(path, sizeof path, dir, ckpt));
     RN_TRY(rn_rundir_path(t, name, to));
-    return rn_ckpt_publish(dir, to);
+    return rn_ckpt_publish(path, average_of(t) != NULL, to);
 }
 
 int rn_rundir_finish(rn_trainer *t)
@@ -377,7 +395,8 @@ int rn_rundir_finish(rn_trainer *t)
     RN_TRY(publish(t, name, "weights.safetensors"));
     best_name(s, name);
     if (s->best_epoch && publish(t, name, "best.safetensors") < 0)
-        rn_warn("best.safetensors: %s", rn_error_text());
+        rn_warn("best.safetensors was not written: %s", rn_error_text());
+    prune(t); /* a kill may have come between the last checkpoint and that */
     json_t *o =
         json_pack("{s:I, s:f, s:f, s:f, s:o, s:I, s:I, s:I, s:f, s:f, s:f}", "n", (json_int_t)s->last.n, "top1",
                   s->last.top1, "top5", s->last.top5, "se_top1", s->last.se_top1, "loss", rn_runlog_real(s->last.loss),
