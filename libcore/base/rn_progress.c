@@ -17,6 +17,9 @@
 #define RATE_MEMORY 8.0        /* seconds after which an old rate counts for 1/e */
 #define BAR_COLUMNS 24
 
+/* What a line gives up where the terminal has no room for all of it, step by step, so that the note stays. */
+enum fit { FIT_ALL, FIT_SHORT_BAR, FIT_NO_BAR, FIT_NO_COUNT, FIT_NO_RATE };
+
 struct rn_progress {
     char what[64], noun[24];
     enum rn_progress_unit unit;
@@ -87,20 +90,22 @@ static double sample_rate(rn_progress *p, double now, uint64_t done)
     return p->rate_weight > 0 ? p->rate_sum / p->rate_weight : 0;
 }
 
-static void bar_into(rn_buf *b, double share)
+static void bar_into(rn_buf *b, double share, enum fit fit)
 {
+    const int columns = fit == FIT_ALL ? BAR_COLUMNS : BAR_COLUMNS / 2;
     char bar[BAR_COLUMNS + 1];
-    int full = (int)(share * BAR_COLUMNS);
-    for (int i = 0; i < BAR_COLUMNS; i++)
+    int full = (int)(share * columns);
+    for (int i = 0; i < columns; i++)
         bar[i] = i < full ? '=' : i == full ? '>' : ' ';
-    bar[BAR_COLUMNS] = 0;
-    (void)rn_buf_printf(b, " [%s] %3d%%", bar, (int)(share * 100));
+    bar[columns] = 0;
+    if (fit < FIT_NO_BAR)
+        (void)rn_buf_printf(b, " [%s]", bar);
+    (void)rn_buf_printf(b, " %3d%%", (int)(share * 100));
 }
 
-static void compose(rn_progress *p, double now, rn_buf *b)
+static void compose(const rn_progress *p, double now, double rate, enum fit fit, rn_buf *b)
 {
-    uint64_t done = atomic_load(&p->done), all = done + atomic_load(&p->skipped);
-    double rate = sample_rate(p, now, done);
+    uint64_t all = atomic_load(&p->done) + atomic_load(&p->skipped);
     const char *space = p->noun[0] ? " " : "";
     char n[24], of[24], per[24], left[24];
     quantity((double)all, p->unit, n);
@@ -108,13 +113,14 @@ static void compose(rn_progress *p, double now, rn_buf *b)
     quantity(rate, p->unit, per);
     (void)rn_buf_printf(b, "%s", p->what);
     if (p->total)
-        bar_into(b, all < p->total ? (double)all / (double)p->total : 1);
-    (void)rn_buf_printf(b, "  %s%s%s%s%s", n, p->total ? " / " : "", p->total ? of : "", space, p->noun);
-    if (rate > 0)
+        bar_into(b, all < p->total ? (double)all / (double)p->total : 1, fit);
+    if (fit < FIT_NO_COUNT || !p->total)
+        (void)rn_buf_printf(b, "  %s%s%s%s%s", n, p->total ? " / " : "", p->total ? of : "", space, p->noun);
+    if (rate > 0 && fit < FIT_NO_RATE)
         (void)rn_buf_printf(b, "  %s/s", per);
     if (p->total && all < p->total) {
         clock_text(rate > 0 ? (double)(p->total - all) / rate : INFINITY, left);
-        (void)rn_buf_printf(b, "  %s left", left);
+        (void)rn_buf_printf(b, fit < FIT_NO_RATE ? "  %s left" : "  %s", left);
     } else {
         clock_text(now - p->started, left);
         (void)rn_buf_printf(b, "  %s", left);
@@ -123,11 +129,16 @@ static void compose(rn_progress *p, double now, rn_buf *b)
         (void)rn_buf_printf(b, "  %s", p->note);
 }
 
-/* Cuts to the terminal's width, never inside a UTF-8 sequence. */
+/* Cuts to the terminal's width: where two blanks part a whole field from the next, or else anywhere but inside a UTF-8 sequence. */
 static void cut(char *s, size_t columns)
 {
     if (strlen(s) <= columns)
         return;
+    for (size_t i = columns + 1; i > 0; i--)
+        if (s[i] == ' ' && s[i - 1] == ' ') {
+            s[i - 1] = 0;
+            return;
+        }
     while (columns > 0 && ((unsigned char)s[columns] & 0xC0) == 0x80)
         columns--;
     s[columns] = 0;
@@ -135,11 +146,20 @@ static void cut(char *s, size_t columns)
 
 static void draw(rn_progress *p, double now)
 {
+    const double rate = sample_rate(p, now, atomic_load(&p->done));
+    const int width = rn_term_width();
+    const size_t columns = !p->tty ? SIZE_MAX : width > 1 ? (size_t)width - 1 : 1;
     rn_buf b = {0};
-    compose(p, now, &b);
+    const enum fit last =
+        columns < 60 ? FIT_NO_RATE : FIT_NO_COUNT; /* with more room the rate is worth more than a note's end */
+    for (enum fit fit = FIT_ALL; fit <= last; fit++) {
+        b.n = 0;
+        compose(p, now, rate, fit, &b);
+        if (b.n <= columns)
+            break;
+    }
     if (b.data && p->tty) {
-        int width = rn_term_width();
-        cut((char *)b.data, width > 1 ? (size_t)width - 1 : 1);
+        cut((char *)b.data, columns);
         rn_term_bar((char *)b.data);
     } else if (b.data) {
         rn_term_line((char *)b.data);

@@ -18,9 +18,11 @@ typedef struct rn_progress rn_progress;
  * unknown (no bar, no time left). Returns NULL when nothing is to be drawn or memory is short;
  * every call below accepts NULL. */
 rn_progress *rn_progress_start(const char *what, const char *noun, enum rn_progress_unit unit, uint64_t total);
-void rn_progress_add(rn_progress *p, uint64_t n);        /* thread-safe, cheap */
-void rn_progress_skip(rn_progress *p, uint64_t n);       /* done by an earlier run: counts, not in the rate */
-void rn_progress_note(rn_progress *p, const char *text); /* short text after the bar (copied) */
-void rn_progress_done(rn_progress *p);                   /* removes the bar, frees */
+void rn_progress_add(rn_progress *p, uint64_t n);  /* thread-safe, cheap */
+void rn_progress_skip(rn_progress *p, uint64_t n); /* done by an earlier run: counts, not in the rate */
+/* Short text after the bar (copied), its fields two blanks apart. Where the terminal is narrow the bar, the count and the rate give
+ * way to it, then its last fields fall off, each as a whole. */
+void rn_progress_note(rn_progress *p, const char *text);
+void rn_progress_done(rn_progress *p); /* removes the bar, frees */
 
 #endif

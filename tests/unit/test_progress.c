@@ -22,6 +22,7 @@
 #include "base/rn_progress.h"
 
 #define COLUMNS 100
+static int columns = COLUMNS; /* of the terminal: what is narrower than the screen may not reach its edge */
 
 static void nap(long ms)
 {
@@ -33,7 +34,7 @@ static void nap(long ms)
 static char *capture(void (*fn)(void), int tty, size_t *n)
 {
     int master, slave;
-    struct winsize ws = {.ws_row = 24, .ws_col = COLUMNS};
+    struct winsize ws = {.ws_row = 24, .ws_col = (unsigned short)columns};
     if (tty) {
         assert_int_equal(openpty(&master, &slave, NULL, NULL, &ws), 0);
     } else {
@@ -90,7 +91,7 @@ static screen *replay(const char *text, size_t n)
             s->row++;
         } else {
             assert_true((unsigned char)text[i] >= 0x20);
-            assert_true(s->col < COLUMNS && s->row < 2000); /* the bar never wraps */
+            assert_true(s->col < columns && s->row < 2000); /* the bar never wraps */
             s->line[s->row][s->col++] = text[i];
         }
     }
@@ -259,6 +260,42 @@ static void test_unknown_total(void **state)
     free(text);
 }
 
+static void train_some(void)
+{
+    rn_progress *p = rn_progress_start("work 12/90", "images", RN_UNIT_ITEMS, 852210);
+    rn_progress_skip(p, 104159);
+    for (int i = 0; i < 4; i++) {
+        nap(180);
+        rn_progress_note(p, "loss 2.372  top-1 14.3%  wait 12%  lr 0.0512");
+        rn_progress_add(p, 32);
+    }
+    rn_progress_done(p);
+}
+
+/* What is asked of a training's line stands in it at 80 columns, and at 40 what comes first, in whole fields. */
+static void test_narrow_terminals(void **state)
+{
+    (void)state;
+    size_t n;
+    columns = 80;
+    char *text = capture(train_some, 1, &n);
+    const char *line = strstr(text, "left  loss 2.372  top-1 14.3%  wait 12%");
+    assert_non_null(line);
+    assert_null(strstr(text, "852210 images  1")); /* the count has made room for it */
+    assert_non_null(strstr(text, "/s  "));
+    free(replay(text, n));
+    free(text);
+    columns = 40;
+    text = capture(train_some, 1, &n);
+    line = strstr(text, "  loss 2.372");
+    assert_non_null(line);
+    assert_null(strstr(text, "top-1")); /* not half of it: "top-1 1" would be a lie */
+    assert_non_null(strstr(text, "work 12/90  12%  "));
+    free(replay(text, n));
+    free(text);
+    columns = COLUMNS;
+}
+
 static void test_null_is_fine(void **state)
 {
     (void)state;
@@ -277,6 +314,7 @@ int main(void)
         cmocka_unit_test(test_never),
         cmocka_unit_test(test_log_lines_are_not_torn),
         cmocka_unit_test(test_unknown_total),
+        cmocka_unit_test(test_narrow_terminals),
         cmocka_unit_test(test_null_is_fine),
     };
     return cmocka_run_group_tests_name("progress", tests, NULL, NULL);

@@ -172,7 +172,7 @@ void rn_trainlog_note(rn_trainer *t)
 {
     const rn_sums *w = &t->state.window;
     char text[96];
-    snprintf(text, sizeof text, "loss %.3f top-1 %.1f%% wait %.0f%% lr %.3g", per(w->loss, w->n),
+    snprintf(text, sizeof text, "loss %.3f  top-1 %.1f%%  wait %.0f%%  lr %.3g", per(w->loss, w->n),
              100 * per((double)w->top1, w->n), wait_pct(w), t->lr);
     rn_progress_note(t->bar, text);
 }
