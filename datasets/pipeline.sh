@@ -238,11 +238,11 @@ reproduce() {
 study_runs() { sed -n 's/^\([^#:=][^:=]*\):[[:space:]]*\(.*\)$/\1\t\2/p' "$1"; }
 
 # A run that diverges is a result, too: the page shows how far it came.
-study_one() { # FOLDER OPTIONS...
-    local folder=$1 rc=0
+study_one() { # FOLDER OPTIONS...: what it says goes into FOLDER's brother of logs, so that `rn-train compare OUT/NAME/*` takes the runs
+    local folder=$1 rc=0 says=$OUT/$study.logs/${1##*/}
     shift
-    rn-train --recipe "$recipe" --train-db "$OUT/train.lmdb" --val-db "$OUT/val.lmdb" --out "$folder" "$@" >"$folder.txt" 2> >(tee "$folder.err" >&2) || rc=$?
-    [ $rc = 0 ] || { [ $rc = 1 ] && grep -q 'stopped at step' "$folder.err"; }
+    rn-train --recipe "$recipe" --train-db "$OUT/train.lmdb" --val-db "$OUT/val.lmdb" --out "$folder" "$@" >"$says.txt" 2> >(tee "$says.err" >&2) || rc=$?
+    [ $rc = 0 ] || { [ $rc = 1 ] && grep -q 'stopped at step' "$says.err"; }
 }
 
 study() {
@@ -253,7 +253,7 @@ study() {
     RECIPE=${RECIPE:-$(setting "$file" recipe)} look_up "$@"
     stages=$((4 + $(study_runs "$file" | wc -l)))
     prepare
-    mkdir -p "$OUT/$study"
+    mkdir -p "$OUT/$study" "$OUT/$study.logs"
     while IFS=$'\t' read -r label options; do
         folders+=("$OUT/$study/${label// /-}")
         # shellcheck disable=SC2086

@@ -29,14 +29,18 @@ recipe = recipes/tiny.recipe
 step 0.02: --schedule step --step-size 1 --lr 0.02
 step 0.1: --schedule step --step-size 1 --lr 0.1
 poly 0.02: --schedule poly --lr 0.02
+poly 0.005: --schedule poly --lr 0.005
+exp 0.02: --schedule exp --lr 0.02
 STUDY
 exits "a study" 0 sets/pipeline.sh study rates tiny raw out
-for run in step-0.02 step-0.1 poly-0.02; do
+for run in step-0.02 step-0.1 poly-0.02 poly-0.005 exp-0.02; do
     check "... has run $run" test -s "out/rates/$run/result.json"
 done
 check "... and writes a page" grep -q '<h1>tiny: rates</h1>' out/rates.html
 check "... that names what differs, not what is shared" sh -c 'grep -q "<th>lr</th><th>schedule</th>" out/rates.html && grep -q "<dt>arch</dt><dd>resnet18</dd>" out/rates.html'
-check "... of every run" test "$(grep -c '^<tr><th>' out/rates.html)" = 3
+check "... of every run" test "$(sed -n '/<section id=runs>/,$p' out/rates.html | grep -c '^<tr><th>')" = 5
+check "... a table of policies by rates, these by size" grep -q '<th></th><th>0.005</th><th>0.02</th><th>0.1</th></tr>' out/rates.html
+check "... a row for each policy of several rates, a cell left out where there is no run" sh -c 'sed -n "/id=grid/,/<.section>/p" out/rates.html >grid && grep -q "^<tr><th>step</th><td></td><td[^>]*>[0-9.]*</td><td[^>]*>[0-9.]*</td></tr>" grid && ! grep -q "<th>exp</th>" grid'
 stat -c '%n %Y' out/rates/*/weights.safetensors >before
 exits "again" 0 sets/pipeline.sh study rates tiny raw out
 stat -c '%n %Y' out/rates/*/weights.safetensors >after
@@ -45,7 +49,11 @@ exits "an unknown study is refused" 2 sets/pipeline.sh study nosuch tiny raw out
 says "... and those there are named" "rates.study"
 
 if command -v gnuplot >/dev/null; then
-    check "pictures: the best of each and the group of two" test "$(grep -c '<svg ' out/rates.html)" = 4
+    check "pictures: four of the best of each, two of each group of two" test "$(grep -c '<svg ' out/rates.html)" = 8
+    mkdir many
+    for i in 1 2 3 4 5 6 7 8 9; do cp -r out/rates/step-0.02 many/run$i; done
+    exits "more runs than colours" 0 rn-train compare many/* --out many.html
+    check "... the picture says that it shows some of them" grep -q 'The runs, the best 7 of 9: validation top-1' many.html
 else
     skip "pictures" "gnuplot is not installed"
 fi

@@ -47,6 +47,7 @@ for f in cut.jpg empty.jpg text.png none.jpg; do says "$f is named" "$f"; done
 exits "as JSON" 1 rn-train predict --weights $w --json cut.jpg "$first"
 check "an error and a result" [ "$(grep -c '"error":"cut.jpg' out.txt) $(grep -c '"top":' out.txt)" = "1 1" ]
 exits "a folder" 1 rn-train predict --weights $w img
+says "... and the way to its images is told" "img/*.jpg"
 exits "no image" 2 rn-train predict --weights $w
 exits "no weights" 2 rn-train predict "$first"
 says "says so" "--weights FILE"

@@ -23,6 +23,7 @@ check "24 images, and the wrong ones" [ "$(grep -o '"image":"data:image/png;base
 for h in Curves 'Validation images' Classes Epochs Throughput Recipe Data 'Model and memory' 'Convolution algorithms' 'Machine and versions'; do
     check "has the section $h" grep -q "<h2>$h</h2>" $page
 done
+check "of four classes nobody is told the top-5" bash -c "grep -q '>top-1, all' $page && ! grep -q '<span>top-5</span>' $page"
 check "names classes by their first word" grep -q '✓ tench</b>\|✗ tench</b>\|, is tench<' $page
 check "escapes what is markup in them" bash -c "grep -q 'chain &quot;saw&quot; &amp; &lt;co&gt;' $page && ! grep -q '<co>' $page"
 check "the seals are there" bash -c "for s in train.lmdb val.lmdb; do grep -q \"\$(sha256sum <\$s/seal.json | cut -c1-64)\" $page || exit 1; done"

@@ -9,7 +9,10 @@
 #include "run/report/rn_compare_impl.h"
 #include "run/report/rn_plot.h"
 
-enum { LINES = RN_PLOT_COLOURS /* in a picture */ };
+enum {
+    LINES = RN_PLOT_COLOURS /* in a picture */,
+    SPREAD = 20 /* of losses, above which their scale is logarithmic */
+};
 
 /* ---- pictures ---- */
 
@@ -41,6 +44,8 @@ static int collect(const json_t *lines, const char *key, double steps_per_epoch,
 typedef struct quantity {
     const char *key, *caption, *unit;
     bool windows; /* of the windows of training, not the evaluations */
+    enum rn_plot_style style;
+    double ymin, ymax; /* both 0: each picture its own */
 } quantity;
 
 static int draw(rn_html *h, const rn_compared *const *runs, int n, const quantity *q, const char *caption, int number)
@@ -50,19 +55,28 @@ static int draw(rn_html *h, const rn_compared *const *runs, int n, const quantit
     char id[32];
     rn_buf svg = {0};
     int rc;
-    rn_plot p = {.id = id, .label = q->caption, .xlabel = "epoch", .ylabel = q->unit, .series = series};
+    rn_plot p = {.id = id,
+                 .label = q->caption,
+                 .xlabel = "epoch",
+                 .whole_x = true,
+                 .ylabel = q->unit,
+                 .ymin = q->ymin,
+                 .ymax = q->ymax,
+                 .series = series};
     snprintf(id, sizeof id, "%s%d", q->key, number);
     for (int i = 0; i < n; i++) {
         double spe = rn_report_num(runs[i]->run, "steps_per_epoch");
         RN_GO(collect(q->windows ? runs[i]->windows : runs[i]->epochs, q->key, spe >= 1 ? spe : 1, &curves[i]));
         series[i] = (rn_plot_series){.title = runs[i]->name,
-                                     .style = q->windows ? RN_PLOT_THIN : RN_PLOT_POINTS,
+                                     .style = q->style,
                                      .colour = i + 1,
                                      .x = curves[i].x,
                                      .y = curves[i].y,
                                      .n = curves[i].n};
         p.nseries += curves[i].n > 0;
     }
+    if (strcmp(q->key, "loss") == 0)
+        p.log_y = rn_plot_spread(series, n) > SPREAD;
     if (p.nseries < n || !n) { /* a run without a point: gnuplot would draw none of the others */
         rc = RN_OK;
         goto out;
@@ -71,6 +85,7 @@ static int draw(rn_html *h, const rn_compared *const *runs, int n, const quantit
     RN_GO(rn_buf_append(&svg, "", 1));
     rn_html_raw(h, "<figure><figcaption>");
     rn_html_text(h, caption);
+    rn_html_raw(h, p.log_y ? " (logarithmic)" : "");
     rn_html_fmt(h, "</figcaption>\n%s</figure>\n", (const char *)svg.data);
     rc = h->rc;
 out:
@@ -82,21 +97,57 @@ out:
     return rc;
 }
 
-/* Two pictures, of results and of rates, for some runs. */
-static int draw_runs(rn_html *h, const rn_compared *const *runs, int n, const char *of, int number)
+/* What stands behind the group's name: "0.01" of step-0.01. */
+static const char *tail_of(const rn_compared *c)
 {
-    static const quantity top1 = {"top1", "Validation top-1", "per cent", false},
-                          rate = {"lr", "Learning rate", "", true};
+    const size_t n = strlen(c->group);
+    return c->name[n] == '-' ? c->name + n + 1 : c->name;
+}
+
+/* Numbers by size, others by their bytes. */
+static int by_tail(const void *a, const void *b)
+{
+    const rn_compared *x = *(const rn_compared *const *)a, *y = *(const rn_compared *const *)b;
+    char *xe, *ye;
+    const char *xt = tail_of(x), *yt = tail_of(y);
+    double xv = strtod(xt, &xe), yv = strtod(yt, &ye);
+    if (!*xe && !*ye && xe != xt && ye != yt && (xv < yv || yv < xv))
+        return xv < yv ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+/* From the least to the most that any run's evaluations say, with some air: one scale for all pictures of top-1. */
+static void scale_of(const rn_compared *runs, int n, quantity *q)
+{
+    double lo = 100, hi = 0;
+    size_t k;
+    json_t *o;
+    for (int i = 0; i < n; i++)
+        json_array_foreach(runs[i].epochs, k, o)
+        {
+            lo = fmin(lo, rn_report_num(o, "top1"));
+            hi = fmax(hi, rn_report_num(o, "top1"));
+        }
+    if (!(lo <= hi))
+        return;
+    q->ymin = fmax(0, floor(lo - 0.05 * (hi - lo) - 0.5));
+    q->ymax = fmin(100, ceil(hi + 0.05 * (hi - lo) + 0.5));
+}
+
+/* Pictures of results and of rates for some runs, of which the best that fit are given; of `all` runs the losses, too. */
+static int draw_runs(rn_html *h, const rn_compared **runs, int n, const char *of, int number, const quantity *top1)
+{
+    static const quantity rate = {"lr", "Learning rate", "", true, RN_PLOT_LINE, 0, 0},
+                          train = {"loss", "Training loss", "", true, RN_PLOT_THIN, 0, 0},
+                          val = {"loss", "Validation loss", "", false, RN_PLOT_POINTS, 0, 0};
+    const quantity *const shown[] = {top1, &rate, &val, &train};
+    static const char *const called[] = {"validation top-1", "learning rate", "validation loss", "training loss"};
     char caption[256];
-    const rn_compared *shown[LINES];
-    int k = 0;
-    for (int i = 0; i < n && k < LINES; i++)
-        if (runs[i]->last)
-            shown[k++] = runs[i];
-    snprintf(caption, sizeof caption, "%s: %s", of, "validation top-1");
-    RN_TRY(draw(h, shown, k, &top1, caption, number));
-    snprintf(caption, sizeof caption, "%s: %s", of, "learning rate");
-    return draw(h, shown, k, &rate, caption, number);
+    for (int i = 0; i < (number ? 2 : 4); i++) {
+        snprintf(caption, sizeof caption, "%s: %s", of, called[i]);
+        RN_TRY(draw(h, runs, n, shown[i], caption, 4 * number + i));
+    }
+    return RN_OK;
 }
 
 static bool first_of_group(const rn_compared *runs, int i)
@@ -107,26 +158,50 @@ static bool first_of_group(const rn_compared *runs, int i)
     return true;
 }
 
+/* The runs of a group that have an evaluation (NULL: the best run of each group), the best LINES of them in the order of their tails;
+ * `seen` is how many there were. */
+static int gather(const rn_compared *runs, int n, const char *group, const rn_compared **some, int *seen)
+{
+    int k = 0;
+    *seen = 0;
+    for (int i = 0; i < n; i++) { /* runs are sorted: the first of a group is its best */
+        if (!runs[i].last || (group ? strcmp(runs[i].group, group) != 0 : !first_of_group(runs, i)))
+            continue;
+        ++*seen;
+        if (k < LINES)
+            some[k++] = &runs[i];
+    }
+    if (group)
+        qsort(some, (size_t)k, sizeof(*some), by_tail);
+    return k;
+}
+
+static int groups_of(const rn_compared *runs, int n)
+{
+    int groups = 0;
+    for (int i = 0; i < n; i++)
+        groups += first_of_group(runs, i);
+    return groups;
+}
+
 static int draw_groups(rn_html *h, const rn_compared *runs, int n)
 {
     const rn_compared *some[LINES];
-    int k = 0, number = 0, groups = 0;
-    for (int i = 0; i < n; i++) /* runs are sorted: the first of a group is its best */
-        if (first_of_group(runs, i)) {
-            groups++;
-            if (k < LINES)
-                some[k++] = &runs[i];
-        }
-    RN_TRY(draw_runs(h, some, k, groups == n ? "The runs" : "The best of each", number++));
+    const int groups = groups_of(runs, n);
+    quantity top1 = {"top1", "Validation top-1", "per cent", false, RN_PLOT_POINTS, 0, 0};
+    char of[256];
+    int seen, k = gather(runs, n, NULL, some, &seen), number = 0;
+    scale_of(runs, n, &top1);
+    const char *what = groups == n ? "The runs" : "The best of each";
+    snprintf(of, sizeof of, seen > k ? "%s, the best %d of %d" : "%s", what, k, seen);
+    RN_TRY(draw_runs(h, some, k, of, number++, &top1));
     for (int i = 0; i < n && groups < n; i++) {
         if (!first_of_group(runs, i))
             continue;
-        k = 0;
-        for (int j = i; j < n && k < LINES; j++)
-            if (strcmp(runs[j].group, runs[i].group) == 0)
-                some[k++] = &runs[j];
+        k = gather(runs, n, runs[i].group, some, &seen);
+        snprintf(of, sizeof of, seen > k ? "%s, the best %d of %d" : "%s", runs[i].group, k, seen);
         if (k > 1)
-            RN_TRY(draw_runs(h, some, k, runs[i].group, number++));
+            RN_TRY(draw_runs(h, some, k, of, number++, &top1));
     }
     return RN_OK;
 }
@@ -148,6 +223,79 @@ static void curves(rn_html *h, const rn_compared *runs, int n)
     rn_html_raw(h, "<section id=curves>\n<h2>Curves</h2>\n<p class=note>No curves: ");
     rn_html_text(h, rn_error_text());
     rn_html_raw(h, ". Install gnuplot and compare again; the table below holds the numbers.</p></section>\n");
+}
+
+/* ---- groups by what they differ in ---- */
+
+enum { COLUMNS = 12 };
+
+static void grid_row(rn_html *h, const rn_compared *runs, int n, const char *group, const rn_compared *const *columns,
+                     int k)
+{
+    double lo = 100, hi = 0;
+    for (int i = 0; i < n; i++)
+        if (runs[i].last) {
+            lo = fmin(lo, rn_report_num(runs[i].last, "top1"));
+            hi = fmax(hi, rn_report_num(runs[i].last, "top1"));
+        }
+    rn_html_raw(h, "<tr>");
+    rn_html_tag(h, "th", group);
+    for (int c = 0; c < k; c++) {
+        const rn_compared *one = NULL;
+        for (int i = 0; i < n && !one; i++)
+            if (strcmp(runs[i].group, group) == 0 && strcmp(tail_of(&runs[i]), tail_of(columns[c])) == 0)
+                one = &runs[i];
+        if (!one || !one->last) {
+            rn_html_raw(h, one ? "<td class=bad>none</td>" : "<td></td>");
+            continue;
+        }
+        const double v = rn_report_num(one->last, "top1");
+        rn_html_fmt(h, "<td%s style=\"--p:%.0f\">%.2f%s</td>", v >= hi && hi > lo ? " class=top" : "",
+                    hi > lo ? 100 * (v - lo) / (hi - lo) : 0, v, one->finished ? "" : "&thinsp;*");
+    }
+    rn_html_raw(h, "</tr>\n");
+}
+
+static int runs_in(const rn_compared *runs, int n, const char *group)
+{
+    int k = 0;
+    for (int i = 0; i < n; i++)
+        k += strcmp(runs[i].group, group) == 0;
+    return k;
+}
+
+/* Rows are groups of more than one run, columns what stands behind the last '-': a study of policies and rates at one look. */
+static void grid(rn_html *h, const rn_compared *runs, int n)
+{
+    const rn_compared *columns[COLUMNS];
+    int k = 0;
+    int rows = 0;
+    for (int i = 0; i < n; i++)
+        rows += first_of_group(runs, i) && runs_in(runs, n, runs[i].group) > 1;
+    if (rows < 2)
+        return;
+    for (int i = 0; i < n; i++) {
+        bool seen = runs_in(runs, n, runs[i].group) < 2;
+        for (int c = 0; c < k && !seen; c++)
+            seen = strcmp(tail_of(columns[c]), tail_of(&runs[i])) == 0;
+        if (!seen && k == COLUMNS)
+            return;
+        if (!seen)
+            columns[k++] = &runs[i];
+    }
+    qsort(columns, (size_t)k, sizeof(*columns), by_tail);
+    rn_html_raw(h, "<section id=grid>\n<h2>At one look</h2>\n<div class=wide><table class=grid><thead><tr><th></th>");
+    for (int c = 0; c < k; c++)
+        rn_html_tag(h, "th", tail_of(columns[c]));
+    rn_html_raw(h, "</tr></thead><tbody>\n");
+    for (int i = 0; i < n; i++)
+        if (first_of_group(runs, i) && runs_in(runs, n, runs[i].group) > 1)
+            grid_row(h, runs, n, runs[i].group, columns, k);
+    rn_html_raw(h,
+                "</tbody></table></div>\n<p class=note>Top-1 of the last evaluation, per cent: rows by their best. ");
+    if (runs[0].last)
+        rn_html_fmt(h, "The standard error of one is about %.2f. ", rn_report_num(runs[0].last, "se_top1"));
+    rn_html_raw(h, "none: no evaluation; *: not finished.</p></section>\n");
 }
 
 /* ---- what differs ---- */
@@ -280,12 +428,20 @@ int rn_compare_page(rn_html *h, const rn_compared *runs, int n, const char *titl
     rn_html_tag(h, "h1", title);
     rn_html_fmt(h, "<p class=lead>%d run%s", n, n == 1 ? "" : "s");
     if (runs[0].last) {
+        int ties = 0;
+        while (ties + 1 < n && runs[ties + 1].last &&
+               !(rn_report_num(runs[ties + 1].last, "top1") < rn_report_num(runs[0].last, "top1")))
+            ties++;
         rn_html_raw(h, "; the best at its end is <b>");
         rn_html_text(h, runs[0].name);
-        rn_html_fmt(h, "</b> with %.2f %% top-1 on %.0f images", rn_report_num(runs[0].last, "top1"),
+        rn_html_raw(h, "</b>");
+        if (ties)
+            rn_html_fmt(h, " (and %d others as good)", ties);
+        rn_html_fmt(h, " with %.2f %% top-1 on %.0f images", rn_report_num(runs[0].last, "top1"),
                     rn_report_num(runs[0].last, "n"));
     }
     rn_html_raw(h, ".</p></div></header>\n<main>\n");
+    grid(h, runs, n);
     curves(h, runs, n);
     table(h, runs, n);
     rn_html_raw(h, "<section id=recipe>\n<h2>What all of them share</h2>\n<dl>\n");

@@ -20,6 +20,12 @@
 /* Colours are placeholders, replaced by the page's CSS variables afterwards, so that one picture serves light and dark. */
 static int put_frame(rn_buf *b, const rn_plot *p)
 {
+    double from = INFINITY, to = -INFINITY;
+    for (int i = 0; i < p->nseries; i++)
+        for (int k = 0; k < p->series[i].n; k++) {
+            from = fmin(from, p->series[i].x[k]);
+            to = fmax(to, p->series[i].x[k]);
+        }
     RN_TRY(rn_buf_printf(b,
                          "set terminal svg size 540,290 dynamic font 'sans-serif,13'\n"
                          "set border %d lc rgb '#010101'\n"
@@ -31,6 +37,8 @@ static int put_frame(rn_buf *b, const rn_plot *p)
                          p->rlabel ? 11 : 3, p->xlabel, p->ylabel));
     if (p->ymin != p->ymax)
         RN_TRY(rn_buf_printf(b, "set yrange [%g:%g]\nset offsets\n", p->ymin, p->ymax));
+    if (p->whole_x && to - from <= 10 && floor(to) > ceil(from))
+        RN_TRY(rn_buf_printf(b, "set xtics 1\n"));
     if (p->log_x)
         RN_TRY(rn_buf_printf(b, "set logscale x\nset format x '10^{%%T}'\n"));
     if (p->log_y)
@@ -43,9 +51,13 @@ static int put_frame(rn_buf *b, const rn_plot *p)
 
 static int put_series(rn_buf *b, const rn_plot_series *s)
 {
-    static const char *const how[] = {"lines lw 2", "lines lw 1", "linespoints lw 2 pt 7 ps 0.5", "points pt 7 ps 1.2"};
-    RN_TRY(rn_buf_printf(b, "'-' axes x1%s with %s lc rgb '#0%d0%d0%d' title '", s->right ? "y2" : "y1", how[s->style],
-                         s->colour + 2, s->colour + 2, s->colour + 2));
+    static const char *const how[] = {"lines lw 2", "lines lw 1", "linespoints lw 2 ps 0.5 pt", "points ps 1.2 pt"};
+    static const int marks[RN_PLOT_COLOURS] = {7,  5, 9, 13,
+                                               11, 6, 4}; /* so that colours are not all that tells lines apart */
+    RN_TRY(rn_buf_printf(b, "'-' axes x1%s with %s", s->right ? "y2" : "y1", how[s->style]));
+    if (s->style >= RN_PLOT_POINTS)
+        RN_TRY(rn_buf_printf(b, " %d", marks[s->colour - 1]));
+    RN_TRY(rn_buf_printf(b, " lc rgb '#0%d0%d0%d' title '", s->colour + 2, s->colour + 2, s->colour + 2));
     for (const char *c = s->title; *c; c++) /* a title may be a folder's name: no quote ends it, no line break */
         RN_TRY(rn_buf_printf(b, *c == '\'' ? "''" : "%c", (unsigned char)*c < ' ' ? '?' : *c));
     return rn_buf_printf(b, "' noenhanced");
@@ -189,6 +201,17 @@ static int themed(const char *svg, const rn_plot *p, rn_buf *out)
         }
     }
     return RN_OK;
+}
+
+double rn_plot_spread(const rn_plot_series *s, int n)
+{
+    double lo = INFINITY, hi = 0;
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < s[i].n; k++) {
+            lo = fmin(lo, s[i].y[k]);
+            hi = fmax(hi, s[i].y[k]);
+        }
+    return lo > 0 && hi >= lo ? hi / lo : 0;
 }
 
 int rn_plot_svg(const rn_plot *p, rn_buf *out)

@@ -31,9 +31,13 @@ typedef struct rn_plot {
     double ymin, ymax; /* both 0: automatic */
     double rmin, rmax;
     bool log_x, log_y;
+    bool whole_x; /* x counts things: no ticks between them */
     const rn_plot_series *series;
     int nseries;
 } rn_plot;
+
+/* The largest value of all series over the smallest; 0 when that is not above 0. */
+double rn_plot_spread(const rn_plot_series *s, int n);
 
 /* Appends "<svg ...>...</svg>". RN_E_ABSENT when there is no gnuplot, RN_E_UNSUPPORTED when it failed. */
 int rn_plot_svg(const rn_plot *p, rn_buf *out);

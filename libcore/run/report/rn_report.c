@@ -174,6 +174,12 @@ void rn_report_shut(rn_report *r)
     rn_html_raw(&r->h, "</section>\n");
 }
 
+int rn_report_nclasses(const rn_report *r)
+{
+    double n = rn_report_num(json_object_get(json_object_get(r->run, "data"), "train"), "classes");
+    return n >= 1 && n < INT_MAX ? (int)n : 0;
+}
+
 static void tile(rn_report *r, const char *class, const char *value, const char *small, const char *what)
 {
     rn_html_fmt(&r->h, "<div class=\"tile %s\"><b>", class);
@@ -199,9 +205,10 @@ static void tiles(rn_report *r, const totals *t)
                  rn_html_count((int64_t)rn_report_num(r->last_eval, "n"), n));
         tile(r, "main", a, b, c);
         snprintf(a, sizeof a, "%.2f %%", rn_report_num(r->last_eval, "top5"));
-        tile(r, "", a, NULL, "top-5");
+        if (rn_report_nclasses(r) > 5)
+            tile(r, "", a, NULL, "top-5");
     }
-    snprintf(a, sizeof a, "%.4g", t->epoch);
+    snprintf(a, sizeof a, "%.3g", t->epoch);
     snprintf(b, sizeof b, "of %.4g", t->epochs);
     tile(r, "", a, b, "epochs trained");
     tile(r, "", rn_html_seconds(t->seconds, n), NULL, "training steps, without evaluation");
@@ -213,12 +220,26 @@ static void tiles(rn_report *r, const totals *t)
     rn_html_raw(&r->h, "</div>\n");
 }
 
-/* "resnet18" as people write it. */
-static void put_arch(rn_report *r, const char *arch)
+/* The model as people write it: SE-ResNet-18-D. */
+static void put_arch(rn_report *r, const json_t *recipe)
 {
-    bool known = strncmp(arch, "resnet", 6) == 0;
-    rn_html_raw(&r->h, known ? "ResNet-" : "");
-    rn_html_text(&r->h, known ? arch + 6 : arch);
+    static const char *const names[][2] = {{"alexnet", "AlexNet"},
+                                           {"caffenet", "CaffeNet"},
+                                           {"bvlc-alexnet", "BVLC AlexNet"},
+                                           {"ghim5", "Net of five convolutions"},
+                                           {"prototxt", "Caffe net"}};
+    const char *arch = rn_report_str(recipe, "arch"), *variant = rn_report_str(recipe, "variant");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(arch, names[i][0]) == 0)
+            arch = names[i][1];
+    if (strncmp(arch, "resnet", 6) != 0) {
+        rn_html_text(&r->h, arch);
+        return;
+    }
+    rn_html_raw(&r->h, rn_report_num(recipe, "se") > 0 ? "SE-ResNet-" : "ResNet-");
+    rn_html_text(&r->h, arch + 6);
+    if (variant[0] && !variant[1])
+        rn_html_fmt(&r->h, "-%c", variant[0] - 'a' + 'A');
 }
 
 static void headline(rn_report *r, const totals *t)
@@ -227,7 +248,7 @@ static void headline(rn_report *r, const totals *t)
     const json_t *train = json_object_get(data, "train");
     char n[48];
     rn_html_raw(&r->h, "<header><div>\n<p class=kicker>rnkit training report</p>\n<h1>");
-    put_arch(r, rn_report_str(recipe, "arch"));
+    put_arch(r, recipe);
     rn_html_fmt(&r->h, " on %s images of %d classes</h1>\n", rn_html_count((int64_t)rn_report_num(train, "records"), n),
                 (int)rn_report_num(train, "classes"));
     rn_html_raw(&r->h, "<p class=lead>");
@@ -461,7 +482,7 @@ static int page(rn_report *r, const char *extra)
     const totals t = add_up(r);
     rn_html_raw(&r->h, "<!doctype html>\n<html lang=en>\n<head><meta charset=utf-8>\n<meta name=viewport "
                        "content=\"width=device-width,initial-scale=1\">\n<title>rnkit: ");
-    put_arch(r, rn_report_str(json_object_get(r->run, "recipe"), "arch"));
+    put_arch(r, json_object_get(r->run, "recipe"));
     rn_html_raw(&r->h, " training report</title>\n<style>\n");
     rn_html_raw(&r->h, rn_report_css);
     rn_html_raw(&r->h, "</style></head>\n<body>\n");

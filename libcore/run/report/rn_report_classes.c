@@ -166,8 +166,8 @@ static void pairs(rn_report *r, const tally *t)
             continue;
         shown++;
         rn_html_raw(&r->h, "<tr>");
-        rn_html_tag(&r->h, "td", class_name(r, p->label, name));
-        rn_html_tag(&r->h, "td", class_name(r, p->predicted, name));
+        rn_html_tag(&r->h, "td class=name", class_name(r, p->label, name));
+        rn_html_tag(&r->h, "td class=name", class_name(r, p->predicted, name));
         rn_html_fmt(&r->h, "<td class=num>%d</td><td class=num>%.1f %%</td></tr>\n", p->count,
                     100.0 * p->count / t->total[p->label]);
     }
@@ -182,10 +182,10 @@ static void class_rows(rn_report *r, const tally *t, const char *title, int from
     rn_html_tag(&r->h, "h3", title);
     rn_html_raw(&r->h,
                 "<table><thead><tr><th>class<th class=num>images<th class=num>right %<th></tr></thead><tbody>\n");
-    for (int i = from; i < to; i++) {
+    for (int i = from; i != to; i += from < to ? 1 : -1) {
         const int c = t->order[i];
         rn_html_raw(&r->h, "<tr>");
-        rn_html_tag(&r->h, "td", class_name(r, c, name));
+        rn_html_tag(&r->h, "td class=name", class_name(r, c, name));
         rn_html_fmt(&r->h,
                     "<td class=num>%d</td><td class=num>%.1f</td><td class=meter><i style=\"width:%.1f%%\"></i></td>"
                     "</tr>\n",
@@ -233,7 +233,7 @@ static void tables(rn_report *r, const tally *t)
         class_rows(r, t, "Accuracy by class", 0, t->norder);
     } else {
         class_rows(r, t, "Least accurate classes", 0, SOME_CLASSES);
-        class_rows(r, t, "Most accurate classes", t->norder - SOME_CLASSES, t->norder);
+        class_rows(r, t, "Most accurate classes", t->norder - 1, t->norder - 1 - SOME_CLASSES);
     }
     pairs(r, t);
     rn_html_raw(&r->h, "</div>\n");

@@ -71,7 +71,8 @@ static rn_plot_series line(const char *title, enum rn_plot_style style, int colo
 static void loss_figure(rn_report *r, const points *train, const points *val)
 {
     const rn_plot_series s[] = {line("train", RN_PLOT_THIN, 1, train), line("val", RN_PLOT_POINTS, 2, val)};
-    rn_plot p = {.id = "loss", .label = "Loss over the epochs", .xlabel = "epoch", .ylabel = "", .series = s};
+    rn_plot p = {
+        .id = "loss", .label = "Loss over the epochs", .xlabel = "epoch", .whole_x = true, .ylabel = "", .series = s};
     p.nseries = val->n ? 2 : 1;
     figure(r, "Loss", &p);
 }
@@ -92,18 +93,30 @@ static void error_figure(rn_report *r, points *train, points *top1, points *top5
     rn_plot_series s[] = {line("train top-1", RN_PLOT_THIN, 1, train),
                           line("val top-1 and its s.e.", RN_PLOT_POINTS, 2, top1),
                           line("val top-5", RN_PLOT_POINTS, 3, top5)};
-    rn_plot p = {.id = "err", .label = "Error over the epochs", .xlabel = "epoch", .ylabel = "per cent", .series = s};
+    rn_plot p = {.id = "err",
+                 .label = "Error over the epochs",
+                 .xlabel = "epoch",
+                 .whole_x = true,
+                 .ylabel = "per cent",
+                 .series = s};
     s[1].err = se->n == top1->n ? se->y : NULL;
-    p.nseries = top1->n ? 3 : 1;
+    p.nseries = !top1->n ? 1 : rn_report_nclasses(r) > 5 ? 3 : 2;
     p.ymax = fmin(100, top * 1.05);
-    figure(r, "Top-1 and top-5 error", &p);
+    figure(r, p.nseries == 2 ? "Top-1 error" : "Top-1 and top-5 error", &p);
 }
 
 static void rate_figure(rn_report *r, const points *lr)
 {
     const rn_plot_series s[] = {line("learning rate", RN_PLOT_LINE, 4, lr)};
-    rn_plot p = {.id = "lr", .label = "Learning rate over the epochs", .xlabel = "epoch", .ylabel = "", .series = s};
+    rn_plot p = {.id = "lr",
+                 .label = "Learning rate over the epochs",
+                 .xlabel = "epoch",
+                 .whole_x = true,
+                 .ylabel = "",
+                 .series = s};
     p.nseries = 1;
+    for (int i = 0; i < lr->n; i++)
+        p.ymax = fmax(p.ymax, 1.05 * lr->y[i]);
     figure(r, "Learning rate", &p);
 }
 
@@ -116,6 +129,7 @@ static void speed_figure(rn_report *r, const points *speed, const points *wait)
     rn_plot p = {.id = "ips",
                  .label = "Images a second and time spent waiting for data, over the epochs",
                  .xlabel = "epoch",
+                 .whole_x = true,
                  .ylabel = "images/s",
                  .rlabel = "per cent of the time",
                  .rmax = 100,

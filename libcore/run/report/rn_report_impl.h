@@ -29,6 +29,9 @@ int rn_report_extras(rn_report *r, const char *extra); /* rn_report_extra.c */
 double rn_report_num(const json_t *o, const char *key);      /* NaN */
 const char *rn_report_str(const json_t *o, const char *key); /* "" */
 
+/* Classes of the training set. Of five or fewer every image is right among the first five: top-5 says nothing. */
+int rn_report_nclasses(const rn_report *r);
+
 /* Parses a file of one or more JSON values into an array. */
 int rn_report_load(const char *path, json_t **out);
 /* The same of lines that a killed process may have left half of: a last one without its end is passed over, with a warning. */

@@ -93,6 +93,8 @@ static int draw(predictor *p, const char *path, uint8_t *dst, rn_origin *window)
     size_t n;
     int w = 0, h = 0, rc;
     rn_place place = {0};
+    if (rn_is_dir(path))
+        return rn_fail(RN_E_FORMAT, "%s is a folder: name the images in it, as %s/*.jpg", path, path);
     RN_TRY(rn_read_file(path, MAX_IMAGE_BYTES, &data, &n));
     RN_GO(rn_renderer_begin(p->renderer, data, n, path, &w, &h));
     if (r->mean_text)
