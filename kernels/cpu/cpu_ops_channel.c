@@ -7,7 +7,7 @@
 #include "op/rn_op_check.h"
 
 /* Rows of `width` values to a block, and blocks of so many rows. */
-static int64_t rows_per_block(int width)
+static int64_t rows_per_block(int64_t width)
 {
     return CPU_OPS_SMALL / width + 1;
 }
@@ -65,48 +65,36 @@ int cpu_scale_bwd(struct rn_backend *be, const rn_op_scale_bwd *a, void *stream)
     return RN_OK;
 }
 
-/* Each thread's room for one row and its windows. */
-static float *lrn_room(struct rn_backend *be, int c, int size, int threads)
+/* Blocks of rows, each thread with room of its own. */
+static int lrn(struct rn_backend *be, rn_dtype t, int64_t rows, const cpu_lrn *a)
 {
-    const size_t each = 3 * ((size_t)c + (size_t)size);
-    float *room = rn_cpu_backend_scratch(be, (size_t)threads * each * sizeof *room);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, t);
+    const int64_t per = rows_per_block(8 * (int64_t)a->c), blocks = blocks_in(rows, per);
+    const int nt = cpu_ops_threads(be, rows * a->c * 4);
+    const size_t each = cpu_lrn_room(a->c, a->size);
+    float *room = rn_cpu_backend_scratch(be, (size_t)nt * each * sizeof *room);
     if (!room)
-        rn_fail(RN_E_NOMEM, "lrn: no memory for rows of %d channels", c);
-    return room;
+        return rn_fail(RN_E_NOMEM, "lrn: no memory for rows of %d channels", a->c);
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t b = 0; b < blocks; b++)
+        k->lrn(a, b * per, at_most(rows, (b + 1) * per), room + (size_t)omp_get_thread_num() * each);
+    return RN_OK;
 }
 
 int cpu_lrn_fwd(struct rn_backend *be, const rn_op_lrn *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_lrn(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
-    const int64_t per = rows_per_block(8 * a->c), blocks = blocks_in(a->rows, per);
-    const int nt = cpu_ops_threads(be, a->rows * a->c * 4);
-    float *room = lrn_room(be, a->c, a->size, nt);
-    if (!room)
-        return RN_E_NOMEM;
-#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < blocks; b++)
-        k->lrn_fwd(a, b * per, at_most(a->rows, (b + 1) * per),
-                   room + (size_t)omp_get_thread_num() * 3 * ((size_t)a->c + (size_t)a->size));
-    return RN_OK;
+    const cpu_lrn p = {a->c, a->size, a->alpha, a->beta, a->k, .x = a->x, .to = a->y};
+    return lrn(be, a->dtype, a->rows, &p);
 }
 
 int cpu_lrn_bwd(struct rn_backend *be, const rn_op_lrn_bwd *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_lrn_bwd(a));
-    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
-    const int64_t per = rows_per_block(8 * a->c), blocks = blocks_in(a->rows, per);
-    const int nt = cpu_ops_threads(be, a->rows * a->c * 4);
-    float *room = lrn_room(be, a->c, a->size, nt);
-    if (!room)
-        return RN_E_NOMEM;
-#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
-    for (int64_t b = 0; b < blocks; b++)
-        k->lrn_bwd(a, b * per, at_most(a->rows, (b + 1) * per),
-                   room + (size_t)omp_get_thread_num() * 3 * ((size_t)a->c + (size_t)a->size));
-    return RN_OK;
+    const cpu_lrn p = {a->c, a->size, a->alpha, a->beta, a->k, .x = a->x, .dy = a->dy, .to = a->dx, .add = a->dx_beta};
+    return lrn(be, a->dtype, a->rows, &p);
 }
 
 int cpu_part(struct rn_backend *be, const rn_op_part *a, void *stream)

@@ -92,78 +92,113 @@ static void scale_grad(int64_t rows, int c, const cpu_scale_grad *p)
     }
 }
 
-/* p[i] = s[i]^-beta. AlexNet's 3/4 is two square roots; anything else is the library's. */
-INLINE void lrn_power(int n, const float *s, float beta, float *p)
+/* s[i] = k + share * s[i], p[i] = s[i]^-beta. AlexNet's 3/4 is two square roots; anything else is the library's. */
+INLINE void lrn_power(int n, const cpu_lrn *a, float *s, float *p)
 {
+    const float share = a->alpha / (float)a->size, k = a->k, beta = a->beta;
     if (beta == 0.75f) {
 #pragma omp simd
-        for (int i = 0; i < n; i++)
-            p[i] = 1 / (sqrtf(s[i]) * sqrtf(sqrtf(s[i])));
+        for (int i = 0; i < n; i++) {
+            const float b = k + share * s[i];
+            s[i] = b;
+            p[i] = 1 / (sqrtf(b) * sqrtf(sqrtf(b)));
+        }
     } else {
-        for (int i = 0; i < n; i++)
+        for (int i = 0; i < n; i++) {
+            s[i] = k + share * s[i];
             p[i] = powf(s[i], -beta);
+        }
     }
 }
 
-/* sum[i] = the values from..from+size-1 of v + i. */
+INLINE void lrn_window_of(int n, const int size, const float *v, float *sum)
+{
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+        float all = v[i];
+        for (int j = 1; j < size; j++)
+            all += v[i + j];
+        sum[i] = all;
+    }
+}
+
+/* sum[i] = v[i] + .. + v[i + size - 1]: usual sizes in one pass, anything else in one for each of the window's values. */
 INLINE void lrn_window(int n, int size, const float *v, float *sum)
 {
-    memset(sum, 0, sizeof(float) * (size_t)n);
-    for (int j = 0; j < size; j++) {
+    if (size == 5) {
+        lrn_window_of(n, 5, v, sum);
+    } else if (size == 3) {
+        lrn_window_of(n, 3, v, sum);
+    } else {
+        memset(sum, 0, sizeof(float) * (size_t)n);
+        for (int j = 0; j < size; j++) {
 #pragma omp simd
-        for (int i = 0; i < n; i++)
-            sum[i] += v[i + j];
+            for (int i = 0; i < n; i++)
+                sum[i] += v[i + j];
+        }
     }
 }
 
-/* room: three times c + size values. s and its power, from x. */
-INLINE void lrn_bases(const rn_op_lrn *a, const act *x, float *room, float *s, float *p)
+/* Some rows at x: s and its power of channel i of row r at [r * (c + size) + i]. */
+INLINE void lrn_bases(const cpu_lrn *a, int rows, const act *x, float *v, float *s, float *p)
 {
-    const int c = a->c, left = a->size / 2;
-    const float share = a->alpha / (float)a->size, k = a->k;
-    memset(room, 0, sizeof(float) * (size_t)(c + a->size));
+    const int c = a->c, step = c + a->size, all = rows * step;
+    memset(v, 0, sizeof(float) * (size_t)(all + a->size));
+    for (int r = 0; r < rows; r++, x += c) {
+        float *to = v + r * step + a->size / 2;
 #pragma omp simd
-    for (int i = 0; i < c; i++)
-        room[left + i] = get(x[i]) * get(x[i]);
-    lrn_window(c, a->size, room, s);
-#pragma omp simd
-    for (int i = 0; i < c; i++)
-        s[i] = k + share * s[i];
-    lrn_power(c, s, a->beta, p);
+        for (int i = 0; i < c; i++)
+            to[i] = get(x[i]) * get(x[i]);
+    }
+    lrn_window(all, a->size, v, s);
+    lrn_power(all, a, s, p);
 }
 
-static void lrn_fwd(const rn_op_lrn *a, int64_t from, int64_t to, float *room)
+INLINE void lrn_fwd_rows(const cpu_lrn *a, int rows, const act *x, act *y, float *v, float *s, float *p)
 {
-    const int c = a->c;
-    float *s = room + c + a->size, *p = s + c + a->size;
-    for (int64_t r = from; r < to; r++) {
-        const act *x = (const act *)a->x + r * c;
-        act *y = (act *)a->y + r * c;
-        lrn_bases(a, x, room, s, p);
+    const int c = a->c, step = c + a->size;
+    lrn_bases(a, rows, x, v, s, p);
+    for (int r = 0; r < rows; r++, x += c, y += c, p += step) {
 #pragma omp simd
         for (int i = 0; i < c; i++)
             y[i] = put(get(x[i]) * p[i]);
     }
 }
 
-static void lrn_bwd(const rn_op_lrn_bwd *a, int64_t from, int64_t to, float *room)
+INLINE void lrn_bwd_rows(const cpu_lrn *a, int rows, const act *x, const act *dy, act *dx, float *v, float *s, float *p)
 {
-    const rn_op_lrn f = {a->dtype, a->rows, a->c, a->size, a->alpha, a->beta, a->k, NULL, NULL};
-    const int c = a->c, right = (a->size - 1) / 2;
+    const int c = a->c, step = c + a->size, all = rows * step;
     const float back = 2 * a->alpha * a->beta / (float)a->size;
-    float *s = room + c + a->size, *p = s + c + a->size;
-    for (int64_t r = from; r < to; r++) {
-        const act *x = (const act *)a->x + r * c, *dy = (const act *)a->dy + r * c;
-        lrn_bases(&f, x, room, s, p);
-        memset(room, 0, sizeof(float) * (size_t)(c + a->size));
+    lrn_bases(a, rows, x, v, s, p);
+    memset(v, 0, sizeof(float) * (size_t)(all + a->size));
+    for (int r = 0; r < rows; r++) {
+        float *to = v + r * step + (a->size - 1) / 2;
+        const float *rp = p + r * step, *rs = s + r * step;
 #pragma omp simd
         for (int i = 0; i < c; i++)
-            room[right + i] = get(dy[i]) * get(x[i]) * p[i] / s[i];
-        lrn_window(c, a->size, room, s);
+            to[i] = get(dy[r * c + i]) * get(x[r * c + i]) * rp[i] / rs[i];
+    }
+    lrn_window(all, a->size, v, s);
+    for (int r = 0; r < rows; r++, x += c, dy += c, dx += c, s += step, p += step) {
 #pragma omp simd
         for (int i = 0; i < c; i++)
             p[i] = get(dy[i]) * p[i] - back * get(x[i]) * s[i];
-        give_row(c, p, (act *)a->dx + r * c, a->dx_beta);
+        give_row(c, p, dx, a->add);
+    }
+}
+
+static void lrn(const cpu_lrn *a, int64_t from, int64_t to, float *room)
+{
+    const int some = cpu_lrn_rows(a->c, a->size);
+    const size_t third = cpu_lrn_room(a->c, a->size) / 3;
+    float *s = room + third, *p = s + third;
+    for (int64_t r = from; r < to; r += some) {
+        const int rows = to - r < some ? (int)(to - r) : some;
+        const int64_t at = r * a->c;
+        if (a->dy)
+            lrn_bwd_rows(a, rows, (const act *)a->x + at, (const act *)a->dy + at, (act *)a->to + at, room, s, p);
+        else
+            lrn_fwd_rows(a, rows, (const act *)a->x + at, (act *)a->to + at, room, s, p);
     }
 }
 

@@ -34,6 +34,28 @@ typedef struct cpu_scale_grad {
     bool dx_add, ds_add, dres_add;
 } cpu_scale_grad;
 
+/* y = x * s^-beta, or with dy the gradient: to [+]= ...; see rn_op_lrn and rn_op_lrn_bwd. */
+typedef struct cpu_lrn {
+    int c, size;
+    float alpha, beta, k;
+    const void *x, *dy; /* dy NULL: forward */
+    void *to;
+    bool add; /* backward alone */
+} cpu_lrn;
+
+/* Rows are taken side by side, each with `size` zeros for what its windows reach beyond it, so that loops are long with few
+ * channels too: how many at a time, and floats of room for that: squares or products, s, its power. */
+enum { CPU_LRN_SPAN = 512 };
+static inline int cpu_lrn_rows(int c, int size)
+{
+    const int64_t one = (int64_t)c + size;
+    return one < CPU_LRN_SPAN ? (int)(CPU_LRN_SPAN / one) : 1;
+}
+static inline size_t cpu_lrn_room(int c, int size)
+{
+    return 3 * ((size_t)cpu_lrn_rows(c, size) * ((size_t)c + (size_t)size) + (size_t)size);
+}
+
 /* C (rows, cols), row-contiguous: C[i][j] [+]= sum_k A(k, i) * B[k][j], A(k, i) = a[k * a_k + i * a_i]. */
 typedef struct cpu_gemm_small {
     int rows, cols, depth;
@@ -69,9 +91,8 @@ typedef struct cpu_ops_kern {
 
     void (*scale_fwd)(int64_t rows, int c, const void *x, const void *s, const void *res, void *y, bool relu);
     void (*scale_grad)(int64_t rows, int c, const cpu_scale_grad *p); /* one image */
-    /* Rows from..to-1; room: 3 (c + size) floats. */
-    void (*lrn_fwd)(const rn_op_lrn *a, int64_t from, int64_t to, float *room);
-    void (*lrn_bwd)(const rn_op_lrn_bwd *a, int64_t from, int64_t to, float *room);
+    void (*lrn)(const cpu_lrn *a, int64_t from, int64_t to,
+                float *room);                                    /* rows from..to-1; room: cpu_lrn_room floats */
     void (*part)(const rn_op_part *a, int64_t from, int64_t to); /* rows from..to-1 */
 
     /* Mean and sum of squares around it, per channel, of these rows. */
