@@ -219,6 +219,84 @@ static void averages_weights_and_statistics(void **state)
     rn_net_close(net);
 }
 
+/* ---- nets in Caffe's words ---- */
+
+#define DATA                                                                                                           \
+    "layer{name:'data' type:'Data' top:'data' top:'label' transform_param{crop_size:8} "                               \
+    "data_param{source:'x' batch_size:4 backend:LMDB}}\n"
+#define LAYER(name, type, in, out, rest)                                                                               \
+    "layer{name:'" name "' type:'" type "' bottom:'" in "' top:'" out "' " rest "}\n"
+#define CONV(name, rest) LAYER(name, "Convolution", "data", name, "convolution_param{num_output:4 kernel_size:1} " rest)
+#define LOSS             "layer{name:'loss' type:'SoftmaxWithLoss' bottom:'fc' bottom:'label'}\n"
+
+static rn_net *open_text(const char *text, bool train)
+{
+    const rn_model_spec m = {
+        .arch = "prototxt", .net_text = text, .width = 1, .classes = CLASSES, .channels = 3, .height = SIDE};
+    rn_net *net = NULL;
+    done(rn_net_open(be, &m, &(rn_net_opts){.batch = BATCH, .train = train}, &net));
+    done(rn_net_init(net, 1));
+    return net;
+}
+
+/* The first n values of a parameter; the others become 0. */
+static void set_all(rn_net *net, const char *name, int64_t n, float v)
+{
+    rn_param *p = rn_net_find(net, name);
+    assert_non_null(p);
+    for (int64_t i = 0; i < p->count; i++)
+        p->value[i] = i < n ? v : 0;
+    done(rn_net_params_changed(net));
+}
+
+/* The same weights in another order are other weights: a copy of the block would mix them up. */
+static void average_of_other_phases(void **state)
+{
+    (void)state;
+    static const char text[] = DATA /* clang-format off */
+        CONV("a", "include{phase:TRAIN}") CONV("b", "") CONV("a", "include{phase:TEST}")
+        "layer{name:'sum' type:'Eltwise' bottom:'a' bottom:'b' top:'sum'}\n"
+        LAYER("fc", "InnerProduct", "sum", "fc", "inner_product_param{num_output:3}") LOSS;
+    /* clang-format on */
+    rn_net *net = open_text(text, true), *average = open_text(text, false);
+    rn_optim *o = NULL;
+    done(rn_optim_open(net, false, &o));
+    assert_int_equal(rn_optim_average(o, 0, average), RN_E_MISMATCH);
+    rn_optim_close(o);
+    rn_net_close(average);
+    rn_net_close(net);
+}
+
+static void batch_says(rn_net *net, const char *want)
+{
+    assert_int_equal(train_batch(net, 0), RN_E_MISMATCH);
+    if (!strstr(rn_error_text(), want))
+        fail_msg("'%s' says nothing of '%s'", rn_error_text(), want);
+}
+
+/* Parameters whose names do not begin with their nodes': groups' weights, a BatchNorm's statistics beside its Scale. */
+static void names_all_of_a_node(void **state)
+{
+    (void)state;
+    static const char text[] = DATA /* clang-format off */
+        CONV("conv1", "")
+        LAYER("bn", "BatchNorm", "conv1", "bn", "") LAYER("sc", "Scale", "bn", "sc", "")
+        LAYER("conv2", "Convolution", "sc", "conv2", "convolution_param{num_output:4 kernel_size:1 group:2 bias_term:false}")
+        LAYER("pool", "Pooling", "conv2", "pool", "pooling_param{pool:AVE global_pooling:true}")
+        LAYER("fc", "InnerProduct", "pool", "fc", "inner_product_param{num_output:3}") LOSS;
+    /* clang-format on */
+    rn_net *net = open_text(text, true);
+    rn_net_watch(net, true);
+    set_all(net, "conv1.weight", 12, 0.01f);
+    set_all(net, "sc.weight", 4, 1e10f); /* what conv2 reads, and what comes back to it: their product overflows */
+    set_all(net, "conv2.weight", 8, 1e-20f);
+    set_all(net, "fc.weight", 4, 1e33f);
+    batch_says(net, "the gradient of conv2.weight is ");
+    set_all(net, "conv1.weight", 12, 1e30f);
+    batch_says(net, "the running statistic bn.running_var is inf");
+    rn_net_close(net);
+}
+
 /* What a watched batch says of a net with one parameter set to `bad`. */
 static void says(const char *name, float bad, const char *want)
 {
@@ -240,9 +318,7 @@ static void says(const char *name, float bad, const char *want)
     assert_int_equal(isfinite(sq), isfinite(bad) != 0);
     assert_int_equal(rn_net_check_weights(net), isfinite(bad) ? RN_OK : RN_E_MISMATCH);
     rn_net_watch(net, true);
-    assert_int_equal(train_batch(net, 0), RN_E_MISMATCH);
-    if (!strstr(rn_error_text(), want))
-        fail_msg("'%s' says nothing of '%s'", rn_error_text(), want);
+    batch_says(net, want);
     rn_optim_close(o);
     rn_net_close(net);
 }
@@ -262,7 +338,9 @@ int main(void)
         cmocka_unit_test(each_at_its_own_rate),
         cmocka_unit_test(means_of_batches),
         cmocka_unit_test(averages_weights_and_statistics),
+        cmocka_unit_test(average_of_other_phases),
         cmocka_unit_test(names_where_it_began),
+        cmocka_unit_test(names_all_of_a_node),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

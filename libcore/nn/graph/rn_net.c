@@ -69,8 +69,7 @@ static int check_statistics(const rn_net *net)
     return RN_OK;
 }
 
-/* A prototxt's phases may differ, but not in their weights. */
-static int check_same_params(const rn_graph *a, const rn_graph *b)
+int rn_net_same_params(const rn_graph *a, const rn_graph *b)
 {
     for (int i = 0; i < a->nparams || i < b->nparams; i++) {
         const rn_param *p = i < a->nparams ? &a->params[i] : NULL, *q = i < b->nparams ? &b->params[i] : NULL;
@@ -106,7 +105,7 @@ static int open_on(rn_net *net, const rn_net *owner)
             net->spec.arch = *name; /* the caller's text may go */
     RN_TRY(check_statistics(net));
     if (owner) {
-        RN_TRY(check_same_params(&owner->graph, &net->graph));
+        RN_TRY(rn_net_same_params(&owner->graph, &net->graph));
         owner->weights->refs++;
         net->weights = owner->weights;
     } else {

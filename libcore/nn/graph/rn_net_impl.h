@@ -92,6 +92,10 @@ int rn_net_backward(rn_net *net);
 /* What batch norm adds up its sums over; NULL: this net's rows alone. */
 rn_comm *rn_net_bn_comm(const rn_net *net);
 
+/* RN_E_MISMATCH, naming the first that differs, unless both have the same parameters in the same order: a prototxt's phases
+ * may differ, but not in their weights. */
+int rn_net_same_params(const rn_graph *train, const rn_graph *eval);
+
 /* Has the convolutions' plans take over the weights when these have changed since the last time. */
 int rn_net_prepare(rn_net *net);
 

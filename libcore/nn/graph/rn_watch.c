@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/rn_error.h"
 #include "base/rn_half.h"
@@ -80,11 +79,11 @@ int rn_net_check_weights(rn_net *net)
     return RN_OK;
 }
 
-/* Is the parameter this node's, by name? */
-static bool is_of(const rn_param *p, const rn_node *node)
+/* Is parameter i this node's? Not by name: groups share a weight, and a prototxt names batch norm's statistics apart. */
+static bool is_of(int i, const rn_node *node)
 {
-    const size_t n = strlen(node->name);
-    return strncmp(p->name, node->name, n) == 0 && p->name[n] == '.';
+    const int n = node->kind == RN_NODE_BN ? 4 : 1; /* gamma, beta, mean, variance */
+    return (node->param >= 0 && i >= node->param && i < node->param + n) || (node->bias >= 0 && i == node->bias);
 }
 
 int rn_watch_before(rn_net *net)
@@ -103,7 +102,7 @@ int rn_watch_forward(const rn_exec *c)
 {
     for (int i = 0; c->train && i < c->net->graph.nparams; i++) {
         const rn_param *p = &c->net->graph.params[i];
-        if (!p->grad && is_of(p, c->node))
+        if (!p->grad && is_of(i, c->node))
             RN_TRY(look(c->net, "the running statistic", p->name, p->value, RN_F32, p->count));
     }
     if (c->out)
@@ -118,7 +117,7 @@ static int look_at_param_grads(const rn_exec *c)
 {
     for (int i = 0; i < c->net->graph.nparams; i++) {
         const rn_param *p = &c->net->graph.params[i];
-        if (p->grad && is_of(p, c->node))
+        if (p->grad && is_of(i, c->node))
             RN_TRY(look(c->net, "the gradient of", p->name, p->grad, RN_F32, p->count));
     }
     return RN_OK;

@@ -161,6 +161,8 @@ int rn_optim_average(rn_optim *o, double decay, rn_net *average)
     rn_weights *to = average->weights;
     if (to == from || to->n_total != from->n_total)
         return rn_fail(RN_E_RANGE, "optimizer: the average needs a net of the same model with weights of its own");
+    if (decay == 0) /* where each average begins: as many weights may still be others */
+        RN_TRY(rn_net_same_params(&o->net->graph, &average->graph));
     const rn_op_axpby a = {from->n_total, (float)(1 - decay), (float)decay, from->values, to->values};
     to->version++; /* its convolutions follow when it is run */
     return o->net->be->ops->axpby(o->net->be, &a, NULL);

@@ -49,7 +49,8 @@ double rn_optim_clip(double norm, double limit, bool caffe);
 double rn_optim_decay(double decay, bool warmup, int64_t t);
 
 /* average = decay * average + (1 - decay) * net, weights and running statistics alike; a decay of 0 copies. `average` is
- * a net of the same model with weights of its own. */
+ * a net of the same model with weights of its own, otherwise RN_E_RANGE, or, where a copy finds other parameters (a prototxt's
+ * phases), RN_E_MISMATCH. */
 int rn_optim_average(rn_optim *o, double decay, rn_net *average);
 
 #endif
