@@ -227,6 +227,36 @@ static void alexnet(void **state)
 
 /* ---- what is taken into one node, and what is not ---- */
 
+/* A sum with what was normalised itself is a node of its own; one of other shapes is told at its own line. */
+static void sum_with_its_input(void **state)
+{
+    (void)state;
+    static const char text[] = DATA("8") /* clang-format off */
+        LAYER("a", "Convolution", "data", "a", "convolution_param{num_output:4 kernel_size:1}")
+        LAYER("bn", "BatchNorm", "a", "b", "")
+        "layer{name:'sum' type:'Eltwise' bottom:'b' bottom:'a' top:'sum'}\n"
+        LAYER("fc", "InnerProduct", "sum", "fc", "inner_product_param{num_output:2}") LOSS("fc"),
+        odd[] = DATA("8")
+        LAYER("a", "Convolution", "data", "a", "convolution_param{num_output:4 kernel_size:1}")
+        LAYER("c", "Convolution", "data", "c", "convolution_param{num_output:5 kernel_size:1}")
+        LAYER("bn", "BatchNorm", "a", "b", "")
+        "layer{name:'sum' type:'Eltwise' bottom:'b' bottom:'c' top:'sum'}\n"
+        LAYER("fc", "InnerProduct", "sum", "fc", "inner_product_param{num_output:2}") LOSS("fc");
+    /* clang-format on */
+    const rn_model_spec spec = {.arch = "prototxt", .classes = 2, .channels = 3, .height = 8};
+    rn_graph g;
+    build(text, 8, 3, 2, &g);
+    assert_int_equal(node(&g, "sum")->kind, RN_NODE_ELTWISE);
+    assert_true(node(&g, "bn")->res < 0);
+    rn_graph_free(&g);
+    rn_caffe_net *n = open_net(odd);
+    assert_true(rn_caffe_net_build(n, RN_CAFFE_TRAIN, &spec, 2, &g) < 0);
+    if (!strstr(rn_error_text(), "net:5: 'sum'"))
+        fail_msg("said '%s'", rn_error_text());
+    rn_graph_free(&g);
+    rn_caffe_net_close(n);
+}
+
 static void folding(void **state)
 {
     (void)state;
@@ -341,6 +371,6 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(resnet18), cmocka_unit_test(lenet),
                                        cmocka_unit_test(alexnet),  cmocka_unit_test(folding),
                                        cmocka_unit_test(phases),   cmocka_unit_test(both_formats),
-                                       cmocka_unit_test(lines)};
+                                       cmocka_unit_test(lines),    cmocka_unit_test(sum_with_its_input)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

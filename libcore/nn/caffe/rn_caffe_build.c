@@ -114,8 +114,9 @@ static int build_linear(builder *b, const rn_caffe_layer *l, int x)
     return rn_graph_linear_bias(g, x, w, bias);
 }
 
-/* The sum of two that the normalised blob goes into and nothing else, if it can be taken in: its other term is there. */
-static const rn_caffe_layer *residual(const builder *b, int blob, int *other)
+/* The sum of two that x, normalised into the blob, goes into and nothing else, if it can be taken in: its other term is
+ * there, and is neither x itself nor of another shape (which the sum will complain of). */
+static const rn_caffe_layer *residual(const builder *b, int x, int blob, int *other)
 {
     const rn_caffe_layer *e = sole_reader(b, blob, RN_CAFFE_ELTWISE);
     if (!e || e->op != RN_ELTWISE_SUM || e->nbottom != 2 || e->in[0] == e->in[1])
@@ -124,7 +125,9 @@ static const rn_caffe_layer *residual(const builder *b, int blob, int *other)
         if (!(e->coeff[k] >= 1 && e->coeff[k] <= 1))
             return NULL;
     *other = e->in[e->in[0] == blob];
-    return b->value[*other] >= 0 ? e : NULL;
+    const int v = b->value[*other];
+    const rn_value *values = b->g->values;
+    return v >= 0 && v != x && memcmp(values[v].t.dim, values[x].t.dim, sizeof values[x].t.dim) == 0 ? e : NULL;
 }
 
 static int build_batch_norm(builder *b, const rn_caffe_layer *l, int x)
@@ -146,7 +149,7 @@ static int build_batch_norm(builder *b, const rn_caffe_layer *l, int x)
         b->done[scale - b->s->layers] = true;
         blob = scale->out[0];
     }
-    const rn_caffe_layer *sum = residual(b, blob, &other);
+    const rn_caffe_layer *sum = residual(b, x, blob, &other);
     int y = rn_graph_bn(g, x, p, sum ? b->value[other] : -1, false);
     RN_TRY(y);
     g->nodes[g->nnodes - 1].bn_eps = (float)l->eps;

@@ -234,20 +234,15 @@ int rn_caffe_net_lines(const rn_caffe_net *n, rn_buf *out)
     return rn_buf_append(out, "", 1);
 }
 
-/* How far two texts agree from their beginnings, in whole lines. */
-int rn_caffe_lines_diff(const char *was, const char *now, char *names, size_t cap)
+int rn_caffe_lines_diff(const char *was, const char *now, char *first, size_t cap)
 {
     int differ = 0;
-    if (cap)
-        names[0] = 0;
+    first[0] = 0;
     while (*was || *now) {
         size_t a = strcspn(was, "\n"), b = strcspn(now, "\n");
-        if (a != b || memcmp(was, now, a) != 0) {
-            size_t at = strlen(names);
-            if (differ++ < 1)
-                snprintf(names + at, cap - at, "%.*s -> %.*s", a ? (int)a : 9, a ? was : "(nothing)", b ? (int)b : 9,
-                         b ? now : "(nothing)");
-        }
+        if ((a != b || memcmp(was, now, a) != 0) && differ++ == 0)
+            snprintf(first, cap, "%.*s -> %.*s", a ? (int)a : 9, a ? was : "(nothing)", b ? (int)b : 9,
+                     b ? now : "(nothing)");
         was += a + (was[a] == '\n');
         now += b + (now[b] == '\n');
     }

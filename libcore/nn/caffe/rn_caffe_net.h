@@ -56,7 +56,8 @@ int rn_caffe_net_build(const rn_caffe_net *n, enum rn_caffe_phase phase, const r
  * without comments, layout and places of data. Two texts of the same net differ in nothing. */
 int rn_caffe_net_lines(const rn_caffe_net *n, rn_buf *out);
 
-/* Compares two such texts; the number of lines that differ, the first few of them in `names`. */
-int rn_caffe_lines_diff(const char *was, const char *now, char *names, size_t cap);
+/* Compares two such texts line by line: how many differ, an inserted one making all behind it do so. The first that does goes
+ * into `first` (cap above 0), "" where none does. */
+int rn_caffe_lines_diff(const char *was, const char *now, char *first, size_t cap);
 
 #endif
