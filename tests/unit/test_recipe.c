@@ -59,7 +59,7 @@ static void images_grow(void **state)
     r.start_size = 160;
     r.image_size = 192;
     r.ramp_epochs = "11,19";
-    for (int e = 9; e < 18; e++) { /* 14: 172 -> 160 (5.375 x 32); 15: 176 lies half way, and rounds up */
+    for (int e = 9; e < 18; e++) { /* 14: 172 -> 160 (5.375 x 32); 15: 176 lies half way: the even 6 x 32 */
         assert_int_equal(rn_recipe_side(&r, e, &side), 0);
         assert_int_equal(side, want[e - 9]);
     }
@@ -73,6 +73,9 @@ static void images_grow(void **state)
     assert_int_equal(side, 160);
     assert_int_equal(rn_recipe_side(&r, 4, &side), 0);
     assert_int_equal(side, 200);
+    r.start_size = 128, r.image_size = 160, r.ramp_epochs = "0,2"; /* 144 lies half way: np.round(4.5) is 4 */
+    assert_int_equal(rn_recipe_side(&r, 1, &side), 0);
+    assert_int_equal(side, 128);
 }
 
 static void reads_back(void **state)
@@ -140,6 +143,17 @@ static void differences(void **state)
     rn_buf_free(&two);
     char few[12]; /* too small for the names: cut, not overrun */
     assert_int_equal(rn_recipe_diff(ta, tb, few, sizeof few), 2);
+    free(ta);
+    free(tb);
+    char many[400]; /* far behind, too */
+    memset(many, 'a', sizeof many);
+    many[sizeof many - 1] = 0;
+    b.r.lr = a.r.lr;
+    a.r.algo = b.r.algo = many;
+    ta = text_of(&a);
+    many[sizeof many - 2] = 'b';
+    tb = text_of(&b);
+    assert_int_equal(rn_recipe_diff(ta, tb, names, sizeof names), 1);
     free(ta);
     free(tb);
 }

@@ -90,8 +90,9 @@ int rn_recipe_side(const rn_recipe *r, int64_t epoch, int *side)
     if (e <= from || !(to > from))
         *side = (int)(e < to || e <= from ? r->start_size : r->image_size);
     else if (e < to)
-        *side = (int)lround(
-                    ((double)r->start_size + (double)(r->image_size - r->start_size) * (e - from) / (to - from)) / 32) *
+        *side = (int)rint(/* halves to the even multiple, as numpy's round */
+                          ((double)r->start_size + (double)(r->image_size - r->start_size) * (e - from) / (to - from)) /
+                          32) *
                 32;
     return RN_OK;
 }

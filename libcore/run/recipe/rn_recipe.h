@@ -106,7 +106,7 @@ int rn_recipe_loss_scale(const rn_recipe *r, bool *dynamic, double *start);
 /* Share of the labels in the loss: 1 without a teacher. */
 double rn_recipe_hard_weight(const rn_recipe *r);
 /* Side of the training images in an epoch (from 0): start_size up to epoch A of ramp_epochs "A,B", image_size from B on, between
- * them in proportion, rounded to multiples of 32 (FFCV's rn18 configurations do so). Checked. */
+ * them in proportion, rounded to multiples of 32, halves to the even one (FFCV's rn18 configurations do so). Checked. */
 int rn_recipe_side(const rn_recipe *r, int64_t epoch, int *side);
 
 /* A comma list of exactly n reals (what = the option's name, for the message). */
@@ -126,8 +126,8 @@ rn_plateau_opts rn_recipe_plateau(const rn_recipe *r, const rn_sched *sched);
  * not be read back as it is. */
 int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out);
 
-/* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights, net, mean-image): what goes into
- * weights, which then depend on recipe and data alone and carry nobody's paths. */
+/* `text` without the keys that say where things lie or how many decode (train-db, val-db, workers, weights, teacher, net,
+ * mean-image): what goes into weights, which then depend on recipe and data alone and carry nobody's paths. */
 int rn_recipe_portable(const char *text, rn_buf *out);
 
 /*
