@@ -166,11 +166,11 @@ static int write_one(const char *dir, const char *name, rn_buf *b, json_t *diges
     return add_digest(digests, name, b);
 }
 
-static int write_weights(const char *dir, const char *name, rn_net *net, rn_backend *be, int64_t step,
+static int write_weights(const char *dir, const char *name, rn_net *net, rn_backend *be, int64_t batches,
                          const rn_weightfile_meta *meta, int nmeta, json_t *digests)
 {
     rn_buf b = {0};
-    int rc = rn_weightfile_build(net, be, RN_WEIGHTFILE_VALUES, step, meta, nmeta, &b);
+    int rc = rn_weightfile_build(net, be, RN_WEIGHTFILE_VALUES, batches, meta, nmeta, &b);
     if (rc == RN_OK)
         rc = write_one(dir, name, &b, digests);
     rn_buf_free(&b);
@@ -197,10 +197,10 @@ static int write_files(const char *dir, rn_net *net, rn_net *average, rn_backend
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].text && known[i].text[0])
             state_meta[nstate++] = known[i];
-    RN_GO(write_weights(dir, weights_name, net, be, s->step, meta, nmeta, digests));
+    RN_GO(write_weights(dir, weights_name, net, be, s->batches, meta, nmeta, digests));
     if (average)
-        RN_GO(write_weights(dir, average_name, average, be, s->step, meta, nmeta, digests));
-    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_MOMENTUM, s->step, state_meta, nstate, &b));
+        RN_GO(write_weights(dir, average_name, average, be, s->batches, meta, nmeta, digests));
+    RN_GO(rn_weightfile_build(net, be, RN_WEIGHTFILE_MOMENTUM, s->batches, state_meta, nstate, &b));
     RN_GO(write_one(dir, state_name, &b, digests));
     text = json_dumps(digests, JSON_INDENT(1) | JSON_PRESERVE_ORDER);
     if (!text)
@@ -383,6 +383,8 @@ int rn_ckpt_latest(const char *run_dir, char *path, size_t cap)
     struct dirent **list;
     RN_TRY(ckpt_dir(run_dir, parent, sizeof parent));
     int n = scandir(parent, &list, only_ckpts, by_name), found = 0, damaged = 0, rc = RN_OK;
+    if (n < 0) /* only where there is no folder nothing is there: what cannot be read must not be started over */
+        return errno == ENOENT ? 0 : rn_fail_errno(errno, "cannot read folder %s", parent);
     for (int i = n - 1; i >= 0; i--) {
         if (!found && rc == RN_OK && (rc = rn_path_join(path, cap, parent, list[i]->d_name)) == RN_OK) {
             found = rn_ckpt_verify(path) == RN_OK;
@@ -393,8 +395,7 @@ int rn_ckpt_latest(const char *run_dir, char *path, size_t cap)
         }
         free(list[i]);
     }
-    if (n >= 0)
-        free(list);
+    free(list);
     if (rc < 0)
         return rc;
     if (!found && damaged)

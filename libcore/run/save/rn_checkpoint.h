@@ -73,7 +73,7 @@ int rn_ckpt_prune(const char *run_dir, int keep, const char *best);
 /* Removes the checkpoints that come after the one of state `s`. */
 int rn_ckpt_drop_newer(const char *run_dir, const rn_run_state *s);
 
-/* Newest checkpoint whose digests hold: its folder in path; 1 found, 0 none there, RN_E_MISMATCH when there are some but all are damaged. */
+/* Newest checkpoint whose digests hold: its folder in path; 1 found, 0 none there, RN_E_MISMATCH when there are some but all are damaged, RN_E_IO when the folder cannot be read. */
 int rn_ckpt_latest(const char *run_dir, char *path, size_t cap);
 
 /* Checks the digests of one checkpoint folder. */

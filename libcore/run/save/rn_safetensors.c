@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_half.h"
 
 static const struct {
     const char *name;
@@ -115,8 +116,11 @@ static int check_meta(rn_st_file *f, json_t *meta)
     json_t *v;
     if (!json_is_object(meta))
         return rn_fail(RN_E_FORMAT, "%s: \"__metadata__\" is not an object", f->path);
-    json_object_foreach(meta, key, v) if (!json_is_string(v)) return rn_fail(
-        RN_E_FORMAT, "%s: metadata \"%s\" is not a text", f->path, key);
+    json_object_foreach(meta, key, v)
+    {
+        if (!json_is_string(v))
+            return rn_fail(RN_E_FORMAT, "%s: metadata \"%s\" is not a text", f->path, key);
+    }
     return RN_OK;
 }
 
@@ -226,31 +230,6 @@ const char *rn_st_meta(const rn_st_file *f, const char *key)
     return json_string_value(json_object_get(json_object_get(f->header, "__metadata__"), key));
 }
 
-static float from_bf16(uint16_t h)
-{
-    uint32_t u = (uint32_t)h << 16;
-    float x;
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
-static float from_f16(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = h >> 10 & 31, man = h & 1023, u;
-    float x;
-    if (exp == 0) { /* zero and subnormals: man * 2^-24, exact in f32 */
-        x = (float)man * 0x1p-24f;
-        memcpy(&u, &x, sizeof u);
-        u |= sign;
-    } else if (exp == 31) {
-        u = sign | 0x7f800000u | man << 13;
-    } else {
-        u = sign | (exp + 112) << 23 | man << 13;
-    }
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
 int rn_st_read_f32(const rn_st_tensor *t, float *out)
 {
     const char *p = t->data;
@@ -264,11 +243,11 @@ int rn_st_read_f32(const rn_st_tensor *t, float *out)
             return RN_OK;
         case RN_ST_F16:
             memcpy(&h, p, sizeof h);
-            out[i] = from_f16(h);
+            out[i] = rn_f32_of_f16(h);
             break;
         case RN_ST_BF16:
             memcpy(&h, p, sizeof h);
-            out[i] = from_bf16(h);
+            out[i] = rn_f32_of_bf16(h);
             break;
         case RN_ST_F64:
             memcpy(&d, p, sizeof d);

@@ -63,7 +63,7 @@ static int fetch(rn_backend *be, const rn_param *p, const float *dev, float **ou
     return RN_OK;
 }
 
-int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what what, int64_t steps,
+int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what what, int64_t batches,
                         const rn_weightfile_meta *meta, int nmeta, rn_buf *out)
 {
     int n = rn_net_nparams(net), rc;
@@ -84,7 +84,7 @@ int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what wha
         if (what == RN_WEIGHTFILE_VALUES && p->kind == RN_PARAM_RUNNING_VAR && ends_with(p->name, running_var)) {
             char name[128];
             snprintf(name, sizeof name, "%.*s%s", (int)(strlen(p->name) - strlen(running_var)), p->name, tracked);
-            RN_GO(rn_st_add(w, name, RN_ST_I64, 0, NULL, &steps));
+            RN_GO(rn_st_add(w, name, RN_ST_I64, 0, NULL, &batches));
         }
     }
     rc = rn_st_build(w, out);

@@ -17,9 +17,9 @@ typedef struct rn_weightfile_meta {
     const char *key, *text;
 } rn_weightfile_meta;
 
-/* Builds the file in `out`. `steps` becomes num_batches_tracked. A value that is not finite is RN_E_MISMATCH: such weights
+/* Builds the file in `out`. `batches`, which training has seen, becomes num_batches_tracked. A value that is not finite is RN_E_MISMATCH: such weights
  * are never written. */
-int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what what, int64_t steps,
+int rn_weightfile_build(rn_net *net, rn_backend *be, enum rn_weightfile_what what, int64_t batches,
                         const rn_weightfile_meta *meta, int nmeta, rn_buf *out);
 
 /*
