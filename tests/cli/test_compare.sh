@@ -64,6 +64,9 @@ check "JSON has every run" test "$(grep -c '"group":' out.txt)" = 2
 rm -f "odd 'name' <b>_x/result.json"
 exits "a run that did not finish" 0 rn-train compare "odd 'name' <b>_x"
 check "... is shown as far as it came" grep -q 'not finished' out.txt
+printf '{"type":"wind' >>"odd 'name' <b>_x/log.jsonl"
+exits "a log whose last line is cut short" 0 rn-train compare "odd 'name' <b>_x"
+says "... is read up to there" "its last line is cut short and passed over"
 exits "a folder that is no run" 1 rn-train compare out
 says "... is told" "not the folder of a run"
 exits "two of one name" 2 rn-train compare out/rates/poly-0.02 out/rates/poly-0.02

@@ -66,7 +66,7 @@ static int read_run(rn_compared *c, const char *dir)
     RN_TRY(rn_path_join(path, sizeof path, dir, "log.jsonl"));
     if (!rn_is_file(path))
         return rn_fail(RN_E_NOENT, "%s is not there: %s is not the folder of a run (rn-train --out)", path, dir);
-    RN_TRY(rn_report_load(path, &lines));
+    RN_TRY(rn_report_load_lines(path, &lines));
     c->windows = json_array();
     c->epochs = json_array();
     json_array_foreach(lines, i, o)

@@ -156,7 +156,10 @@ static double step_gflop(const rn_report *r)
     double sum = 0;
     size_t i;
     json_t *o;
-    json_array_foreach(json_object_get(r->run, "algorithms"), i, o) sum += rn_report_num(o, "gflop");
+    json_array_foreach(json_object_get(r->run, "algorithms"), i, o)
+    {
+        sum += rn_report_num(o, "gflop");
+    }
     return sum;
 }
 
@@ -251,8 +254,9 @@ static void headline(rn_report *r, const totals *t)
     put_arch(r, recipe);
     rn_html_fmt(&r->h, " on %s images of %d classes</h1>\n", rn_html_count((int64_t)rn_report_num(train, "records"), n),
                 (int)rn_report_num(train, "classes"));
-    rn_html_raw(&r->h, "<p class=lead>");
-    rn_html_fmt(&r->h, "Started %s on ", rn_report_str(r->run, "started"));
+    rn_html_raw(&r->h, "<p class=lead>Started ");
+    rn_html_text(&r->h, rn_report_str(r->run, "started"));
+    rn_html_raw(&r->h, " on ");
     rn_html_text(&r->h, rn_report_str(json_object_get(r->run, "machine"), "describe"));
     int threads = (int)rn_report_num(json_object_get(r->run, "machine"), "threads");
     rn_html_fmt(&r->h, ", %d thread%s. ", threads, threads == 1 ? "" : "s");
@@ -404,8 +408,11 @@ static const json_t *choice(const json_t *all, const char *layer, const char *di
 {
     size_t i;
     json_t *o;
-    json_array_foreach((json_t *)(uintptr_t)all, i, o) if (strcmp(rn_report_str(o, "layer"), layer) == 0 &&
-                                                           strcmp(rn_report_str(o, "dir"), dir) == 0) return o;
+    json_array_foreach((json_t *)(uintptr_t)all, i, o)
+    {
+        if (strcmp(rn_report_str(o, "layer"), layer) == 0 && strcmp(rn_report_str(o, "dir"), dir) == 0)
+            return o;
+    }
     return NULL;
 }
 
