@@ -166,6 +166,8 @@ int rnkit_mpi_open_1(rn_comm *c, int (*fail)(int code, const char *fmt, ...))
                    .priv = p};
     int err = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &have);
     int rc = err == MPI_SUCCESS ? fill(c, p) : failed(p, "init", err);
+    if (rc >= 0 && have < MPI_THREAD_FUNNELED)
+        rc = fail(RN_E_UNSUPPORTED, "MPI: %s does not go with threads in a rank (MPI_THREAD_FUNNELED)", c->library);
     if (rc < 0)
         free(p);
     return rc;

@@ -12,7 +12,7 @@
 #include "nn/optim/rn_loss_scale.h"
 #include "run/log/rn_runlog.h"
 #include "run/report/rn_plot.h"
-#include "run/save/rn_weightfile.h"
+#include "run/train/rn_ranks.h"
 #include "run/train/rn_step.h"
 
 #define SMOOTHING 0.98 /* of the running mean of losses, its start corrected for */
@@ -78,26 +78,13 @@ void rn_lrfind_suggest(const double *lr, const double *loss, int n, rn_lrfind_re
 
 /* ---- the walk ---- */
 
-static int start_weights(finder *f)
-{
-    const rn_recipe *r = f->job->recipe;
-    rn_st_file *file;
-    RN_TRY(rn_net_init(f->s.net, r->seed));
-    if (!r->weights)
-        return RN_OK;
-    RN_TRY(rn_st_open(r->weights, &file, NULL));
-    int rc = rn_weightfile_load(f->s.net, f->s.be, RN_WEIGHTFILE_VALUES, file);
-    rn_st_close(file);
-    return rc;
-}
-
 static int open_finder(finder *f)
 {
     const rn_lrfind_job *j = f->job;
     const size_t n = (size_t)j->steps;
     RN_TRY(rn_session_open(j->recipe, j->backends, j->jobs, RN_SESSION_TRAIN, NULL, &f->s));
     RN_TRY(rn_step_open(&f->s, &f->one));
-    RN_TRY(start_weights(f));
+    RN_TRY(rn_session_start_weights(&f->s));
     RN_TRY(rn_step_start_average(f->one));
     f->lr = calloc(n, sizeof *f->lr);
     f->raw = calloc(n, sizeof *f->raw);
@@ -156,7 +143,9 @@ static int walk(finder *f, rn_lrfind_result *out)
         rn_progress_add(f->bar, 1);
         if ((out->diverged = note(f, i, lr, res.sums.loss / (double)res.sums.n)))
             return RN_OK;
-        if (j->stop && *j->stop)
+        bool stop = j->stop && *j->stop, due = false;
+        RN_TRY(rn_ranks_agree(f->s.comm, &stop, &due)); /* a signal reaches ranks in different steps */
+        if (stop)
             return rn_fail(RN_E_INTERRUPTED, "interrupted after step %d of %lld: nothing was written", i + 1,
                            (long long)j->steps);
         batch += at.batches;

@@ -49,7 +49,7 @@ static void judge(const float *logits, int classes, rn_eval_row *out)
     for (int c = 0; c < classes; c++)
         sum += exp((double)logits[c] - (double)logits[best]);
     out->predicted = best;
-    out->confidence = (float)(1 / sum);
+    out->confidence = sum >= 1 ? (float)(1 / sum) : 0; /* a NaN among the scores */
 }
 
 static int my_batch(eval_run *e, const rn_batch *b, eval_piece *mine)

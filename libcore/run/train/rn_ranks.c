@@ -11,10 +11,16 @@
 int rn_ranks_check(const rn_trainer *t)
 {
     rn_comm *c = t->s.comm;
-    const char *mean = t->job->recipe->mean_text;
-    const char *const parts[] = {RN_VERSION, t->job->recipe_text, rn_store_seal_digest(t->s.train_db),
-                                 rn_store_seal_digest(t->s.val_db), mean ? mean : ""};
-    static const char *const names[] = {"version", "recipe", "training set", "validation set", "mean image"};
+    const char *mean = t->job->recipe->mean_text, *net = t->job->recipe->net_text;
+    const char *const parts[] = {RN_VERSION,
+                                 t->job->recipe_text,
+                                 rn_store_seal_digest(t->s.train_db),
+                                 rn_store_seal_digest(t->s.val_db),
+                                 mean ? mean : "",
+                                 net ? net : "",
+                                 t->s.teacher_digest};
+    static const char *const names[] = {"version",    "recipe", "training set", "validation set",
+                                        "mean image", "net",    "teacher"};
     enum { PARTS = sizeof parts / sizeof *parts };
     char mine[PARTS][RN_DIGEST_HEX_MAX] = {{0}};
     if (!c)

@@ -288,19 +288,6 @@ static int clear(const rn_trainer *t)
     return rn_ckpt_prune(t->job->out, 0, NULL);
 }
 
-static int start_weights(rn_trainer *t)
-{
-    const rn_recipe *r = t->job->recipe;
-    rn_st_file *f;
-    RN_TRY(rn_net_init(t->s.net, r->seed));
-    if (!r->weights)
-        return RN_OK;
-    RN_TRY(rn_st_open(r->weights, &f, NULL));
-    int rc = rn_weightfile_load(t->s.net, t->s.be, RN_WEIGHTFILE_VALUES, f);
-    rn_st_close(f);
-    return rc;
-}
-
 static int write_recipe(const rn_trainer *t)
 {
     char path[PATH_MAX];
@@ -315,7 +302,7 @@ static int write_recipe(const rn_trainer *t)
 
 static int start_over(rn_trainer *t)
 {
-    RN_TRY(start_weights(t)); /* first: weights that cannot be read must not cost the run that is here */
+    RN_TRY(rn_session_start_weights(&t->s)); /* first: weights that cannot be read must not cost the run that is here */
     RN_TRY(rn_step_start_average(t->one));
     RN_TRY(clear(t));
     t->state = (rn_run_state){.threads = t->s.threads};

@@ -107,16 +107,25 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
     return rc;
 }
 
-/* What rank 0 has measured and written down, the others take over: they measure neither at the same time nor otherwise. */
-static int open_nets_in_turn(rn_session *s, bool train, const char *tune_file)
+/* Where algorithms are measured: what rank 0 has written down, the others take over, so that they measure neither at the same
+ * time nor otherwise. This begins before a rank's turn, and ends it. */
+static int begin_turn(const rn_session *s)
 {
     char turn = 0;
-    if (!s->comm || s->r->tune == RN_TUNE_OFF)
-        return open_nets(s, train, tune_file);
-    if (s->comm->rank == 0)
-        RN_TRY(open_nets(s, train, tune_file));
-    RN_TRY(rn_comm_bcast(s->comm, &turn, 1));
-    return s->comm->rank == 0 ? RN_OK : open_nets(s, train, tune_file);
+    return s->comm && s->comm->rank > 0 && s->r->tune != RN_TUNE_OFF ? rn_comm_bcast(s->comm, &turn, 1) : RN_OK;
+}
+
+static int end_turn(const rn_session *s)
+{
+    char turn = 0;
+    return s->comm && s->comm->rank == 0 && s->r->tune != RN_TUNE_OFF ? rn_comm_bcast(s->comm, &turn, 1) : RN_OK;
+}
+
+static int open_nets_in_turn(rn_session *s, bool train, const char *tune_file)
+{
+    RN_TRY(begin_turn(s));
+    RN_TRY(open_nets(s, train, tune_file));
+    return end_turn(s);
 }
 
 /* ---- loaders ---- */
@@ -254,13 +263,27 @@ out:
     return rc;
 }
 
+int rn_session_start_weights(rn_session *s)
+{
+    rn_st_file *f;
+    RN_TRY(rn_net_init(s->net, s->r->seed));
+    if (!s->r->weights)
+        return RN_OK;
+    RN_TRY(rn_st_open(s->r->weights, &f, NULL));
+    int rc = rn_weightfile_load(s->net, s->be, RN_WEIGHTFILE_VALUES, f);
+    rn_st_close(f);
+    return rc;
+}
+
 int rn_session_resize(rn_session *s, int side)
 {
     if (side == s->side)
         return RN_OK;
+    RN_TRY(begin_turn(s));
     RN_TRY(rn_net_resize(s->net, side));
     if (s->teacher)
         RN_TRY(rn_net_resize(s->teacher, side));
+    RN_TRY(end_turn(s));
     rn_loader_close(s->train);
     s->train = NULL;
     s->side = side;

@@ -40,6 +40,8 @@ int rn_session_open(const rn_recipe *r, const rn_backend_entry *backends, int jo
 /* The same without data: backend and nets alone, of a training session for `classes` classes, initialised from the recipe's
  * seed. For measuring. */
 int rn_session_open_bare(const rn_recipe *r, const rn_backend_entry *backends, int jobs, int classes, rn_session *out);
+/* The training net's weights as a run begins with: from the recipe's seed, or from its --weights. */
+int rn_session_start_weights(rn_session *s);
 /* Trains on images of `side` pixels from now on: net, teacher and loader, which then has to be sought. No batch may be held. */
 int rn_session_resize(rn_session *s, int side);
 void rn_session_close(rn_session *s); /* accepts a zeroed one */
@@ -56,7 +58,7 @@ typedef struct rn_eval_opts {
 typedef struct rn_eval_row {
     float loss;
     int32_t label, predicted; /* predicted: the largest score's class, of equal ones the first */
-    float confidence;         /* its softmax */
+    float confidence;         /* its softmax; 0 where a score is NaN */
 } rn_eval_row;
 
 /* Per-image losses are added in key order, so that the result does not depend on the batch, nor on the number of ranks:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a training run tells: the lines of log.jsonl and sessions.jsonl, the progress note, the line an epoch. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,8 +137,9 @@ static int note_session(const rn_trainer *t)
     int rc = text ? rn_rundir_path(t, "sessions.jsonl", path) : rn_fail(RN_E_NOMEM, "no memory for sessions.jsonl");
     if (rc == RN_OK) {
         f = fopen(path, "a");
-        if (!f || fprintf(f, "%s\n", text) < 0 || fclose(f) != 0)
-            rc = rn_fail(RN_E_IO, "cannot write %s", path);
+        bool bad = !f || fprintf(f, "%s\n", text) < 0;
+        if ((f && fclose(f) != 0) || bad)
+            rc = rn_fail_errno(errno, "cannot write %s", path);
     }
     free(text);
     return rc;
