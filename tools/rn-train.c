@@ -346,8 +346,6 @@ static int train(settings *s, int jobs, int argc, char **argv)
     int rc;
     if (!s->recipe.train_db || !s->recipe.val_db || !s->out)
         return rn_fail(RN_E_USAGE, "training needs --train-db DB, --val-db DB and --out RUN_DIR (--help says more)");
-    if (s->dump_logits)
-        return rn_fail(RN_E_USAGE, "--dump-logits goes with --eval-only");
     RN_GO(rn_recipe_check(&s->recipe));
     RN_GO(rn_recipe_text(s->rows, s->nrecipe, &recipe));
     RN_GO(join_command(argc, argv, &command));
@@ -436,6 +434,26 @@ static int report(const settings *s)
     return RN_OK;
 }
 
+/* One use at a time, and no option of another one. */
+static int check_uses(const settings *s)
+{
+    if (s->report_extra && !s->report)
+        return rn_fail(RN_E_USAGE, "--report-extra goes with --report RUN_DIR");
+    if (s->report && (s->eval_only || s->lr_find))
+        return rn_fail(RN_E_USAGE, "--report and --%s are two uses: give one", s->eval_only ? "eval-only" : "lr-find");
+    if (s->report && rn_comm_world())
+        return rn_fail(RN_E_USAGE, "--report is for one process: start it without mpirun");
+    if (s->lr_find && s->eval_only)
+        return rn_fail(RN_E_USAGE, "--lr-find and --eval-only are two uses: give one");
+    if (s->dump_logits && !s->eval_only)
+        return rn_fail(RN_E_USAGE, "--dump-logits goes with --eval-only");
+    if (!s->lr_find &&
+        (rn_opt_seen(&s->spec, &s->args, "lr-find-min") || rn_opt_seen(&s->spec, &s->args, "lr-find-max") ||
+         rn_opt_seen(&s->spec, &s->args, "lr-find-steps")))
+        return rn_fail(RN_E_USAGE, "--lr-find-min, --lr-find-max and --lr-find-steps: each goes with --lr-find");
+    return RN_OK;
+}
+
 static int run(settings *s, int argc, char **argv)
 {
     int jobs = rn_jobs(s->args.common.jobs);
@@ -449,20 +467,9 @@ static int run(settings *s, int argc, char **argv)
         RN_TRY(read_net(s));
     if (s->recipe.mean_image)
         RN_TRY(read_mean_image(s));
-    if (s->report_extra && !s->report)
-        return rn_fail(RN_E_USAGE, "--report-extra goes with --report RUN_DIR");
-    if (s->report && s->eval_only)
-        return rn_fail(RN_E_USAGE, "--report and --eval-only are two uses: give one");
-    if (s->report && rn_comm_world())
-        return rn_fail(RN_E_USAGE, "--report is for one process: start it without mpirun");
+    RN_TRY(check_uses(s));
     if (s->report)
         return report(s);
-    if (s->lr_find && s->eval_only)
-        return rn_fail(RN_E_USAGE, "--lr-find and --eval-only are two uses: give one");
-    if (!s->lr_find &&
-        (rn_opt_seen(&s->spec, &s->args, "lr-find-min") || rn_opt_seen(&s->spec, &s->args, "lr-find-max") ||
-         rn_opt_seen(&s->spec, &s->args, "lr-find-steps")))
-        return rn_fail(RN_E_USAGE, "--lr-find-min, --lr-find-max and --lr-find-steps: each goes with --lr-find");
     catch_signals();
     if (s->lr_find)
         return find_rate(s, jobs);
