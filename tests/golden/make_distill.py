@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes distill.txt beside itself: PyTorch's distillation loss and gradient, in float64, for test_distill.c.
+"""Writes distill.txt beside itself: PyTorch's distillation loss and gradient, in float64, for test_losses.c.
 
 The loss is hard * cross_entropy(z, label, smoothing) + soft * T^2 * kl_div(log_softmax(z / T), softmax(t / T)), each row by
 itself; the gradients are those of the mean over the rows.

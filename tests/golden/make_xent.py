@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes xent.txt beside itself: PyTorch's cross-entropy of mixed labels with label smoothing, in float64, for test_xent.c.
+"""Writes xent.txt beside itself: PyTorch's cross-entropy of mixed labels with label smoothing, in float64, for test_losses.c.
 
 A case: a line "rows classes share smoothing", then for each row a line "label label2 loss", then one line each of its logits
 and of the gradients of the mean loss.

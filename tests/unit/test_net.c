@@ -9,41 +9,14 @@
 
 #include <cmocka.h>
 
-#include "base/rn_error.h"
-#include "base/rn_rng.h"
 #include "kernels/rn_kernels.h"
-#include "nn/graph/rn_net.h"
-#include "nn/optim/rn_optim.h"
-
-enum { BATCH = 8, SIDE = 16, CHANNELS = 3, CLASSES = 4, PIXELS = BATCH * SIDE * SIDE * CHANNELS };
-
-static const rn_model_spec tiny = {.arch = "resnet18",
-                                   .stem = RN_STEM_CIFAR,
-                                   .width = 0.125,
-                                   .classes = CLASSES,
-                                   .channels = CHANNELS,
-                                   .height = SIDE};
-static const rn_sgd_opts sgd = {.lr = 0.05f, .momentum = 0.9f, .weight_decay = 1e-4f};
-
-static uint8_t images[PIXELS];
-static int32_t labels[BATCH];
+#include "tiny_net.h"
 
 static int make_batch(void **state)
 {
     (void)state;
-    rn_rng r;
-    rn_rng_seed(&r, 7, RN_STREAM_TEST, 0, 0);
-    for (int i = 0; i < PIXELS; i++)
-        images[i] = (uint8_t)rn_rng_below(&r, 256);
-    for (int i = 0; i < BATCH; i++)
-        labels[i] = i % CLASSES;
+    draw_batch();
     return 0;
-}
-
-static void done(int rc)
-{
-    if (rc < 0)
-        fail_msg("%s: %s", rn_status_name(rc), rn_error_text());
 }
 
 static rn_backend *open_cpu(int threads)
@@ -59,15 +32,6 @@ static rn_net *open_net(rn_backend *be, const rn_model_spec *spec, bool train)
     done(rn_net_open(be, spec, &(rn_net_opts){.batch = BATCH, .train = train}, &net));
     done(rn_net_init(net, 1));
     return net;
-}
-
-static double train_step(rn_net *net)
-{
-    rn_net_result r;
-    done(rn_net_train_batch(net, images, labels, BATCH, &r));
-    assert_int_equal(r.n, BATCH);
-    done(rn_optim_sgd(net, &sgd));
-    return r.loss_sum / r.n;
 }
 
 static void eval_logits(rn_net *net, int n, float *logits, float *losses)
