@@ -57,6 +57,10 @@ says "says so" "is not below"
 exits "no --out" 2 find_lr
 exits "no set" 2 rn-train --lr-find --out x
 exits "with --eval-only" 2 find_lr --eval-only --out x
+exits "with --report" 2 find_lr --report run --out x
+says "is another use" "--report and --lr-find are two uses"
+exits "with --dump-logits" 2 find_lr --dump-logits x.npy --out x
+says "is told where that goes" "--dump-logits goes with --eval-only"
 exits "--lr-find-steps alone" 2 rn-train "${on[@]}" --lr-find-steps 20 --out x
 says "says so" "goes with --lr-find"
 finish

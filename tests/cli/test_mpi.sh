@@ -155,6 +155,19 @@ says "is named, with its host" "rank 1 of 2 on $host: "
 says "and its reason" "nowhere"
 exits "ranks with other recipes" 2 job -n 1 rn-train "${how[@]}" --out other : -n 1 rn-train "${how[@]}" --seed 2 --out other
 says "are refused" "rank 1 has another recipe than rank 0"
+# net OUTPUTS: a net in Caffe's words; each rank reads its own folder's.
+net() {
+    cat <<NET
+layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 16 } data_param { source: "x" batch_size: 12 backend: LMDB } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: $1 } }
+layer { name: "fc" type: "InnerProduct" bottom: "ip" top: "fc" inner_product_param { num_output: 4 } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" }
+NET
+}
+mkdir -p nets/0 nets/1 && net 8 >nets/0/net.prototxt && net 9 >nets/1/net.prototxt
+# shellcheck disable=SC2016
+exits "ranks with other nets" 2 mpi 2 sh -c 'cd "nets/$OMPI_COMM_WORLD_RANK" && exec rn-train --net net.prototxt --threads 1 --workers 1 --max-steps 2 --train-db ../../train --val-db ../../val --out ../../other'
+says "are refused" "rank 1 has another net than rank 0"
 exits "a batch that does not divide" 2 ranks 5 --out five
 says "says what would" "--batch 12 does not divide among 5 ranks: give a multiple of 5, such as 15"
 check "once" [ "$(grep -c 'does not divide' err.txt)" = 1 ]
