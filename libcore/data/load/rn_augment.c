@@ -231,7 +231,7 @@ static int decode(rn_renderer *rd, const rn_rect *region, int denom, int channel
     const rn_decode_opts opts = {.gray = channels == 1, .denom = denom};
     if (rd->planar)
         return gather(rd, region, channels);
-    return rn_decoder_read(rd->decoder, &opts, region, &rd->part, NULL);
+    return rn_decoder_read(rd->decoder, &opts, region, &rd->part, &rd->info);
 }
 
 int rn_renderer_draw(rn_renderer *rd, const rn_place *p, bool fast, int out_w, int out_h, int channels, uint8_t *dst)
@@ -256,6 +256,11 @@ int rn_renderer_draw(rn_renderer *rd, const rn_place *p, bool fast, int out_w, i
     rd->decode_s += decoded - planned;
     rd->resize_s += rn_now() - decoded + planned - from;
     return RN_OK;
+}
+
+const rn_image_info *rn_renderer_info(const rn_renderer *rd)
+{
+    return &rd->info;
 }
 
 void rn_renderer_times(rn_renderer *rd, double *decode_s, double *resize_s)

@@ -67,6 +67,9 @@ int rn_renderer_begin_raw(rn_renderer *rd, const uint8_t *planar, int c, int h, 
  */
 int rn_renderer_draw(rn_renderer *rd, const rn_place *p, bool fast, int out_w, int out_h, int channels, uint8_t *dst);
 
+/* What was found of the image last begun; after the draw with the decoder's warnings. */
+const rn_image_info *rn_renderer_info(const rn_renderer *rd);
+
 /* Adds to *decode_s and *resize_s the seconds of the clock that begin and draw took since the last call. */
 void rn_renderer_times(rn_renderer *rd, double *decode_s, double *resize_s);
 

@@ -5,6 +5,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "base/rn_log.h"
 #include "base/rn_rng.h"
 #include "data/load/rn_loader_impl.h"
 #include "data/load/rn_mixup.h"
@@ -57,6 +58,19 @@ static void colour(const rn_loader *l, rn_rng *r, uint8_t *px)
     }
 }
 
+/* What images are taken for in spite of what they are is told once a loader. */
+static void tell(rn_loader *l, const char *name, const rn_image_info *info)
+{
+    const char *set = rn_store_path(l->store);
+    if (info->warnings && !atomic_exchange(&l->told_damage, true))
+        rn_warn("%s: %s is damaged (%s): what can be decoded is taken, as Pillow does, here and of any other; "
+                "ilsvrc-verify "
+                "--lmdb %s --decode names all",
+                set, name, info->warning, set);
+    if (l->o.channels == 1 && info->components >= 3 && !atomic_exchange(&l->told_colour, true))
+        rn_warn("%s: %s has colours: --channels 1 makes it gray, and all others", set, name);
+}
+
 static int draw(rn_loader_worker *w, const rn_record *rec, const char *name, rn_loader_slot *s, int i)
 {
     const rn_loader *l = w->l;
@@ -75,6 +89,7 @@ static int draw(rn_loader_worker *w, const rn_record *rec, const char *name, rn_
     rn_rng_seed(&r, o->seed, RN_STREAM_AUGMENT, s->epoch, s->index[i]);
     RN_TRY(place(l, &r, iw, ih, name, &p));
     RN_TRY(rn_renderer_draw(w->renderer, &p, o->train && !o->exact, o->width, o->height, o->channels, dst));
+    tell(w->l, name, rn_renderer_info(w->renderer));
     if (s->windows)
         s->windows[i] = (rn_origin){.x = p.window.x, .y = p.window.y, .mirror = p.flip};
     if (o->train) {
@@ -83,6 +98,15 @@ static int draw(rn_loader_worker *w, const rn_record *rec, const char *name, rn_
         w->profile.augment_s += rn_now() - from;
     }
     return RN_OK;
+}
+
+static int check_label(const rn_loader *l, const rn_record *rec, const char *name)
+{
+    const int classes = rn_store_nclasses(l->store);
+    if (classes == 0 || (rec->label >= 0 && rec->label < classes))
+        return RN_OK;
+    return rn_fail(RN_E_MISMATCH, "%s: label %d, and the set has the classes 0 to %d: pack it again", name, rec->label,
+                   classes - 1);
 }
 
 int rn_loader_fill(rn_loader_worker *w, rn_loader_slot *s, int i)
@@ -98,7 +122,9 @@ int rn_loader_fill(rn_loader_worker *w, rn_loader_slot *s, int i)
         w->profile.read_s += rn_now() - from;
         snprintf(name, sizeof name, "%.*s", (int)(rec.key_n < sizeof name ? rec.key_n : sizeof name - 1), rec.key);
         s->labels[i] = rec.label;
-        rc = draw(w, &rec, name, s, i);
+        rc = check_label(l, &rec, name);
+        if (rc == RN_OK)
+            rc = draw(w, &rec, name, s, i);
         rn_resident_note(l->resident, rec.data);
         rn_renderer_times(w->renderer, &w->profile.decode_s, &w->profile.resize_s);
     }

@@ -4,6 +4,7 @@
 #define RN_LOADER_IMPL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "data/load/rn_augment.h"
 #include "data/load/rn_loader.h"
@@ -66,6 +67,7 @@ struct rn_loader {
 
     rn_loader_worker *workers;
     int started;
+    atomic_bool told_damage, told_colour; /* of the first image that has it */
 };
 
 /* RN_E_NOTHING, RN_E_RANGE. */

@@ -113,80 +113,97 @@ static bool same_shape(const rn_param *p, const rn_st_tensor *t)
     return t->nd == nd && memcmp(t->dim, dim, (size_t)nd * sizeof *dim) == 0;
 }
 
-/* p is the first of those that differ, `more` names some of the n others. */
-static int refuse_shapes(const rn_param *p, const rn_st_tensor *t, const char *path, int n, const char *more)
+/* Names of tensors, the first few of them. */
+typedef struct name_list {
+    char text[400];
+    int n, most;
+} name_list;
+
+static void add_name(name_list *l, const char *name)
 {
-    int64_t dim[4];
-    int nd = rn_param_file_dims(p, dim);
-    char have[96], want[96], others[448] = "";
-    const char *why = "the weights are of another architecture, width or stem";
-    shape_text(t->nd, t->dim, have, sizeof have);
-    shape_text(nd, dim, want, sizeof want);
-    if (n)
-        snprintf(others, sizeof others, " (and %d more differ%s: %s%s)", n, n == 1 ? "s" : "", more,
-                 n > 3 ? ", ..." : "");
-    if (strncmp(p->name, "fc.", 3) == 0)
-        why = "the weights were trained on another number of classes than the data have";
-    else if (strcmp(p->name, "conv1.weight") == 0)
-        why = "check --stem, --channels and --width";
-    return rn_fail(RN_E_MISMATCH, "%s: tensor %s is %s, the model has %s%s: %s", path, p->name, have, want, others,
-                   why);
+    const size_t at = strlen(l->text);
+    if (l->n++ < l->most)
+        snprintf(l->text + at, sizeof l->text - at, "%s%.80s", at ? ", " : "", name);
+    else if (l->n == l->most + 1)
+        snprintf(l->text + at, sizeof l->text - at, ", ...");
 }
 
-static int check_shapes(rn_net *net, enum rn_weightfile_what what, const rn_st_file *f)
+/* What a file has too little, too much, and in another shape. */
+typedef struct difference {
+    name_list missing, extra, shapes; /* shapes: all but the first */
+    const rn_param *first;            /* of another shape */
+} difference;
+
+static difference compare(rn_net *net, enum rn_weightfile_what what, const rn_st_file *f)
 {
-    char names[400] = "";
-    const rn_param *first = NULL;
-    int more = 0;
+    difference d = {.missing = {.most = 4}, .extra = {.most = 4}, .shapes = {.most = 3}};
     for (int i = 0; i < rn_net_nparams(net); i++) {
         const rn_param *p = rn_net_param(net, i);
-        if (!part(p, what) || same_shape(p, rn_st_find(f, p->name)))
+        const rn_st_tensor *t = part(p, what) ? rn_st_find(f, p->name) : NULL;
+        if (part(p, what) && !t)
+            add_name(&d.missing, p->name);
+        if (!t || same_shape(p, t))
             continue;
-        size_t at = strlen(names);
-        if (!first)
-            first = p;
-        else if (more++ < 3)
-            snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", p->name);
+        if (d.first)
+            add_name(&d.shapes, p->name);
+        else
+            d.first = p;
     }
-    return first ? refuse_shapes(first, rn_st_find(f, first->name), rn_st_path(f), more, names) : RN_OK;
-}
-
-/* Tensors of the file that the net does not have. */
-static int check_extra(rn_net *net, const rn_st_file *f)
-{
-    char names[400] = "";
-    int extra = 0;
     for (int i = 0; i < rn_st_count(f); i++) {
         const char *name = rn_st_at(f, i)->name;
-        if (rn_net_find(net, name) || ends_with(name, tracked))
-            continue;
-        size_t at = strlen(names);
-        if (extra++ < 4)
-            snprintf(names + at, sizeof names - at, "%s%.80s", at ? ", " : "", name);
+        if (!rn_net_find(net, name) && !ends_with(name, tracked))
+            add_name(&d.extra, name);
     }
-    if (extra)
-        return rn_fail(RN_E_MISMATCH,
-                       "%s holds %d tensors that the model lacks (%s%s): give the --arch it was made with",
-                       rn_st_path(f), extra, names, extra > 4 ? ", ..." : "");
-    return RN_OK;
+    return d;
 }
 
-static int check_names(rn_net *net, enum rn_weightfile_what what, const rn_st_file *f)
+static void shapes_of(const rn_param *p, const rn_st_file *f, char have[96], char want[96])
 {
-    char names[400] = "";
-    int missing = 0;
-    for (int i = 0; i < rn_net_nparams(net); i++) {
-        const rn_param *p = rn_net_param(net, i);
-        if (!part(p, what) || rn_st_find(f, p->name))
-            continue;
-        size_t at = strlen(names);
-        if (missing++ < 4)
-            snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", p->name);
+    int64_t dim[4];
+    const rn_st_tensor *t = rn_st_find(f, p->name);
+    shape_text(t->nd, t->dim, have, 96);
+    shape_text(rn_param_file_dims(p, dim), dim, want, 96);
+}
+
+/* All tensors have the right names. */
+static int refuse_shapes(const difference *d, const rn_st_file *f)
+{
+    char have[96], want[96], others[448] = "";
+    const char *name = d->first->name, *why = "the weights are of another architecture, width or stem";
+    shapes_of(d->first, f, have, want);
+    if (d->shapes.n)
+        snprintf(others, sizeof others, " (and %d more differ%s: %s)", d->shapes.n, d->shapes.n == 1 ? "s" : "",
+                 d->shapes.text);
+    if (strncmp(name, "fc.", 3) == 0)
+        why = "the weights were trained on another number of classes than the data have";
+    else if (strcmp(name, "conv1.weight") == 0)
+        why = "check --stem, --channels and --width";
+    return rn_fail(RN_E_MISMATCH, "%s: tensor %s is %s, the model has %s%s: %s", rn_st_path(f), name, have, want,
+                   others, why);
+}
+
+static int refuse_names(const difference *d, const rn_st_file *f)
+{
+    char lacks[480] = "", holds[480] = "", shapes[400] = "", have[96], want[96];
+    if (d->missing.n)
+        snprintf(lacks, sizeof lacks, " lacks %d of the model's tensors (%s)", d->missing.n, d->missing.text);
+    if (d->extra.n)
+        snprintf(holds, sizeof holds, "%s holds %d tensors that the model lacks (%s)", d->missing.n ? "," : "",
+                 d->extra.n, d->extra.text);
+    if (d->first) {
+        shapes_of(d->first, f, have, want);
+        snprintf(shapes, sizeof shapes, ", %d are of another shape (%s is %s, not %s%s)", d->shapes.n + 1,
+                 d->first->name, have, want, d->shapes.n ? ", ..." : "");
     }
-    if (missing)
-        return rn_fail(RN_E_MISMATCH, "%s lacks %d of the model's tensors (%s%s): give the --arch it was made with",
-                       rn_st_path(f), missing, names, missing > 4 ? ", ..." : "");
-    return check_extra(net, f);
+    return rn_fail(RN_E_MISMATCH, "%s%s%s%s: give the --arch it was made with", rn_st_path(f), lacks, holds, shapes);
+}
+
+static int check_tensors(rn_net *net, enum rn_weightfile_what what, const rn_st_file *f)
+{
+    const difference d = compare(net, what, f);
+    if (d.missing.n || d.extra.n)
+        return refuse_names(&d, f);
+    return d.first ? refuse_shapes(&d, f) : RN_OK;
 }
 
 /* File layout to memory layout, to the device. */
@@ -214,8 +231,7 @@ static int store(rn_backend *be, const rn_param *p, float *dev, const rn_st_tens
 
 int rn_weightfile_load(rn_net *net, rn_backend *be, enum rn_weightfile_what what, const rn_st_file *f)
 {
-    RN_TRY(check_names(net, what, f));
-    RN_TRY(check_shapes(net, what, f));
+    RN_TRY(check_tensors(net, what, f));
     for (int i = 0; i < rn_net_nparams(net); i++) {
         rn_param *p = rn_net_param(net, i);
         if (part(p, what))

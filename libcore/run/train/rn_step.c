@@ -18,6 +18,7 @@ struct rn_step {
     bool holds;      /* batch is the loader's and has to be given back */
     double sumsq;    /* of the gradient */
     bool not_finite; /* something was */
+    bool untouched;  /* no batch of the step has been run yet */
 };
 
 int rn_step_open(rn_session *s, rn_step **out)
@@ -123,6 +124,7 @@ static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
     for (int i = 0; i < at->batches; i++) {
         rn_step_let_go(st);
         RN_TRY(rn_loader_next(st->s->train, &st->batch));
+        st->untouched = false;
         st->holds = true;
         RN_TRY(one_batch(st, at, i, &st->batch, sums));
     }
@@ -214,8 +216,10 @@ int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out)
     double from = rn_now();
     *out = (rn_step_result){.grad_norm = NAN};
     st->not_finite = false;
+    st->untouched = true;
     int rc = step(st, at, out);
     out->not_finite = st->not_finite;
+    out->untouched = st->untouched;
     if (st->holds)
         rn_loader_release(st->s->train, &st->batch);
     st->holds = false;

@@ -34,6 +34,7 @@ typedef struct rn_step_result {
     double grad_norm; /* of the gradient that is clipped, before that; not finite when it was skipped */
     bool skipped;
     bool not_finite; /* why it failed: the message says what and where it began */
+    bool untouched;  /* it failed before its first batch was run: weights and statistics are those of the step before */
 } rn_step_result;
 
 int rn_step_open(rn_session *s, rn_step **out); /* a training session, which must outlive it */

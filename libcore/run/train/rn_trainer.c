@@ -107,13 +107,33 @@ static int next_loss_scale(rn_trainer *t, bool skipped)
     return RN_OK;
 }
 
+static int try_checkpoint(rn_trainer *t);
+
+/*
+ * Stops for a reason of another kind: an image that cannot be read, say. What has been learnt is kept where it is what a
+ * run that goes on would begin with; ranks cannot agree on that, as the others wait elsewhere.
+ */
+static int broke_off(rn_trainer *t, int rc, bool keep)
+{
+    char why[1024], where[64];
+    snprintf(why, sizeof why, "%s", rn_error_text());
+    if (t->state.eval_pending)
+        snprintf(where, sizeof where, "in the evaluation after epoch %lld", (long long)t->state.epoch);
+    else
+        snprintf(where, sizeof where, "at step %lld (epoch %lld)", (long long)t->state.step + 1,
+                 (long long)t->state.epoch + 1);
+    if (keep && !t->s.comm && try_checkpoint(t) < 0)
+        rn_warn("no checkpoint: %s", rn_error_text());
+    return rn_fail(rc, "stopped %s: %s. Last good checkpoint: %s", where, why, last_good(t));
+}
+
 static int step(rn_trainer *t)
 {
     const rn_step_at at = next_step(t);
     rn_step_result res;
     int rc = rn_step_run(t->one, &at, &res);
     if (rc < 0)
-        return res.not_finite ? stopped_at(t, at.step + 1) : rc;
+        return res.not_finite ? stopped_at(t, at.step + 1) : broke_off(t, rc, res.untouched);
     if (next_loss_scale(t, res.skipped) < 0)
         return stopped_at(t, at.step + 1);
     add_sums(&t->state.window, &res.sums);
@@ -140,6 +160,8 @@ static int evaluate(rn_trainer *t)
     if (rc == RN_OK && rn_comm_rank(t->s.comm) == 0 && rn_predictions_write(t, o.rows) < 0)
         rn_warn("%s: the report will lack it", rn_error_text()); /* a picture is not worth the run */
     free(o.rows);
+    if (rc < 0 && rc != RN_E_INTERRUPTED)
+        return broke_off(t, rc, true);
     RN_TRY(rc);
     t->state.eval_s += rn_now() - from;
     t->state.last = res;
