@@ -163,9 +163,10 @@ int rn_op_check_dropout(const rn_op_dropout *a)
     return need(a->p >= 0 && a->p < 1, "dropout", "p must be at least 0 and below 1");
 }
 
-static int check_lrn(const char *op, int c, int size, float k)
+/* A window may be wider than the rows are: what it reaches beyond them is 0. */
+static int check_lrn(const char *op, int size, float k)
 {
-    RN_TRY(need(size >= 1 && size <= c, op, "size must be in 1..c"));
+    RN_TRY(need(size >= 1 && size <= 65535, op, "size must be in 1..65535"));
     return need(k > 0, op, "k must be above 0");
 }
 
@@ -173,7 +174,7 @@ int rn_op_check_lrn(const rn_op_lrn *a)
 {
     RN_TRY(need_float("lrn_fwd", a->dtype));
     RN_TRY(need_rows("lrn_fwd", a->rows, a->c));
-    RN_TRY(check_lrn("lrn_fwd", a->c, a->size, a->k));
+    RN_TRY(check_lrn("lrn_fwd", a->size, a->k));
     return need(a->x && a->y && a->x != a->y, "lrn_fwd", "x and y must be given, and not the same");
 }
 
@@ -181,7 +182,7 @@ int rn_op_check_lrn_bwd(const rn_op_lrn_bwd *a)
 {
     RN_TRY(need_float("lrn_bwd", a->dtype));
     RN_TRY(need_rows("lrn_bwd", a->rows, a->c));
-    RN_TRY(check_lrn("lrn_bwd", a->c, a->size, a->k));
+    RN_TRY(check_lrn("lrn_bwd", a->size, a->k));
     RN_TRY(need(!(a->dx_beta & ~1), "lrn_bwd", "dx_beta is 0 or 1"));
     return need(a->x && a->dy && a->dx && a->dx != a->dy && a->dx != a->x, "lrn_bwd",
                 "x, dy and dx must be given, and dx not be one of the others");

@@ -101,9 +101,10 @@ typedef struct lrn_case {
     float alpha, beta, k;
 } lrn_case;
 
-static const lrn_case lrns[] = {{1, 1, 1, 1, 0.75f, 1},      {40, 96, 5, 1e-4f, 0.75f, 1}, {300, 17, 5, 0.5f, 0.75f, 2},
-                                {65, 256, 3, 0.3f, 0.5f, 1}, {7, 33, 4, 0.7f, 0.75f, 1},   {5, 8, 8, 2, 0.6f, 1},
-                                {9, 300, 31, 1, 1.25f, 0.5f}};
+static const lrn_case lrns[] = {
+    {1, 1, 1, 1, 0.75f, 1},       {40, 96, 5, 1e-4f, 0.75f, 1}, {300, 17, 5, 0.5f, 0.75f, 2},
+    {65, 256, 3, 0.3f, 0.5f, 1},  {7, 33, 4, 0.7f, 0.75f, 1},   {5, 8, 8, 2, 0.6f, 1},
+    {9, 300, 31, 1, 1.25f, 0.5f}, {700, 3, 5, 0.4f, 0.75f, 1},  {5, 2, 9, 1, 0.6f, 1}};
 
 static void lrn(check_run *r, rn_backend *be, const void *what)
 {
@@ -281,9 +282,9 @@ static void refusals(check_run *r, rn_backend *be, const void *what)
     rn_op_dropout d = dropped(RN_F32, 8, 1, v, w);
     if (be->ops->dropout(be, &d, NULL) != RN_E_RANGE)
         check_fail(r, "dropping everything was not refused");
-    rn_op_lrn l = {RN_F32, 2, 4, 5, 1, 0.75f, 1, v, w};
+    rn_op_lrn l = {RN_F32, 2, 4, 0, 1, 0.75f, 1, v, w};
     if (be->ops->lrn_fwd(be, &l, NULL) != RN_E_RANGE)
-        check_fail(r, "a window over more than the channels was not refused");
+        check_fail(r, "a window over nothing was not refused");
     rn_op_part p = {RN_F32, 2, 3, v, 4, 2, w, 3, 0, 0, false};
     if (be->ops->part(be, &p, NULL) != RN_E_RANGE)
         check_fail(r, "channels beyond the row were not refused");

@@ -235,7 +235,8 @@ static void sum_with_its_input(void **state)
         LAYER("a", "Convolution", "data", "a", "convolution_param{num_output:4 kernel_size:1}")
         LAYER("bn", "BatchNorm", "a", "b", "")
         "layer{name:'sum' type:'Eltwise' bottom:'b' bottom:'a' top:'sum'}\n"
-        LAYER("fc", "InnerProduct", "sum", "fc", "inner_product_param{num_output:2}") LOSS("fc"),
+        LAYER("norm", "LRN", "sum", "norm", "lrn_param{local_size:5}") /* wider than the 4 channels */
+        LAYER("fc", "InnerProduct", "norm", "fc", "inner_product_param{num_output:2}") LOSS("fc"),
         odd[] = DATA("8")
         LAYER("a", "Convolution", "data", "a", "convolution_param{num_output:4 kernel_size:1}")
         LAYER("c", "Convolution", "data", "c", "convolution_param{num_output:5 kernel_size:1}")

@@ -105,7 +105,7 @@ static void test_refusals(void **state)
     REFUSED("scale", rn_graph_scale(&g, x, small, -1, "scale", false));
     REFUSED("drop", rn_graph_dropout(&g, x, "drop", 1));
     REFUSED("drop", rn_graph_dropout(&g, x, "drop", NAN));
-    REFUSED("norm", rn_graph_lrn(&g, x, "norm", 5, 1, 0.75f, 1)); /* of 3 channels */
+    REFUSED("norm", rn_graph_lrn(&g, x, "norm", 0, 1, 0.75f, 1));
     REFUSED("norm", rn_graph_lrn(&g, x, "norm", 3, 1, 0.75f, 0));
     REFUSED("both", rn_graph_concat(&g, (int[]){x, small}, 2, "both"));
     REFUSED("both", rn_graph_concat(&g, (int[]){x}, 0, "both"));

@@ -136,13 +136,12 @@ int rn_graph_sigmoid(rn_graph *g, int x, const char *name);
 int rn_graph_scale(rn_graph *g, int x, int s, int res, const char *name, bool relu);
 /* p: of a value to become 0, at least 0 and below 1. In evaluation nothing happens. */
 int rn_graph_dropout(rn_graph *g, int x, const char *name, float p);
-/* Across channels; Caffe's and torch's alpha, which is divided by size. */
+/* Across channels; Caffe's and torch's alpha, which is divided by size. A window may be wider than there are channels. */
 int rn_graph_lrn(rn_graph *g, int x, const char *name, int size, float alpha, float beta, float k);
 /* Along channels, all of one image size; 1 <= n <= RN_NODE_INPUTS. */
 int rn_graph_concat(rn_graph *g, const int *xs, int n, const char *name);
 int rn_graph_slice(rn_graph *g, int x, const char *name, int first, int channels);
 int rn_graph_maxpool(rn_graph *g, int x, const char *name, int k, int stride, int pad);
-int rn_graph_avgpool(rn_graph *g, int x, const char *name, int k, int stride, int pad, bool count_include_pad);
 /* ceil: the output size is rounded up, and a last window that would begin beyond the image and its leading padding is
  * dropped: Caffe's pooling, and torch's ceil_mode. count_include_pad (average): Caffe's divisor, and torch's default. */
 int rn_graph_pool(rn_graph *g, int x, const char *name, bool max, const rn_window *w, bool ceil,

@@ -242,11 +242,6 @@ int rn_graph_maxpool(rn_graph *g, int x, const char *name, int k, int stride, in
     return rn_graph_pool(g, x, name, true, RN_WINDOW(k, stride, pad), false, false);
 }
 
-int rn_graph_avgpool(rn_graph *g, int x, const char *name, int k, int stride, int pad, bool count_include_pad)
-{
-    return rn_graph_pool(g, x, name, false, RN_WINDOW(k, stride, pad), false, count_include_pad);
-}
-
 int rn_graph_gap(rn_graph *g, int x, const char *name)
 {
     rn_node *n = rn_graph_add_node(g, RN_NODE_GAP, name, x);
@@ -332,7 +327,7 @@ int rn_graph_lrn(rn_graph *g, int x, const char *name, int size, float alpha, fl
     if (!n)
         return -1;
     const rn_tensor *t = &g->values[x].t;
-    if (size < 1 || size > rn_graph_channels(t) || !(k > 0) || !(alpha >= 0) || !(beta >= 0))
+    if (size < 1 || size > 65535 || !(k > 0) || !(alpha >= 0) || !(beta >= 0))
         return fail(g, rn_fail(RN_E_RANGE,
                                "graph: %s: a response normalisation over %d of %d channels, alpha %g, beta %g, k %g",
                                name, size, rn_graph_channels(t), (double)alpha, (double)beta, (double)k));
