@@ -35,13 +35,13 @@ void rn_wire_int(rn_wire *w, int field, int64_t v)
     put_varint(w, (uint64_t)v);
 }
 
-void rn_wire_float(rn_wire *w, int field, float v)
+static void put_float(rn_wire *w, int field, float v)
 {
     put_key(w, field, FIXED32);
     put(w, &v, sizeof v);
 }
 
-void rn_wire_bytes(rn_wire *w, int field, const void *data, size_t n)
+static void put_bytes(rn_wire *w, int field, const void *data, size_t n)
 {
     put_key(w, field, DELIMITED);
     put_varint(w, n);
@@ -50,14 +50,14 @@ void rn_wire_bytes(rn_wire *w, int field, const void *data, size_t n)
 
 void rn_wire_text(rn_wire *w, int field, const char *text)
 {
-    rn_wire_bytes(w, field, text, strlen(text));
+    put_bytes(w, field, text, strlen(text));
 }
 
 void rn_wire_message(rn_wire *w, int field, rn_wire *part)
 {
     if (part->rc < 0)
         w->rc = part->rc;
-    rn_wire_bytes(w, field, part->b.data, part->b.n);
+    put_bytes(w, field, part->b.data, part->b.n);
     rn_buf_free(&part->b);
 }
 
@@ -89,7 +89,7 @@ void rn_onnx_attr_ints(rn_wire *node, const char *name, const int64_t *v, int n)
 void rn_onnx_attr_float(rn_wire *node, const char *name, float v)
 {
     rn_wire a = attribute(name, ATTR_FLOAT);
-    rn_wire_float(&a, 2, v);
+    put_float(&a, 2, v);
     rn_wire_message(node, 5, &a);
 }
 
@@ -101,7 +101,7 @@ void rn_onnx_tensor(rn_wire *graph, const char *name, enum rn_onnx_dtype type, i
         rn_wire_int(&t, 1, dim[i]);
     rn_wire_int(&t, 2, type);
     rn_wire_text(&t, 8, name);
-    rn_wire_bytes(&t, 9, data, bytes);
+    put_bytes(&t, 9, data, bytes);
     rn_wire_message(graph, 5, &t);
 }
 

@@ -10,16 +10,14 @@
 
 enum rn_onnx_dtype { RN_ONNX_FLOAT = 1, RN_ONNX_UINT8 = 2, RN_ONNX_INT64 = 7 };
 
-/* Fields of any message; failures stick in *rc (RN_E_NOMEM), after which nothing is done. */
+/* Fields of any message; failures stick in rc (RN_E_NOMEM), after which nothing is done. */
 typedef struct rn_wire {
     rn_buf b;
     int rc;
 } rn_wire;
 
 void rn_wire_int(rn_wire *w, int field, int64_t v);
-void rn_wire_float(rn_wire *w, int field, float v);
 void rn_wire_text(rn_wire *w, int field, const char *text);
-void rn_wire_bytes(rn_wire *w, int field, const void *data, size_t n);
 /* Appends `part` as a message and frees it. */
 void rn_wire_message(rn_wire *w, int field, rn_wire *part);
 
