@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 : >"$work/train.txt"
 : >"$work/val.txt"
-(cd "$raw" && find . -type f \( -iname '*.jpg' -o -iname '*.jpeg' \) -printf '%P\n') | LC_ALL=C sort -V >"$work/all"
+(cd "$raw" && find -L . -type f \( -iname '*.jpg' -o -iname '*.jpeg' \) -printf '%P\n') | LC_ALL=C sort -V >"$work/all"
 [ -s "$work/all" ] || { echo "lists: no JPEG in $raw" >&2; exit 3; }
 if grep -q / "$work/all"; then # folders: a class each, labels in the order of their names
     cut -d/ -f1 "$work/all" | LC_ALL=C sort -u >"$work/classes"

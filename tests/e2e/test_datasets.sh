@@ -21,6 +21,7 @@ export RECIPE=$PWD/tiny.recipe
 form() {
     exits "$1: the plan" 0 "$root/datasets/pipeline.sh" plan "$2" "$3" "out-$1"
     check "$1: it tells all stages and the room" sh -c 'grep -q "pack train" "$1" && grep -q "train (1 epochs" "$1" && grep -q "^room: " "$1"' - out.txt
+    check "$1: it counts the images that are there" grep -q "evaluate ($4 images)" out.txt
     check "$1: it begins nothing" test ! -e "out-$1"
     exits "$1: the run" 0 "$root/datasets/pipeline.sh" reproduce "$2" "$3" "out-$1"
     check "$1: every image is evaluated" grep -q "on all $4 validation images" out.txt
@@ -69,6 +70,9 @@ form idx fashion-mnist idx 20
 
 echo "00000000000000000000000000000000  imagenette2-9.tgz" >tgz/MD5SUMS
 exits "an archive that is not what MD5SUMS says is not packed" 1 "$RNKIT_BIN/pack-lmdb" tgz/imagenette2-9.tgz --split val bad.lmdb
+sed 's/^epochs.*/max-steps = 9/' tiny.recipe >steps.recipe
+RECIPE=$PWD/steps.recipe exits "a plan of a recipe that counts steps" 0 "$root/datasets/pipeline.sh" plan fashion-mnist idx out-x
+check "... says how many" grep -q "train (9 steps, " out.txt
 mkdir nothing
 exits "data that are not there are told" 2 "$root/datasets/pipeline.sh" plan cifar10 nothing out-x
 says "... with what was looked for" "cifar-10-binary.tar.gz"
