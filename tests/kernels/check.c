@@ -103,12 +103,28 @@ static void free_buffers(check_run *r)
     }
 }
 
+/* The last one is shared by what does not fit: then the table is too small, and check_refused_all says so. */
+static check_tally *tally_of(check_run *r)
+{
+    const int room = (int)(sizeof r->tally / sizeof *r->tally);
+    for (int i = 0; i < r->ntallies; i++)
+        if (strcmp(r->tally[i].group, r->id.group) == 0 && strcmp(r->tally[i].algo, r->id.algo) == 0)
+            return &r->tally[i];
+    if (r->ntallies < room)
+        r->ntallies++;
+    check_tally *t = &r->tally[r->ntallies - 1];
+    t->group = r->id.group;
+    t->algo = r->id.algo;
+    return t;
+}
+
 void check_end(check_run *r)
 {
     free_buffers(r);
     printf("%s %d - ", r->failed ? "not ok" : "ok", r->count);
     print_id(r);
     printf("\n");
+    tally_of(r)->ran++;
     if (r->failed) {
         printf("# repro: check-kernels --group %s --case '%s' --dir '%s' --algo '%s' --isa '%s' --seed %llu\n",
                r->id.group, r->id.cas, r->id.dir, r->id.algo, r->id.isa, (unsigned long long)r->seed);
@@ -119,13 +135,37 @@ void check_end(check_run *r)
     fflush(stdout);
 }
 
-void check_skip(check_run *r, const char *reason)
+void check_refuse(check_run *r, const char *reason)
 {
+    check_tally *t = tally_of(r);
     free_buffers(r);
-    printf("ok %d - ", r->count);
+    printf("# not a check: ");
     print_id(r);
-    printf(" # SKIP %s\n", reason);
-    r->skipped++;
+    printf(": %s\n", reason);
+    if (t->refused++ == 0)
+        snprintf(t->why, sizeof t->why, "%s", reason);
+    r->refused++;
+    r->count--;
+}
+
+void check_refused_all(check_run *r)
+{
+    if (r->ntallies == (int)(sizeof r->tally / sizeof *r->tally)) {
+        printf("not ok %d - more algorithms than check_run.tally holds\n", ++r->count);
+        r->bad++;
+    }
+    for (int i = 0; i < r->ntallies; i++) {
+        const check_tally *t = &r->tally[i];
+        if (t->ran > 0)
+            continue;
+        const bool must = strncmp(t->algo, "cpu:", 4) == 0 && !r->cas && !r->dir && !r->isa;
+        printf("%s %d - %s %s%sall %d cases refused, the first: %s\n", must ? "not ok" : "ok", ++r->count, t->group,
+               t->algo, must ? ": " : " # SKIP ", t->refused, t->why);
+        if (must)
+            r->bad++;
+        else
+            r->skipped++;
+    }
 }
 
 /* ---- buffers ------------------------------------------------------------------------------------------------------ */

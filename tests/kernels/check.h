@@ -31,6 +31,13 @@ typedef struct check_id {
     const char *group, *cas, *dir, *algo, *isa; /* "" where a word does not apply */
 } check_id;
 
+/* What an algorithm of one group did with the selected cases. */
+typedef struct check_tally {
+    const char *group, *algo;
+    int ran, refused;
+    char why[120]; /* the first refusal */
+} check_tally;
+
 typedef struct check_run {
     /* from the command line */
     const char *group, *cas, *dir, *algo, *isa; /* comma-separated fnmatch patterns; NULL: all */
@@ -48,7 +55,9 @@ typedef struct check_run {
     int complaints;
     struct check_buffer *buffers;
 
-    int count, ok, bad, skipped, listed;
+    check_tally tally[64]; /* of algorithms that may refuse a case */
+    int ntallies;
+    int count, ok, bad, skipped, refused, listed;
 } check_run;
 
 typedef struct check_group {
@@ -65,8 +74,11 @@ extern const check_group check_conv_group, check_conv_bf16_group, check_conv_f16
 bool check_begin(check_run *r, const check_id *id);
 void check_fail(check_run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void check_end(check_run *r);
-/* Instead of check_end: the kernel refused, or a device is absent; the reason is shown. */
-void check_skip(check_run *r, const char *reason);
+/* Instead of check_end: the algorithm is not for this case, which is no check then; the reason is shown. */
+void check_refuse(check_run *r, const char *reason);
+/* After all groups: an algorithm that was selected and took no case at all is a skipped check, so that it is seen; one of our
+ * own (cpu:*) with all of its group's cases before it is a failed one. */
+void check_refused_all(check_run *r);
 
 /* Buffers live until check_end. Canaries stand on both sides; the content is NaN as f32, bf16 and f16.
  * 64-byte aligned. Never NULL: the program stops when memory is short. */

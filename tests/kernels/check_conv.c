@@ -310,7 +310,7 @@ static void check_algo(check_run *r, conv_case *c, const rn_conv_algo *algo, int
     if (!check_begin(r, &id))
         return;
     if (!algo->supports(be, &c->d, c->dir, &why)) {
-        check_skip(r, why);
+        check_refuse(r, why);
         return;
     }
     prepare_case(r, c);

@@ -42,11 +42,13 @@ static int run(check_run *r)
         (*g)->run(r);
     for (int i = 0; i < CHECK_ISAS; i++)
         rn_backend_close(r->be[i]);
-    if (r->count + r->listed == 0)
+    if (r->count + r->refused + r->listed == 0)
         return rn_fail(RN_E_NOTHING, "nothing selected; --list shows what there is");
     if (r->list)
         return 0;
-    printf("1..%d\n# %d passed, %d failed, %d skipped\n", r->count, r->ok, r->bad, r->skipped);
+    check_refused_all(r);
+    printf("1..%d\n# %d passed, %d failed, %d skipped; %d cases that an algorithm is not for\n", r->count, r->ok,
+           r->bad, r->skipped, r->refused);
     if (r->bad)
         return rn_fail(RN_E_MISMATCH, "%d of %d checks failed", r->bad, r->count);
     return r->ok ? 0 : rn_fail(RN_E_NOTHING, "every selected check was skipped");
