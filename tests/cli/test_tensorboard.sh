@@ -21,7 +21,7 @@ while [ $at -lt "$size" ]; do
 done
 check "records follow each other to the end" [ $at = "$size" ]
 check "one for each line of the log" [ $records = "$(wc -l <run/log.jsonl)" ]
-for tag in train/loss train/top1 train/top5 train/lr speed/images_per_s speed/data_wait_pct val/loss val/top1 val/top5 val/se_top1; do
+for tag in train/loss train/top1 train/top5 train/lr train/grad_norm speed/images_per_s speed/data_wait_pct val/loss val/top1 val/top5 val/se_top1; do
     check "has $tag" grep -qaF "$tag" $events
 done
 
@@ -42,13 +42,13 @@ log = [json.loads(l) for l in open("run/log.jsonl")]
 want = {}
 for o in log:
     if o["type"] == "window":
-        for tag, key in (("train/loss", "loss"), ("train/top1", "top1"), ("train/lr", "lr"),
+        for tag, key in (("train/loss", "loss"), ("train/top1", "top1"), ("train/lr", "lr"), ("train/grad_norm", "grad_norm"),
                          ("speed/images_per_s", "images_per_s"), ("speed/data_wait_pct", "data_wait_pct")):
             want.setdefault(tag, []).append((o["step"], o[key]))
     elif o["type"] == "epoch":
         for tag, key in (("val/loss", "loss"), ("val/top1", "top1"), ("val/top5", "top5"), ("val/se_top1", "se_top1")):
             want.setdefault(tag, []).append((o["step"], o[key]))
-assert len(want) == 9 and all(len(v) >= 3 for v in want.values()), want
+assert len(want) == 10 and all(len(v) >= 3 for v in want.values()), want
 tags = acc.Tags()["scalars"]
 assert set(tags) == set(want) | {"train/top5"}, tags
 for tag, points in want.items():

@@ -26,7 +26,7 @@ cp out.txt whole.json
 check "prints one object with the promised keys" grep -qE '^\{"n":13,"top1":[0-9.]+,"top5":[0-9.]+,"se_top1":[0-9.]+,"loss":[0-9.]+,' whole.json
 check "15 steps, 3 epochs" [ "$(num steps whole.json) $(num epochs whole.json)" = "15 3" ]
 check "the log: a run, windows of 2 steps, epochs" [ "$(sed -E 's/^\{"type":"([a-z]+)".*/\1/' whole/log.jsonl | uniq -c | tr -s ' \n' ' ')" = " 1 run 3 window 1 epoch 3 window 1 epoch 3 window 1 epoch " ]
-check "a window has the promised keys" grep -qE '^\{"type":"window","step":2,"epoch":1,"loss":[0-9.]+,"top1":[0-9.]+,"lr":[0-9.]+,"images_per_s":[0-9.]+,"data_wait_pct":[0-9.]+\}$' whole/log.jsonl
+check "a window has the promised keys" grep -qE '^\{"type":"window","step":2,"epoch":1,"loss":[0-9.]+,"top1":[0-9.]+,"lr":[0-9.]+,"grad_norm":[0-9.]+,"images_per_s":[0-9.]+,"data_wait_pct":[0-9.]+\}$' whole/log.jsonl
 check "the recipe is complete" [ "$(grep -cE '^(arch|stem|width|lr|momentum|seed|crop|schedule|precision|threads) = ' whole/recipe)" = 10 ]
 check "the two newest checkpoints and at most the best are kept" [ "$(ls whole/checkpoints | wc -l)" -le 3 ]
 check "the report is there" grep -q '<h2>Convolution algorithms</h2>' whole/report.html

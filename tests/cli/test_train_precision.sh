@@ -29,6 +29,13 @@ check "bf16 has no loss scale" sh -c '! grep -q loss_scale bf16/log.jsonl'
 check "f16 has one" grep -q '"loss_scale":' f16/log.jsonl
 check "... and so has its result" grep -q '"skipped_steps":' f16/result.json
 
+if command -v gnuplot >/dev/null; then
+    check "the report draws f16's scale" grep -q '<figcaption>Loss scale' f16/report.html
+    check "... and none where there is none" sh -c 'grep -q "<figcaption>Learning rate" bf16/report.html && ! grep -q "<figcaption>Loss scale" bf16/report.html'
+else
+    skip "the report draws f16's scale" "no gnuplot"
+fi
+
 # Interchangeable: evaluated in the precision they were trained in, and in any other.
 for p in f32 bf16 f16; do
     exits "weights of bf16, evaluated in $p" 0 rn-train --eval-only --weights bf16/weights.safetensors --val-db val.lmdb \
@@ -55,6 +62,8 @@ exits "the first steps alone" 1 train --out first --precision f16 --loss-scale d
 check "... are skipped" test "$(last first skipped_steps)" = 4
 momentum() { tensors "$1"/checkpoints/*/state.safetensors | tr -d '\0' | wc -c; }
 check "... and leave no momentum" test "$(momentum first)" = 0
+check "... nor a norm in the log" test "$(grep -c '"grad_norm":null' first/log.jsonl)" = 4
+
 exits "a scale that is given and too high" 1 train --out given --precision f16 --loss-scale 1e12 --epochs 1
 says "... stops, and says what may be wrong" "under a --loss-scale that may be too high, a gradient is not finite"
 exits "a scale that is given" 0 train --out given --resume never --precision f16 --loss-scale 128 --epochs 1

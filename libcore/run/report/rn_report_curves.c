@@ -120,6 +120,16 @@ static void rate_figure(rn_report *r, const points *lr)
     figure(r, "Learning rate", &p);
 }
 
+/* Of f16: halved where gradients overflowed, doubled after a long while in which they did not. */
+static void scale_figure(rn_report *r, const points *scale)
+{
+    const rn_plot_series s[] = {line("loss scale", RN_PLOT_LINE, 3, scale)};
+    rn_plot p = {.id = "scale", .label = "Loss scale over the epochs", .xlabel = "epoch", .ylabel = "", .series = s};
+    p.nseries = 1;
+    p.log_y = true;
+    figure(r, "Loss scale", &p);
+}
+
 static void speed_figure(rn_report *r, const points *speed, const points *wait)
 {
     rn_plot_series s[] = {line("images/s", RN_PLOT_LINE, 1, speed), line("waiting for data", RN_PLOT_THIN, 2, wait)};
@@ -142,7 +152,8 @@ static void speed_figure(rn_report *r, const points *speed, const points *wait)
 
 static int draw(rn_report *r)
 {
-    points loss = {0}, top1 = {0}, lr = {0}, speed = {0}, wait = {0}, vloss = {0}, vtop1 = {0}, vtop5 = {0}, se = {0};
+    points loss = {0}, top1 = {0}, lr = {0}, speed = {0}, wait = {0}, vloss = {0}, vtop1 = {0}, vtop5 = {0}, se = {0},
+           scale = {0};
     double spe = rn_report_num(r->run, "steps_per_epoch");
     int rc;
     if (!(spe >= 1))
@@ -152,6 +163,7 @@ static int draw(rn_report *r)
     RN_GO(collect(r->windows, "lr", spe, &lr));
     RN_GO(collect(r->windows, "images_per_s", spe, &speed));
     RN_GO(collect(r->windows, "data_wait_pct", spe, &wait));
+    RN_GO(collect(r->windows, "loss_scale", spe, &scale));
     RN_GO(collect(r->epochs, "loss", spe, &vloss));
     RN_GO(collect(r->epochs, "top1", spe, &vtop1));
     RN_GO(collect(r->epochs, "top5", spe, &vtop5));
@@ -160,11 +172,14 @@ static int draw(rn_report *r)
         loss_figure(r, &loss, &vloss);
         error_figure(r, &top1, &vtop1, &vtop5, &se);
         rate_figure(r, &lr);
+        if (scale.n)
+            scale_figure(r, &scale);
         speed_figure(r, &speed, &wait);
     }
     rc = r->h.rc;
 out:
-    for (points *all[] = {&loss, &top1, &lr, &speed, &wait, &vloss, &vtop1, &vtop5, &se}, **p = all; p < all + 9; p++)
+    for (points *all[] = {&loss, &top1, &lr, &speed, &wait, &vloss, &vtop1, &vtop5, &se, &scale}, **p = all;
+         p < all + 10; p++)
         free_points(*p);
     return rc;
 }

@@ -136,6 +136,7 @@ static int step(rn_trainer *t)
         return res.not_finite ? stopped_at(t, at.step + 1) : broke_off(t, rc, res.untouched);
     if (next_loss_scale(t, res.skipped) < 0)
         return stopped_at(t, at.step + 1);
+    t->grad_norm = res.grad_norm;
     add_sums(&t->state.window, &res.sums);
     add_sums(&t->state.epoch_sums, &res.sums);
     t->state.train_s += res.sums.seconds;

@@ -33,7 +33,7 @@ typedef struct rn_trainer {
     rn_buf compute;                                                  /* rn_run_texts.compute */
     int64_t batches_per_epoch, steps_per_epoch, total_steps, epochs; /* the last epoch may end in the middle */
     bool dynamic_scale;                                              /* --loss-scale */
-    double lr;                                                       /* of the last step */
+    double lr, grad_norm;                                            /* of the last step */
     double last_checkpoint;                                          /* rn_now() */
     char from[PATH_MAX];      /* checkpoint this session began at; "": from the start */
     char last_good[PATH_MAX]; /* newest checkpoint written or begun at */

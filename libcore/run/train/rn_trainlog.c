@@ -194,13 +194,14 @@ int rn_trainlog_window(rn_trainer *t)
                            {"train/lr", t->lr},
                            {"speed/images_per_s", speed_of(w)},
                            {"speed/data_wait_pct", wait_pct(w)},
+                           {"train/grad_norm", t->grad_norm},
                            {"train/loss_scale", t->state.loss_scale.scale}};
-    json_t *o =
-        json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "type", "window", "step", (json_int_t)t->state.step,
-                  "epoch", (json_int_t)t->state.epoch + 1, "loss", REAL(v[0].value), "top1", REAL(v[1].value), "lr",
-                  REAL(v[3].value), "images_per_s", REAL(v[4].value), "data_wait_pct", REAL(v[5].value));
+    json_t *o = json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "window", "step",
+                          (json_int_t)t->state.step, "epoch", (json_int_t)t->state.epoch + 1, "loss", REAL(v[0].value),
+                          "top1", REAL(v[1].value), "lr", REAL(v[3].value), "grad_norm", REAL(v[6].value),
+                          "images_per_s", REAL(v[4].value), "data_wait_pct", REAL(v[5].value));
     if (o && scaled) { /* the next step's, and the steps left out since the run began */
-        json_object_set_new(o, "loss_scale", REAL(v[6].value));
+        json_object_set_new(o, "loss_scale", REAL(v[7].value));
         json_object_set_new(o, "skipped_steps", json_integer((json_int_t)t->state.loss_scale.skipped));
     }
     t->state.window = (rn_sums){0};
@@ -209,7 +210,7 @@ int rn_trainlog_window(rn_trainer *t)
         return RN_OK;
     }
     RN_TRY(rn_runlog_line(t->log, o));
-    return rn_events_add(t->events, t->state.step, v, scaled ? 7 : 6);
+    return rn_events_add(t->events, t->state.step, v, scaled ? 8 : 7);
 }
 
 static void print_epoch(const rn_trainer *t, bool evaluated)
