@@ -47,7 +47,7 @@ cifar10() {
 for row in ${ROWS-imagenette cifar10}; do
     $row >&2
     case $row in
-    imagenette) recipe=$root/datasets/imagenette/recipes/5-epochs.recipe ;;
+    imagenette) recipe=$root/datasets/imagenette/recipes/short.recipe ;;
     cifar10) recipe=$root/datasets/cifar10/recipes/short.recipe ;;
     esac
     for seed in ${SEEDS-1 2 3}; do
