@@ -415,7 +415,7 @@ reproduce: deps ## DATASET=name RAW=dir [OUT=dir]: verify, pack, train, evaluate
 	@$(MAKE) -j$(JOBS) all
 	@RECIPE="$(RECIPE)" datasets/pipeline.sh $(if $(filter-out 0,$(PLAN)),plan,reproduce) "$(DATASET)" "$(RAW)" "$(or $(OUT),out/$(DATASET))"
 
-study: deps ## STUDY=lr-policies DATASET=name RAW=dir [OUT=dir]: a training for each line of the study, one page that compares them; resumes
-	@[ -n "$(STUDY)" ] && [ -n "$(DATASET)" ] && [ -n "$(RAW)" ] || { echo "usage: make study STUDY=lr-policies DATASET=imagenette RAW=folder-with-the-archives [OUT=folder]" >&2; exit 2; }
+study: deps ## STUDY=lr-policies DATASET=name RAW=dir [OUT=dir]: a training for each line of the study, one page that compares them; resumes [PLAN=1]
+	@[ -n "$(STUDY)" ] && [ -n "$(DATASET)" ] && [ -n "$(RAW)" ] || { echo "usage: make study STUDY=lr-policies DATASET=imagenette RAW=folder-with-the-archives [OUT=folder] [PLAN=1]" >&2; exit 2; }
 	@$(MAKE) -j$(JOBS) all
-	@RECIPE="$(RECIPE)" datasets/pipeline.sh study "$(STUDY)" "$(DATASET)" "$(RAW)" "$(or $(OUT),out/$(DATASET))"
+	@RECIPE="$(RECIPE)" datasets/pipeline.sh $(if $(filter-out 0,$(PLAN)),plan-study,study) "$(STUDY)" "$(DATASET)" "$(RAW)" "$(or $(OUT),out/$(DATASET))"

@@ -3,7 +3,8 @@
 # pipeline.sh demo OUT                       archives of Fashion-MNIST made, verified, extracted, packed, trained on, reported
 # pipeline.sh reproduce DATASET RAW OUT      verify -> pack straight from the archives -> train -> evaluate -> report
 # pipeline.sh study NAME DATASET RAW OUT     verify -> pack -> one training for each line of studies/NAME.study -> one page of them all
-# pipeline.sh plan DATASET RAW OUT           the same, told and not done: bytes, room and time of every stage
+# pipeline.sh plan DATASET RAW OUT           reproduce told and not done: bytes, room and time of every stage
+# pipeline.sh plan-study NAME DATASET RAW OUT   study told and not done
 #
 # Every stage can be killed and goes on where it was; a stage that is whole is not done again. The tools do most of
 # that themselves; this script only remembers, by a stamp of names, sizes and times, which archives were verified.
@@ -107,6 +108,13 @@ source_of() {
 # setting FILE KEY: the value of `KEY = value` in a dataset's settings
 setting() { sed -n "s/^$2[[:space:]]*=[[:space:]]*//p" "$1" | tail -n 1; }
 
+# pack_options SPLIT: what the dataset's settings say for this recipe, "pack-train-RECIPE = ...", or for all
+pack_options() {
+    local said
+    said=$(setting "$conf" "pack-$1-$(basename "$recipe" .recipe)")
+    echo "${said:-$(setting "$conf" "pack-$1")}"
+}
+
 # pack SPLIT SRC OPTIONS...
 pack() {
     local split=$1
@@ -189,8 +197,8 @@ look_up() {
     recipe=$set/${RECIPE:-$(setting "$conf" recipe)}
     [ -f "$recipe" ] || recipe=${RECIPE:-}
     [ -f "$recipe" ] || die "no recipe ${RECIPE:-$(setting "$conf" recipe)} in $set"
-    read -r -a train_opts <<<"$(setting "$conf" pack-train)"
-    read -r -a val_opts <<<"$(setting "$conf" pack-val)"
+    read -r -a train_opts <<<"$(pack_options train)"
+    read -r -a val_opts <<<"$(pack_options val)"
     source_of val
     val_source=("${source[@]}")
     source_of train
@@ -245,12 +253,18 @@ study_one() { # FOLDER OPTIONS...: what it says goes into FOLDER's brother of lo
     [ $rc = 0 ] || { [ $rc = 1 ] && grep -q 'stopped at step' "$says.err"; }
 }
 
-study() {
-    local study=$1 file folders=() label options
+# look_up_study NAME DATASET RAW: look_up for it; its name and file into study and file
+look_up_study() {
+    study=$1
     shift
     file=$here/$1/studies/$study.study
     [ -f "$file" ] || die "$1 has no study '$study'; there are: $(cd "$here" && echo */studies/*.study)"
     RECIPE=${RECIPE:-$(setting "$file" recipe)} look_up "$@"
+}
+
+study() {
+    local study file folders=() label options
+    look_up_study "$@"
     stages=$((4 + $(study_runs "$file" | wc -l)))
     prepare
     mkdir -p "$OUT/$study" "$OUT/$study.logs"
@@ -263,24 +277,33 @@ study() {
     echo "page      $OUT/$study.html"
 }
 
+# shellcheck source=datasets/plan.sh
 plan() {
     look_up "$@"
-    # shellcheck source=datasets/plan.sh
     . "$here/plan.sh"
     tell_plan
+}
+
+# shellcheck source=datasets/plan.sh
+plan_study() {
+    local study file
+    look_up_study "$@"
+    . "$here/plan.sh"
+    tell_plan "$study" "$(study_runs "$file" | wc -l)"
 }
 
 case ${1:-} in
 demo) [ $# = 2 ] || die "usage: pipeline.sh demo OUT" ;;
 reproduce | plan) [ $# = 4 ] || die "usage: pipeline.sh $1 DATASET RAW OUT (make reproduce DATASET=name RAW=folder [OUT=folder] [PLAN=1])" ;;
-study) [ $# = 5 ] || die "usage: pipeline.sh study NAME DATASET RAW OUT (make study STUDY=lr-policies DATASET=name RAW=folder [OUT=folder])" ;;
-*) die "usage: pipeline.sh demo OUT | reproduce DATASET RAW OUT | plan DATASET RAW OUT | study NAME DATASET RAW OUT" ;;
+study | plan-study) [ $# = 5 ] || die "usage: pipeline.sh $1 NAME DATASET RAW OUT (make study STUDY=lr-policies DATASET=name RAW=folder [OUT=folder] [PLAN=1])" ;;
+*) die "usage: pipeline.sh demo OUT | reproduce DATASET RAW OUT | plan DATASET RAW OUT | study NAME DATASET RAW OUT | plan-study NAME DATASET RAW OUT" ;;
 esac
 OUT=${!#}
-[ "$1" = plan ] || mkdir -p "$OUT"
+[[ $1 = plan* ]] || mkdir -p "$OUT"
 OUT=$(realpath -m "$OUT")
 case $1 in
 demo) demo ;;
 reproduce | plan) $1 "$2" "$(realpath -m "$3")" ;;
 study) study "$2" "$3" "$(realpath -m "$4")" ;;
+plan-study) plan_study "$2" "$3" "$(realpath -m "$4")" ;;
 esac

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash disable=SC2154
-# Sourced by pipeline.sh for PLAN=1: what `make reproduce` would read, write and take, before anything starts. Rates are
+# Sourced by pipeline.sh for PLAN=1: what `make reproduce` or `make study` would read, write and take, before anything starts. Rates are
 # measured here and now: hashing and packing on a sample of the raw data, training steps on made-up images.
 
 seconds() { date +%s.%N; }
@@ -215,12 +215,13 @@ train_line() {
     local speed weights epochs steps what batch each every ckpt classes took once
     classes=$(setting "$conf" classes)
     [ -n "$classes" ] || classes=$(find "${train_source[0]}" -mindepth 1 -maxdepth 1 -type d | wc -l)
-    speed=$(rn-bench train --recipe "$recipe" --classes "$classes" --seconds "${PLAN_SECONDS:-10}" --json)
-    echo "$speed" >"$tmp/speed.json"
     epochs=$(setting "$recipe" epochs)
     steps=$(setting "$recipe" max-steps)
     what="${epochs:-90} epochs"
     batch=$(setting "$recipe" batch)
+    # an image of a batch of 32 takes about as long as one of 256, which may take half a minute
+    speed=$(rn-bench train --recipe "$recipe" --batch $((${batch:-256} < 32 ? batch : 32)) --classes "$classes" --seconds "${PLAN_SECONDS:-10}" --json)
+    echo "$speed" >"$tmp/speed.json"
     each=$(setting "$recipe" accumulate)
     [ "${steps:-0}" = 0 ] || {
         what="$steps steps"
@@ -232,23 +233,33 @@ train_line() {
     ckpt=$(awk -v w="$weights" 'BEGIN{printf "%.0f", 4 * w * (3 * 2 + 1)}')
     [ "${n_train:-0}" -gt 0 ] || unmeasured="$unmeasured train"
     took=$(awk -v n="${n_train:-0}" -v v="${n_val:-0}" -v e="${epochs:-90}" -v k="${every:-1}" -v a="$(json images_per_s "$tmp/speed.json")" \
-        -v b="$(json eval_images_per_s "$tmp/speed.json")" 'BEGIN{print e * n / a + int(e / k + 0.999) * v / b}')
+        -v b="$(json eval_images_per_s "$tmp/speed.json")" -v r="$runs" 'BEGIN{print r * (e * n / a + int(e / k + 0.999) * v / b)}')
+    ckpt=$((ckpt * runs))
+    [ "$runs" = 1 ] || what="$runs x $what"
     line "train ($what, $(awk -v a="$(json images_per_s "$tmp/speed.json")" 'BEGIN{printf a < 100 ? "%.1f" : "%.0f", a}') img/s)" \
-        "$(awk -v t="$train_bytes" -v v="$val_bytes" -v e="${epochs:-90}" -v k="${every:-1}" 'BEGIN{print t * e + v * int(e / k + 0.999)}')" "$ckpt" "$took"
+        "$(awk -v t="$train_bytes" -v v="$val_bytes" -v e="${epochs:-90}" -v k="${every:-1}" -v r="$runs" 'BEGIN{print r * (t * e + v * int(e / k + 0.999))}')" "$ckpt" "$took"
     written=$(awk -v a="$written" -v b="$ckpt" 'BEGIN{print a + b}')
+    total=$(awk -v a="$total" -v b="$took" 'BEGIN{print a + b}')
+    if [ -n "$study" ]; then
+        line "compare" 1 500000 1
+        return 0
+    fi
     once=$(awk -v v="${n_val:-0}" -v b="$(json eval_images_per_s "$tmp/speed.json")" 'BEGIN{print v / b}')
     line "evaluate ($n_val images)" "$val_bytes" 1 "$once"
     line "report" 1 500000 1
-    total=$(awk -v a="$total" -v b="$took" -v c="$once" 'BEGIN{print a + b + c + 1}')
+    total=$(awk -v a="$total" -v c="$once" 'BEGIN{print a + c + 1}')
 }
 
+# tell_plan [STUDY RUNS]
 tell_plan() {
+    local study=${1:-} runs=${2:-1}
     local tmp written=0 total=0 unmeasured="" n_train="" n_val="" train_bytes=0 val_bytes=0 made=0 n_idx=1 room there=$OUT
     tmp=$(mktemp -d)
     # shellcheck disable=SC2064
     trap "rm -rf '$tmp'" EXIT
-    echo "plan of: make reproduce DATASET=$name RAW=$raw OUT=$OUT"
+    echo "plan of: make $([ -n "$study" ] && echo "study STUDY=$study" || echo reproduce) DATASET=$name RAW=$raw OUT=$OUT"
     echo "recipe $recipe; nothing is done now but measuring on samples"
+    echo "sets packed with ${train_opts[*]}; for evaluation with ${val_opts[*]}"
     printf '  %-34s %12s %12s %12s\n' stage reads writes time
     verify_line
     pack_line train train_opts

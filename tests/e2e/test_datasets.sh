@@ -73,6 +73,14 @@ exits "an archive that is not what MD5SUMS says is not packed" 1 "$RNKIT_BIN/pac
 sed 's/^epochs.*/max-steps = 9/' tiny.recipe >steps.recipe
 RECIPE=$PWD/steps.recipe exits "a plan of a recipe that counts steps" 0 "$root/datasets/pipeline.sh" plan fashion-mnist idx out-x
 check "... says how many" grep -q "train (9 steps, " out.txt
+cp tiny.recipe alexnet-bvlc.recipe
+RECIPE=$PWD/alexnet-bvlc.recipe exits "a plan of a recipe that wants sets of its own" 0 "$root/datasets/pipeline.sh" plan ilsvrc2012 raw out-x
+check "... says how they are packed" grep -q "^sets packed with --resize exact:256x256 " out.txt
+exits "a plan of another one" 0 "$root/datasets/pipeline.sh" plan ilsvrc2012 raw out-x
+check "... packs as the dataset's settings say" grep -q "^sets packed with --resize short:256 " out.txt
+exits "a plan of a study" 0 "$root/datasets/pipeline.sh" plan-study lr-policies imagenette raw out-x
+check "... counts its runs" grep -q "train (21 x 1 epochs" out.txt
+check "... and begins nothing" test ! -e out-x
 mkdir nothing
 exits "data that are not there are told" 2 "$root/datasets/pipeline.sh" plan cifar10 nothing out-x
 says "... with what was looked for" "cifar-10-binary.tar.gz"
