@@ -82,10 +82,9 @@ static const char *nearest(const row_set *set, const char *name, size_t len)
 {
     const char *best = NULL;
     int best_cost = 1 << 20;
-    if (!set->spec->opts) /* a tool without options of its own */
-        return NULL;
-    for (int i = 0; i < set->spec->nopts + set->ncommon; i++) {
-        const rn_opt *o = i < set->spec->nopts ? &set->spec->opts[i] : &set->common[i - set->spec->nopts];
+    const int own = set->spec->opts ? set->spec->nopts : 0; /* a tool may have none */
+    for (int i = 0; i < own + set->ncommon; i++) {
+        const rn_opt *o = i < own ? &set->spec->opts[i] : &set->common[i - own];
         if (o->type == RN_OPT_GROUP)
             continue;
         const size_t n = strlen(o->name), most = (len > n ? len : n) / 3;
