@@ -64,6 +64,15 @@ momentum() { tensors "$1"/checkpoints/*/state.safetensors | tr -d '\0' | wc -c; 
 check "... and leave no momentum" test "$(momentum first)" = 0
 check "... nor a norm in the log" test "$(grep -c '"grad_norm":null' first/log.jsonl)" = 4
 
+# With all that may lie between gradient and weights: two batches a step, clipping, an average, a teacher.
+full=("${skips[@]}" --epochs 20 --accumulate 2 --clip-norm 0.5 --ema 0.5 --teacher f32/weights.safetensors --kd-weight 0.5)
+exits "skips among accumulation, clipping, an average and a teacher" 0 train --out full "${full[@]}"
+check "... are made, and end" test "$(last full skipped_steps)" -gt 8 -a "$(last full skipped_steps)" -lt 40
+check "... and no norm is told with the scale in it" awk -F'"grad_norm":' '/"window"/ && $2 !~ /^null/ { n++; if (!($2 + 0 < 100)) bad = 1 } END { exit !(n > 0 && !bad) }' full/log.jsonl
+exits "the same, stopped among the skips" 1 train --out full2 "${full[@]}" --stop-after-steps 5
+exits "... and gone on with" 0 train --out full2 "${full[@]}" --checkpoint-steps 3
+check "... to the same weights" cmp full/weights.safetensors full2/weights.safetensors
+
 exits "a scale that is given and too high" 1 train --out given --precision f16 --loss-scale 1e12 --epochs 1
 says "... stops, and says what may be wrong" "under a --loss-scale that may be too high, a gradient is not finite"
 exits "a scale that is given" 0 train --out given --resume never --precision f16 --loss-scale 128 --epochs 1

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "kernels/rn_kernels.h"
+#include "nn/graph/rn_graph.h"
 #include "tiny_net.h"
 
 static const rn_dtype halves[2] = {RN_BF16, RN_F16};
@@ -183,6 +184,34 @@ static void test_scale_multiplies(void **state)
     rn_net_close(b);
 }
 
+/* All-convolutional: the scores are averages over the map, which a 16-bit net would round to its own type. */
+static int build_without_linear(const rn_model_spec *s, int batch, rn_graph *g)
+{
+    int x = rn_graph_images(g, batch, s->height, s->height, s->channels);
+    x = rn_graph_conv(g, x, rn_graph_conv_weight(g, "conv", s->classes, 3, s->channels), 1, 1);
+    rn_graph_xent(g, rn_graph_gap(g, x, "average"));
+    return rn_graph_finish(g);
+}
+
+static void test_scores_of_no_linear_layer(void **state)
+{
+    (void)state;
+    const rn_model_spec spec = {
+        .arch = "without", .build = build_without_linear, .classes = CLASSES, .channels = CHANNELS, .height = SIDE};
+    rn_net *net = NULL;
+    for (int h = 0; h < 2; h++) {
+        const rn_net_opts opts = {.batch = BATCH, .train = true, .dtype = halves[h]};
+        assert_int_equal(rn_net_open(be, &spec, &opts, &net), RN_E_UNSUPPORTED);
+        assert_null(net);
+        assert_non_null(strstr(rn_error_text(), "average makes the scores, which are f32 in every precision"));
+        assert_non_null(strstr(rn_error_text(), "use f32"));
+    }
+    done(rn_net_open(be, &spec, &(rn_net_opts){.batch = BATCH, .train = true}, &net)); /* f32 trains it */
+    done(rn_net_init(net, 1));
+    assert_true(isfinite(train_batch(net)));
+    rn_net_close(net);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -200,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_masters_keep_small_steps),
         cmocka_unit_test(test_scale_of_the_loss),
         cmocka_unit_test(test_scale_multiplies),
+        cmocka_unit_test(test_scores_of_no_linear_layer),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
