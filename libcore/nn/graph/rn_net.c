@@ -69,10 +69,11 @@ static int check_statistics(const rn_net *net)
     return RN_OK;
 }
 
-int rn_net_same_params(const rn_graph *a, const rn_graph *b)
+int rn_net_same_params(const rn_graph *train, const rn_graph *eval)
 {
-    for (int i = 0; i < a->nparams || i < b->nparams; i++) {
-        const rn_param *p = i < a->nparams ? &a->params[i] : NULL, *q = i < b->nparams ? &b->params[i] : NULL;
+    for (int i = 0; i < train->nparams || i < eval->nparams; i++) {
+        const rn_param *p = i < train->nparams ? &train->params[i] : NULL,
+                       *q = i < eval->nparams ? &eval->params[i] : NULL;
         if (!p || !q || strcmp(p->name, q->name) != 0)
             return rn_fail(RN_E_MISMATCH,
                            "parameter %d is %s in training and %s in evaluation: both need the same layers", i + 1,
