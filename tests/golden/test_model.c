@@ -51,7 +51,7 @@ static const struct {
     bool small;
     bool half; /* in 16 bits, too: there is a golden of that */
 } files[] = {{"resnet18", false, false},        {"resnet50", false, false},     {"resnet34_half", false, false},
-             {"resnet18_cifar", true, true},    {"resnet50_cifar", true, true}, {"resnet101", true, false},
+             {"resnet18_cifar", true, true},    {"resnet50_cifar", true, true}, {"resnet101", true, true},
              {"resnet152", true, false},        {"resnet50_v1", true, false},   {"resnet50_d", true, false},
              {"resnet18_d_cifar", true, false}, {"resnet18_se", false, false},  {"resnet50_se_c", true, false},
              {"resnet34_se_d", true, false},    {"alexnet", true, true},        {"caffenet", true, true},
