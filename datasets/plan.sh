@@ -220,7 +220,7 @@ train_line() {
     what="${epochs:-90} epochs"
     batch=$(setting "$recipe" batch)
     # an image of a batch of 32 takes about as long as one of 256, which may take half a minute
-    speed=$(rn-bench train --recipe "$recipe" --batch $((${batch:-256} < 32 ? batch : 32)) --classes "$classes" --seconds "${PLAN_SECONDS:-10}" --json)
+    speed=$(rn-bench train --quiet --recipe "$recipe" --batch $((${batch:-256} < 32 ? batch : 32)) --classes "$classes" --seconds "${PLAN_SECONDS:-10}" --json)
     echo "$speed" >"$tmp/speed.json"
     each=$(setting "$recipe" accumulate)
     [ "${steps:-0}" = 0 ] || {

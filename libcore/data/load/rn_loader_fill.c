@@ -63,9 +63,8 @@ static void tell(rn_loader *l, const char *name, const rn_image_info *info)
 {
     const char *set = rn_store_path(l->store);
     if (info->warnings && !atomic_exchange(&l->told_damage, true))
-        rn_warn("%s: %s is damaged (%s): what can be decoded is taken, as Pillow does, here and of any other; "
-                "ilsvrc-verify "
-                "--lmdb %s --decode names all",
+        rn_warn("%s: %s is damaged (%s): what can be decoded is taken, as Pillow does, here and of any other; all are "
+                "named by ilsvrc-verify --lmdb %s --decode",
                 set, name, info->warning, set);
     if (l->o.channels == 1 && info->components >= 3 && !atomic_exchange(&l->told_colour, true))
         rn_warn("%s: %s has colours: --channels 1 makes it gray, and all others", set, name);
