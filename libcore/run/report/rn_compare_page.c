@@ -134,7 +134,7 @@ static void scale_of(const rn_compared *runs, int n, quantity *q)
     q->ymax = fmin(100, ceil(hi + 0.05 * (hi - lo) + 0.5));
 }
 
-/* Pictures of results and of rates for some runs, of which the best that fit are given; of `all` runs the losses, too. */
+/* Pictures of results and of rates for some runs; in the first set (number 0) of the losses, too. */
 static int draw_runs(rn_html *h, const rn_compared **runs, int n, const char *of, int number, const quantity *top1)
 {
     static const quantity rate = {"lr", "Learning rate", "", true, RN_PLOT_LINE, 0, 0},
