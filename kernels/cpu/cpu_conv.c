@@ -32,16 +32,14 @@ const rn_conv_isa *rn_conv_isa_of(const rn_backend *be, rn_dtype dtype)
 static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
 {
     (void)be;
-    (void)dir;
     if (d->dtype != RN_F32 && d->dtype != RN_BF16 && d->dtype != RN_F16) {
         *why = "f32, bf16 and f16 only";
         return false;
     }
-    if (d->fuse) {
-        *why = "no fused prologue or epilogue";
-        return false;
-    }
-    return true;
+    const char *fuse = rn_conv_fuse_refusal(d, dir, 0);
+    if (fuse)
+        *why = fuse;
+    return !fuse;
 }
 
 static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)

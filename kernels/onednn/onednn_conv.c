@@ -116,11 +116,11 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
 {
     pds p;
 
-    *why = NULL;
+    *why = rn_conv_fuse_refusal(d, dir, 0);
+    if (*why)
+        return false;
     if (d->dtype != RN_F32 && d->dtype != RN_BF16)
         *why = d->dtype == RN_F16 ? "oneDNN has no f16 convolution on this CPU" : "f32 and bf16 only";
-    else if (d->fuse)
-        *why = "no fused prologue or epilogue";
     else if (leaves_gaps(d, dir))
         *why = "oneDNN does not write weights' gradients that only the padding has part in";
     else if (rn_cpu_backend_capped(be))

@@ -164,6 +164,150 @@ int rn_conv_desc_parse(const char *text, rn_conv_desc *d)
     return 0;
 }
 
+/* ---- fused work ------------------------------------------------------------------------------------------------- */
+
+static const struct fused {
+    unsigned bit, with; /* with: what it needs beside it */
+    const char *name;
+    bool dirs[3];
+    const char *misplaced, *lone, *lacking;
+} fused[] = {
+    {RN_PRO_BN,
+     0,
+     "pro_bn",
+     {[RN_FWD] = true, [RN_BWD_W] = true},
+     "pro_bn is for fwd and bwd_w: bwd_d does not read src",
+     NULL,
+     "no fused batch norm of src (pro_bn)"},
+    {RN_PRO_RELU,
+     RN_PRO_BN,
+     "pro_relu",
+     {[RN_FWD] = true, [RN_BWD_W] = true},
+     "pro_relu is for fwd and bwd_w: bwd_d does not read src",
+     "pro_relu goes with pro_bn",
+     "no fused ReLU of src (pro_relu)"},
+    {RN_PRO_ADD,
+     RN_PRO_BN,
+     "pro_add",
+     {[RN_FWD] = true, [RN_BWD_W] = true},
+     "pro_add is for fwd and bwd_w: bwd_d does not read src",
+     "pro_add goes with pro_bn",
+     "no fused residual added to src (pro_add)"},
+    {RN_EPI_STATS,
+     0,
+     "epi_stats",
+     {[RN_FWD] = true},
+     "epi_stats is for fwd: statistics of dst",
+     NULL,
+     "no fused statistics of dst (epi_stats)"},
+    {RN_PRO_DBN,
+     0,
+     "pro_dbn",
+     {[RN_BWD_D] = true, [RN_BWD_W] = true},
+     "pro_dbn is for bwd_d and bwd_w: fwd does not read dst",
+     NULL,
+     "no fused batch norm's gradient of dst (pro_dbn)"},
+    {RN_EPI_DBN,
+     0,
+     "epi_dbn",
+     {[RN_BWD_D] = true},
+     "epi_dbn is for bwd_d: sums over the gradient of src",
+     NULL,
+     "no fused batch norm's sums of src (epi_dbn)"},
+};
+enum { NFUSED = sizeof fused / sizeof *fused };
+
+const char *rn_conv_fuse_text(unsigned fuse, char *buf, size_t cap)
+{
+    size_t at = 0;
+
+    snprintf(buf, cap, "none");
+    for (int i = 0; i < NFUSED; i++) {
+        if ((fuse & fused[i].bit) && at < cap)
+            at += (size_t)snprintf(buf + at, cap - at, "%s%s", at ? "+" : "", fused[i].name);
+    }
+    return buf;
+}
+
+int rn_conv_fuse_parse(const char *text, unsigned *fuse)
+{
+    unsigned all = 0;
+
+    *fuse = 0;
+    if (strcmp(text, "none") == 0)
+        return 0;
+    for (const char *p = text;; p++) {
+        const size_t n = strcspn(p, "+");
+        int i = 0;
+        while (i < NFUSED && !(strlen(fused[i].name) == n && strncmp(fused[i].name, p, n) == 0))
+            i++;
+        if (i == NFUSED)
+            return rn_fail(RN_E_USAGE,
+                           "fused work '%s': unknown '%.*s'; known: none, or some of pro_bn pro_relu pro_add epi_stats "
+                           "pro_dbn epi_dbn with + between them",
+                           text, (int)n, p);
+        all |= fused[i].bit;
+        p += n;
+        if (!*p)
+            break;
+    }
+    *fuse = all;
+    return 0;
+}
+
+const char *rn_conv_fuse_refusal(const rn_conv_desc *d, rn_conv_dir dir, unsigned can)
+{
+    unsigned known = 0;
+
+    for (int i = 0; i < NFUSED; i++) {
+        const struct fused *f = &fused[i];
+        known |= f->bit;
+        if (!(d->fuse & f->bit))
+            continue;
+        if (!f->dirs[dir])
+            return f->misplaced;
+        if ((d->fuse & f->with) != f->with)
+            return f->lone;
+        if (!(can & f->bit))
+            return f->lacking;
+    }
+    return d->fuse & ~known ? "fused work that is not known" : NULL;
+}
+
+/* The vectors and tensors that the fused work reads and writes. */
+static int check_args(const rn_conv_plan *plan, const rn_conv_args *a, int beta)
+{
+    const unsigned fuse = plan->desc.fuse;
+    const struct {
+        unsigned bits;
+        const char *name;
+        const void *p;
+    } needs[] = {
+        {RN_PRO_BN | RN_EPI_DBN, "scale", a->scale},
+        {RN_PRO_BN | RN_EPI_DBN, "shift", a->shift},
+        {RN_PRO_ADD, "residual", a->residual},
+        {RN_EPI_STATS | RN_EPI_DBN, "sum", a->sum},
+        {RN_EPI_STATS | RN_EPI_DBN, "sumsq", a->sumsq},
+        {RN_PRO_DBN, "x", a->x},
+        {RN_PRO_DBN, "ka", a->ka},
+        {RN_PRO_DBN, "kb", a->kb},
+        {RN_PRO_DBN, "kc", a->kc},
+        {RN_EPI_DBN, "raw", a->raw},
+        {RN_EPI_DBN, "mean", a->mean},
+    };
+    char text[64];
+
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+        if ((fuse & needs[i].bits) && !needs[i].p)
+            return rn_fail(RN_E_RANGE, "%s: %s with %s needs '%s', got none", plan->algo->name,
+                           rn_conv_dir_name(plan->dir), rn_conv_fuse_text(fuse, text, sizeof text), needs[i].name);
+    }
+    if (beta && (fuse & (RN_EPI_STATS | RN_EPI_DBN)))
+        return rn_fail(RN_E_RANGE, "%s: %s with %s overwrites: beta must be 0", plan->algo->name,
+                       rn_conv_dir_name(plan->dir), rn_conv_fuse_text(fuse, text, sizeof text));
+    return 0;
+}
+
 /* ---- counting --------------------------------------------------------------------------------------------------- */
 
 /* Sum over output positions of the taps that fall inside the input, along one axis. */
@@ -203,7 +347,10 @@ int rn_conv_plan_open(struct rn_backend *be, const rn_conv_algo *algo, const rn_
     char text[256];
 
     *out = NULL;
-    if (!algo->supports(be, d, dir, &why))
+    const char *senseless = rn_conv_fuse_refusal(d, dir, ~0u);
+    if (senseless)
+        why = senseless;
+    if (senseless || !algo->supports(be, d, dir, &why))
         return rn_fail(RN_E_UNSUPPORTED, "%s does not do %s %s: %s", algo->name, rn_conv_dir_name(dir),
                        rn_conv_desc_text(d, text, sizeof text), why);
     size_t ws = algo->workspace ? algo->workspace(be, d, dir) : 0;
@@ -250,5 +397,7 @@ int rn_conv_run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *works
     if (plan->workspace_bytes && !workspace)
         return rn_fail(RN_E_RANGE, "%s: needs %zu bytes of workspace, got none", plan->algo->name,
                        plan->workspace_bytes);
+    if (plan->desc.fuse)
+        RN_TRY(check_args(plan, a, beta));
     return plan->algo->run(plan, a, beta, workspace, stream);
 }

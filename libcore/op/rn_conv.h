@@ -31,18 +31,41 @@ struct rn_backend;
 typedef enum rn_conv_dir { RN_FWD = 0, RN_BWD_D = 1, RN_BWD_W = 2 } rn_conv_dir;
 const char *rn_conv_dir_name(rn_conv_dir d); /* "fwd", "bwd_d", "bwd_w" */
 
-/* Work fused into a convolution, asked for in the descriptor. */
+/*
+ * Work fused into a convolution, asked for in the descriptor: what stands between one convolution and the next in a
+ * residual network, done while a tensor is read or written anyway. The arithmetic is in f32, with or without a rounding
+ * between a multiplication and an addition. A value read through a prologue stands for a tensor that would have been
+ * stored: with bf16 and f16 it is rounded to the dtype before it is multiplied. Pixels in the padding are not read and
+ * stay 0, whatever the prologue makes of a 0.
+ *
+ * Batch normalisation (Ioffe & Szegedy 2015), scale = gamma inv_std, shift = beta - mean scale, read instead of stored:
+ *   RN_PRO_BN    fwd, bwd_w: src is read as src * scale[ic] + shift[ic]
+ *   RN_PRO_ADD   ... + residual
+ *   RN_PRO_RELU  ... then max(., 0); a NaN stays NaN
+ * The statistics that the next one needs, of dst as stored (rounded):
+ *   RN_EPI_STATS fwd: sum[oc] = sum (dst - pivot[oc]), sumsq[oc] = sum (dst - pivot[oc])^2 over mb, oh, ow. With a pivot near
+ *                the mean, the variance E[d^2] - E[d]^2 does not cancel.
+ * And the backward pass of both. With g = dy where the ReLU let it through, else 0, its input gradient is g ka + x kb + kc:
+ *   RN_PRO_DBN   bwd_d, bwd_w: dst is read as dst * ka[oc] + x * kb[oc] + kc[oc]
+ *   RN_EPI_DBN   bwd_d: of the BN and ReLU that the forward pass read through RN_PRO_BN | RN_PRO_RELU, raw being the tensor it
+ *                read: g = raw * scale[ic] + shift[ic] > 0 ? d loss / d src : 0 is stored in src, and of g as stored
+ *                sum[ic] = sum g, sumsq[ic] = sum g * (raw - mean[ic]) over mb, ih, iw.
+ * Sums are overwritten, carried in no less than f32 in parts of bounded length, and the same bits for the same thread count.
+ * An epilogue's destination is overwritten: beta is 0. A prologue goes with either beta.
+ */
 enum rn_conv_fuse {
-    RN_PRO_BN = 1,   /* fwd, bwd_w: src is read as src * scale[ic] + shift[ic] (padding stays 0) */
-    RN_PRO_RELU = 2, /* ... then max(., 0) */
-    RN_PRO_ADD = 4,  /* ... with `residual` (shape of src) added before the ReLU */
-    RN_EPI_STATS = 8 /* fwd: sum[oc] and sumsq[oc] of dst are written */
+    RN_PRO_BN = 1,
+    RN_PRO_RELU = 2, /* with RN_PRO_BN */
+    RN_PRO_ADD = 4,  /* with RN_PRO_BN */
+    RN_EPI_STATS = 8,
+    RN_PRO_DBN = 16,
+    RN_EPI_DBN = 32
 };
 
 typedef struct rn_conv_desc {
     int mb, ic, ih, iw, oc, oh, ow, kh, kw, sh, sw, ph, pw;
     rn_dtype dtype; /* RN_F32, RN_BF16, RN_F16: of src, wei and dst; bwd_w writes f32 */
-    unsigned fuse;  /* enum rn_conv_fuse */
+    unsigned fuse;  /* enum rn_conv_fuse, those of the direction it is used in: rn_conv_fuse_refusal */
 } rn_conv_desc;
 
 /* Fills oh and ow; RN_E_RANGE when the shape is impossible, or so large that an algorithm's counts could overflow: numbers,
@@ -54,6 +77,13 @@ const char *rn_conv_desc_text(const rn_conv_desc *d, char *buf, size_t cap);
 /* benchdnn's syntax: defaults g1 mb2 sh1 ph0, square promotion, oh deduced, '_' ignored, `nNAME` at the end
  * ignored. dtype becomes f32, fuse 0. */
 int rn_conv_desc_parse(const char *text, rn_conv_desc *d);
+/* "pro_bn+pro_relu+epi_stats"; nothing: "none". Returns buf; 64 bytes hold any. Not part of a descriptor's text. */
+const char *rn_conv_fuse_text(unsigned fuse, char *buf, size_t cap);
+/* The same back. RN_E_USAGE: an unknown word. */
+int rn_conv_fuse_parse(const char *text, unsigned *fuse);
+/* Why an algorithm that can do `can` of enum rn_conv_fuse in this direction does not do d->fuse: a part that the direction has
+ * not, that goes with another, or that is not in `can`. A static text naming the part; NULL: it does. For `supports`. */
+const char *rn_conv_fuse_refusal(const rn_conv_desc *d, rn_conv_dir dir, unsigned can);
 /* 2 mb oc oh ow ic kh kw; with `inbounds` taps that fall in the padding are not counted (benchdnn). */
 double rn_conv_flops(const rn_conv_desc *d, bool inbounds);
 double rn_conv_bytes(const rn_conv_desc *d); /* each tensor once */
@@ -64,11 +94,17 @@ enum rn_conv_flags {
     RN_ALGO_REFERENCE = 4      /* plain loops, for checking only: chosen by name or when nothing else fits */
 };
 
+/* Vectors are f32. What d->fuse does not ask for is not looked at. No two overlap. */
 typedef struct rn_conv_args {
     void *src, *wei, *dst;      /* one of them, by direction, is the destination */
-    const float *scale, *shift; /* prologue: per ic */
-    const void *residual;       /* prologue: shape and dtype of src */
-    float *sum, *sumsq;         /* epilogue: per oc */
+    const float *scale, *shift; /* RN_PRO_BN, RN_EPI_DBN: per ic */
+    const void *residual;       /* RN_PRO_ADD: shape and dtype of src */
+    float *sum, *sumsq;         /* RN_EPI_STATS: per oc; RN_EPI_DBN: per ic */
+    const float *pivot;         /* RN_EPI_STATS: per oc; NULL: 0 */
+    const void *x;              /* RN_PRO_DBN: shape and dtype of dst */
+    const float *ka, *kb, *kc;  /* RN_PRO_DBN: per oc */
+    const void *raw;            /* RN_EPI_DBN: shape and dtype of src */
+    const float *mean;          /* RN_EPI_DBN: per ic */
 } rn_conv_args;
 
 typedef struct rn_conv_plan rn_conv_plan;

@@ -184,7 +184,7 @@ static const rn_conv_algo *first_in_order(const rn_selector *s, const rn_conv_de
 /* ---- measurement ------------------------------------------------------------------------------------------------ */
 
 typedef struct bench_mem {
-    void *src, *wei, *dst, *scale, *shift, *residual, *sum, *sumsq;
+    void *src, *wei, *dst, *scale, *shift, *residual, *sum, *sumsq, *x, *ka, *kb, *kc, *raw, *mean;
 } bench_mem;
 
 /* Device memory filled with numbers in [-1, 1): zeros run faster than data on some devices. */
@@ -214,14 +214,38 @@ static int alloc_filled(rn_backend *be, size_t count, rn_dtype dtype, uint32_t t
 
 static void bench_free(rn_backend *be, bench_mem *m)
 {
-    be->free(be, m->src);
-    be->free(be, m->wei);
-    be->free(be, m->dst);
-    be->free(be, m->scale);
-    be->free(be, m->shift);
-    be->free(be, m->residual);
-    be->free(be, m->sum);
-    be->free(be, m->sumsq);
+    void *const all[] = {m->src,   m->wei, m->dst, m->scale, m->shift, m->residual, m->sum,
+                         m->sumsq, m->x,   m->ka,  m->kb,    m->kc,    m->raw,      m->mean};
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        be->free(be, all[i]);
+}
+
+/* What the fused parts read and write beside the tensors. */
+static int bench_alloc_fused(rn_backend *be, const rn_conv_desc *d, bench_mem *m)
+{
+    const size_t src = (size_t)d->mb * d->ih * d->iw * d->ic, dst = (size_t)d->mb * d->oh * d->ow * d->oc;
+    const unsigned scaled = RN_PRO_BN | RN_EPI_DBN, summed = RN_EPI_STATS | RN_EPI_DBN;
+    const size_t ic = (size_t)d->ic, oc = (size_t)d->oc, sums = d->fuse & RN_EPI_STATS ? oc : ic;
+    const struct {
+        unsigned bits;
+        size_t n;
+        rn_dtype dtype;
+        void **out;
+    } parts[] = {
+        {scaled, ic, RN_F32, &m->scale},           {scaled, ic, RN_F32, &m->shift},
+        {RN_PRO_ADD, src, d->dtype, &m->residual}, {summed, sums, RN_F32, &m->sum},
+        {summed, sums, RN_F32, &m->sumsq},         {RN_PRO_DBN, dst, d->dtype, &m->x},
+        {RN_PRO_DBN, oc, RN_F32, &m->ka},          {RN_PRO_DBN, oc, RN_F32, &m->kb},
+        {RN_PRO_DBN, oc, RN_F32, &m->kc},          {RN_EPI_DBN, src, d->dtype, &m->raw},
+        {RN_EPI_DBN, ic, RN_F32, &m->mean},
+    };
+
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (d->fuse & parts[i].bits)
+            RN_TRY(alloc_filled(be, parts[i].n, parts[i].dtype, (uint32_t)(4 + i), parts[i].out));
+    }
+    return 0;
 }
 
 static int bench_alloc(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, bench_mem *m)
@@ -231,17 +255,25 @@ static int bench_alloc(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, b
     RN_TRY(alloc_filled(be, src, d->dtype, 1, &m->src));
     RN_TRY(alloc_filled(be, (size_t)d->oc * d->kh * d->kw * d->ic, dir == RN_BWD_W ? RN_F32 : d->dtype, 2, &m->wei));
     RN_TRY(alloc_filled(be, dst, d->dtype, 3, &m->dst));
-    if (d->fuse & RN_PRO_BN) {
-        RN_TRY(alloc_filled(be, (size_t)d->ic, RN_F32, 4, &m->scale));
-        RN_TRY(alloc_filled(be, (size_t)d->ic, RN_F32, 5, &m->shift));
-    }
-    if (d->fuse & RN_PRO_ADD)
-        RN_TRY(alloc_filled(be, src, d->dtype, 6, &m->residual));
-    if (d->fuse & RN_EPI_STATS) {
-        RN_TRY(alloc_filled(be, (size_t)d->oc, RN_F32, 7, &m->sum));
-        RN_TRY(alloc_filled(be, (size_t)d->oc, RN_F32, 8, &m->sumsq));
-    }
-    return 0;
+    return bench_alloc_fused(be, d, m);
+}
+
+static rn_conv_args bench_args(const bench_mem *m)
+{
+    return (rn_conv_args){.src = m->src,
+                          .wei = m->wei,
+                          .dst = m->dst,
+                          .scale = m->scale,
+                          .shift = m->shift,
+                          .residual = m->residual,
+                          .sum = m->sum,
+                          .sumsq = m->sumsq,
+                          .x = m->x,
+                          .ka = m->ka,
+                          .kb = m->kb,
+                          .kc = m->kc,
+                          .raw = m->raw,
+                          .mean = m->mean};
 }
 
 typedef struct candidate {
@@ -363,7 +395,7 @@ static int measure(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_se
         if (c[i].plan->workspace_bytes)
             RN_GO(s->be->alloc(s->be, c[i].plan->workspace_bytes, &c[i].workspace));
     }
-    rn_conv_args args = {m.src, m.wei, m.dst, m.scale, m.shift, m.residual, m.sum, m.sumsq};
+    const rn_conv_args args = bench_args(&m);
     RN_GO(measure_rounds(s, c, n, &args));
     rank(c, n, out);
 out:

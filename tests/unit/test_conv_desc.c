@@ -103,6 +103,53 @@ static void flops_of_both_conventions(void **state)
     assert_true(rn_conv_bytes(&d) == 4.0 * (2 * 10 * 8 * 5 + 3 * 5 + 2 * 5 * 4 * 3));
 }
 
+static void fused_work_is_named_and_refused_by_part(void **state)
+{
+    rn_conv_desc d = parse("mb1ic1ih7oc1kh3ph1");
+    const unsigned all = RN_PRO_BN | RN_PRO_RELU | RN_PRO_ADD | RN_EPI_STATS | RN_PRO_DBN | RN_EPI_DBN;
+    char buf[64];
+
+    (void)state;
+    for (unsigned f = 0; f <= all; f++) {
+        unsigned back = ~0u;
+        assert_int_equal(rn_conv_fuse_parse(rn_conv_fuse_text(f, buf, sizeof buf), &back), 0);
+        assert_int_equal(back, f);
+    }
+    assert_string_equal(rn_conv_fuse_text(RN_PRO_BN | RN_PRO_RELU | RN_EPI_STATS, buf, sizeof buf),
+                        "pro_bn+pro_relu+epi_stats");
+    static const char *const bad[] = {"", "+", "pro_bn+", "bn", "pro_bnn", "pro_bn,pro_relu"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        unsigned back;
+        assert_int_equal(rn_conv_fuse_parse(bad[i], &back), RN_E_USAGE);
+    }
+
+    static const struct {
+        unsigned fuse, can;
+        rn_conv_dir dir;
+        const char *says; /* NULL: none */
+    } cases[] = {
+        {0, 0, RN_FWD, NULL},
+        {RN_PRO_BN | RN_PRO_RELU | RN_PRO_ADD | RN_EPI_STATS, ~0u, RN_FWD, NULL},
+        {RN_PRO_BN | RN_PRO_RELU | RN_PRO_ADD | RN_PRO_DBN, ~0u, RN_BWD_W, NULL},
+        {RN_PRO_DBN | RN_EPI_DBN, ~0u, RN_BWD_D, NULL},
+        {RN_PRO_BN, 0, RN_FWD, "(pro_bn)"},
+        {RN_PRO_BN | RN_EPI_STATS, RN_PRO_BN, RN_FWD, "(epi_stats)"},
+        {RN_PRO_RELU, ~0u, RN_FWD, "pro_relu goes with pro_bn"},
+        {RN_PRO_ADD, ~0u, RN_BWD_W, "pro_add goes with pro_bn"},
+        {RN_PRO_BN, ~0u, RN_BWD_D, "bwd_d does not read src"},
+        {RN_EPI_STATS, ~0u, RN_BWD_W, "epi_stats is for fwd"},
+        {RN_PRO_DBN, ~0u, RN_FWD, "fwd does not read dst"},
+        {RN_EPI_DBN, ~0u, RN_BWD_W, "epi_dbn is for bwd_d"},
+        {64, ~0u, RN_FWD, "not known"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        d.fuse = cases[i].fuse;
+        const char *why = rn_conv_fuse_refusal(&d, cases[i].dir, cases[i].can);
+        if (!cases[i].says ? why != NULL : !why || !strstr(why, cases[i].says))
+            fail_msg("case %zu: '%s'", i, why ? why : "no refusal");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +157,7 @@ int main(void)
         cmocka_unit_test(what_is_printed_parses_to_the_same),
         cmocka_unit_test(refusals_say_what_is_wrong),
         cmocka_unit_test(flops_of_both_conventions),
+        cmocka_unit_test(fused_work_is_named_and_refused_by_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
