@@ -81,10 +81,11 @@ static void cache_key(const rn_selector *s, const rn_conv_desc *d, rn_conv_dir d
 {
     char text[256];
 
-    snprintf(key, cap, "rnkit " RN_VERSION " | %s | %s | threads=%d | %s %s %s fuse=%u | workspace=%zu | algos=%s%s",
+    snprintf(key, cap, "rnkit " RN_VERSION " | %s | %s | threads=%d | %s %s %s fuse=%u | workspace=%zu | algos=%s%s%s",
              s->be->device, s->be->describe, s->be->threads, rn_conv_dir_name(dir),
              rn_conv_desc_text(d, text, sizeof text), rn_dtype_name(d->dtype), d->fuse, s->be->workspace_limit,
-             s->pattern ? s->pattern : "*", s->policy.allow_lowprec ? " lowprec" : "");
+             s->pattern ? s->pattern : "*", s->policy.allow_lowprec ? " lowprec" : "",
+             s->policy.allow_nondet ? " nondet" : "");
 }
 
 int rn_selector_open(rn_backend *be, const rn_select_policy *policy, rn_selector **out)
@@ -140,6 +141,8 @@ static const char *refusal(const rn_selector *s, const rn_conv_algo *algo, const
         return "not asked for";
     if ((algo->flags & RN_ALGO_LOWPREC) && !s->policy.allow_lowprec)
         return "computes with less precision than the tensors have";
+    if (!(algo->flags & RN_ALGO_DETERMINISTIC) && !s->policy.allow_nondet)
+        return "its bits may differ from run to run";
     if (!algo->supports(s->be, d, dir, &why))
         return why;
     if (s->be->workspace_limit && algo->workspace && algo->workspace(s->be, d, dir) > s->be->workspace_limit)
@@ -174,11 +177,20 @@ static const rn_conv_algo *algo_named(const rn_selector *s, const char *name)
 
 static const rn_conv_algo *first_in_order(const rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir)
 {
+    const rn_conv_algo *passed_over = NULL;
+
     for (const rn_conv_algo *const *a = s->be->conv_algos; *a; a++) {
-        if (!refusal(s, *a, d, dir))
-            return *a;
+        const rn_conv_algo *algo = *a;
+        if (refusal(s, algo, d, dir))
+            continue;
+        if ((algo->flags & RN_ALGO_REFERENCE) && passed_over)
+            continue; /* anything that fits is better than plain loops */
+        if (!algo->suits || algo->suits(s->be, d, dir))
+            return algo;
+        if (!passed_over)
+            passed_over = algo;
     }
-    return NULL;
+    return passed_over;
 }
 
 /* ---- measurement ------------------------------------------------------------------------------------------------ */
@@ -379,8 +391,7 @@ static int measure(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_se
     if (!c)
         return rn_fail(RN_E_NOMEM, "selector: out of memory");
     for (const rn_conv_algo *const *a = s->be->conv_algos; *a && n < MAX_CANDIDATES; a++) {
-        bool candidate_flags = ((*a)->flags & RN_ALGO_DETERMINISTIC) && !((*a)->flags & RN_ALGO_REFERENCE);
-        if (candidate_flags && !refusal(s, *a, d, dir))
+        if (!((*a)->flags & RN_ALGO_REFERENCE) && !refusal(s, *a, d, dir))
             c[n++].algo = *a;
     }
     if (n == 0)

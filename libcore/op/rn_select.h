@@ -9,8 +9,9 @@
 #include "op/rn_backend.h"
 
 enum rn_select_mode {
-    RN_SELECT_ORDER = 0,  /* first of the backend's list that supports the case */
-    RN_SELECT_MEASURE = 1 /* time every deterministic candidate that is not REFERENCE; the fastest wins, the
+    RN_SELECT_ORDER = 0,  /* first of the backend's list that supports the case and says it suits it; when none does,
+                           * the first that supports it */
+    RN_SELECT_MEASURE = 1 /* time every candidate that is not REFERENCE; the fastest wins, the
                            * earlier row on a tie. Results are cached (see below). */
 };
 
@@ -18,6 +19,7 @@ typedef struct rn_select_policy {
     enum rn_select_mode mode;
     const char *pattern;    /* only algorithms whose name matches (fnmatch, comma-separated); NULL: all */
     bool allow_lowprec;     /* also consider RN_ALGO_LOWPREC */
+    bool allow_nondet;      /* also consider algorithms that are not RN_ALGO_DETERMINISTIC */
     double budget_s;        /* MEASURE: seconds for one case; 0: 0.1 */
     const char *cache_file; /* MEASURE: JSON, read at open, written whole at close; NULL: in memory */
 } rn_select_policy;

@@ -118,6 +118,45 @@ static void order_takes_the_first_that_may(void **state)
     assert_ptr_equal(c.algo, &plain);
 }
 
+static bool suits_small(rn_backend *b, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    (void)b, (void)dir;
+    return d->oc <= 4;
+}
+
+static void order_passes_over_what_does_not_suit(void **state)
+{
+    static const rn_conv_algo special = {.name = "t:special",
+                                         .flags = RN_ALGO_DETERMINISTIC,
+                                         .supports = does_all,
+                                         .run = run_slow,
+                                         .suits = suits_small};
+    static const rn_conv_algo *const with_slow[] = {&special, &slow, &plain, NULL};
+    static const rn_conv_algo *const alone[] = {&special, &plain, NULL};
+    static const rn_conv_algo hasty = {.name = "t:hasty", .supports = does_all, .run = run_slow};
+    static const rn_conv_algo *const with_hasty[] = {&hasty, &slow, NULL};
+    rn_select_choice c;
+    const rn_conv_desc small = desc;
+
+    (void)state;
+    be->conv_algos = with_slow;
+    assert_int_equal(pick(&(rn_select_policy){0}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &special);
+    assert_int_equal(rn_conv_desc_parse("mb1ic3ih6oc5kh3ph1", &desc), 0);
+    assert_int_equal(pick(&(rn_select_policy){0}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &slow);
+    be->conv_algos = alone; /* nothing else fits but the plain loops */
+    assert_int_equal(pick(&(rn_select_policy){0}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &special);
+    be->conv_algos = with_hasty;
+    assert_int_equal(pick(&(rn_select_policy){0}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &slow);
+    assert_int_equal(pick(&(rn_select_policy){.allow_nondet = true}, RN_FWD, &c), 0);
+    assert_ptr_equal(c.algo, &hasty);
+    desc = small;
+    be->conv_algos = list;
+}
+
 static void a_refusal_gives_every_reason(void **state)
 {
     rn_select_choice c;
@@ -252,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns),
         cmocka_unit_test(order_takes_the_first_that_may),
+        cmocka_unit_test(order_passes_over_what_does_not_suit),
         cmocka_unit_test(a_refusal_gives_every_reason),
         cmocka_unit_test(measurement_finds_the_fastest),
         cmocka_unit_test(the_file_keeps_choices_by_workspace_limit),
