@@ -9,23 +9,21 @@
 #include "base/rn_opt.h"
 #include "base/rn_rng.h"
 #include "bench.h"
-#include "kernels/rn_kernels.h"
+#include "bench_train.h"
 #include "nn/optim/rn_optim.h"
-#include "run/train/rn_session.h"
 
 enum { MIN_STEPS = 3, MAX_STEPS = 100000 };
+
+#define CEILING_S 0.5 /* for each of the machine's ceilings */
 
 typedef struct train_opts {
     rn_recipe recipe;
     const char *recipe_file;
     int64_t classes;
     double seconds;
+    bool by_layer, csv;
+    int flops; /* index into flops_words */
 } train_opts;
-
-typedef struct timing {
-    double ms, iqr; /* median and interquartile range */
-    int n;
-} timing;
 
 /* Noise and labels: what a step costs does not depend on them, but for values that are not finite. */
 static int make_batch(const train_opts *o, int n, uint8_t **images, int32_t **labels)
@@ -58,55 +56,66 @@ static int one_step(const rn_session *s, const uint8_t *images, const int32_t *l
 }
 
 static int measure(const rn_session *s, bool train, double seconds, const uint8_t *images, const int32_t *labels,
-                   timing *out)
+                   bench_timing *out)
 {
+    bench_split *split = bench_split_of(s->be);
     double *ms = malloc(MAX_STEPS * sizeof *ms), end = rn_now() + seconds;
     int n = 0, rc = RN_OK;
     if (!ms)
         return rn_fail(RN_E_NOMEM, "no memory for the times");
     for (int i = 0; rc == RN_OK && n < MAX_STEPS && (n < MIN_STEPS || rn_now() < end); i++) {
         rn_net_result res;
+        bench_split_forget(split);
         double from = rn_now();
         rc = train ? one_step(s, images, labels) : rn_net_eval_batch(s->eval_net, images, labels, s->eval_batch, &res);
-        if (i > 0) /* the first one meets cold memory */
-            ms[n++] = (rn_now() - from) * 1e3;
+        if (i == 0) /* meets cold memory */
+            continue;
+        ms[n++] = (rn_now() - from) * 1e3;
+        if (train && rc == RN_OK)
+            rc = bench_split_step(split, ms[n - 1]);
     }
     if (rc == RN_OK)
-        *out = (timing){bench_quantile(ms, n, 0.5), bench_quantile(ms, n, 0.75) - bench_quantile(ms, n, 0.25), n};
+        *out = (bench_timing){.ms = bench_quantile(ms, n, 0.5),
+                              .iqr = bench_quantile(ms, n, 0.75) - bench_quantile(ms, n, 0.25),
+                              .ms_min = bench_quantile(ms, n, 0),
+                              .n = n};
     free(ms);
     return rc;
 }
 
-static void print(const train_opts *o, const rn_session *s, const timing *t, const timing *e, bool json)
+static void print(const train_opts *o, const bench_step *step, bool json)
 {
-    static const char *const dtypes[] = {"f32", "bf16", "f16"};
-    const char *arch = rn_model_names()[o->recipe.arch], *dtype = dtypes[o->recipe.precision];
-    double train = (double)o->recipe.batch / t->ms * 1e3, eval = (double)s->eval_batch / e->ms * 1e3;
     if (json)
-        printf("{\"arch\":\"%s\",\"image_size\":%" PRId64 ",\"batch\":%" PRId64 ",\"eval_batch\":%d,\"dtype\":\"%s\","
-               "\"threads\":%d,\"weights\":%" PRId64 ",\"steps\":%d,\"step_ms\":%.4f,\"step_ms_iqr\":%.4f,"
-               "\"images_per_s\":%.3f,\"eval_images_per_s\":%.3f}\n",
-               arch, o->recipe.image_size, o->recipe.batch, s->eval_batch, dtype, s->threads, rn_net_weights(s->net),
-               t->n, t->ms, t->iqr, train, eval);
+        bench_step_json(step);
+    else if (o->csv)
+        bench_step_csv(step);
     else
-        printf("%s, %" PRId64 " px, batch %" PRId64 ", %s, %d threads: a step %.2f ms (median of %d, quartiles %.2f ms "
-               "apart)\ntraining %.1f images/s, evaluation %.1f images/s\n",
-               arch, o->recipe.image_size, o->recipe.batch, dtype, s->threads, t->ms, t->n, t->iqr, train, eval);
+        bench_step_text(step, o->by_layer);
 }
 
 static int run(train_opts *o, const rn_opt_result *args)
 {
+    static const char *const dtypes[] = {"f32", "bf16", "f16"};
     rn_session s = {0};
     uint8_t *images = NULL;
     int32_t *labels = NULL;
-    timing train = {0}, eval = {0};
+    bench_step step = {.session = &s, .inbounds = o->flops == 1};
     int rc;
     RN_TRY(rn_recipe_check(&o->recipe));
-    RN_TRY(rn_session_open_bare(&o->recipe, rn_backends, rn_jobs(args->common.jobs), (int)o->classes, &s));
+    RN_TRY(rn_session_open_bare(&o->recipe, bench_split_backends, rn_jobs(args->common.jobs), (int)o->classes, &s));
+    bench_split_count_inbounds(bench_split_of(s.be), step.inbounds);
     RN_GO(make_batch(o, s.eval_batch > o->recipe.batch ? s.eval_batch : (int)o->recipe.batch, &images, &labels));
-    RN_GO(measure(&s, true, o->seconds, images, labels, &train));
-    RN_GO(measure(&s, false, o->seconds / 4, images, labels, &eval));
-    print(o, &s, &train, &eval, args->common.json);
+    RN_GO(measure(&s, true, o->seconds, images, labels, &step.train));
+    RN_GO(measure(&s, false, o->seconds / 4, images, labels, &step.eval));
+    RN_GO(bench_split_parts(bench_split_of(s.be), &step.parts, &step.nparts));
+    step.arch = rn_model_names()[o->recipe.arch];
+    step.dtype = dtypes[o->recipe.precision];
+    step.image_size = o->recipe.image_size;
+    step.batch = o->recipe.batch;
+    for (rn_dtype t = RN_F32; t <= RN_F16; t++)
+        step.gflops[t] = bench_peak_gflops(s.be, t, CEILING_S);
+    step.gbytes = bench_memory_gbytes(s.be, CEILING_S);
+    print(o, &step, args->common.json);
 out:
     free(images);
     free(labels);
@@ -117,7 +126,8 @@ out:
 int bench_train_main(int argc, char **argv)
 {
     static train_opts o = {.classes = 1000, .seconds = 10};
-    static rn_opt rows[RN_RECIPE_MAX_ROWS + 4];
+    static const char *const flops_words[] = {"padding-counted", "inbounds", NULL};
+    static rn_opt rows[RN_RECIPE_MAX_ROWS + 8];
     const rn_opt own[] = {
         {RN_OPT_GROUP, "What is measured", NULL, NULL, NULL, NULL, 0, 0},
         {RN_OPT_TEXT, "recipe", "FILE", &o.recipe_file, "Settings as rn-train takes them; the command line wins.", NULL,
@@ -125,6 +135,12 @@ int bench_train_main(int argc, char **argv)
         {RN_OPT_INT, "classes", "N", &o.classes, "Classes, which data would tell.", NULL, 2, 1000000},
         {RN_OPT_REAL, "seconds", "X", &o.seconds, "Measure training for about so long, evaluation for a quarter.", NULL,
          0, 86400},
+        {RN_OPT_ENUM, "flops", "NAME", &o.flops,
+         "What FLOP counts: also the taps that fall in the padding, or only those in bounds (benchdnn's way).",
+         flops_words, 0, 0},
+        {RN_OPT_FLAG, "by-layer", NULL, &o.by_layer,
+         "Also a line for each shape of each op, with the algorithm chosen and what the second best cost.", NULL, 0, 0},
+        {RN_OPT_FLAG, "csv", NULL, &o.csv, "Comma-separated values, a line for each shape of each op.", NULL, 0, 0},
     };
     memcpy(rows, own, sizeof own);
     rn_recipe_defaults(&o.recipe);
@@ -135,8 +151,19 @@ int bench_train_main(int argc, char **argv)
         .synopsis = "[--recipe FILE | --arch NAME] [OPTION...]",
         .summary =
             "Times whole training steps (forward, backward, update) and evaluation batches on made-up images: what "
-            "rn-train would reach if data never had to be waited for. Settings that are about data are passed over.",
-        .epilog = "Exit: 0 done, 1 failed, 2 usage, 77 no such device.",
+            "rn-train would reach if data never had to be waited for. Settings that are about data are passed over. "
+            "The step "
+            "is split by op and direction, each part held against the roofline of ceilings measured in the same run.",
+        .epilog = "FLOP: 2 a multiply-add of convolutions and linear layers, of the direct convolution whatever the "
+                  "algorithm;\n"
+                  "other ops count as bytes alone. Bytes: each tensor of a call once, written and read. Roofline: the "
+                  "longer of\n"
+                  "FLOP at the measured peak and bytes at the measured bandwidth of memory, summed over calls; what a "
+                  "cache keeps\n"
+                  "between calls can make a part faster than that. Times: medians over the steps; 'between' is all "
+                  "that is not a\n"
+                  "call into the backend.\n"
+                  "Exit: 0 done, 1 failed, 2 usage, 77 no such device.",
         .opts = rows,
         .nopts = n,
     };

@@ -74,6 +74,31 @@ check "... is a number above 0" grep -Eq '"gflops": [1-9]' out.txt
 
 exits "whole steps" 0 rn-bench train --arch resnet18 --stem cifar --width 0.125 --image-size 16 --batch 4 --classes 3 --seconds 0 --json
 check "... with what they cost" grep -Eq '"weights":[0-9]+,"steps":3,"step_ms":[0-9.]+,.*"images_per_s":[1-9]' out.txt
+check "... split by op" test "$(grep -c '^{"op":"conv_\(fwd\|bwd_d\|bwd_w\)","calls":[0-9]*,"ms":[0-9.]*,.*"bound":"\(flop\|bytes\)"},$' out.txt)" = 3
+check "... with every convolution of every direction in its shapes" python3 - <<'PY'
+import json
+with open("out.txt", encoding="utf-8") as f:
+    step = json.load(f)
+ops, parts = {o["op"]: o for o in step["ops"]}, step["parts"]
+assert ops["conv_fwd"]["calls"] == ops["conv_bwd_w"]["calls"] == 20 and ops["conv_bwd_d"]["calls"] == 19, ops  # pixels need no gradient
+assert ops["bn_fwd"]["calls"] == ops["bn_bwd"]["calls"] == 20 and ops["sgd"]["calls"] >= 1, ops
+for name, op in ops.items():
+    mine = [p for p in parts if p["op"] == name]
+    assert sum(p["calls"] for p in mine) == op["calls"] and abs(sum(p["ms"] for p in mine) - op["ms"]) < 1e-4, name
+for p in parts:
+    assert ("layer" in p and "algo" in p and "case" in p and "dir" in p) == (p["op"].startswith("conv_") and p["op"] != "conv_prepare"), p
+stem = next(p for p in parts if p.get("layer") == "conv1" and p["dir"] == "fwd")
+assert abs(stem["gflop"] - 2e-9 * 4 * 16 * 16 * 8 * 3 * 9) < 1e-6, stem  # 8 channels of 64 * 0.125
+assert abs(stem["gbytes"] - 4e-9 * (4 * 16 * 16 * (3 + 8) + 8 * 27)) < 1e-6, stem
+assert step["roofline_ms"] > 0 and step["memory_gbytes_per_s"] > 0 and step["peak_gflops"]["f32"] > 0
+PY
+exits "whole steps without the padding's taps" 0 rn-bench train --arch resnet18 --stem cifar --width 0.125 --image-size 16 --batch 4 --classes 3 --seconds 0 --flops inbounds --csv
+check "... as CSV, a part a line" grep -Eq '^resnet18,16,4,f32,[0-9]+,conv_fwd,mb4ic3ih16oc8kh3ph1,conv1,[a-z:0-9-]+,' out.txt
+check "... and the whole" grep -q '^resnet18,16,4,f32,[0-9]*,step,' out.txt
+check "... every line with as many fields" test "$(awk -F, '{print NF}' out.txt | sort -u | wc -l)" = 1
+exits "whole steps with a line for each shape" 0 rn-bench train --arch resnet18 --stem cifar --width 0.125 --image-size 16 --batch 4 --classes 3 --seconds 0 --precision bf16 --by-layer
+check "... names layer and algorithm" grep -Eq 'layer4.1.conv2: [a-z]+:|layer4.0.conv2: [a-z]+:' out.txt
+check "... and narrows the weights once a convolution" grep -Eq '^convert +20 ' out.txt
 printf 'arch = resnet18\nstem = cifar\nwidth = 0.125\nimage-size = 16\nbatch = 4\nepochs = 2\n' >tiny.recipe
 exits "whole steps of a recipe" 0 rn-bench train --recipe tiny.recipe --batch 2 --val-resize 0 --classes 3 --seconds 0
 check "... the command line wins" grep -q "16 px, batch 2, f32" out.txt
