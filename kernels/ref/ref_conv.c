@@ -109,7 +109,7 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
         *why = "f32, bf16 and f16 only";
         return false;
     }
-    const char *fuse = rn_conv_fuse_refusal(d, dir, 0);
+    const char *fuse = rn_conv_fuse_refusal(d, dir, ~0u);
     if (fuse)
         *why = fuse;
     return !fuse;
@@ -117,33 +117,104 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
 
 /* ---- as an algorithm ------------------------------------------------------------------------------------------------ */
 
-/* What run() reads, as f32: the caller's own memory, or a copy in *own. */
-static int widen(rn_dtype type, const void *p, size_t n, float **own, const float **out)
+static float get(rn_dtype type, const void *p, size_t i)
 {
-    const rn_half_kern *k = rn_half_kern_of(RN_ISA_PORTABLE);
+    const float *f = p;
+    const uint16_t *h = p;
 
-    *out = p;
-    if (type == RN_F32)
-        return 0;
-    if (!(*own = malloc(n * sizeof **own)))
-        return rn_fail(RN_E_NOMEM, "ref: %zu bytes: out of memory", n * sizeof **own);
-    *out = *own;
-    (type == RN_BF16 ? k->f32_of_bf16 : k->f32_of_f16)(*own, p, n);
-    return 0;
+    return type == RN_F32 ? f[i] : type == RN_BF16 ? rn_f32_of_bf16(h[i]) : rn_f32_of_f16(h[i]);
 }
 
 /* One rounding, of the double. */
-static void put(rn_dtype type, void *out, size_t i, double v, int beta)
+static void put(rn_dtype type, void *out, size_t i, double v)
 {
     float *f = out;
     uint16_t *h = out;
 
     if (type == RN_F32)
-        f[i] = (float)(beta ? v + f[i] : v);
+        f[i] = (float)v;
     else if (type == RN_BF16)
-        h[i] = rn_bf16_of_f64(beta ? v + rn_f32_of_bf16(h[i]) : v);
+        h[i] = rn_bf16_of_f64(v);
     else
-        h[i] = rn_f16_of_f64(beta ? v + rn_f32_of_f16(h[i]) : v);
+        h[i] = rn_f16_of_f64(v);
+}
+
+/* Element i of src through RN_PRO_BN, RN_PRO_ADD, RN_PRO_RELU. */
+static double normalised(const rn_conv_desc *d, const rn_conv_args *a, size_t i)
+{
+    const size_t c = i % (size_t)d->ic;
+    double v = (double)get(d->dtype, a->src, i) * a->scale[c] + a->shift[c];
+
+    if (d->fuse & RN_PRO_ADD)
+        v += get(d->dtype, a->residual, i);
+    return (d->fuse & RN_PRO_RELU) && v < 0 ? 0 : v;
+}
+
+/* Element i of dst through RN_PRO_DBN. */
+static double normalised_gradient(const rn_conv_desc *d, const rn_conv_args *a, size_t i)
+{
+    const size_t c = i % (size_t)d->oc;
+
+    return (double)get(d->dtype, a->dst, i) * a->ka[c] + (double)get(d->dtype, a->x, i) * a->kb[c] + a->kc[c];
+}
+
+/* What is read as src (tensor 1) or dst (0), as f32. */
+static double read_as(const rn_conv_desc *d, const rn_conv_args *a, int tensor, const void *p, size_t i)
+{
+    if (tensor == RN_BWD_D && (d->fuse & RN_PRO_BN))
+        return normalised(d, a, i);
+    if (tensor == RN_FWD && (d->fuse & RN_PRO_DBN))
+        return normalised_gradient(d, a, i);
+    return get(d->dtype, p, i);
+}
+
+/* What run() reads of a tensor, as f32: the caller's own memory, or a copy in *own. */
+static int widen(const rn_conv_desc *d, const rn_conv_args *a, int tensor, const void *p, size_t n, float **own,
+                 const float **out)
+{
+    uint16_t narrow;
+
+    *out = p;
+    if (d->dtype == RN_F32 && !d->fuse)
+        return 0;
+    if (!(*own = malloc(n * sizeof **own)))
+        return rn_fail(RN_E_NOMEM, "ref: %zu bytes: out of memory", n * sizeof **own);
+    *out = *own;
+    for (size_t i = 0; i < n; i++) {
+        const double v = read_as(d, a, tensor, p, i);
+        (*own)[i] = (float)v;
+        if (d->dtype != RN_F32) { /* as if it had been stored */
+            put(d->dtype, &narrow, 0, v);
+            (*own)[i] = get(d->dtype, &narrow, 0);
+        }
+    }
+    return 0;
+}
+
+/* RN_EPI_DBN: element i of src was let through by the ReLU. */
+static bool passed(const rn_conv_desc *d, const rn_conv_args *a, size_t i)
+{
+    const size_t c = i % (size_t)d->ic;
+
+    return (double)get(d->dtype, a->raw, i) * a->scale[c] + a->shift[c] > 0;
+}
+
+/* RN_EPI_STATS, RN_EPI_DBN: the sums of what has been stored, one channel after the other. */
+static void add_up(const rn_conv_desc *d, const rn_conv_args *a, size_t n)
+{
+    const bool stats = d->fuse & RN_EPI_STATS;
+    const size_t channels = (size_t)(stats ? d->oc : d->ic);
+
+    for (size_t c = 0; c < channels; c++) {
+        double sum = 0, sumsq = 0;
+        for (size_t i = c; i < n; i += channels) {
+            const double v = (double)get(d->dtype, stats ? a->dst : a->src, i) - (stats && a->pivot ? a->pivot[c] : 0);
+            sum += v;
+            sumsq += v * (stats ? v : (double)get(d->dtype, a->raw, i) - a->mean[c]);
+        }
+        a->sum[c] = (float)sum;
+        a->sumsq[c] = (float)sumsq;
+    }
 }
 
 static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *workspace, void *stream)
@@ -152,6 +223,7 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *worksp
     /* dst, src, wei: indexed by the direction that writes them */
     const size_t n[] = {(size_t)d->mb * d->oh * d->ow * d->oc, (size_t)d->mb * d->ih * d->iw * d->ic,
                         (size_t)d->oc * d->kh * d->kw * d->ic};
+    const rn_dtype type = plan->dir == RN_BWD_W ? RN_F32 : d->dtype;
     void *t[] = {a->dst, a->src, a->wei};
     const float *in[3] = {NULL, NULL, NULL};
     float *own[3] = {NULL, NULL, NULL};
@@ -161,12 +233,16 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *worksp
     (void)stream;
     for (int i = 0; i < 3; i++) {
         if (i != (int)plan->dir)
-            RN_GO(widen(d->dtype, t[i], n[i], &own[i], &in[i]));
+            RN_GO(widen(d, a, i, t[i], n[i], &own[i], &in[i]));
     }
     for (size_t i = 0; i < n[plan->dir]; i++) {
         double v = rn_ref_conv_element(d, plan->dir, in[RN_BWD_D], in[RN_BWD_W], in[RN_FWD], i, NULL);
-        put(plan->dir == RN_BWD_W ? RN_F32 : d->dtype, t[plan->dir], i, v, beta);
+        if ((d->fuse & RN_EPI_DBN) && !passed(d, a, i))
+            v = 0;
+        put(type, t[plan->dir], i, beta ? v + get(type, t[plan->dir], i) : v);
     }
+    if (d->fuse & (RN_EPI_STATS | RN_EPI_DBN))
+        add_up(d, a, n[plan->dir]);
 out:
     for (int i = 0; i < 3; i++)
         free(own[i]);

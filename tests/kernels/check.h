@@ -34,6 +34,7 @@ typedef struct check_id {
 /* What an algorithm of one group did with the selected cases. */
 typedef struct check_tally {
     const char *group, *algo;
+    bool optional; /* it may refuse all */
     int ran, refused;
     char why[120]; /* the first refusal */
 } check_tally;
@@ -43,6 +44,9 @@ typedef struct check_run {
     const char *group, *cas, *dir, *algo, *isa; /* comma-separated fnmatch patterns; NULL: all */
     uint64_t seed;
     bool list, time;
+
+    bool
+        optional; /* the group that runs is about what an algorithm may leave to others: refusing all of it is no failure */
 
     /* One CPU backend per instruction set (check_isa_names[i]), slowest first; NULL where this CPU has it not. */
     rn_backend *be[CHECK_ISAS];
@@ -69,6 +73,7 @@ extern const char *const check_isa_names[CHECK_ISAS];
 
 /* The groups: one row of check_main.c each. */
 extern const check_group check_conv_group, check_conv_bf16_group, check_conv_f16_group;
+extern const check_group check_conv_fuse_group, check_conv_fuse_bf16_group, check_conv_fuse_f16_group;
 
 /* Does the command line select it? Prints it under --list. False in both cases means: do not run it. */
 bool check_begin(check_run *r, const check_id *id);

@@ -14,13 +14,9 @@
 #include "base/rn_error.h"
 #include "base/rn_half.h"
 #include "base/rn_io.h"
-#include "check.h"
+#include "check_conv.h"
 #include "kernels/ref/ref_conv.h"
 #include "op/rn_select.h"
-
-/* Of the sum of the terms' absolute values. f32 rounding of a sum in any order stays well inside for the sizes here;
- * bf16 or TF32 products fall well outside. */
-#define REAL_TOL 0x1p-20
 
 static const char *const cases[] = {
     /* odd everything */
@@ -120,49 +116,6 @@ static int int_bound(const rn_conv_desc *d, rn_conv_dir dir)
 static rn_dtype type_of(const conv_case *c, int tensor)
 {
     return tensor == RN_BWD_W && c->dir == RN_BWD_W ? RN_F32 : c->d.dtype;
-}
-
-static float round_to(rn_dtype t, double x)
-{
-    return t == RN_BF16 ? rn_f32_of_bf16(rn_bf16_of_f64(x)) : t == RN_F16 ? rn_f32_of_f16(rn_f16_of_f64(x)) : (float)x;
-}
-
-/* n values to memory of type t, and back. */
-static void store(rn_dtype t, void *to, const float *from, size_t n)
-{
-    const rn_half_kern *k = rn_half_kern_of(RN_ISA_PORTABLE);
-
-    if (t == RN_F32)
-        memcpy(to, from, n * sizeof *from);
-    else
-        (t == RN_BF16 ? k->bf16_of_f32 : k->f16_of_f32)(to, from, n);
-}
-
-static void load(rn_dtype t, float *to, const void *from, size_t n)
-{
-    const rn_half_kern *k = rn_half_kern_of(RN_ISA_PORTABLE);
-
-    if (t == RN_F32)
-        memcpy(to, from, n * sizeof *to);
-    else
-        (t == RN_BF16 ? k->f32_of_bf16 : k->f32_of_f16)(to, from, n);
-}
-
-/* What rounding a value to type t may cost: half a unit of its last place, at least half the least subnormal. */
-static double rounding(rn_dtype t, double value)
-{
-    return t == RN_BF16 ? fmax(0x1p-8 * fabs(value), 0x1p-134) : t == RN_F16 ? fmax(0x1p-11 * fabs(value), 0x1p-25) : 0;
-}
-
-static void *xalloc(size_t n, size_t size)
-{
-    void *p = calloc(n ? n : 1, size);
-
-    if (!p) {
-        fprintf(stderr, "check-kernels: out of memory\n");
-        abort();
-    }
-    return p;
 }
 
 /* Data and reference of one case and direction, shared by all algorithms; made when the first of them runs. */
@@ -359,15 +312,6 @@ static void check_adjoint(check_run *r, const conv_case *c)
     check_end(r);
 }
 
-/* Only our own kernels obey the cap, those of an instruction set that the type has code for; the others run once, at this
- * CPU's best. */
-static bool runs_at(const check_run *r, const conv_case *c, const rn_conv_algo *algo, int isa)
-{
-    if (strncmp(algo->name, "cpu:", 4) != 0)
-        return isa == r->best;
-    return isa < CHECK_ISAS_ALL || c->d.dtype == RN_BF16;
-}
-
 static void check_case(check_run *r, const check_group *group, rn_dtype dtype, const char *text)
 {
     conv_case c = {.text = text, .group = group->name};
@@ -389,7 +333,7 @@ static void check_case(check_run *r, const check_group *group, rn_dtype dtype, c
         c.dir = (rn_conv_dir)dir;
         for (int isa = 0; isa < CHECK_ISAS; isa++) {
             for (const rn_conv_algo *const *a = r->be[isa] ? r->be[isa]->conv_algos : NULL; a && *a; a++) {
-                if (runs_at(r, &c, *a, isa))
+                if (runs_at(r, c.d.dtype, *a, isa))
                     check_algo(r, &c, *a, isa);
             }
         }

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* What the checks of convolutions share: values of the three types, tolerance, which algorithm runs where. */
+#ifndef CHECK_CONV_H
+#define CHECK_CONV_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_half.h"
+#include "check.h"
+
+/* Of the sum of the terms' absolute values. f32 rounding of a sum in any order stays well inside for the sizes here;
+ * bf16 or TF32 products fall well outside. */
+#define REAL_TOL 0x1p-20
+
+static inline float round_to(rn_dtype t, double x)
+{
+    return t == RN_BF16 ? rn_f32_of_bf16(rn_bf16_of_f64(x)) : t == RN_F16 ? rn_f32_of_f16(rn_f16_of_f64(x)) : (float)x;
+}
+
+/* n values to memory of type t, and back. */
+static inline void store(rn_dtype t, void *to, const float *from, size_t n)
+{
+    const rn_half_kern *k = rn_half_kern_of(RN_ISA_PORTABLE);
+
+    if (t == RN_F32)
+        memcpy(to, from, n * sizeof *from);
+    else
+        (t == RN_BF16 ? k->bf16_of_f32 : k->f16_of_f32)(to, from, n);
+}
+
+static inline void load(rn_dtype t, float *to, const void *from, size_t n)
+{
+    const rn_half_kern *k = rn_half_kern_of(RN_ISA_PORTABLE);
+
+    if (t == RN_F32)
+        memcpy(to, from, n * sizeof *to);
+    else
+        (t == RN_BF16 ? k->f32_of_bf16 : k->f32_of_f16)(to, from, n);
+}
+
+/* What rounding a value to type t may cost: half a unit of its last place, at least half the least subnormal. */
+static inline double rounding(rn_dtype t, double value)
+{
+    return t == RN_BF16 ? fmax(0x1p-8 * fabs(value), 0x1p-134) : t == RN_F16 ? fmax(0x1p-11 * fabs(value), 0x1p-25) : 0;
+}
+
+static inline void *xalloc(size_t n, size_t size)
+{
+    void *p = calloc(n ? n : 1, size);
+
+    if (!p) {
+        fprintf(stderr, "check-kernels: out of memory\n");
+        abort();
+    }
+    return p;
+}
+
+/* Only our own kernels obey the cap, those of an instruction set that the type has code for; the others run once, at this
+ * CPU's best. */
+static inline bool runs_at(const check_run *r, rn_dtype dtype, const rn_conv_algo *algo, int isa)
+{
+    if (strncmp(algo->name, "cpu:", 4) != 0)
+        return isa == r->best;
+    return isa < CHECK_ISAS_ALL || dtype == RN_BF16;
+}
+
+#endif
