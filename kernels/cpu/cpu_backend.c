@@ -26,6 +26,7 @@ static const rn_conv_algo *const algos[] = {
     &rn_cpu_im2col,
 #ifdef RN_WITH_ONEDNN
     &rn_onednn_auto,
+    &rn_onednn_blocked,
 #endif
     &rn_ref_conv,
     NULL,
