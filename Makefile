@@ -170,6 +170,9 @@ $(B)/libcore/base/rn_half%.o: ROOM_CFLAGS := -ffp-contract=off -O3
 $(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/tests/kernels/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 $(B)/kernels/onednn/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
+$(B)/bench/bench_caches.o: ROOM_CFLAGS := -fopenmp
+# A result tells what it was built with.
+$(B)/bench/bench_machine.o: ROOM_CFLAGS := -DRN_BUILD_FLAGS='"$(OPT)$(if $(SAN), -fsanitize=$(SAN)); kernels/cpu -O3 -ffp-contract=fast"'
 
 $(B)/gen/%.o: $(B)/gen/%.c
 	$(call SAY,CC,$@)

@@ -3,14 +3,18 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "op/rn_backend.h"
 
 /* ---- commands: each parses its own options; the return value is a status (rn_error.h) ---------------------------- */
 
+int bench_compare_main(int argc, char **argv);
 int bench_conv_main(int argc, char **argv);
 int bench_loader_main(int argc, char **argv);
 int bench_peak_main(int argc, char **argv);
@@ -31,13 +35,54 @@ typedef struct bench_shapes {
     size_t n;
 } bench_shapes;
 
-/* The list compiled in under `net`; RN_E_USAGE lists what there is. mb replaces the minibatch where > 0. */
+/* All three append. mb replaces the minibatch where > 0; otherwise the descriptors of a list that name none have 16 images. */
+
+/* The list compiled in under `net`; RN_E_USAGE lists what there is. */
 int bench_shapes_net(const char *net, int mb, bench_shapes *out);
+/*
+ * A line: DESCRIPTOR [*COUNT] [fwd,bwd_d,bwd_w], or one of benchdnn's options, which hold from there on: --batch=FILE (a list
+ * inside the list; its path begins where this file is), --mb=N, --dir=FWD_B,BWD_D,BWD_W, --reset. '#' starts a comment.
+ * A count inside benchdnn's name of a case (n"resnet_50:res2a*3") is one, too. Anything else is RN_E_FORMAT, with its line.
+ */
 int bench_shapes_file(const char *path, int mb, bench_shapes *out);
-int bench_shapes_case(const char *text, int mb, bench_shapes *out); /* appends one descriptor */
+int bench_shapes_case(const char *text, int mb, bench_shapes *out); /* one descriptor */
 void bench_shapes_free(bench_shapes *s);
 /* "resnet18, resnet34, ..." */
 const char *bench_shapes_names(char *buf, size_t cap);
+
+/* ---- tensors and their verification (bench_verify.c) ----------------------------------------------------------------- */
+
+/* The three tensors of a case, on the host and on the device, indexed by the direction that writes them: dst, src, wei. */
+typedef struct bench_tensors {
+    rn_conv_dir dir;
+    size_t n[3];
+    rn_dtype type[3];
+    float *host[3]; /* values of the type; not of the destination */
+    void *dev[3];
+    void *raw;             /* room for any of them as the device has it */
+    float *got;            /* the destination, copied back */
+    double *want, *factor; /* what its sums over channels, times the factors, must be */
+    size_t nwant, nfactor;
+} bench_tensors;
+
+enum bench_values { BENCH_INTEGERS, BENCH_REALS };
+
+int bench_tensors_make(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, bench_tensors *t); /* zeroed before */
+/* Draws values for what is read and, with integers, works out what the result must sum up to. */
+int bench_tensors_fill(rn_backend *be, const rn_conv_desc *d, enum bench_values values, uint64_t seed,
+                       bench_tensors *t);
+void bench_tensors_free(rn_backend *be, bench_tensors *t);
+rn_conv_args bench_tensors_args(const bench_tensors *t);
+
+/*
+ * Runs `plan` over what was filled in, with beta 0 over a destination and a workspace of NaN. RN_E_MISMATCH, naming an
+ * element, unless every element is finite and
+ *   integers: exact sums that every element takes part in come out (of RN_ALGO_WINOGRAD: to 2^-16 of their terms)
+ *   reals: 400 sampled elements agree with a sum in double to 2^-20 of the sum of their terms' absolute values, and the
+ *          rounding of the result to 16 bits.
+ */
+int bench_verify(rn_backend *be, rn_conv_plan *plan, void *workspace, enum bench_values values, uint64_t seed,
+                 bench_tensors *t);
 
 /* ---- measuring (bench_measure.c) ------------------------------------------------------------------------------------ */
 
@@ -46,9 +91,11 @@ typedef struct bench_result {
     const char *refused; /* why not; then nothing below counts */
     bool verified;       /* false: wrong or failed, and no time was taken */
     char failure[256];
-    double ms, ms_iqr; /* median, interquartile range over the rounds */
-    double ms_min;     /* the quietest round */
-    double prepare_ms; /* median of packing weights, apart */
+    double ms, ms_q1, ms_q3; /* median and quartiles over the rounds */
+    double ms_min;           /* the quietest round */
+    double prepare_ms;       /* median of packing weights, apart */
+    double *samples_ms;      /* by round: those of one index were taken in the same round, whatever the algorithm */
+    int nsamples, repeats;   /* runs that one sample is the mean of */
     size_t workspace;
     char impl[96]; /* what a library chose; may be empty */
 } bench_result;
@@ -57,33 +104,78 @@ typedef struct bench_plan_opts {
     const char *pattern; /* of algorithm names; NULL: all but the reference */
     int rounds;
     uint64_t seed;
+    struct bench_evict
+        *evict; /* not NULL: cold. Each run is timed alone, after everything was driven out of the caches */
 } bench_plan_opts;
 
 /*
- * Verifies, then times every algorithm that matches, in interleaved rounds over the same buffers. Verified means: run
- * with beta 0 over a destination of NaN, no NaN is left and sampled elements agree with a double sum to 2^-20 of the
- * sum of their terms' absolute values and, in bf16 and f16, the rounding of the result. *out has one entry an algorithm; the caller frees it.
+ * Verifies (integers, then reals), then times every algorithm that matches, in interleaved rounds over the same buffers of
+ * reals. *out has one entry an algorithm; bench_results_free.
  */
 int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const bench_plan_opts *opts,
                   bench_result **out, size_t *n);
+void bench_results_free(bench_result *r, size_t n); /* accepts NULL */
 
 /* Sorts v (n >= 1 numbers); the quantile q of 0..1 by linear interpolation between closest ranks. */
 double bench_quantile(double *v, int n, double q);
 
-/* ---- the machine's ceiling (bench_peak.c) --------------------------------------------------------------------------- */
+/* Drives caches' contents out by reading more than they hold, with every thread that computes. Zero-initialise. */
+typedef struct bench_evict {
+    unsigned char *p;
+    size_t bytes;
+} bench_evict;
+int bench_evict_make(bench_evict *e);
+void bench_evict_run(const bench_evict *e, int threads);
+void bench_evict_free(bench_evict *e);
+
+/* ---- the machine (bench_machine.c) ------------------------------------------------------------------------------------ */
+
+/* What figures depend on, as far as it can be told: CPU, cores, caches, clock, governor, compiler and flags, libraries. A
+ * new reference; NULL when memory is short. */
+json_t *bench_machine(const rn_backend *be);
+/* Bytes of a data cache of level 1..3, and in *sharers how many cores share one; 0 where unknown. */
+size_t bench_cache_bytes(int level, int *sharers);
+
+/* ---- the machine's ceilings (bench_peak.c) ---------------------------------------------------------------------------- */
 
 /* Multiply-add rate of `be`'s threads and instruction set with everything in registers, GFLOP/s; 0 where it cannot be
- * measured. bf16: of pairs (vdpbf16ps) where the CPU has them; everything else is computed in f32 and has its ceiling.
- * The best of many short windows: a ceiling must not be lowered by a neighbour. */
+ * measured. Of the fastest unit that the CPU has for the type: 16 bits may also be widened and multiplied in f32. The best of many
+ * short windows: a ceiling must not be lowered by a neighbour. */
 double bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds);
-/* Does bf16 have a ceiling of its own? */
-bool bench_peak_has_pairs(const rn_backend *be);
 
-/* Runs `iterations` of independent FMA chains; returns the floating-point operations done. *sink keeps the
+enum { BENCH_LEVELS = 4 };
+extern const char *const bench_level_names[BENCH_LEVELS]; /* "L1", "L2", "L3", "DRAM" */
+
+typedef struct bench_ceilings {
+    double gflops[3];           /* by rn_dtype, of those asked for; 0: unknown */
+    double gb_s[BENCH_LEVELS];  /* bytes read, or read and written by a copy, whichever is more; 0: unknown */
+    size_t bytes[BENCH_LEVELS]; /* what the level holds for all threads together; DRAM: SIZE_MAX; 0: unknown */
+} bench_ceilings;
+
+/* dtypes: bit t of rn_dtype t; seconds: for each measurement. */
+int bench_ceilings_measure(rn_backend *be, unsigned dtypes, double seconds, bench_ceilings *out);
+
+/*
+ * The most GFLOP/s that a case of so many FLOP and bytes can have: what its type's unit does, or what the memory gives that its
+ * tensors come from (the smallest level that holds all of them; cold: DRAM). *bound: which, a static text. 0: unknown.
+ */
+double bench_roofline(const bench_ceilings *c, rn_dtype dtype, double flop, double bytes, bool cold,
+                      const char **bound);
+
+/* ---- loops that do nothing but one kind of work ------------------------------------------------------------------------ */
+
+/* Runs `iterations` of independent multiply-add chains; returns the floating-point operations done. *sink keeps the
  * compiler from dropping them. */
 double bench_fma_portable(long iterations, float *sink);
 double bench_fma_avx2(long iterations, float *sink);
 double bench_fma_avx512(long iterations, float *sink);
 double bench_fma_avx512bf16(long iterations, float *sink);
+
+/* One pass over `bytes` (a multiple of 1024) of 64-byte aligned memory. */
+typedef struct bench_stream {
+    uint64_t (*read)(const void *p, size_t bytes); /* something of all bytes, so that the compiler keeps it */
+    void (*copy)(void *to, const void *from, size_t bytes);
+} bench_stream;
+extern const bench_stream bench_stream_portable, bench_stream_avx2, bench_stream_avx512;
 
 #endif

@@ -1,16 +1,36 @@
 /* SPDX-License-Identifier: MIT */
+/* The machine's ceilings, measured: what its multiply-add units do with everything in registers (here), and what its caches
+ * and memory give (bench_caches.c). The best of many short windows: a ceiling must not be lowered by a neighbour. */
 #include <string.h>
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "base/rn_opt.h"
 #include "base/rn_pool.h"
 #include "bench.h"
+#include "bench_peak.h"
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/rn_kernels.h"
 
-#define MAX_THREADS 256
+#define MAX_THREADS 1024
 #define WINDOW_S    200e-6 /* shorter than a scheduler's slice */
+
+#define OF(type) (1u << (type))
+
+/* A unit's later rows need more of the CPU: the last one that it has counts. A new unit is a row, its loop a file. */
+static const struct unit {
+    const char *name;
+    rn_isa isa;      /* at least */
+    unsigned dtypes; /* whose values it multiplies: 16 bits may be widened to f32 first */
+    double (*fma)(long, float *);
+} units[] = {
+    {"f32_fma", RN_ISA_PORTABLE, OF(RN_F32) | OF(RN_BF16) | OF(RN_F16), bench_fma_portable},
+#if defined(__x86_64__)
+    {"f32_fma", RN_ISA_AVX2, OF(RN_F32) | OF(RN_BF16) | OF(RN_F16), bench_fma_avx2},
+    {"f32_fma", RN_ISA_AVX512, OF(RN_F32) | OF(RN_BF16) | OF(RN_F16), bench_fma_avx512},
+    {"bf16_pairs", RN_ISA_AVX512_BF16, OF(RN_BF16), bench_fma_avx512bf16},
+#endif
+};
+
+enum { NUNITS = sizeof units / sizeof *units };
 
 typedef struct probe {
     double (*fma)(long, float *);
@@ -36,87 +56,94 @@ static int probe_task(void *arg, int worker)
     return 0;
 }
 
-bool bench_peak_has_pairs(const rn_backend *be)
+static double unit_gflops(const struct unit *u, int threads, double seconds)
 {
-    return strcmp(be->device, "cpu") == 0 && rn_cpu_backend_isa(be) == RN_ISA_AVX512_BF16;
-}
-
-double bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds)
-{
-    static double (*const loops[])(long, float *) = {
-        [RN_ISA_PORTABLE] = bench_fma_portable,
-#if defined(__x86_64__)
-        [RN_ISA_AVX2] = bench_fma_avx2,
-        [RN_ISA_AVX512] = bench_fma_avx512,
-        [RN_ISA_AVX512_BF16] = bench_fma_avx512,
-#endif
-    };
     probe probes[MAX_THREADS];
     rn_pool *pool = NULL;
     double total = 0;
 
-    if (strcmp(be->device, "cpu") != 0 || be->threads > MAX_THREADS ||
-        rn_pool_open(be->threads, be->threads, &pool) < 0)
+    if (threads > MAX_THREADS || rn_pool_open(threads, threads, &pool) < 0)
         return 0;
-    for (int i = 0; i < be->threads; i++) {
-        probes[i] = (probe){.fma = loops[rn_cpu_backend_isa(be)], .seconds = seconds};
-#if defined(__x86_64__)
-        if (dtype == RN_BF16 && bench_peak_has_pairs(be))
-            probes[i].fma = bench_fma_avx512bf16;
-#endif
-        rn_pool_submit(pool, probe_task, &probes[i]);
+    for (int i = 0; i < threads; i++) {
+        probes[i] = (probe){.fma = u->fma, .seconds = seconds};
+        (void)rn_pool_submit(pool, probe_task, &probes[i]); /* the task cannot fail */
     }
-    rn_pool_wait(pool);
+    (void)rn_pool_wait(pool);
     rn_pool_close(pool);
-    for (int i = 0; i < be->threads; i++)
+    for (int i = 0; i < threads; i++)
         total += probes[i].best;
     return total * 1e-9;
 }
 
-static void print_peak(const rn_backend *be, bool json, double f32, double bf16)
+static bool counts(const rn_backend *be, int u)
 {
-    char pairs[64] = "";
+    const rn_isa isa = rn_cpu_backend_isa(be);
 
-    if (bf16 > 0)
-        snprintf(pairs, sizeof pairs, json ? "\"bf16_pairs_gflops\": %.1f, " : ", %.1f GFLOP/s in pairs of bf16", bf16);
-    if (json)
-        printf("{\"peak\": \"f32_fma\", \"threads\": %d, \"gflops\": %.1f, %s\"device\": \"%s\"}\n", be->threads, f32,
-               pairs, be->describe);
-    else
-        printf("%s, %d threads: %.1f GFLOP/s f32 FMA%s\n", be->describe, be->threads, f32, pairs);
+    return units[u].isa <= isa &&
+           (u + 1 == NUNITS || strcmp(units[u].name, units[u + 1].name) != 0 || units[u + 1].isa > isa);
 }
 
-int bench_peak_main(int argc, char **argv)
+int bench_units(const rn_backend *be, const char *names[BENCH_MAX_UNITS])
 {
-    const char *isa = NULL;
-    int64_t threads = 0;
-    const rn_opt opts[] = {
-        {RN_OPT_INT, "threads", "N", &threads, "Compute threads; 0: one a core (or --jobs).", NULL, 0, 4096},
-        {RN_OPT_TEXT, "isa", "NAME", &isa, "Cap of the instruction set: portable, avx2, avx512, avx512bf16.", NULL, 0,
-         0},
-    };
-    const rn_opt_spec spec = {
-        .tool = "rn-bench peak",
-        .synopsis = "",
-        .summary =
-            "Measures the ceilings that convolutions are held against: fused multiply-adds in registers, of f32 and,\n"
-            "where the CPU has them, of pairs of bf16.",
-        .epilog = "Exit: 0 done, 2 usage, 77 the CPU lacks what --isa asks for.",
-        .opts = opts,
-        .nopts = sizeof opts / sizeof *opts,
-    };
-    rn_opt_result res = {0};
-    rn_backend *be = NULL;
-    int rc = rn_opt_parse(&spec, argc, argv, &res);
+    int n = 0;
 
-    if (rc != 0)
-        goto out;
-    rn_backend_opts bo = {.threads = (int)(threads ? threads : res.common.jobs), .isa = isa};
-    RN_GO(rn_backend_open(rn_backends, "cpu", &bo, &be));
-    double f32 = bench_peak_gflops(be, RN_F32, 0.5);
-    print_peak(be, res.common.json, f32, bench_peak_has_pairs(be) ? bench_peak_gflops(be, RN_BF16, 0.5) : 0);
-out:
-    rn_backend_close(be);
-    rn_opt_free(&res);
-    return rc < 0 ? rc : 0;
+    for (int u = 0; strcmp(be->device, "cpu") == 0 && u < NUNITS; u++) {
+        if (counts(be, u))
+            names[n++] = units[u].name;
+    }
+    return n;
+}
+
+double bench_unit_gflops(const rn_backend *be, const char *name, int threads, double seconds)
+{
+    for (int u = 0; u < NUNITS; u++) {
+        if (counts(be, u) && strcmp(units[u].name, name) == 0)
+            return unit_gflops(&units[u], threads, seconds);
+    }
+    return 0;
+}
+
+double bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds)
+{
+    double best = 0;
+
+    for (int u = 0; strcmp(be->device, "cpu") == 0 && u < NUNITS; u++) {
+        if (!counts(be, u) || !(units[u].dtypes & OF(dtype)))
+            continue;
+        double g = unit_gflops(&units[u], be->threads, seconds);
+        best = g > best ? g : best;
+    }
+    return best;
+}
+
+int bench_ceilings_measure(rn_backend *be, unsigned dtypes, double seconds, bench_ceilings *out)
+{
+    *out = (bench_ceilings){0};
+    for (rn_dtype t = RN_F32; t <= RN_F16; t++) {
+        if (dtypes & OF(t))
+            out->gflops[t] = bench_peak_gflops(be, t, seconds);
+    }
+    for (int level = 0; level < BENCH_LEVELS; level++) {
+        double read, copy;
+        RN_TRY(bench_level_gb_s(be, level, false, be->threads, seconds, &read));
+        RN_TRY(bench_level_gb_s(be, level, true, be->threads, seconds, &copy));
+        out->gb_s[level] = read > copy ? read : copy;
+        out->bytes[level] = bench_level_bytes(level, be->threads);
+    }
+    return 0;
+}
+
+double bench_roofline(const bench_ceilings *c, rn_dtype dtype, double flop, double bytes, bool cold, const char **bound)
+{
+    int level = cold ? BENCH_LEVELS - 1 : 0;
+
+    while (level < BENCH_LEVELS - 1 && (c->gb_s[level] <= 0 || bytes > (double)c->bytes[level]))
+        level++;
+    const double most = c->gflops[dtype], memory = c->gb_s[level] * flop / bytes;
+    if (most <= 0 || memory <= 0) {
+        *bound = "unknown";
+        return 0;
+    }
+    *bound = memory < most ? bench_level_names[level] : "compute";
+    return memory < most ? memory : most;
 }

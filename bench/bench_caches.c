@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* Caches and memory: how large they are, how fast, and how to empty them. */
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "base/rn_opt.h"
+#include "bench_peak.h"
+#include "kernels/cpu/cpu_backend.h"
+
+#define WINDOW_S  200e-6
+#define PIECE     ((size_t)8 << 20)   /* of a window through memory */
+#define LEAST_RAM ((size_t)256 << 20) /* a working set that no cache holds, unless caches are known to be larger */
+#define MOST_RAM  ((size_t)2 << 30)
+#define GRAIN     ((size_t)1024) /* bench_stream's */
+
+const char *const bench_level_names[BENCH_LEVELS] = {"L1", "L2", "L3", "DRAM"};
+
+/* ---- how large ------------------------------------------------------------------------------------------------------ */
+
+static bool read_line(const char *path, char *line, int cap)
+{
+    FILE *f = fopen(path, "r");
+    bool ok = f && fgets(line, cap, f);
+
+    if (f)
+        fclose(f);
+    line[ok ? strcspn(line, "\n") : 0] = 0;
+    return ok;
+}
+
+/* "0-3,8": how many. */
+static int count_cpus(const char *list)
+{
+    int n = 0;
+
+    for (const char *p = list; *p;) {
+        char *end;
+        long from = strtol(p, &end, 10), to = from;
+        if (end == p)
+            break;
+        if (*end == '-')
+            to = strtol(end + 1, &end, 10);
+        n += (int)(to - from) + 1;
+        p = *end == ',' ? end + 1 : end;
+        if (*end != ',')
+            break;
+    }
+    return n > 0 ? n : 1;
+}
+
+size_t bench_cache_bytes(int level, int *sharers)
+{
+    for (int i = 0; i < 8; i++) {
+        char path[96], line[256];
+        const char *base = "/sys/devices/system/cpu/cpu0/cache/index";
+        int64_t k;
+        snprintf(path, sizeof path, "%s%d/level", base, i);
+        if (!read_line(path, line, sizeof line) || strtol(line, NULL, 10) != level)
+            continue;
+        snprintf(path, sizeof path, "%s%d/type", base, i);
+        if (!read_line(path, line, sizeof line) || strcmp(line, "Instruction") == 0)
+            continue;
+        snprintf(path, sizeof path, "%s%d/size", base, i);
+        if (!read_line(path, line, sizeof line))
+            continue;
+        line[strcspn(line, "K")] = 0;
+        if (rn_parse_i64(line, 1, (int64_t)1 << 32, &k) < 0)
+            continue;
+        snprintf(path, sizeof path, "%s%d/shared_cpu_list", base, i);
+        *sharers = read_line(path, line, sizeof line) ? count_cpus(line) : 1;
+        return (size_t)k * 1024;
+    }
+    static const int names[] = {_SC_LEVEL1_DCACHE_SIZE, _SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE};
+    long size = sysconf(names[level - 1]);
+    *sharers = level == 3 ? rn_jobs(0) : 1;
+    return size > 0 ? (size_t)size : 0;
+}
+
+size_t bench_level_bytes(int level, int threads)
+{
+    int sharers;
+
+    if (level == BENCH_LEVELS - 1)
+        return SIZE_MAX;
+    size_t one = bench_cache_bytes(level + 1, &sharers);
+    return one * (size_t)((threads + sharers - 1) / sharers);
+}
+
+/* Of all levels, whatever cores the threads run on. */
+static size_t all_caches(void)
+{
+    const int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    size_t most = 0;
+
+    for (int level = 0; level < BENCH_LEVELS - 1; level++) {
+        size_t n = bench_level_bytes(level, cpus > 0 ? cpus : 1);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static size_t beyond_caches(void)
+{
+    size_t n = 4 * all_caches();
+
+    return n < LEAST_RAM ? LEAST_RAM : n > MOST_RAM ? MOST_RAM : n;
+}
+
+/* ---- how fast ------------------------------------------------------------------------------------------------------- */
+
+static const bench_stream *loops(const rn_backend *be)
+{
+#if defined(__x86_64__)
+    if (be && rn_cpu_backend_isa(be) >= RN_ISA_AVX512)
+        return &bench_stream_avx512;
+    if (be && rn_cpu_backend_isa(be) >= RN_ISA_AVX2)
+        return &bench_stream_avx2;
+#endif
+    (void)be;
+    return &bench_stream_portable;
+}
+
+/* What one thread goes through: again and again, or in pieces where it is large. Its counters share no line with another's. */
+typedef struct walk {
+    _Alignas(128) const bench_stream *loop;
+    unsigned char *p;
+    size_t bytes, piece, at;
+    int passes;
+    bool copy;
+    double from, to;
+    uint64_t sink;
+} walk;
+
+static void walk_on(walk *w)
+{
+    w->from = rn_now();
+    for (int i = 0; i < w->passes; i++) {
+        if (w->copy)
+            w->loop->copy(w->p + w->bytes / 2 + w->at, w->p + w->at, w->piece);
+        else
+            w->sink |= w->loop->read(w->p + w->at, w->piece);
+        w->at = w->at + 2 * w->piece <= w->bytes / (w->copy ? 2 : 1) ? w->at + w->piece : 0;
+    }
+    w->to = rn_now();
+}
+
+/* OpenMP's barrier may let threads sleep, and wake them one after the other; windows are too short for that. */
+static void meet(atomic_int *there, int threads)
+{
+    atomic_fetch_add(there, 1);
+    for (int spins = 0; atomic_load(there) < threads; spins++) {
+        if (spins > 10000)
+            sched_yield(); /* more threads than cores */
+    }
+}
+
+/* One window: all threads at once; the seconds from the first one's start to the last one's end. */
+static double window(walk *w, int threads)
+{
+    atomic_int there = 0;
+
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int i = 0; i < threads; i++) {
+        meet(&there, threads);
+        walk_on(&w[i]);
+    }
+    double from = w[0].from, to = w[0].to;
+    for (int i = 1; i < threads; i++) {
+        from = w[i].from < from ? w[i].from : from;
+        to = w[i].to > to ? w[i].to : to;
+    }
+    return to - from;
+}
+
+static double best_window(walk *w, int threads, double seconds)
+{
+    const double end = rn_now() + seconds;
+    double best = 0;
+
+    do {
+        double t = window(w, threads);
+        double bytes = (double)w->piece * w->passes * threads * (w->copy ? 2 : 1);
+        if (t < WINDOW_S / 2 && w->passes < 1 << 20) {
+            for (int i = 0; i < threads; i++)
+                w[i].passes *= 2;
+        } else if (bytes / t > best) {
+            best = bytes / t;
+        }
+    } while (rn_now() < end || best == 0);
+    return best;
+}
+
+/* Bytes for a thread: half of what the level holds for it, but more than the level before does. */
+static size_t working_set(int level, int threads)
+{
+    const size_t all = level == BENCH_LEVELS - 1 ? beyond_caches() : bench_level_bytes(level, threads) / 2;
+    const size_t before = level ? bench_level_bytes(level - 1, threads) : 0;
+    const size_t own = all / (size_t)threads / (4 * GRAIN) * (4 * GRAIN);
+
+    return all > before ? own : 0;
+}
+
+int bench_level_gb_s(const rn_backend *be, int level, bool copy, int threads, double seconds, double *out)
+{
+    const size_t bytes = strcmp(be->device, "cpu") == 0 ? working_set(level, threads) : 0;
+    unsigned char *p = NULL;
+    walk *w = NULL;
+    int rc = 0;
+
+    *out = 0;
+    if (bytes == 0)
+        return 0;
+    p = aligned_alloc(4096, (bytes * (size_t)threads + 4095) / 4096 * 4096);
+    w = aligned_alloc(_Alignof(walk), (size_t)threads * sizeof *w);
+    if (!p || !w)
+        RN_GO(rn_fail(RN_E_NOMEM, "peak: %zu bytes: out of memory", bytes * (size_t)threads));
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+    for (int i = 0; i < threads; i++) {
+        const size_t part = copy ? bytes / 2 : bytes;
+        w[i] = (walk){loops(be), p + (size_t)i * bytes, bytes, part < PIECE ? part : PIECE, 0, 1, copy, 0, 0, 0};
+        memset(w[i].p, 1, bytes); /* its own pages: those never written to are all the same one */
+    }
+    *out = best_window(w, threads, seconds) * 1e-9;
+out:
+    free(p);
+    free(w);
+    return rc;
+}
+
+/* ---- empty ---------------------------------------------------------------------------------------------------------- */
+
+int bench_evict_make(bench_evict *e)
+{
+    e->bytes = beyond_caches();
+    e->p = aligned_alloc(4096, e->bytes);
+    if (!e->p)
+        return rn_fail(RN_E_NOMEM, "--cache cold: %zu bytes to read between runs: out of memory", e->bytes);
+    memset(e->p, 1, e->bytes);
+    return 0;
+}
+
+/* Reading leaves nothing that would have to be written back while the next run is timed. */
+void bench_evict_run(const bench_evict *e, int threads)
+{
+    const size_t own = e->bytes / (size_t)threads / GRAIN * GRAIN;
+    uint64_t sink = 0;
+
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(| : sink)
+    for (int i = 0; i < threads; i++)
+        sink |= bench_stream_portable.read(e->p + (size_t)i * own, own);
+    if (sink == 0) /* never: all bytes are 1. It keeps the reading. */
+        memset(e->p, 1, 1);
+}
+
+void bench_evict_free(bench_evict *e)
+{
+    free(e->p);
+    *e = (bench_evict){0};
+}

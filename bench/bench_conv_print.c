@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* Results of rn-bench conv. Every form, text, JSON, CSV and page, is made of the same row. */
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "bench_conv.h"
+
+const char *const bench_dtype_words[] = {"f32", "bf16", "f16", NULL};
+const char *const bench_dir_words[] = {"fwd", "bwd_d", "bwd_w", NULL};
+const char *const bench_flops_words[] = {"padding-counted", "in-bounds", NULL};
+
+/* ---- rows ----------------------------------------------------------------------------------------------------------- */
+
+static void set(json_t *o, const char *key, json_t *v)
+{
+    json_object_set_new(o, key, v);
+}
+
+static json_t *known(double x)
+{
+    return x > 0 ? json_real(x) : json_null();
+}
+
+static void put_timing(json_t *j, const bench_setting *s, const bench_shape *shape, const bench_result *r)
+{
+    const rn_dtype t = shape->desc.dtype;
+    const char *bound;
+    const double flop = rn_conv_flops(&shape->desc, s->flops == 1), bytes = rn_conv_bytes(&shape->desc);
+    const double gflops = flop / r->ms * 1e-6, peak = s->ceilings.gflops[t];
+    const double roof = bench_roofline(&s->ceilings, t, flop, bytes, s->cold, &bound);
+    json_t *samples = json_array();
+
+    set(j, "ms", json_real(r->ms));
+    set(j, "ms_iqr", json_real(r->ms_q3 - r->ms_q1));
+    set(j, "ms_min", json_real(r->ms_min));
+    set(j, "gflops", json_real(gflops));
+    set(j, "flop_convention", json_string(bench_flops_words[s->flops]));
+    set(j, "peak_pct", known(peak > 0 ? 100 * gflops / peak : 0));
+    set(j, "roofline_pct", known(roof > 0 ? 100 * gflops / roof : 0));
+    set(j, "bound", json_string(bound));
+    set(j, "flop", json_real(flop));
+    set(j, "bytes", json_real(bytes));
+    set(j, "gb_s", json_real(bytes / r->ms * 1e-6));
+    set(j, "prepare_ms", json_real(r->prepare_ms));
+    set(j, "workspace", json_integer((json_int_t)r->workspace));
+    set(j, "samples", json_integer(r->nsamples));
+    set(j, "repeats", json_integer(r->repeats));
+    for (int i = 0; i < r->nsamples; i++)
+        json_array_append_new(samples, json_real(r->samples_ms[i]));
+    set(j, "samples_ms", samples);
+}
+
+static json_t *ceilings(const bench_setting *s, rn_dtype t)
+{
+    json_t *o = json_object();
+
+    set(o, "gflops", known(s->ceilings.gflops[t]));
+    for (int i = 0; i < BENCH_LEVELS; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s_gb_s", bench_level_names[i]);
+        set(o, key, known(s->ceilings.gb_s[i]));
+    }
+    return o;
+}
+
+json_t *bench_conv_row(const bench_setting *s, const bench_shape *shape, rn_conv_dir dir, const bench_result *r)
+{
+    char text[256];
+    json_t *j = json_object();
+
+    set(j, "case", json_string(rn_conv_desc_text(&shape->desc, text, sizeof text)));
+    set(j, "dir", json_string(rn_conv_dir_name(dir)));
+    set(j, "dtype", json_string(rn_dtype_name(shape->desc.dtype)));
+    set(j, "algo", json_string(r->algo->name));
+    set(j, "threads", json_integer(s->be->threads));
+    set(j, "cache", json_string(s->cold ? "cold" : "warm"));
+    if (r->refused)
+        set(j, "refused", json_string(r->refused));
+    else if (r->verified)
+        put_timing(j, s, shape, r);
+    else
+        set(j, "failure", json_string(r->failure));
+    if (!r->refused)
+        set(j, "verified", json_boolean(r->verified));
+    if (*r->impl)
+        set(j, "impl", json_string(r->impl));
+    set(j, "layer", json_string(shape->name));
+    set(j, "count", json_integer(shape->count));
+    set(j, "seed", json_integer((json_int_t)s->seed));
+    set(j, "device", json_string(s->be->describe));
+    set(j, "ceilings", ceilings(s, shape->desc.dtype));
+    set(j, "machine", json_incref(s->machine));
+    return j;
+}
+
+/* ---- text ----------------------------------------------------------------------------------------------------------- */
+
+static const char *str(const json_t *row, const char *key)
+{
+    const char *s = json_string_value(json_object_get(row, key));
+    return s ? s : "";
+}
+
+static double num(const json_t *row, const char *key)
+{
+    return json_number_value(json_object_get(row, key));
+}
+
+static const char *pct(const json_t *row, const char *key, char out[16])
+{
+    json_t *v = json_object_get(row, key);
+
+    if (json_is_number(v))
+        snprintf(out, 16, "%.1f", json_number_value(v));
+    else
+        snprintf(out, 16, "-");
+    return out;
+}
+
+void bench_conv_head(const bench_setting *s, enum bench_form form)
+{
+    if (form != BENCH_TEXT)
+        return;
+    const char *governor = str(s->machine, "governor");
+    printf("# %s, %d threads; clock %.2f GHz measured, governor %s; %s; flags %s\n", s->be->describe, s->be->threads,
+           num(s->machine, "clock_ghz_measured"), governor, str(s->machine, "compiler"), str(s->machine, "flags"));
+    printf("# measured here:");
+    for (int t = 0; t < BENCH_DTYPES; t++) {
+        if (s->ceilings.gflops[t] > 0)
+            printf(" %s %.1f GFLOP/s,", bench_dtype_words[t], s->ceilings.gflops[t]);
+    }
+    for (int i = 0; i < BENCH_LEVELS; i++)
+        printf(" %s %.1f%s", bench_level_names[i], s->ceilings.gb_s[i], i + 1 < BENCH_LEVELS ? "," : " GB/s");
+    printf(" (%%peak, %%roof)\n# FLOP convention: %s; bytes: each tensor once; caches %s; seed %llu\n",
+           bench_flops_words[s->flops],
+           s->cold ? "cold: emptied before every run" : "warm: operands as the run before left them",
+           (unsigned long long)s->seed);
+    printf(
+        "# ms: median of %d interleaved rounds, iqr: their interquartile range; every result verified before timing\n",
+        s->rounds);
+    printf("%-44s %5s %-6s %-5s %-16s %10s %9s %9s %6s %6s %8s %9s %9s  %s\n", "case", "count", "dir", "type", "algo",
+           "ms", "iqr", "GFLOP/s", "%peak", "%roof", "bound", "prepare", "work MB", "implementation");
+}
+
+static void print_text(const json_t *row)
+{
+    char peak[16], roof[16];
+
+    printf("%-44s x%-4d %-6s %-5s %-16s ", str(row, "case"), (int)num(row, "count"), str(row, "dir"), str(row, "dtype"),
+           str(row, "algo"));
+    if (json_object_get(row, "refused"))
+        printf("refused: %s\n", str(row, "refused"));
+    else if (json_object_get(row, "failure"))
+        printf("WRONG: %s\n", str(row, "failure"));
+    else
+        printf("%10.4f %9.4f %9.1f %6s %6s %8s %9.4f %9.2f  %s\n", num(row, "ms"), num(row, "ms_iqr"),
+               num(row, "gflops"), pct(row, "peak_pct", peak), pct(row, "roofline_pct", roof), str(row, "bound"),
+               num(row, "prepare_ms"), num(row, "workspace") * 1e-6, str(row, "impl"));
+    fflush(stdout);
+}
+
+/* ---- CSV ------------------------------------------------------------------------------------------------------------ */
+
+static const char *const columns[] = {
+    "case",    "layer",  "count",           "dir",       "dtype",        "algo",    "impl",
+    "threads", "cache",  "verified",        "ms",        "ms_iqr",       "ms_min",  "samples",
+    "repeats", "gflops", "flop_convention", "peak_pct",  "roofline_pct", "bound",   "flop",
+    "bytes",   "gb_s",   "prepare_ms",      "workspace", "seed",         "refused", "failure",
+    "device"};
+
+enum { NCOLUMNS = sizeof columns / sizeof *columns };
+
+/* RFC 4180: a field with a comma, a quote or a line break stands in quotes, quotes doubled. */
+static void csv_text(const char *s)
+{
+    const bool plain = !s[strcspn(s, ",\"\r\n")];
+
+    if (plain) {
+        fputs(s, stdout);
+        return;
+    }
+    putchar('"');
+    for (; *s; s++) {
+        if (*s == '"')
+            putchar('"');
+        putchar(*s);
+    }
+    putchar('"');
+}
+
+static int print_csv(const json_t *row, bool first)
+{
+    for (int i = 0; first && i < NCOLUMNS; i++)
+        printf("%s%s", columns[i], i + 1 < NCOLUMNS ? "," : "\n");
+    for (int i = 0; i < NCOLUMNS; i++) {
+        json_t *v = json_object_get(row, columns[i]);
+        if (json_is_string(v)) {
+            csv_text(json_string_value(v));
+        } else if (v && !json_is_null(v)) { /* a number has the digits that it has in JSON */
+            char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+            if (!text)
+                return rn_fail(RN_E_NOMEM, "bench: out of memory");
+            fputs(text, stdout);
+            free(text);
+        }
+        putchar(i + 1 < NCOLUMNS ? ',' : '\n');
+    }
+    return 0;
+}
+
+/* ---- any form ------------------------------------------------------------------------------------------------------- */
+
+int bench_conv_print(const json_t *row, enum bench_form form, bool first)
+{
+    if (form == BENCH_CSV)
+        return print_csv(row, first);
+    if (form == BENCH_TEXT) {
+        print_text(row);
+        return 0;
+    }
+    char *line = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    if (!line)
+        return rn_fail(RN_E_NOMEM, "bench: out of memory");
+    printf("%s%s", first ? "[\n" : ",\n", line);
+    free(line);
+    return 0;
+}
+
+/* ---- totals --------------------------------------------------------------------------------------------------------- */
+
+typedef struct total {
+    const char *algo;
+    double ms, ms_min, flop;
+    size_t cases, refused;
+} total;
+
+static total *total_of(total *t, const char *algo)
+{
+    int i = 0;
+
+    while (i < BENCH_MAX_ALGOS - 1 && t[i].algo && strcmp(t[i].algo, algo) != 0)
+        i++;
+    t[i].algo = algo;
+    return &t[i];
+}
+
+/* An algorithm that refused a case has no total. */
+static void print_total(const char *dir, const char *dtype, const total *t)
+{
+    double best = 0;
+
+    for (int i = 0; i < BENCH_MAX_ALGOS && t[i].algo; i++) {
+        if (t[i].refused == 0 && (best == 0 || t[i].ms < best))
+            best = t[i].ms;
+    }
+    for (int i = 0; i < BENCH_MAX_ALGOS && t[i].algo; i++) {
+        printf("total %-6s %-5s %-16s ", dir, dtype, t[i].algo);
+        if (t[i].refused)
+            printf("without %zu of %zu cases\n", t[i].refused, t[i].refused + t[i].cases);
+        else
+            printf("%10.3f ms %9.1f GFLOP/s, %.2f of the fastest's speed; quietest rounds %.3f ms\n", t[i].ms,
+                   t[i].flop / t[i].ms * 1e-6, best / t[i].ms, t[i].ms_min);
+    }
+}
+
+static void add_up(const json_t *rows, size_t from, const char *dir, const char *dtype, total *t)
+{
+    for (size_t i = from; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        if (strcmp(str(row, "dir"), dir) != 0 || strcmp(str(row, "dtype"), dtype) != 0)
+            continue;
+        total *of = total_of(t, str(row, "algo"));
+        if (!json_object_get(row, "ms")) {
+            of->refused++;
+            continue;
+        }
+        of->cases++;
+        of->ms += num(row, "ms") * num(row, "count");
+        of->ms_min += num(row, "ms_min") * num(row, "count");
+        of->flop += num(row, "flop") * num(row, "count");
+    }
+}
+
+int bench_conv_totals(const json_t *rows, size_t from)
+{
+    for (int dir = 0; dir < 3; dir++) {
+        for (int k = 0; k < BENCH_DTYPES; k++) {
+            total t[BENCH_MAX_ALGOS] = {{0}};
+            add_up(rows, from, bench_dir_words[dir], bench_dtype_words[k], t);
+            if (t[0].algo && t[0].cases + t[0].refused > 1)
+                print_total(bench_dir_words[dir], bench_dtype_words[k], t);
+        }
+    }
+    return 0;
+}
