@@ -94,8 +94,9 @@ typedef struct bench_result {
     double ms, ms_q1, ms_q3; /* median and quartiles over the rounds */
     double ms_min;           /* the quietest round */
     double prepare_ms;       /* median of packing weights, apart */
-    double *samples_ms;      /* by round: those of one index were taken in the same round, whatever the algorithm */
-    int nsamples, repeats;   /* runs that one sample is the mean of */
+    double core_ms; /* median of a library's own part of ms, without bringing tensors into its layouts; 0: unknown */
+    double *samples_ms;    /* by round: those of one index were taken in the same round, whatever the algorithm */
+    int nsamples, repeats; /* runs that one sample is the mean of */
     size_t workspace;
     char impl[96]; /* what a library chose; may be empty */
 } bench_result;

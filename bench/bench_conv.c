@@ -9,7 +9,7 @@
 #include "bench_conv.h"
 #include "kernels/rn_kernels.h"
 
-#define CEILING_S   0.1 /* for each of the machine's ceilings */
+#define CEILING_S   0.05 /* for each of the machine's ceilings */
 #define MOST_COUNTS 64  /* numbers of threads in one run */
 
 typedef struct conv_opts {

@@ -10,7 +10,7 @@
 enum { BENCH_DTYPES = 3 };
 extern const char *const bench_dtype_words[]; /* indexed by rn_dtype */
 extern const char *const bench_dir_words[];   /* indexed by rn_conv_dir */
-extern const char *const bench_flops_words[]; /* the conventions: "padding-counted", "in-bounds" */
+extern const char *const bench_flops_words[]; /* the conventions: "padding-counted", "inbounds" */
 
 /* What holds for all results of one number of threads. */
 typedef struct bench_setting {

@@ -7,7 +7,7 @@
 
 const char *const bench_dtype_words[] = {"f32", "bf16", "f16", NULL};
 const char *const bench_dir_words[] = {"fwd", "bwd_d", "bwd_w", NULL};
-const char *const bench_flops_words[] = {"padding-counted", "in-bounds", NULL};
+const char *const bench_flops_words[] = {"padding-counted", "inbounds", NULL};
 
 /* ---- rows ----------------------------------------------------------------------------------------------------------- */
 
@@ -42,6 +42,7 @@ static void put_timing(json_t *j, const bench_setting *s, const bench_shape *sha
     set(j, "bytes", json_real(bytes));
     set(j, "gb_s", json_real(bytes / r->ms * 1e-6));
     set(j, "prepare_ms", json_real(r->prepare_ms));
+    set(j, "core_ms", known(r->core_ms));
     set(j, "workspace", json_integer((json_int_t)r->workspace));
     set(j, "samples", json_integer(r->nsamples));
     set(j, "repeats", json_integer(r->repeats));
@@ -162,11 +163,10 @@ static void print_text(const json_t *row)
 /* ---- CSV ------------------------------------------------------------------------------------------------------------ */
 
 static const char *const columns[] = {
-    "case",    "layer",  "count",           "dir",       "dtype",        "algo",    "impl",
-    "threads", "cache",  "verified",        "ms",        "ms_iqr",       "ms_min",  "samples",
-    "repeats", "gflops", "flop_convention", "peak_pct",  "roofline_pct", "bound",   "flop",
-    "bytes",   "gb_s",   "prepare_ms",      "workspace", "seed",         "refused", "failure",
-    "device"};
+    "case",         "layer",   "count",  "dir",    "dtype",   "algo",       "impl",    "threads",         "cache",
+    "verified",     "ms",      "ms_iqr", "ms_min", "samples", "repeats",    "gflops",  "flop_convention", "peak_pct",
+    "roofline_pct", "bound",   "flop",   "bytes",  "gb_s",    "prepare_ms", "core_ms", "workspace",       "seed",
+    "refused",      "failure", "device"};
 
 enum { NCOLUMNS = sizeof columns / sizeof *columns };
 

@@ -18,7 +18,7 @@ typedef struct entrant {
     bench_result *r;
     rn_conv_plan *plan;
     void *workspace;
-    double *prepare_ms; /* one per round */
+    double *prepare_ms, *core_ms; /* one per round */
 } entrant;
 
 static int finish(rn_backend *be)
@@ -68,6 +68,9 @@ static int one_round(rn_backend *be, entrant *e, const rn_conv_args *args, const
         RN_TRY(time_runs(be, e, args, 1, &s));
     RN_TRY(time_runs(be, e, args, e->r->repeats, &s));
     e->r->samples_ms[round] = s * 1e3 / e->r->repeats;
+#ifdef RN_WITH_ONEDNN
+    e->core_ms[round] = rn_onednn_core_ms(e->plan);
+#endif
     return 0;
 }
 
@@ -93,6 +96,7 @@ static int summarise(entrant *e, int rounds)
     e->r->ms_q3 = bench_quantile(sorted, rounds, 0.75);
     e->r->ms_min = sorted[0];
     e->r->prepare_ms = bench_quantile(e->prepare_ms, rounds, 0.5);
+    e->r->core_ms = bench_quantile(e->core_ms, rounds, 0.5);
     free(sorted);
     return 0;
 }
@@ -137,7 +141,8 @@ static int enter(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int rou
     }
     r->samples_ms = calloc((size_t)rounds, sizeof(double));
     e->prepare_ms = calloc((size_t)rounds, sizeof(double));
-    if (!r->samples_ms || !e->prepare_ms)
+    e->core_ms = calloc((size_t)rounds, sizeof(double));
+    if (!r->samples_ms || !e->prepare_ms || !e->core_ms)
         return rn_fail(RN_E_NOMEM, "bench: out of memory");
     int rc = rn_conv_plan_open(be, r->algo, d, dir, &e->plan);
     if (rc == 0 && e->plan->workspace_bytes)
@@ -212,6 +217,7 @@ out:
         be->free(be, e[i].workspace);
         rn_conv_plan_close(e[i].plan);
         free(e[i].prepare_ms);
+        free(e[i].core_ms);
     }
     free(e);
     bench_tensors_free(be, &t);

@@ -9,6 +9,7 @@
 #include "base/rn_opt.h"
 #include "base/rn_rng.h"
 #include "bench.h"
+#include "bench_peak.h"
 #include "bench_train.h"
 #include "nn/optim/rn_optim.h"
 
@@ -114,7 +115,7 @@ static int run(train_opts *o, const rn_opt_result *args)
     step.batch = o->recipe.batch;
     for (rn_dtype t = RN_F32; t <= RN_F16; t++)
         step.gflops[t] = bench_peak_gflops(s.be, t, CEILING_S);
-    step.gbytes = bench_memory_gbytes(s.be, CEILING_S);
+    RN_GO(bench_level_gb_s(s.be, BENCH_LEVELS - 1, false, s.be->threads, CEILING_S, &step.gbytes));
     print(o, &step, args->common.json);
 out:
     free(images);

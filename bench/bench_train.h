@@ -24,9 +24,6 @@ typedef struct bench_step {
     bool inbounds;    /* FLOP without the padding's taps */
 } bench_step;
 
-/* Reading of memory by all of the backend's threads, GB/s; 0 where it cannot be measured. */
-double bench_memory_gbytes(rn_backend *be, double seconds);
-
 /* The roofline's time of all calls of a part, ms; 0 where there is no ceiling to hold it against. */
 double bench_step_roofline(const bench_step *s, const bench_part *p);
 
