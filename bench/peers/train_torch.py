@@ -23,7 +23,7 @@ DEFAULTS = {  # rn-train's
     "mean": "0.485,0.456,0.406", "std": "0.229,0.224,0.225", "crop": "resized", "pad": "4", "scale-min": "0.08", "ratio": str(4 / 3),
     "no-flip": "false", "val-resize": "256", "epochs": "90", "batch": "256", "lr": "0.1", "momentum": "0.9", "nesterov": "false",
     "weight-decay": "1e-4", "no-norm-decay": "false", "label-smoothing": "0", "schedule": "step", "warmup-epochs": "0", "step-size": "30",
-    "gamma": "0.1", "lr-min": "0", "eval-batch": "0"}
+    "gamma": "0.1", "lr-min": "0", "pct-start": "0.3", "div-factor": "25", "final-div-factor": "10000", "eval-batch": "0"}
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
 
 
@@ -107,6 +107,10 @@ def schedule_of(r, opt, steps):
     epochs, warm = int(r["epochs"]), round(float(r["warmup-epochs"]) * steps)
     if r["schedule"] == "cosine":
         main = S.CosineAnnealingLR(opt, epochs * steps - warm, float(r["lr-min"]))
+    elif r["schedule"] == "one-cycle":
+        assert not warm, "one cycle has its own warm-up"
+        return S.OneCycleLR(opt, float(r["lr"]), epochs * steps, pct_start=float(r["pct-start"]), div_factor=float(r["div-factor"]),
+                            final_div_factor=float(r["final-div-factor"]), cycle_momentum=False)
     elif r["schedule"] == "step":
         assert not warm, "warm-up with steps is not followed here"
         main = S.StepLR(opt, int(r["step-size"]) * steps, float(r["gamma"]))
@@ -128,6 +132,7 @@ def main():
     p.add_argument("--seed", type=int, required=True)
     p.add_argument("--workers", type=int, default=peer.cores())
     p.add_argument("--threads", type=int, default=peer.cores())
+    p.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="bf16: by autocast")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     random.seed(a.seed)
@@ -140,12 +145,14 @@ def main():
     mean, std = (torch.tensor(reals(r[k]))[:, None, None] for k in ("mean", "std"))
     pixels = lambda x: ((x.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
     loss_of = nn.CrossEntropyLoss(label_smoothing=float(r["label-smoothing"]))
+    cast = lambda: torch.autocast("cpu", torch.bfloat16, enabled=a.precision == "bf16")
     for epoch in range(1, int(r["epochs"]) + 1):
         net.train()
         seen = total = right = 0
         for x, y in train:
-            out = net(pixels(x))
-            loss = loss_of(out, y)
+            with cast():
+                out = net(pixels(x))
+                loss = loss_of(out, y)
             opt.zero_grad(set_to_none=True)
             loss.backward()
             opt.step()
@@ -156,7 +163,8 @@ def main():
         n = top1 = top5 = total = 0
         with torch.inference_mode():
             for x, y in val:
-                out = net(pixels(x))
+                with cast():
+                    out = net(pixels(x)).float()
                 total += nn.functional.cross_entropy(out, y, reduction="sum").item()
                 n, top1, top5 = n + len(y), top1 + correct(out, y, 1), top5 + correct(out, y, min(5, classes))
         print(json.dumps({**line, "n": n, "top1": 100 * top1 / n, "top5": 100 * top5 / n, "loss": total / n}), flush=True)
