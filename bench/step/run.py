@@ -30,6 +30,11 @@ def told(argv):
     return json.loads(done.stdout)
 
 
+# Of what rn-bench conv tells of a case; the machine is told once, above all.
+KEPT = ("case", "dir", "dtype", "algo", "impl", "layer", "count", "ms", "ms_iqr", "ms_min", "core_ms", "prepare_ms", "gflops", "peak_pct", "workspace", "verified",
+        "refused")
+
+
 def layers(a):
     """Each round is a process of its own; within one, rn-bench interleaves the algorithms."""
     argv = [os.path.join(a.bin, "rn-bench"), "conv", "--net", a.net, "--mb", str(a.batch), "--dtype", a.dtype, "--algo", a.algo, "--rounds", str(a.inner),
@@ -38,7 +43,7 @@ def layers(a):
     for r in range(a.rounds):
         log(f"layers {a.dtype}: round {r + 1}")
         rows = told(argv)
-        rounds.append(rows["cases"] if isinstance(rows, dict) else rows)
+        rounds.append([{k: row[k] for k in KEPT if row.get(k) is not None} for row in rows])
     return {"command": " ".join(["rn-bench", *argv[1:]]), "net": a.net, "batch": a.batch, "dtype": a.dtype, "rounds": rounds}
 
 
