@@ -36,7 +36,7 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
         *why = "f32, bf16 and f16 only";
         return false;
     }
-    const char *fuse = rn_conv_fuse_refusal(d, dir, 0);
+    const char *fuse = rn_conv_fuse_refusal(d, dir, ~0u);
     if (fuse)
         *why = fuse;
     return !fuse;
@@ -182,6 +182,7 @@ static void close_plan(struct rn_backend *be, void *priv)
     (void)be;
     if (!p)
         return;
+    rn_conv_fused_close(p->fused);
     free(p->phases);
     free(p->b);
     free(p);
@@ -198,6 +199,7 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     p->isa = rn_conv_isa_of(be, d->dtype);
     p->half = rn_half_kern_of(rn_cpu_backend_isa(be));
     RN_GO(dir == RN_BWD_D ? open_bwd_d(p, d) : open_fwd(p, be, d, dir));
+    RN_GO(rn_conv_fused_open(be, d, dir, p));
     if (dir == RN_BWD_W) {
         rn_conv_split_gradient(be, d, &p->col_groups, &p->pix_groups);
     } else {
@@ -227,12 +229,12 @@ static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
 static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, void *stream)
 {
     (void)stream;
-    if (plan->dir == RN_FWD)
-        rn_conv_run_product(plan, a->src, a->dst, beta, ws);
-    else if (plan->dir == RN_BWD_D)
-        rn_conv_run_product(plan, a->dst, a->src, beta, ws);
-    else
+    rn_conv_fused_begin(plan, a);
+    if (plan->dir == RN_BWD_W)
         rn_conv_run_gradient(plan, a, beta, ws);
+    else
+        rn_conv_run_product(plan, a, beta, ws);
+    rn_conv_fused_end(plan, a);
     return 0;
 }
 

@@ -38,6 +38,17 @@ extern const rn_conv_algo rn_cpu_im2col;
 #define RN_CONV_MR_MAX 14
 #define RN_CONV_NR_MAX 32
 
+/*
+ * Fused work: a tensor whose elements are read as max(floor, base * mul + add [+ other * by]), rounded to its type. mul, add
+ * and by: one number for each column of a window row (channels, as often as there are taps) and RN_CONV_READ_SLACK more.
+ */
+enum { RN_CONV_READ_SLACK = 32 };
+typedef struct rn_conv_read {
+    const float *mul, *add, *by;
+    const void *other; /* of base's shape and type; NULL: none */
+    float floor;       /* 0, or minus infinity: no ReLU */
+} rn_conv_read;
+
 /* A tensor seen through a kernel window. Pixel (n, y, x) of the output grid reads rows y * sy + y0 + r, r < kr, and
  * columns x * sx + x0 + s, s < ks; outside the tensor there are zeros. Column k of the im2col matrix is
  * r * run + s * c + channel. */
@@ -48,7 +59,8 @@ typedef struct rn_conv_view {
     int run;    /* columns of a window row: ks * c, or one more, of zeros, to make whole cells */
     int gh, gw; /* output grid of one image */
     int mb;
-    bool image_minor; /* pixels are counted (y, x, n), not (n, y, x): see cpu_conv_plan.h */
+    const rn_conv_read *read; /* NULL: as it is */
+    bool image_minor;         /* pixels are counted (y, x, n), not (n, y, x): see cpu_conv_plan.h */
 } rn_conv_view;
 
 typedef struct rn_conv_pixel {
@@ -113,6 +125,15 @@ typedef struct rn_conv_isa {
     void (*pack_cols)(const void *src, size_t ld, int n, int m, float *a);
     /* n sums of m rows, rounded to the table's type, to `out`; `add`: to what is there. NULL: by rn_half. */
     void (*put_rows)(void *const *out, float *const *sums, int m, int n, bool add);
+
+    /* pack_cols of elements read through `f`, whose columns q.. are the m columns; other: base's place in f->other. */
+    void (*pack_cols_read)(const void *src, size_t ld, int n, int m, const rn_conv_read *f, int q, float *a);
+    /* Finished sums of m rows, n columns: 0 where raw * scale + shift is not above 0. */
+    void (*gate_rows)(float *const *sums, const void *const *raw, int m, int n, const float *scale, const float *shift);
+    /* Stored values of m rows, n columns, added to sum and sumsq. raw NULL: d = out - less, and d^2; else out, and
+     * out * (raw - less). */
+    void (*sum_rows)(const void *const *out, const void *const *raw, int m, int n, const float *less, float *sum,
+                     float *sumsq);
 } rn_conv_isa;
 
 extern const rn_conv_isa rn_conv_isa_portable_f32, rn_conv_isa_portable_bf16, rn_conv_isa_portable_f16;

@@ -16,6 +16,10 @@ typedef __m512 vec;
 #define v_set1(x)          _mm512_set1_ps(x)
 #define v_fma(a, b, c)     _mm512_dpbf16_ps(c, (__m512bh)(a), (__m512bh)(b))
 #define v_add(a, b)        _mm512_add_ps(a, b)
+#define v_sub(a, b)        _mm512_sub_ps(a, b)
+#define v_mad(a, b, c)     _mm512_fmadd_ps(a, b, c)
+#define v_max(a, b)        _mm512_max_ps(a, b)
+#define v_gate(z, v)       _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_GT_OQ), v)
 #define v_mask(n)          ((__mmask16)((1u << (n)) - 1))
 #define v_load_n(p, n)     _mm512_maskz_loadu_ps(v_mask(n), p)
 #define v_store_n(p, v, n) _mm512_mask_storeu_ps(p, v_mask(n), v)
@@ -49,6 +53,11 @@ static inline void pair_cols(float *a, const uint16_t *p, const uint16_t *q, int
     const __m512i x = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p));
     const __m512i y = q ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, q)) : _mm512_setzero_si512();
     _mm512_storeu_si512(a, _mm512_or_si512(x, _mm512_slli_epi32(y, 16)));
+}
+
+static inline vec widen(__m256i h)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
 #include "kernels/cpu/cpu_conv_tile.h"
@@ -85,6 +94,9 @@ static void put_rows(void *const *out, float *const *sums, int m, int n, bool ad
 #define g_load_n(p, n)           _mm512_maskz_loadu_epi16(g_mask(n), p)
 #define g_store(p, v)            _mm512_storeu_si512(p, v)
 #define g_store_n(p, v, n)       _mm512_mask_storeu_epi16(p, g_mask(n), v)
+#define w_load(p)                widen(_mm256_loadu_si256((const __m256i *)(p)))
+#define w_load_n(p, n)           widen(_mm256_maskz_loadu_epi16(v_mask(n), p))
+#define w_pack(v0, v1)           ((__m512i)_mm512_cvtne2ps_pbh(v1, v0))
 #define PAIRS_IN_PLACE(b, width) pairs_in_place(b, width)
 #define PAIR_COLS(a, p, q, m)    pair_cols(a, p, q, m)
 #include "kernels/cpu/cpu_conv_gather.h"

@@ -12,12 +12,15 @@
  *   g_load_n(p, n) g_store_n(p, v, n)    the first n of them; loads fill up with zeros
  *   PAIRS_IN_PLACE(b, width), PAIR_COLS(a, p, q, m) with PER 2: see below
  *   PUT_ROWS        the table's put_rows
+ *   w_load ...      see cpu_conv_fused.h
  * and includes this file, which undefines them.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cpu/cpu_conv.h"
+
+#include "kernels/cpu/cpu_conv_fused.h"
 
 /* n elements. `spill`: whole vectors may be written, up to GL - 1 elements beyond: masked stores are slow on some CPUs. */
 INLINE void TYPED(copy_run)(PART *to, const ELEM *from, int n, bool spill)
@@ -42,32 +45,45 @@ INLINE void TYPED(zero_run)(PART *to, int n)
         g_store_n(to + i, g_zero(), n - i);
 }
 
-/* n elements for each of `count` pixels. */
-INLINE void TYPED(copy_rows)(PART *to, int ld, const ELEM *from, ptrdiff_t step, int count, int n, bool spill)
+/* n elements from column q of a window row on. how: constant in every instance. */
+INLINE void TYPED(take_run)(const int how, const rn_conv_view *v, const rn_conv_read *f, PART *to, const ELEM *from,
+                            int q, int n, bool spill)
 {
-    if (n <= GL && spill) {
+    if (how == AS_IS)
+        TYPED(copy_run)(to, from, n, spill);
+    else
+        TYPED(read_run)
+        (f, to, from, how == WITH_OTHER ? (const ELEM *)f->other + (from - (const ELEM *)v->base) : NULL, q, n, spill);
+}
+
+/* The same for each of `count` pixels. */
+INLINE void TYPED(take_rows)(const int how, const rn_conv_view *v, const rn_conv_read *f, PART *to, int ld,
+                             const ELEM *from, ptrdiff_t step, int count, int q, int n, bool spill)
+{
+    if (how == AS_IS && n <= GL && spill) {
         for (int i = 0; i < count; i++, to += ld, from += step)
             g_store(to, g_load_n(from, n));
     } else {
         for (int i = 0; i < count; i++, to += ld, from += step)
-            TYPED(copy_run)(to, from, n, spill);
+            TYPED(take_run)(how, v, f, to, from, q, n, spill);
     }
 }
 
 /* Columns q0..q1-1 of a window that starts at column x and reaches over the tensor's edge: filled up with zeros. */
-static void TYPED(copy_edge)(const rn_conv_view *v, int64_t x, const ELEM *from, int q0, int q1, PART *to)
+INLINE void TYPED(take_edge)(const int how, const rn_conv_view *v, const rn_conv_read *f, int64_t x, const ELEM *from,
+                             int q0, int q1, PART *to)
 {
     const int lo = rn_conv_clamp(-x * v->c, q0, q1), hi = rn_conv_clamp((v->w - x) * v->c, lo, q1);
 
     TYPED(zero_run)(to, q1 - q0);
     if (hi > lo)
-        TYPED(copy_run)(to + (lo - q0), from + lo, hi - lo, false);
+        TYPED(take_run)(how, v, f, to + (lo - q0), from + lo, lo, hi - lo, false);
 }
 
 /* Columns q0..q1-1 of a window row, of `count` pixels whose windows start at column ix, ix + sx, ...: those that reach
  * over the tensor's edge are filled up with zeros. from: the window of the first. */
-INLINE void TYPED(gather_along_x)(const rn_conv_view *v, int64_t ix, int count, const ELEM *from, int q0, int q1,
-                                  PART *to, int ld, bool spill)
+INLINE void TYPED(gather_along_x)(const int how, const rn_conv_view *v, const rn_conv_read *f, int64_t ix, int count,
+                                  const ELEM *from, int q0, int q1, PART *to, int ld, bool spill)
 {
     const int64_t first = ix * v->c + q0, width = (int64_t)v->w * v->c - (q1 - q0);
     const ptrdiff_t step = (ptrdiff_t)v->sx * v->c;
@@ -77,30 +93,31 @@ INLINE void TYPED(gather_along_x)(const rn_conv_view *v, int64_t ix, int count, 
         lead++;
     while (inside > lead && first + (inside - 1) * step > width)
         inside--;
-    TYPED(copy_rows)(to + (ptrdiff_t)lead * ld, ld, from + lead * step + q0, step, inside - lead, q1 - q0, spill);
+    TYPED(take_rows)
+    (how, v, f, to + (ptrdiff_t)lead * ld, ld, from + lead * step + q0, step, inside - lead, q0, q1 - q0, spill);
     for (int i = 0; i < lead; i++)
-        TYPED(copy_edge)(v, ix + (int64_t)i * v->sx, from + i * step, q0, q1, to + (ptrdiff_t)i * ld);
+        TYPED(take_edge)(how, v, f, ix + (int64_t)i * v->sx, from + i * step, q0, q1, to + (ptrdiff_t)i * ld);
     for (int i = inside; i < count; i++)
-        TYPED(copy_edge)(v, ix + (int64_t)i * v->sx, from + i * step, q0, q1, to + (ptrdiff_t)i * ld);
+        TYPED(take_edge)(how, v, f, ix + (int64_t)i * v->sx, from + i * step, q0, q1, to + (ptrdiff_t)i * ld);
 }
 
 /* The same of one pixel of `count` images. */
-INLINE void TYPED(gather_along_n)(const rn_conv_view *v, int64_t ix, int count, const ELEM *from, int q0, int q1,
-                                  PART *to, int ld, bool spill)
+INLINE void TYPED(gather_along_n)(const int how, const rn_conv_view *v, const rn_conv_read *f, int64_t ix, int count,
+                                  const ELEM *from, int q0, int q1, PART *to, int ld, bool spill)
 {
     const ptrdiff_t image = (ptrdiff_t)v->h * v->w * v->c;
 
     if (ix * v->c + q0 >= 0 && ix * v->c + q1 <= (int64_t)v->w * v->c) {
-        TYPED(copy_rows)(to, ld, from + q0, image, count, q1 - q0, spill);
+        TYPED(take_rows)(how, v, f, to, ld, from + q0, image, count, q0, q1 - q0, spill);
         return;
     }
     for (int i = 0; i < count; i++)
-        TYPED(copy_edge)(v, ix, from + i * image, q0, q1, to + (ptrdiff_t)i * ld);
+        TYPED(take_edge)(how, v, f, ix, from + i * image, q0, q1, to + (ptrdiff_t)i * ld);
 }
 
 /* Columns q0..q1-1 of window row r of n pixels from p, to to[i * ld]. room: elements that may be written there. */
-static void TYPED(gather_strip)(const rn_conv_view *v, rn_conv_pixel p, int n, int r, int q0, int q1, PART *to, int ld,
-                                int room)
+INLINE void TYPED(gather_strip)(const int how, const rn_conv_view *v, const rn_conv_read *f, rn_conv_pixel p, int n,
+                                int r, int q0, int q1, PART *to, int ld, int room)
 {
     const bool spill = (q1 - q0 + GL - 1) / GL * GL <= room;
 
@@ -113,9 +130,9 @@ static void TYPED(gather_strip)(const rn_conv_view *v, rn_conv_pixel p, int n, i
         } else {
             const ELEM *from = (const ELEM *)v->base + (((ptrdiff_t)p.n * v->h + iy) * v->w + ix) * v->c;
             if (v->image_minor)
-                TYPED(gather_along_n)(v, ix, count, from, q0, q1, to, ld, spill);
+                TYPED(gather_along_n)(how, v, f, ix, count, from, q0, q1, to, ld, spill);
             else
-                TYPED(gather_along_x)(v, ix, count, from, q0, q1, to, ld, spill);
+                TYPED(gather_along_x)(how, v, f, ix, count, from, q0, q1, to, ld, spill);
         }
         to += (ptrdiff_t)count * ld;
         n -= count;
@@ -125,14 +142,15 @@ static void TYPED(gather_strip)(const rn_conv_view *v, rn_conv_pixel p, int n, i
 }
 
 /* Columns k0..k1-1 of n rows, to to[i * ld]: one strip for each window row they touch. */
-INLINE void TYPED(gather)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, PART *to, int ld)
+INLINE void TYPED(gather_how)(const int how, const rn_conv_view *v, const rn_conv_read *f, rn_conv_pixel p, int n,
+                              int k0, int k1, PART *to, int ld)
 {
     const int run = v->run, taps = v->ks * v->c;
     int r = k0 / run, q = k0 % run;
 
     for (int k = k0; k < k1; r++) {
         const int end = k1 - k < run - q ? q + k1 - k : run, last = end < taps ? end : taps;
-        TYPED(gather_strip)(v, p, n, r, q, last, to + (k - k0), ld, ld - (k - k0));
+        TYPED(gather_strip)(how, v, f, p, n, r, q, last, to + (k - k0), ld, ld - (k - k0));
 #if PER > 1
         for (int i = 0; i < n && last < end; i++) /* the other half of a last pair */
             to[(ptrdiff_t)i * ld + (k - k0) + (last - q)] = 0;
@@ -142,9 +160,25 @@ INLINE void TYPED(gather)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0,
     }
 }
 
+static void TYPED(gather)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, PART *to, int ld)
+{
+    TYPED(gather_how)(AS_IS, v, NULL, p, n, k0, k1, to, ld);
+}
+
+/* The vectors' addresses are copied: stores of vectors may alias anything. */
+static void TYPED(gather_changed)(const rn_conv_view *v, rn_conv_pixel p, int n, int k0, int k1, PART *to, int ld)
+{
+    const rn_conv_read f = *v->read;
+
+    if (f.other)
+        TYPED(gather_how)(WITH_OTHER, v, &f, p, n, k0, k1, to, ld);
+    else
+        TYPED(gather_how)(CHANGED, v, &f, p, n, k0, k1, to, ld);
+}
+
 static void TYPED(gather_rows)(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, int k1, float *a)
 {
-    TYPED(gather)(v, p, m, k0, k1, (PART *)a, PER * RN_CONV_LDA);
+    (v->read ? TYPED(gather_changed) : TYPED(gather))(v, p, m, k0, k1, (PART *)a, PER * RN_CONV_LDA);
 }
 
 /* PAIRS_IN_PLACE(b, width): two rows of `width` elements at b become one of pairs; width is GL or GL / 2. */
@@ -154,7 +188,7 @@ static void TYPED(gather_panel)(const rn_conv_view *v, rn_conv_pixel p, int n, i
 
     for (int i = 0; i < n && k1 - k0 < width; i++)
         TYPED(zero_run)(b + (ptrdiff_t)i * width, width);
-    TYPED(gather)(v, p, n, k0, k1, b, width);
+    (v->read ? TYPED(gather_changed) : TYPED(gather))(v, p, n, k0, k1, b, width);
 #if PER > 1
     if (n % 2)
         TYPED(zero_run)(b + (ptrdiff_t)n * width, width);
@@ -177,6 +211,25 @@ static void TYPED(pack_cols)(const void *from, size_t ld, int n, int m, float *a
 #endif
 }
 
+/* The same through `f`, whose columns are the channels from `q` on. */
+static void TYPED(pack_cols_read)(const void *from, size_t ld, int n, int m, const rn_conv_read *f, int q, float *a)
+{
+    const rn_conv_read r = *f;
+    const ELEM *src = from, *other = r.other;
+
+#if PER > 1
+    PART rows[2][RN_CONV_MR_MAX + GL];
+    for (int i = 0; i < n; i += 2, a += m) {
+        for (int k = 0; k < 2 && i + k < n; k++, src += ld, other += ld)
+            TYPED(read_run)(&r, rows[k], src, other, q, m, true);
+        PAIR_COLS(a, rows[0], i + 1 < n ? rows[1] : NULL, m);
+    }
+#else
+    for (int i = 0; i < n; i++)
+        TYPED(read_run)(&r, a + (size_t)i * m, src + (size_t)i * ld, other + (size_t)i * ld, q, m, true);
+#endif
+}
+
 const rn_conv_isa TABLE = {
     .mr = MR,
     .nr = NR,
@@ -187,6 +240,9 @@ const rn_conv_isa TABLE = {
     .gather_panel = TYPED(gather_panel),
     .pack_cols = TYPED(pack_cols),
     .put_rows = PUT_ROWS,
+    .pack_cols_read = TYPED(pack_cols_read),
+    .gate_rows = TYPED(gate_rows),
+    .sum_rows = TYPED(sum_rows),
 };
 
 #undef TABLE
@@ -201,3 +257,7 @@ const rn_conv_isa TABLE = {
 #undef g_store
 #undef g_load_n
 #undef g_store_n
+#undef w_load
+#undef w_load_n
+#undef w_pack
+#undef w_round

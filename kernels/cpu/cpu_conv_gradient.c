@@ -19,8 +19,9 @@ typedef struct gradient {
     rn_conv_view view; /* of src */
     rn_dtype dtype;    /* of src and dst */
     const void *dst;
-    int oc, k; /* rows and columns of the result; k = kh kw ic */
-    int width; /* image minor: grid columns in a block, else 0 */
+    const rn_conv_read *read_dst; /* NULL: as it is */
+    int oc, k;                    /* rows and columns of the result; k = kh kw ic */
+    int width;                    /* image minor: grid columns in a block, else 0 */
     size_t pixels, nblocks;
 } gradient;
 
@@ -168,6 +169,20 @@ static void block_columns(const gradient *g, const block *k, int c0, int c1, con
     }
 }
 
+/* n rows of dst, `stride` elements apart, of m channels from r0 on, from element `at` on. */
+static void pack_rows(const gradient *g, size_t at, size_t stride, int n, int r0, int m, float *to)
+{
+    const void *from = rn_conv_at(g->dst, at + (size_t)r0, g->dtype);
+
+    if (!g->read_dst) {
+        g->isa->pack_cols(from, stride, n, m, to);
+        return;
+    }
+    rn_conv_read read = *g->read_dst;
+    read.other = rn_conv_at(read.other, at + (size_t)r0, g->dtype);
+    g->isa->pack_cols_read(from, stride, n, m, &read, r0, to);
+}
+
 /* The block's rows of dst, as tiles of m of the oc columns. Image minor: its rows are those of several images. */
 static void pack_dst(const gradient *g, const block *k, float *a)
 {
@@ -179,11 +194,11 @@ static void pack_dst(const gradient *g, const block *k, float *a)
         const int r0 = rn_part(g->oc, tiles, t), m = rn_part(g->oc, tiles, t + 1) - r0;
         float *to = a + (size_t)r0 * cells_of(isa, k->n);
         if (!g->width) {
-            isa->pack_cols(rn_conv_at(g->dst, k->first * oc + r0, g->dtype), oc, k->n, m, to);
+            pack_rows(g, k->first * oc, oc, k->n, r0, m, to);
             continue;
         }
         for (int x = k->x0; x < k->x1; x++, to += (size_t)cells_of(isa, mb) * m)
-            isa->pack_cols(rn_conv_at(g->dst, ((size_t)k->y * g->view.gw + x) * oc + r0, g->dtype), image, mb, m, to);
+            pack_rows(g, ((size_t)k->y * g->view.gw + x) * oc, image, mb, r0, m, to);
     }
 }
 
@@ -228,7 +243,9 @@ void rn_conv_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, in
     float *copies = ws + scratch_floats(g.oc) * (size_t)threads;
 
     g.view.base = args->src;
+    g.view.read = p->fused ? p->fused->read_view : NULL;
     g.dst = args->dst;
+    g.read_dst = p->fused ? p->fused->read_dst : NULL;
 #pragma omp parallel for schedule(static, 1) num_threads(threads)
     for (size_t t = 0; t < cg_n * pg_n; t++) {
         const size_t cg = t % cg_n, pg = t / cg_n;

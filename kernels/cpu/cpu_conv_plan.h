@@ -27,8 +27,19 @@ typedef struct rn_im2col_plan {
     int nphases;
     rn_conv_phase *phases;
     float *b; /* fwd, bwd_d: packed weights: for each phase, panels of nr columns, rows of cells, as many as K makes */
-    int col_groups, pix_groups; /* bwd_w: how the threads split the work */
+    int col_groups, pix_groups;  /* bwd_w: how the threads split the work */
+    struct rn_conv_fused *fused; /* cpu_conv_fuse.c; NULL: nothing */
 } rn_im2col_plan;
+
+/* Fused work of a plan. */
+typedef struct rn_conv_fused {
+    rn_conv_read view, dst;                   /* of the tensor that is gathered; bwd_w: of dst. Set at each run */
+    const rn_conv_read *read_view, *read_dst; /* NULL: as it is */
+    float *vectors;                           /* theirs */
+    const float *zeros;                       /* cols */
+    float *partial;                           /* an epilogue's sums: for each chunk of pixels sum[cols], sumsq[cols] */
+    size_t parts;
+} rn_conv_fused;
 
 static inline int rn_imin(int a, int b)
 {
@@ -68,7 +79,14 @@ void rn_conv_pack_weights(const rn_conv_plan *plan, const void *wei);
 
 /* cpu_conv_product.c */
 size_t rn_conv_product_workspace(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir);
-void rn_conv_run_product(const rn_conv_plan *plan, const void *in, void *out, int beta, float *ws);
+void rn_conv_run_product(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws);
+size_t rn_conv_product_chunks(const rn_im2col_plan *p, int threads); /* chunks of pixels, of all phases */
+
+/* cpu_conv_fuse.c: p's phases are made. `begin` takes over a run's vectors, `end` adds up what the chunks left. */
+int rn_conv_fused_open(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, rn_im2col_plan *p);
+void rn_conv_fused_close(rn_conv_fused *f); /* accepts NULL */
+void rn_conv_fused_begin(const rn_conv_plan *plan, const rn_conv_args *args);
+void rn_conv_fused_end(const rn_conv_plan *plan, const rn_conv_args *args);
 
 /* cpu_conv_gradient.c */
 void rn_conv_split_gradient(const rn_backend *be, const rn_conv_desc *d, int *col_groups, int *pix_groups);

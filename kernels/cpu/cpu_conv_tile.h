@@ -23,6 +23,9 @@
 
 _Static_assert(MR <= RN_CONV_MR_MAX && NR <= RN_CONV_NR_MAX, "tile beyond what the driver allots");
 
+/* How a tensor is gathered: as it is, or through view->read, with a second tensor or without. */
+enum { AS_IS, CHANGED, WITH_OTHER };
+
 /* ---- register tiles ------------------------------------------------------------------------------------------------ */
 
 /* m, nv (vectors of a row: 1 or 2) and cols are constants in every instance, so that the accumulators are registers. */
