@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
@@ -25,11 +26,9 @@ typedef struct cpu_backend {
 static const rn_conv_algo *const algos[] = {
     &rn_cpu_im2col,
 #ifdef RN_WITH_ONEDNN
-    &rn_onednn_auto,
-    &rn_onednn_blocked,
+    &rn_onednn_auto, &rn_onednn_blocked,
 #endif
-    &rn_ref_conv,
-    NULL,
+    &rn_ref_conv,    NULL,
 };
 
 rn_isa rn_cpu_backend_isa(const rn_backend *be)
@@ -44,11 +43,24 @@ bool rn_cpu_backend_capped(const rn_backend *be)
 
 /* ---- memory: everything is synchronous, streams are ignored ------------------------------------------------------ */
 
+static void *aligned(size_t to, size_t bytes)
+{
+    return aligned_alloc(to, (bytes + to - 1) & ~(to - 1));
+}
+
+/* An arena is walked through from end to end many times a step: in pages of 4 KiB that is a TLB miss every 64 lines. */
 static int cpu_alloc(rn_backend *be, size_t bytes, void **out)
 {
+    enum { HUGE_PAGE = 2 << 20 };
     (void)be;
-    *out = aligned_alloc(64, (bytes ? bytes + 63 : 64) & ~(size_t)63);
-    return *out ? 0 : rn_fail(RN_E_NOMEM, "cpu: %zu bytes: out of memory", bytes);
+    *out = bytes < 4 * (size_t)HUGE_PAGE ? aligned(64, bytes ? bytes : 1) : aligned(HUGE_PAGE, bytes);
+    if (!*out)
+        return rn_fail(RN_E_NOMEM, "cpu: %zu bytes: out of memory", bytes);
+#ifdef MADV_HUGEPAGE
+    if (bytes >= 4 * (size_t)HUGE_PAGE)
+        (void)madvise(*out, bytes, MADV_HUGEPAGE); /* as good without */
+#endif
+    return 0;
 }
 
 static void cpu_free(rn_backend *be, void *p)
