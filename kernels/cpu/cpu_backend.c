@@ -10,6 +10,7 @@
 #include "base/rn_opt.h"
 #include "kernels/cpu/cpu_conv.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_wino.h"
 #include "kernels/ref/ref_conv.h"
 #ifdef RN_WITH_ONEDNN
 #include "kernels/onednn/onednn_conv.h"
@@ -25,6 +26,8 @@ typedef struct cpu_backend {
 
 static const rn_conv_algo *const algos[] = {
     &rn_cpu_im2col,
+    &rn_cpu_winograd,
+    &rn_cpu_winograd_2x2,
 #ifdef RN_WITH_ONEDNN
     &rn_onednn_auto, &rn_onednn_blocked,
 #endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu:winograd: plans, fwd and bwd_d. See cpu_wino.h for the idea. */
+#include <omp.h>
+#include <stdlib.h>
+
+#include "base/rn_error.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/cpu_wino_plan.h"
+
+/* Transformed weights of a case may take so much memory and no more. */
+#define MOST_WEIGHTS  ((size_t)256 << 20)
+/* Bytes of transformed weights that may be read again for each block of a thread's own. */
+#define SMALL_WEIGHTS ((size_t)4 << 20)
+/* Tiles of a block: as many rows of the register tile, and what all threads together transform at a time. */
+#define BLOCK_ROWS    4
+#define SHARED_ROWS   8
+#define SHARED_BYTES  ((size_t)16 << 20)
+
+static const rn_wino_isa *isa_of(const rn_backend *be, int out)
+{
+    static const rn_wino_isa *const tables[][2] = {
+        [RN_ISA_PORTABLE] = {&rn_wino_portable_2, &rn_wino_portable_4},
+#if defined(__x86_64__)
+        [RN_ISA_AVX2] = {&rn_wino_avx2_2, &rn_wino_avx2_4},
+        [RN_ISA_AVX512] = {&rn_wino_avx512_2, &rn_wino_avx512_4},
+        [RN_ISA_AVX512_BF16] = {&rn_wino_avx512_2, &rn_wino_avx512_4},
+#endif
+    };
+    return tables[rn_cpu_backend_isa(be)][out == 4];
+}
+
+static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, const char **why)
+{
+    const size_t side = (size_t)out + 2;
+
+    (void)be;
+    if (d->dtype != RN_F32) {
+        *why = "f32 only";
+        return false;
+    }
+    if (d->kh != 3 || d->kw != 3 || d->sh != 1 || d->sw != 1) {
+        *why = "3x3 kernels of stride 1 only";
+        return false;
+    }
+    if ((*why = rn_conv_fuse_refusal(d, dir, 0)))
+        return false;
+    if (side * side * (size_t)d->ic * (size_t)d->oc * sizeof(float) > MOST_WEIGHTS) {
+        *why = "the transformed weights would take more than 256 MB";
+        return false;
+    }
+    return true;
+}
+
+/* ---- plans --------------------------------------------------------------------------------------------------------- */
+
+static rn_wino_grid grid_of(int mb, int h, int w, int c, int step, int y0, int x0)
+{
+    return (rn_wino_grid){.mb = mb, .h = h, .w = w, .c = c, .step = step, .y0 = y0, .x0 = x0};
+}
+
+static size_t panels_of(const rn_wino_plan *p)
+{
+    return rn_wino_up((size_t)p->out.c, (size_t)p->isa->nr) / (size_t)p->isa->nr;
+}
+
+static size_t freqs_of(const rn_wino_plan *p)
+{
+    return (size_t)p->isa->n * (size_t)p->isa->n;
+}
+
+/* Floats of a block of transformed tiles, and of one panel of their products. */
+static size_t block_floats(const rn_wino_plan *p)
+{
+    return freqs_of(p) * rn_wino_lines(p->in.c, p->block).freq;
+}
+
+static size_t sums_freq(const rn_wino_plan *p)
+{
+    return (rn_wino_up(p->block * (size_t)p->isa->nr, RN_WINO_LINE) / RN_WINO_LINE | 1) * RN_WINO_LINE;
+}
+
+static size_t nblocks(const rn_wino_plan *p)
+{
+    return (p->tiles + p->block - 1) / p->block;
+}
+
+/* Blocks of one superblock: what all threads transform before they multiply. */
+static size_t shared_blocks(const rn_wino_plan *p)
+{
+    const size_t fit = SHARED_BYTES / sizeof(float) / block_floats(p);
+
+    return rn_wino_min(fit ? fit : 1, nblocks(p));
+}
+
+/* Small weights are read again for every block and stay in a cache near by; each thread takes blocks of its own. Large
+ * ones are read once for as many tiles as possible: all threads transform, then divide the weights' panels. */
+static void split_product(rn_wino_plan *p, const rn_backend *be)
+{
+    const size_t mr = (size_t)p->isa->mr, threads = (size_t)be->threads;
+    const size_t weights = freqs_of(p) * (size_t)p->in.c * (size_t)p->out.c * sizeof(float);
+
+    p->shared = weights > SMALL_WEIGHTS;
+    p->block = mr * (p->shared ? SHARED_ROWS : BLOCK_ROWS);
+    if (!p->shared && p->tiles < p->block * threads)
+        p->block = p->tiles / threads;
+    p->block = rn_wino_min(p->block ? p->block : 1, p->tiles);
+}
+
+/* What depends on the case alone: enough for the workspace. */
+static rn_wino_plan plan_of(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out)
+{
+    rn_wino_plan p = {.isa = isa_of(be, out)};
+
+    if (dir == RN_BWD_D) {
+        p.in = grid_of(d->mb, d->oh, d->ow, d->oc, out, d->ph - 2, d->pw - 2);
+        p.out = grid_of(d->mb, d->ih, d->iw, d->ic, out, 0, 0);
+    } else {
+        p.in = grid_of(d->mb, d->ih, d->iw, d->ic, out, -d->ph, -d->pw);
+        p.out = grid_of(d->mb, d->oh, d->ow, d->oc, out, 0, 0);
+    }
+    p.in.th = p.out.th = (p.out.h + out - 1) / out;
+    p.in.tw = p.out.tw = (p.out.w + out - 1) / out;
+    p.tiles = (size_t)d->mb * (size_t)p.out.th * (size_t)p.out.tw;
+    if (dir == RN_BWD_W)
+        rn_wino_split_gradient(&p, be, d);
+    else
+        split_product(&p, be);
+    return p;
+}
+
+static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out)
+{
+    const rn_wino_plan p = plan_of(be, d, dir, out);
+
+    if (dir == RN_BWD_W)
+        return rn_wino_gradient_workspace(&p, d);
+    const size_t sums = freqs_of(&p) * sums_freq(&p), threads = (size_t)be->threads;
+    return (sums * threads + block_floats(&p) * (p.shared ? shared_blocks(&p) : threads)) * sizeof(float);
+}
+
+static void close_plan(struct rn_backend *be, void *priv)
+{
+    rn_wino_plan *p = priv;
+
+    (void)be;
+    if (!p)
+        return;
+    free(p->zeros);
+    free(p->u);
+    free(p);
+}
+
+static float *alloc_floats(size_t n)
+{
+    return aligned_alloc(64, rn_wino_up(n * sizeof(float), 64));
+}
+
+static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, void **priv)
+{
+    rn_wino_plan *p = calloc(1, sizeof *p);
+    int rc = 0;
+
+    *priv = NULL;
+    if (!p)
+        return rn_fail(RN_E_NOMEM, "cpu:winograd: out of memory");
+    *p = plan_of(be, d, dir, out);
+    p->zeros = calloc((size_t)(d->ic > d->oc ? d->ic : d->oc), sizeof *p->zeros);
+    if (!p->zeros)
+        RN_GO(rn_fail(RN_E_NOMEM, "cpu:winograd: out of memory"));
+    if (dir != RN_BWD_W) {
+        p->u_freq = (size_t)p->in.c * (size_t)p->isa->nr + RN_WINO_LINE;
+        const size_t floats = panels_of(p) * freqs_of(p) * p->u_freq;
+        if (!(p->u = alloc_floats(floats)))
+            RN_GO(rn_fail(RN_E_NOMEM, "cpu:winograd: %zu bytes of transformed weights: out of memory",
+                          floats * sizeof(float)));
+    }
+out:
+    if (rc < 0)
+        close_plan(be, p);
+    else
+        *priv = p;
+    return rc;
+}
+
+static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
+{
+    const rn_wino_plan *p = plan->priv;
+    const rn_conv_desc *d = &plan->desc;
+    const size_t panels = panels_of(p), nr = (size_t)p->isa->nr;
+
+    (void)stream;
+#pragma omp parallel for schedule(dynamic) num_threads(plan->be->threads)
+    for (size_t j = 0; j < panels; j++) {
+        const int c0 = (int)(j * nr), c1 = (int)rn_wino_min((j + 1) * nr, (size_t)p->out.c);
+        (plan->dir == RN_FWD ? p->isa->pack_fwd : p->isa->pack_bwd_d)(wei, d->oc, d->ic, c0, c1,
+                                                                     p->u + j * freqs_of(p) * p->u_freq, p->u_freq);
+    }
+    return 0;
+}
+
+/* ---- fwd, bwd_d ----------------------------------------------------------------------------------------------------- */
+
+typedef struct product {
+    const rn_wino_plan *p;
+    const void *in;
+    void *out;
+    bool add;
+    float *blocks, *sums; /* in the workspace: blocks of transformed tiles; each thread's panel of products */
+} product;
+
+static size_t block_end(const rn_wino_plan *p, size_t b)
+{
+    return rn_wino_min((b + 1) * p->block, p->tiles);
+}
+
+/* Panel j of the products of block b, which has been transformed to `v`, and their inverse transform. */
+static void multiply(const product *g, size_t b, size_t j, const float *v, float *sums)
+{
+    const rn_wino_plan *p = g->p;
+    const rn_wino_isa *isa = p->isa;
+    const rn_wino_place place = rn_wino_lines(p->in.c, p->block);
+    const size_t t0 = b * p->block, n = block_end(p, b) - t0, nr = (size_t)isa->nr, freq = sums_freq(p);
+    const size_t parts = (n + (size_t)isa->mr - 1) / (size_t)isa->mr;
+    const int c0 = (int)(j * nr), c1 = (int)rn_wino_min((j + 1) * nr, (size_t)p->out.c);
+
+    for (size_t f = 0; f < freqs_of(p); f++) {
+        for (size_t i = 0; i < parts; i++) {
+            const size_t r0 = rn_wino_part(n, parts, i), r1 = rn_wino_part(n, parts, i + 1);
+            isa->product_rows(&(rn_wino_product){.m = (int)(r1 - r0),
+                                                 .k = p->in.c,
+                                                 .a = v + f * place.freq + r0 * place.tile,
+                                                 .a_step = place.line,
+                                                 .b = p->u + (j * freqs_of(p) + f) * p->u_freq,
+                                                 .b_step = nr,
+                                                 .b_second = nr / 2,
+                                                 .c = sums + f * freq + r0 * nr,
+                                                 .c_step = nr,
+                                                 .two = c1 - c0 > isa->vl});
+        }
+    }
+    isa->write_dst(&p->out, g->out, c0, c1, t0, t0 + n, sums, freq, g->add);
+}
+
+/* Each thread its own blocks. */
+static void run_blocks(const product *g, int threads)
+{
+    const rn_wino_plan *p = g->p;
+    const size_t n = nblocks(p), floats = block_floats(p);
+
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (size_t b = 0; b < n; b++) {
+        const size_t me = (size_t)omp_get_thread_num();
+        float *v = g->blocks + me * floats;
+        p->isa->read_src(&p->in, g->in, p->zeros, b * p->block, block_end(p, b), v, rn_wino_lines(p->in.c, p->block));
+        for (size_t j = 0; j < panels_of(p); j++)
+            multiply(g, b, j, v, g->sums + me * freqs_of(p) * sums_freq(p));
+    }
+}
+
+/* All threads the same blocks b0..b1-1: they transform them, then they share out the panels of the products. */
+static void run_shared(const product *g, size_t b0, size_t b1, int threads)
+{
+    const rn_wino_plan *p = g->p;
+    const rn_wino_place place = rn_wino_lines(p->in.c, p->block);
+    const size_t t0 = b0 * p->block, t1 = block_end(p, b1 - 1), floats = block_floats(p), blocks = b1 - b0;
+
+#pragma omp parallel num_threads(threads)
+    {
+        float *sums = g->sums + (size_t)omp_get_thread_num() * freqs_of(p) * sums_freq(p);
+#pragma omp for schedule(static)
+        for (size_t t = t0; t < t1; t++) {
+            const size_t b = t / p->block;
+            p->isa->read_src(&p->in, g->in, p->zeros, t, t + 1,
+                             g->blocks + (b - b0) * floats + (t - b * p->block) * place.tile, place);
+        }
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < blocks * panels_of(p); i++) /* one after another the blocks of a panel */
+            multiply(g, b0 + i % blocks, i / blocks, g->blocks + i % blocks * floats, sums);
+    }
+}
+
+static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, void *stream)
+{
+    const rn_wino_plan *p = plan->priv;
+    const int threads = plan->be->threads;
+
+    (void)stream;
+    if (plan->dir == RN_BWD_W) {
+        rn_wino_run_gradient(plan, a, beta, ws);
+        return 0;
+    }
+    product g = {.p = p,
+                 .in = plan->dir == RN_FWD ? a->src : a->dst,
+                 .out = plan->dir == RN_FWD ? a->dst : a->src,
+                 .add = beta != 0,
+                 .sums = ws,
+                 .blocks = (float *)ws + (size_t)threads * freqs_of(p) * sums_freq(p)};
+    if (!p->shared) {
+        run_blocks(&g, threads);
+        return 0;
+    }
+    for (size_t b = 0, step = shared_blocks(p); b < nblocks(p); b += step)
+        run_shared(&g, b, rn_wino_min(b + step, nblocks(p)), threads);
+    return 0;
+}
+
+/* ---- the rows ------------------------------------------------------------------------------------------------------- */
+
+/* The functions of the row for tiles of `out` x `out` pixels. */
+#define ROW(out)                                                                                                       \
+    static bool supports_##out(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)        \
+    {                                                                                                                  \
+        return supports(be, d, dir, out, why);                                                                         \
+    }                                                                                                                  \
+    static size_t workspace_##out(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)                       \
+    {                                                                                                                  \
+        return workspace(be, d, dir, out);                                                                             \
+    }                                                                                                                  \
+    static int open_##out(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void **priv)                  \
+    {                                                                                                                  \
+        return open_plan(be, d, dir, out, priv);                                                                       \
+    }
+ROW(4)
+ROW(2)
+
+const rn_conv_algo rn_cpu_winograd = {
+    .name = "cpu:winograd",
+    .flags = RN_ALGO_DETERMINISTIC | RN_ALGO_WINOGRAD,
+    .supports = supports_4,
+    .workspace = workspace_4,
+    .open = open_4,
+    .close = close_plan,
+    .prepare = prepare,
+    .run = run,
+};
+
+const rn_conv_algo rn_cpu_winograd_2x2 = {
+    .name = "cpu:winograd-2x2",
+    .flags = RN_ALGO_DETERMINISTIC | RN_ALGO_WINOGRAD,
+    .supports = supports_2,
+    .workspace = workspace_2,
+    .open = open_2,
+    .close = close_plan,
+    .prepare = prepare,
+    .run = run,
+};

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of cpu:winograd: the tables, the plan, the layouts. See cpu_wino.h for the idea. */
+#ifndef CPU_WINO_PLAN_H
+#define CPU_WINO_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/cpu/cpu_wino.h"
+#include "op/rn_backend.h"
+
+#define RN_WINO_LINE   16 /* channels that lie together: a cache line of f32 */
+#define RN_WINO_NR_MAX 32
+
+/* A tensor cut into tiles: tile (n, i, j) covers side x side pixels from (i * step + y0, j * step + x0); what falls outside
+ * is read as zeros and not written. */
+typedef struct rn_wino_grid {
+    int mb, h, w, c; /* of the tensor */
+    int th, tw;      /* tiles of one image */
+    int step;        /* pixels from tile to tile */
+    int y0, x0;
+} rn_wino_grid;
+
+/* Where transformed tiles go: frequency f of channel c of tile t is at [f * freq + c / LINE * line + t * tile + c % LINE]. */
+typedef struct rn_wino_place {
+    size_t freq, line, tile;
+} rn_wino_place;
+
+/* m rows of a product: c[i][j] = (acc ? c[i][j] : 0) + sum_k a(i, k) * b(k, j), j < VL or 2 VL whatever of it is wanted.
+ *   b(k, j) = b[k * b_step + (j < VL ? j : b_second + j - VL)]
+ *   rows: a(i, k) = a[k / LINE * a_step + i * LINE + k % LINE];  cols: a(i, k) = a[k * a_step + i] */
+typedef struct rn_wino_product {
+    int m, k;
+    const float *a, *b;
+    float *c;
+    size_t a_step, b_step, b_second, c_step;
+    bool two, acc; /* two vectors of columns, or one */
+} rn_wino_product;
+
+/* What depends on the instruction set and on the tile's size. n: side of a transformed tile; its n * n values are called
+ * frequencies. */
+typedef struct rn_wino_isa {
+    int out, n; /* pixels of the output along a tile, and side of the transformed tile, out + 2 */
+    int vl;     /* floats in a vector */
+    int mr, nr; /* register tile: rows, and columns in two vectors */
+
+    void (*product_rows)(const rn_wino_product *p);
+    void (*product_cols)(const rn_wino_product *p);
+
+    /* Tiles t0..t1-1 of n x n pixels (src) or of out x out (dst), transformed, tile t0 being tile 0 of `to`. zeros: c floats. */
+    void (*read_src)(const rn_wino_grid *g, const void *tensor, const float *zeros, size_t t0, size_t t1, float *to,
+                     rn_wino_place place);
+    void (*read_dst)(const rn_wino_grid *g, const void *tensor, const float *zeros, size_t t0, size_t t1, float *to,
+                     rn_wino_place place);
+    /* The inverse: channels c0..c1-1 of tiles t0..t1-1, from[f * freq + (t - t0) * nr + c - c0], c1 - c0 <= nr. */
+    void (*write_dst)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1, const float *from,
+                      size_t freq, bool add);
+    /* Columns c0..c1-1 of the weights as a panel, to[f * freq + k * nr + column - c0], zeros up to nr. Columns are oc and k
+     * counts ic (fwd), or the reverse and the taps turned round (bwd_d). */
+    void (*pack_fwd)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq);
+    void (*pack_bwd_d)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq);
+    /* Gradient of output channel o, input channels c0..c1-1, from[f * freq + c - c0]. */
+    void (*write_wei)(float *wei, int ic, int o, int c0, int c1, const float *from, size_t freq, bool add);
+} rn_wino_isa;
+
+extern const rn_wino_isa rn_wino_portable_4, rn_wino_portable_2;
+#if defined(__x86_64__)
+extern const rn_wino_isa rn_wino_avx2_4, rn_wino_avx2_2;
+extern const rn_wino_isa rn_wino_avx512_4, rn_wino_avx512_2;
+#endif
+
+typedef struct rn_wino_plan {
+    const rn_wino_isa *isa;
+    rn_wino_grid in, out; /* fwd, bwd_d: what is read and what is written; bwd_w: src and dst */
+    size_t tiles;
+    float *zeros;
+    float *u;                   /* fwd, bwd_d: packed weights, panel by panel, frequency by frequency */
+    size_t u_freq;              /* floats between frequencies of a panel */
+    size_t block;               /* tiles transformed at a time */
+    bool shared;                /* ... by all threads together, or by each its own */
+    int oc_chunk, ic_chunk;     /* bwd_w: channels that one task sums */
+} rn_wino_plan;
+
+static inline size_t rn_wino_up(size_t n, size_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+static inline size_t rn_wino_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* n things dealt out evenly over `parts`: the first one of part i. */
+static inline size_t rn_wino_part(size_t n, size_t parts, size_t i)
+{
+    return n * i / parts;
+}
+
+/* The place of c channels of n tiles: lines of channels apart, tiles of a line together. An odd number of cache lines
+ * between frequencies: they are written and read side by side, and must not fall on each other in the cache. */
+static inline rn_wino_place rn_wino_lines(int c, size_t tiles)
+{
+    const size_t lines = rn_wino_up((size_t)c, RN_WINO_LINE) / RN_WINO_LINE * tiles;
+
+    return (rn_wino_place){.freq = (lines | 1) * RN_WINO_LINE, .line = tiles * RN_WINO_LINE, .tile = RN_WINO_LINE};
+}
+
+/* The place of the same with a tile's channels together. */
+static inline rn_wino_place rn_wino_rows(int c, size_t tiles)
+{
+    const size_t lines = rn_wino_up((size_t)c, RN_WINO_LINE) / RN_WINO_LINE | 1;
+
+    return (rn_wino_place){
+        .freq = (lines * tiles | 1) * RN_WINO_LINE, .line = RN_WINO_LINE, .tile = lines * RN_WINO_LINE};
+}
+
+/* cpu_wino_gradient.c */
+void rn_wino_split_gradient(rn_wino_plan *p, const rn_backend *be, const rn_conv_desc *d);
+size_t rn_wino_gradient_workspace(const rn_wino_plan *p, const rn_conv_desc *d);
+void rn_wino_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu:winograd for one instruction set. The including file defines
+ *   VL          floats in a vector: 4, 8 or 16
+ *   MR          rows of the register tile: MR * 2 accumulators, 2 vectors of B and 1 of A must fit the registers
+ *   TABLE(out)  name of the table for output tiles of that side
+ * The code is in the compiler's own vectors; -mavx2 or -mavx512f make the instructions of them.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu_wino_plan.h"
+
+#define NR     (2 * VL)
+#define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+_Static_assert(NR <= RN_WINO_NR_MAX && RN_WINO_LINE % VL == 0, "tile beyond what the driver allots");
+
+typedef float vec __attribute__((vector_size(4 * VL)));
+typedef float vec_in_memory __attribute__((vector_size(4 * VL), aligned(4), may_alias));
+
+INLINE vec v_load(const float *p)
+{
+    return *(const vec_in_memory *)p;
+}
+
+INLINE void v_store(float *p, vec v)
+{
+    *(vec_in_memory *)p = v;
+}
+
+/* The first n of VL floats, and zeros. */
+INLINE vec v_load_n(const float *p, int n)
+{
+    float all[VL] = {0};
+
+    memcpy(all, p, (size_t)n * sizeof *p);
+    return v_load(all);
+}
+
+INLINE void v_store_n(float *p, vec v, int n)
+{
+    memcpy(p, &v, (size_t)n * sizeof *p);
+}
+
+/* ---- register tiles ------------------------------------------------------------------------------------------------ */
+
+/* m, nv and cols are constants in every instance, so that the accumulators are registers. */
+INLINE void tile(const int m, const int nv, const bool cols, const rn_wino_product *p)
+{
+    vec s[MR][2];
+    const float *b = p->b;
+    const size_t second = p->b_second, b_step = p->b_step;
+
+    UNROLL
+    for (int i = 0; i < m; i++)
+        s[i][0] = s[i][1] = (vec){0};
+    for (int k0 = 0; k0 < p->k; k0 += RN_WINO_LINE) {
+        const int kc = p->k - k0 < RN_WINO_LINE ? p->k - k0 : RN_WINO_LINE;
+        const float *a = p->a + (cols ? (size_t)k0 : (size_t)k0 / RN_WINO_LINE) * p->a_step;
+        for (int k = 0; k < kc; k++) {
+            const vec b0 = v_load(b), b1 = nv == 2 ? v_load(b + second) : b0;
+            UNROLL
+            for (int i = 0; i < m; i++) {
+                const float x = a[cols ? i : i * RN_WINO_LINE];
+                s[i][0] += x * b0;
+                if (nv == 2)
+                    s[i][1] += x * b1;
+            }
+            a += cols ? p->a_step : 1;
+            b += b_step;
+        }
+    }
+    UNROLL
+    for (int i = 0; i < m; i++) {
+        float *c = p->c + (size_t)i * p->c_step;
+        v_store(c, p->acc ? s[i][0] + v_load(c) : s[i][0]);
+        if (nv == 2)
+            v_store(c + VL, p->acc ? s[i][1] + v_load(c + VL) : s[i][1]);
+    }
+}
+
+#define TILE(m, cols)                                                                                                  \
+    case m:                                                                                                            \
+        if (p->two)                                                                                                    \
+            tile(m, 2, cols, p);                                                                                       \
+        else                                                                                                           \
+            tile(m, 1, cols, p);                                                                                       \
+        break;
+#if MR == 14
+#define TILES(cols)                                                                                                    \
+    TILE(14, cols)                                                                                                     \
+    TILE(13, cols)                                                                                                     \
+    TILE(12, cols)                                                                                                     \
+    TILE(11, cols) TILE(10, cols) TILE(9, cols) TILE(8, cols) TILE(7, cols) TILE(6, cols) TILE(5, cols) TILES4(cols)
+#elif MR == 6
+#define TILES(cols) TILE(6, cols) TILE(5, cols) TILES4(cols)
+#elif MR == 4
+#define TILES(cols) TILES4(cols)
+#endif
+#define TILES4(cols) TILE(4, cols) TILE(3, cols) TILE(2, cols) TILE(1, cols)
+
+static void product_rows(const rn_wino_product *p)
+{
+    switch (p->m) {
+        TILES(false)
+    default:
+        abort(); /* the driver never asks for more rows than MR */
+    }
+}
+
+static void product_cols(const rn_wino_product *p)
+{
+    switch (p->m) {
+        TILES(true)
+    default:
+        abort();
+    }
+}
+
+/* ---- where tiles lie ------------------------------------------------------------------------------------------------ */
+
+/* Pixels of a tile of `side`, row by row; what lies outside the tensor is `outside`. */
+static void tile_pixels(const rn_wino_grid *g, size_t t, int side, char *tensor, size_t esize, char *outside,
+                        char **pixel)
+{
+    const size_t tw = (size_t)g->tw, th = (size_t)g->th;
+    const int64_t y0 = (int64_t)(t / tw % th) * g->step + g->y0, x0 = (int64_t)(t % tw) * g->step + g->x0;
+    const size_t image = t / tw / th * (size_t)g->h;
+
+    for (int y = 0; y < side; y++) {
+        for (int x = 0; x < side; x++) {
+            const bool in = y0 + y >= 0 && y0 + y < g->h && x0 + x >= 0 && x0 + x < g->w;
+            *pixel++ = in ? tensor + ((image + (size_t)(y0 + y)) * (size_t)g->w + (size_t)(x0 + x)) * (size_t)g->c * esize
+                          : outside;
+        }
+    }
+}
+
+#define OUT 4
+#include "kernels/cpu/cpu_wino_transform.h"
+#undef OUT
+#define OUT 2
+#include "kernels/cpu/cpu_wino_transform.h"
