@@ -193,7 +193,7 @@ static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
     for (size_t j = 0; j < panels; j++) {
         const int c0 = (int)(j * nr), c1 = (int)rn_wino_min((j + 1) * nr, (size_t)p->out.c);
         (plan->dir == RN_FWD ? p->isa->pack_fwd : p->isa->pack_bwd_d)(wei, d->oc, d->ic, c0, c1,
-                                                                     p->u + j * freqs_of(p) * p->u_freq, p->u_freq);
+                                                                      p->u + j * freqs_of(p) * p->u_freq, p->u_freq);
     }
     return 0;
 }

@@ -5,11 +5,11 @@
 #include "kernels/cpu/cpu_wino_plan.h"
 
 /* What all threads together transform at a time, of src and dst. */
-#define SHARED_BYTES   ((size_t)12 << 20)
+#define SHARED_BYTES ((size_t)12 << 20)
 /* Tiles that the register tile sums at a time: a panel of them stays in the L1 cache. */
-#define MOST_TILES     128
+#define MOST_TILES   128
 /* Channels of each side in a task. */
-#define CHUNK          64
+#define CHUNK        64
 
 static size_t freqs_of(const rn_wino_plan *p)
 {
@@ -83,18 +83,17 @@ static void multiply(const gradient *g, size_t oc, size_t ic, size_t f, size_t n
             const size_t r0 = rn_wino_part(on, parts, i), r1 = rn_wino_part(on, parts, i + 1);
             for (size_t c = 0; c < in; c += nr) {
                 const size_t line = (i0 + c) / RN_WINO_LINE, at = (i0 + c) % RN_WINO_LINE;
-                isa->product_cols(&(rn_wino_product){
-                    .m = (int)(r1 - r0),
-                    .k = (int)rn_wino_min(MOST_TILES, n - t),
-                    .a = g->y + f * y.freq + t * y.tile + o0 + r0,
-                    .a_step = y.tile,
-                    .b = g->v + f * v.freq + line * v.line + t * v.tile + at,
-                    .b_step = v.tile,
-                    .b_second = isa->vl == RN_WINO_LINE ? v.line : (size_t)isa->vl,
-                    .c = sums + r0 * (size_t)p->ic_chunk + c,
-                    .c_step = (size_t)p->ic_chunk,
-                    .two = in - c > (size_t)isa->vl,
-                    .acc = acc});
+                isa->product_cols(&(rn_wino_product){.m = (int)(r1 - r0),
+                                                     .k = (int)rn_wino_min(MOST_TILES, n - t),
+                                                     .a = g->y + f * y.freq + t * y.tile + o0 + r0,
+                                                     .a_step = y.tile,
+                                                     .b = g->v + f * v.freq + line * v.line + t * v.tile + at,
+                                                     .b_step = v.tile,
+                                                     .b_second = isa->vl == RN_WINO_LINE ? v.line : (size_t)isa->vl,
+                                                     .c = sums + r0 * (size_t)p->ic_chunk + c,
+                                                     .c_step = (size_t)p->ic_chunk,
+                                                     .two = in - c > (size_t)isa->vl,
+                                                     .acc = acc});
             }
         }
     }
@@ -124,8 +123,8 @@ static void write_row(const gradient *g, size_t o)
 
     for (size_t i = 0; i < ics; i++) {
         const size_t c0 = i * (size_t)p->ic_chunk, c1 = rn_wino_min(c0 + (size_t)p->ic_chunk, (size_t)p->in.c);
-        const float *from = g->sums + (o / (size_t)p->oc_chunk * ics + i) * freqs_of(p) * sums_freq(p) +
-                            row * (size_t)p->ic_chunk;
+        const float *from =
+            g->sums + (o / (size_t)p->oc_chunk * ics + i) * freqs_of(p) * sums_freq(p) + row * (size_t)p->ic_chunk;
         p->isa->write_wei(g->wei, p->in.c, (int)o, (int)c0, (int)c1, from, sums_freq(p), g->add);
     }
 }

@@ -74,11 +74,11 @@ typedef struct rn_wino_plan {
     rn_wino_grid in, out; /* fwd, bwd_d: what is read and what is written; bwd_w: src and dst */
     size_t tiles;
     float *zeros;
-    float *u;                   /* fwd, bwd_d: packed weights, panel by panel, frequency by frequency */
-    size_t u_freq;              /* floats between frequencies of a panel */
-    size_t block;               /* tiles transformed at a time */
-    bool shared;                /* ... by all threads together, or by each its own */
-    int oc_chunk, ic_chunk;     /* bwd_w: channels that one task sums */
+    float *u;               /* fwd, bwd_d: packed weights, panel by panel, frequency by frequency */
+    size_t u_freq;          /* floats between frequencies of a panel */
+    size_t block;           /* tiles transformed at a time */
+    bool shared;            /* ... by all threads together, or by each its own */
+    int oc_chunk, ic_chunk; /* bwd_w: channels that one task sums */
 } rn_wino_plan;
 
 static inline size_t rn_wino_up(size_t n, size_t to)

@@ -137,8 +137,9 @@ static void tile_pixels(const rn_wino_grid *g, size_t t, int side, char *tensor,
     for (int y = 0; y < side; y++) {
         for (int x = 0; x < side; x++) {
             const bool in = y0 + y >= 0 && y0 + y < g->h && x0 + x >= 0 && x0 + x < g->w;
-            *pixel++ = in ? tensor + ((image + (size_t)(y0 + y)) * (size_t)g->w + (size_t)(x0 + x)) * (size_t)g->c * esize
-                          : outside;
+            *pixel++ =
+                in ? tensor + ((image + (size_t)(y0 + y)) * (size_t)g->w + (size_t)(x0 + x)) * (size_t)g->c * esize
+                   : outside;
         }
     }
 }

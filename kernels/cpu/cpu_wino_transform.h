@@ -13,10 +13,10 @@
 
 #if OUT == 4
 /* Points 0, +-P, +-Q and infinity; see cpu_wino.h for why these. */
-#define P  0.75f
-#define Q  1.5f
-#define PP (P * P)
-#define QQ (Q * Q)
+#define P    0.75f
+#define Q    1.5f
+#define PP   (P * P)
+#define QQ   (Q * Q)
 /* One over the product of a point's distances from the others. */
 #define AT_0 ((float)(1.0 / ((double)PP * QQ)))
 #define AT_P ((float)(1.0 / (2.0 * PP * ((double)PP - QQ))))
@@ -139,7 +139,7 @@ INLINE void WINO(dst_back_1d)(const vec *m, vec *o)
 
 /* x: rows of `from` values to `to`, along columns and along rows. */
 #define WINO_2D(name, one, from, to)                                                                                   \
-    INLINE void WINO(name)(vec (*x)[SIDE], vec (*o)[SIDE])                                                             \
+    INLINE void WINO(name)(vec(*x)[SIDE], vec(*o)[SIDE])                                                               \
     {                                                                                                                  \
         vec t[SIDE][SIDE];                                                                                             \
         UNROLL                                                                                                         \

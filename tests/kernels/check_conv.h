@@ -10,10 +10,24 @@
 
 #include "base/rn_half.h"
 #include "check.h"
+#include "kernels/cpu/cpu_wino.h"
 
 /* Of the sum of the terms' absolute values. f32 rounding of a sum in any order stays well inside for the sizes here;
  * bf16 or TF32 products fall well outside. */
 #define REAL_TOL 0x1p-20
+/* Rounding to the nearest integer tells which was meant. */
+#define NEAREST  0.499
+
+/* Of the largest sum of absolute terms in the tensor: what Winograd's transforms may lose beyond REAL_TOL, as it is derived in
+ * cpu_wino.h. Another library's F(4x4) is held to the bound of its own points, 0, +-1, +-2. */
+static inline double winograd_tol(const rn_conv_algo *algo)
+{
+    if (!(algo->flags & RN_ALGO_WINOGRAD))
+        return 0;
+    return strcmp(algo->name, "cpu:winograd") == 0       ? RN_WINO_LOSS_4
+           : strcmp(algo->name, "cpu:winograd-2x2") == 0 ? RN_WINO_LOSS_2
+                                                         : RN_WINO_LOSS_LAVIN;
+}
 
 static inline float round_to(rn_dtype t, double x)
 {
