@@ -215,6 +215,9 @@ $(B)/bin/rn-bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 $(TOOL_BIN): $(B)/bin/%: $(B)/tools/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
 
+# What rn-bench is made of can be tested, too.
+$(filter $(B)/tests/unit/test_bench%,$(UNIT_BIN)): $(filter-out %/rn_bench.o,$(BENCH_SRC:%.c=$(B)/%.o))
+
 $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)

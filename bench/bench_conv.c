@@ -10,7 +10,7 @@
 #include "kernels/rn_kernels.h"
 
 #define CEILING_S   0.05 /* for each of the machine's ceilings */
-#define MOST_COUNTS 64  /* numbers of threads in one run */
+#define MOST_COUNTS 64   /* numbers of threads in one run */
 
 typedef struct conv_opts {
     const char *net, *shapes, *cas, *dirs, *dtypes, *pattern, *isa, *threads, *html;

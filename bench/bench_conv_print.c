@@ -4,6 +4,7 @@
 
 #include "base/rn_error.h"
 #include "bench_conv.h"
+#include "bench_csv.h"
 
 const char *const bench_dtype_words[] = {"f32", "bf16", "f16", NULL};
 const char *const bench_dir_words[] = {"fwd", "bwd_d", "bwd_w", NULL};
@@ -166,54 +167,14 @@ static const char *const columns[] = {
     "case",         "layer",   "count",  "dir",    "dtype",   "algo",       "impl",    "threads",         "cache",
     "verified",     "ms",      "ms_iqr", "ms_min", "samples", "repeats",    "gflops",  "flop_convention", "peak_pct",
     "roofline_pct", "bound",   "flop",   "bytes",  "gb_s",    "prepare_ms", "core_ms", "workspace",       "seed",
-    "refused",      "failure", "device"};
-
-enum { NCOLUMNS = sizeof columns / sizeof *columns };
-
-/* RFC 4180: a field with a comma, a quote or a line break stands in quotes, quotes doubled. */
-static void csv_text(const char *s)
-{
-    const bool plain = !s[strcspn(s, ",\"\r\n")];
-
-    if (plain) {
-        fputs(s, stdout);
-        return;
-    }
-    putchar('"');
-    for (; *s; s++) {
-        if (*s == '"')
-            putchar('"');
-        putchar(*s);
-    }
-    putchar('"');
-}
-
-static int print_csv(const json_t *row, bool first)
-{
-    for (int i = 0; first && i < NCOLUMNS; i++)
-        printf("%s%s", columns[i], i + 1 < NCOLUMNS ? "," : "\n");
-    for (int i = 0; i < NCOLUMNS; i++) {
-        json_t *v = json_object_get(row, columns[i]);
-        if (json_is_string(v)) {
-            csv_text(json_string_value(v));
-        } else if (v && !json_is_null(v)) { /* a number has the digits that it has in JSON */
-            char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-            if (!text)
-                return rn_fail(RN_E_NOMEM, "bench: out of memory");
-            fputs(text, stdout);
-            free(text);
-        }
-        putchar(i + 1 < NCOLUMNS ? ',' : '\n');
-    }
-    return 0;
-}
+    "refused",      "failure", "device", NULL};
 
 /* ---- any form ------------------------------------------------------------------------------------------------------- */
 
 int bench_conv_print(const json_t *row, enum bench_form form, bool first)
 {
     if (form == BENCH_CSV)
-        return print_csv(row, first);
+        return bench_csv_row(columns, row, first);
     if (form == BENCH_TEXT) {
         print_text(row);
         return 0;

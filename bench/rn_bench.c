@@ -13,20 +13,22 @@ static const struct {
     const char *name;
     int (*main)(int argc, char **argv);
 } commands[] = {
-    {"conv", bench_conv_main},     {"loader", bench_loader_main}, {"peak", bench_peak_main},
-    {"resize", bench_resize_main}, {"train", bench_train_main},
+    {"compare", bench_compare_main}, {"conv", bench_conv_main},     {"loader", bench_loader_main},
+    {"peak", bench_peak_main},       {"resize", bench_resize_main}, {"train", bench_train_main},
 };
 
 static int top(int argc, char **argv)
 {
     const rn_opt_spec spec = {
         .tool = "rn-bench",
-        .synopsis = "conv [OPTION...]\nloader DB [OPTION...]\npeak [OPTION...]\nresize [OPTION...]\ntrain [OPTION...]",
+        .synopsis = "compare A.json B.json [OPTION...]\nconv [OPTION...]\nloader DB [OPTION...]\npeak "
+                    "[OPTION...]\nresize [OPTION...]\ntrain [OPTION...]",
         .summary = "Benchmarks this machine. `rn-bench COMMAND --help` tells more.",
         .epilog = "Commands:\n"
+                  "  compare two outputs: what is faster, slower, the same, unclear\n"
                   "  conv    convolutions: every algorithm verified, then timed\n"
                   "  loader  images a second out of a packed set\n"
-                  "  peak    the machine's f32 ceiling\n"
+                  "  peak    the machine's ceilings: multiply-adds, caches, memory\n"
                   "  resize  decoded images: every instruction set verified, then timed\n"
                   "  train   whole training steps of a recipe's model\n"
                   "\n"
@@ -37,9 +39,10 @@ static int top(int argc, char **argv)
     int rc = rn_opt_parse(&spec, argc, argv, &res);
 
     if (rc == 0 && res.noperands)
-        rc = rn_fail(RN_E_USAGE, "command '%s': unknown; accepted: conv, loader, peak, resize, train", res.operands[0]);
+        rc = rn_fail(RN_E_USAGE, "command '%s': unknown; accepted: compare, conv, loader, peak, resize, train",
+                     res.operands[0]);
     else if (rc == 0)
-        rc = rn_fail(RN_E_USAGE, "no command given; accepted: conv, loader, peak, resize, train (see --help)");
+        rc = rn_fail(RN_E_USAGE, "no command given; accepted: compare, conv, loader, peak, resize, train (see --help)");
     rn_opt_free(&res);
     return rc < 0 ? rc : 0;
 }

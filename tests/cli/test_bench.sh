@@ -6,7 +6,7 @@ PATH=$RNKIT_BIN:$PATH
 small="--case mb1ic3ih9oc5kh3ph1 --rounds 2 --threads 1"
 
 exits "no command is misuse" 2 rn-bench
-says "... and the commands are listed" "accepted: conv, loader, peak, resize, train"
+says "... and the commands are listed" "accepted: compare, conv, loader, peak, resize, train"
 exits "an unknown command is misuse" 2 rn-bench nosuch
 exits "help" 0 rn-bench conv --help
 exits "an unknown net is misuse" 2 rn-bench conv --net resnet19

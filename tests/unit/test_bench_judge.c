@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* rn-bench's judgement: a wrong kernel gets no time, whatever is wrong with it; intervals have the width that tables say; and
+ * lists of layers are those of the networks that are trained. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rn_error.h"
+#include "bench/bench.h"
+#include "bench/bench_stats.h"
+#include "kernels/ref/ref_conv.h"
+#include "kernels/rn_kernels.h"
+
+/* ---- wrong kernels -------------------------------------------------------------------------------------------------- */
+
+enum fault { ONE_ELEMENT, ONE_NAN, READS_DST, SWAPPED, LOW_PRECISION, STALE_WORKSPACE, FAILS, RIGHT, FAULTS };
+static const char *const fault_names[FAULTS] = {"one-element", "one-nan",         "reads-dst", "swapped",
+                                                "low-prec",    "stale-workspace", "fails",     "right"};
+
+static bool does_all(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
+{
+    (void)be, (void)d, (void)dir, (void)why;
+    return true;
+}
+
+static size_t some(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    (void)be, (void)d, (void)dir;
+    return 64;
+}
+
+static size_t elements(const rn_conv_plan *p)
+{
+    const rn_conv_desc *d = &p->desc;
+
+    return p->dir == RN_FWD     ? (size_t)d->mb * d->oh * d->ow * d->oc
+           : p->dir == RN_BWD_D ? (size_t)d->mb * d->ih * d->iw * d->ic
+                                : (size_t)d->oc * d->kh * d->kw * d->ic;
+}
+
+static int run(rn_conv_plan *p, const rn_conv_args *a, int beta, void *workspace, void *stream)
+{
+    float *out = p->dir == RN_FWD ? a->dst : p->dir == RN_BWD_D ? a->src : a->wei, old = out[5];
+    const size_t n = elements(p);
+    enum fault f = 0;
+
+    while (strcmp(fault_names[f], p->algo->name) != 0)
+        f++;
+    if (f == FAILS)
+        return rn_fail(RN_E_IO, "out of order");
+    if (rn_ref_conv.run(p, a, beta, workspace, stream) < 0)
+        return -1;
+    if (f == ONE_ELEMENT)
+        out[n - 2] += 1;
+    if (f == ONE_NAN)
+        out[n / 2] = NAN;
+    if (f == READS_DST)
+        out[5] += 0 * old;
+    if (f == STALE_WORKSPACE)
+        out[3] += 0 * *(float *)workspace;
+    for (size_t i = 0; f == SWAPPED && i + 1 < n; i += n) { /* neighbours in memory: channels, or taps */
+        float first = out[i];
+        out[i] = out[i + 1] + (out[i] == out[i + 1]);
+        out[i + 1] = first;
+    }
+    for (size_t i = 0; f == LOW_PRECISION && i < n; i++) { /* 16 bits of the significand: right for small integers */
+        uint32_t u;
+        memcpy(&u, &out[i], 4);
+        u &= 0xffffff00u;
+        memcpy(&out[i], &u, 4);
+    }
+    return 0;
+}
+
+static void no_time_for_wrong_results(void **state)
+{
+    rn_conv_algo algos[FAULTS];
+    const rn_conv_algo *list[FAULTS + 1] = {NULL};
+    rn_backend *be = NULL;
+    const rn_backend_opts bo = {.threads = 1};
+
+    (void)state;
+    assert_int_equal(rn_backend_open(rn_backends, "cpu", &bo, &be), 0);
+    for (int i = 0; i < FAULTS; i++) {
+        algos[i] = (rn_conv_algo){.name = fault_names[i], .supports = does_all, .workspace = some, .run = run};
+        list[i] = &algos[i];
+    }
+    be->conv_algos = list;
+    for (rn_conv_dir dir = RN_FWD; dir <= RN_BWD_W; dir++) {
+        bench_plan_opts po = {.rounds = 3, .seed = 7};
+        bench_result *r = NULL;
+        rn_conv_desc d;
+        size_t n = 0;
+        assert_int_equal(rn_conv_desc_parse("mb2ic5ih7oc6kh3sh2ph1", &d), 0);
+        assert_int_equal(bench_measure(be, &d, dir, &po, &r, &n), 0);
+        assert_int_equal(n, FAULTS);
+        for (int i = 0; i < FAULTS; i++) {
+            if (r[i].verified != (i == RIGHT))
+                fail_msg("%s, %s: verified %d, '%s'", rn_conv_dir_name(dir), fault_names[i], r[i].verified,
+                         r[i].failure);
+            assert_true(i == RIGHT ? r[i].ms > 0 && r[i].nsamples == 3 : r[i].ms == 0 && *r[i].failure);
+        }
+        assert_non_null(strstr(r[ONE_ELEMENT].failure, "integers: element"));
+        assert_non_null(strstr(r[LOW_PRECISION].failure, "reals: element"));
+        assert_non_null(strstr(r[FAILS].failure, "out of order"));
+        bench_results_free(r, n);
+    }
+    rn_backend_close(be);
+}
+
+/* Every algorithm of this machine, where the check costs little: exact sums must not refuse what is right. */
+static void time_for_right_results(void **state)
+{
+    static const char *const cases[] = {"mb2ic3ih13oc8kh7sh2ph3", "mb3ic16ih9iw11oc20kh3ph1", "mb2ic70ih5oc33kh1sh2",
+                                        "mb1ic600ih4oc16kh3ph1"};
+    rn_backend *be = NULL;
+
+    (void)state;
+    assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 2}, &be), 0);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        for (int i = 0; i < 9; i++) {
+            const bench_plan_opts po = {.pattern = "*", .rounds = 1, .seed = c};
+            bench_result *r = NULL;
+            rn_conv_desc d;
+            size_t n;
+            assert_int_equal(rn_conv_desc_parse(cases[c], &d), 0);
+            d.dtype = (rn_dtype)(i % 3);
+            assert_int_equal(bench_measure(be, &d, (rn_conv_dir)(i / 3), &po, &r, &n), 0);
+            for (size_t k = 0; k < n; k++) {
+                if (!r[k].refused && !r[k].verified)
+                    fail_msg("%s %s %s: %s", cases[c], rn_conv_dir_name((rn_conv_dir)(i / 3)), r[k].algo->name,
+                             r[k].failure);
+            }
+            bench_results_free(r, n);
+        }
+    }
+    rn_backend_close(be);
+}
+
+/* ---- intervals ------------------------------------------------------------------------------------------------------ */
+
+/* Two-sided, 5 %: the tables that textbooks print. */
+static void critical_values(void **state)
+{
+    (void)state;
+    assert_int_equal(bench_critical_u(3, 3, 0.05), -1);
+    assert_int_equal(bench_critical_u(4, 4, 0.05), 0);
+    assert_int_equal(bench_critical_u(5, 5, 0.05), 2);
+    assert_int_equal(bench_critical_u(5, 8, 0.05), 6);
+    assert_int_equal(bench_critical_u(11, 11, 0.05), 30);
+    assert_int_equal(bench_critical_u(20, 20, 0.05), 127);
+    assert_int_equal(bench_critical_u(20, 20, 0.01), 105);
+    assert_int_equal(bench_critical_signed_rank(5, 0.05), -1);
+    assert_int_equal(bench_critical_signed_rank(6, 0.05), 0);
+    assert_int_equal(bench_critical_signed_rank(11, 0.05), 10);
+    assert_int_equal(bench_critical_signed_rank(20, 0.05), 52);
+    assert_int_equal(bench_critical_signed_rank(20, 0.01), 37);
+    /* beyond the exact tables: the step to the normal approximation is a small one */
+    assert_in_range(bench_critical_u(41, 41, 0.05), bench_critical_u(40, 40, 0.05),
+                    bench_critical_u(40, 40, 0.05) + 50);
+    assert_in_range(bench_critical_signed_rank(41, 0.05), bench_critical_signed_rank(40, 0.05),
+                    bench_critical_signed_rank(40, 0.05) + 20);
+}
+
+static void ratios(void **state)
+{
+    double a[11], b[11];
+    bench_ratio r;
+
+    (void)state;
+    for (int i = 0; i < 11; i++) {
+        double common = 1 + 0.5 * (i % 3); /* a neighbour who disturbs whole rounds */
+        a[i] = 10 * common;
+        b[i] = 8 * common * (1 + 0.001 * i);
+    }
+    assert_int_equal(bench_ratio_pairs(a, b, 11, 0.95, &r), 0);
+    assert_true(r.has_interval && r.lo > 1.23 && r.lo <= r.ratio && r.ratio <= r.hi && r.hi <= 1.25);
+    assert_int_equal(bench_ratio_apart(a, 11, b, 11, 0.95, &r), 0);
+    assert_true(r.has_interval && r.lo < 1 && r.hi > 1.4); /* the same samples as if of two runs: nothing is known */
+    a[4] = 1e6;
+    assert_int_equal(bench_ratio_pairs(a, b, 11, 0.95, &r), 0);
+    assert_true(r.ratio > 1.23 && r.ratio < 1.26); /* one round does not move it */
+    assert_int_equal(bench_ratio_pairs(a, b, 3, 0.95, &r), 0);
+    assert_false(r.has_interval);
+    assert_true(r.lo == r.ratio && r.hi == r.ratio);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_time_for_wrong_results),
+        cmocka_unit_test(time_for_right_results),
+        cmocka_unit_test(critical_values),
+        cmocka_unit_test(ratios),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
