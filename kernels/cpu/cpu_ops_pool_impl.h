@@ -39,34 +39,51 @@ INLINE float pool_count(const rn_op_pool *a, int oh, int ow)
     return (float)(h.hi - h.lo) * (float)(w.hi - w.lo);
 }
 
-/* One output pixel, channels s..s+n-1. A NaN beats numbers, the first winner stays. */
-INLINE void max_pixel(const rn_op_pool *a, const act *image, int oh, int ow, int s, int n, int64_t to)
+/*
+ * Values as integers of the same order, a register of them: -0 and 0 are one, a NaN is above everything. Neither widening
+ * nor telling NaNs apart is then needed to find a maximum, and in 16 bits a register holds twice as many.
+ */
+#if defined(CPU_OPS_BF16) || defined(CPU_OPS_F16)
+typedef int16_t key;
+enum { KEY_MAX = INT16_MAX, KEY_INF = ACT_INF };
+#else
+typedef int32_t key;
+enum { KEY_MAX = INT32_MAX, KEY_INF = 0x7f800000 };
+#endif
+enum { KEYS = CPU_VEC_BYTES / sizeof(act), KEY_BITS = 8 * sizeof(key) };
+typedef key keys __attribute__((vector_size(CPU_VEC_BYTES)));
+typedef uint8_t marks __attribute__((vector_size(CPU_VEC_BYTES / sizeof(act))));
+
+INLINE keys order_of(keys v)
 {
-    float best[POOL_STRIP];
-    int32_t who[POOL_STRIP];
-    const pool_span hs = pool_inputs(oh, a->kh, a->sh, a->ph, a->ih), ws = pool_inputs(ow, a->kw, a->sw, a->pw, a->iw);
-    const int top = oh * a->sh - a->ph, left = ow * a->sw - a->pw;
-    bool first = true;
-    for (int h = hs.lo; h < hs.hi; h++)
-        for (int w = ws.lo; w < ws.hi; w++) {
-            const act *x = image + ((int64_t)h * a->iw + w) * a->c + s;
-            const int32_t tap = (h - top) * a->kw + (w - left);
-#pragma omp simd
-            for (int i = 0; i < n; i++) {
-                const float v = get(x[i]);
-                const bool takes = first | (!(v <= best[i]) & (best[i] == best[i]));
-                best[i] = takes ? v : best[i];
-                who[i] = takes ? tap : who[i];
-            }
-            first = false;
+    const keys sign = v >> (KEY_BITS - 1), size = v & (key)KEY_MAX, nan = size > (key)KEY_INF;
+    return (((size ^ sign) - sign) & ~nan) | (nan & (key)KEY_MAX);
+}
+
+/* The window's inputs, and where its first tap would be. */
+typedef struct pool_window {
+    pool_span h, w;
+    int top, left;
+} pool_window;
+
+/* n <= KEYS channels of one output pixel; x, y, argmax: the first of them. Of equals the first one wins. */
+INLINE void max_lanes(const rn_op_pool *a, const pool_window *in, const act *x, act *y, uint8_t *argmax, const int n)
+{
+    keys best = {0}, who = {0}, highest = best - (key)KEY_MAX; /* below every value's */
+    for (int h = in->h.lo; h < in->h.hi; h++)
+        for (int w = in->w.lo; w < in->w.hi; w++) {
+            keys v = {0};
+            memcpy(&v, x + ((int64_t)h * a->iw + w) * a->c, (size_t)n * sizeof(act));
+            const keys order = order_of(v), takes = order > highest;
+            const keys tap = (keys){0} + (key)((h - in->top) * a->kw + (w - in->left));
+            best = (v & takes) | (best & ~takes);
+            who = (tap & takes) | (who & ~takes);
+            highest = (order & takes) | (highest & ~takes);
         }
-    act *y = (act *)a->dst + to + s;
-#pragma omp simd
-    for (int i = 0; i < n; i++)
-        y[i] = put(best[i]);
-    if (a->argmax) {
-        for (int i = 0; i < n; i++)
-            a->argmax[to + s + i] = (uint8_t)who[i];
+    memcpy(y, &best, (size_t)n * sizeof(act));
+    if (argmax) {
+        const marks won = __builtin_convertvector(who, marks);
+        memcpy(argmax, &won, (size_t)n);
     }
 }
 
@@ -74,10 +91,20 @@ static void maxpool_fwd(const rn_op_pool *a, int64_t from, int64_t to)
 {
     for (int64_t line = from; line < to; line++) {
         const act *image = (const act *)a->src + line / a->oh * a->ih * a->iw * a->c;
-        for (int ow = 0; ow < a->ow; ow++)
-            for (int s = 0; s < a->c; s += POOL_STRIP)
-                max_pixel(a, image, (int)(line % a->oh), ow, s, a->c - s < POOL_STRIP ? a->c - s : POOL_STRIP,
-                          (line * a->ow + ow) * a->c);
+        const int oh = (int)(line % a->oh);
+        for (int ow = 0; ow < a->ow; ow++) {
+            const int64_t o = (line * a->ow + ow) * a->c;
+            const pool_window in = {pool_inputs(oh, a->kh, a->sh, a->ph, a->ih),
+                                    pool_inputs(ow, a->kw, a->sw, a->pw, a->iw), oh * a->sh - a->ph,
+                                    ow * a->sw - a->pw};
+            act *y = (act *)a->dst + o;
+            uint8_t *argmax = a->argmax ? a->argmax + o : NULL;
+            int s = 0;
+            for (; s + KEYS <= a->c; s += KEYS)
+                max_lanes(a, &in, image + s, y + s, argmax ? argmax + s : NULL, KEYS);
+            if (s < a->c)
+                max_lanes(a, &in, image + s, y + s, argmax ? argmax + s : NULL, a->c - s);
+        }
     }
 }
 
@@ -109,11 +136,12 @@ static void avgpool_fwd(const rn_op_pool *a, int64_t from, int64_t to)
     }
 }
 
-/* The gradient of input pixel (h, w), channels s..s+n-1; `out` is the offset of the image's first output. */
-INLINE void grad_pixel(const rn_op_pool *a, int64_t out, int h, int w, int s, int n, act *dx, const bool max)
+/* The gradient of input pixel (h, w), channels s..s+n-1, from the windows that cover it; `out` is the offset of the
+ * image's first output. */
+INLINE void grad_pixel(const rn_op_pool *a, int64_t out, int h, int w, pool_span hs, pool_span ws, int s, act *dx,
+                       const int n, const bool max)
 {
     float sum[POOL_STRIP] = {0};
-    const pool_span hs = pool_windows(h, a->kh, a->sh, a->ph, a->oh), ws = pool_windows(w, a->kw, a->sw, a->pw, a->ow);
     for (int oh = hs.lo; oh < hs.hi; oh++)
         for (int ow = ws.lo; ow < ws.hi; ow++) {
             const int64_t o = out + ((int64_t)oh * a->ow + ow) * a->c + s;
@@ -148,10 +176,17 @@ INLINE void pool_bwd(const rn_op_pool *a, int64_t from, int64_t to, const bool m
 {
     for (int64_t line = from; line < to; line++) {
         const int64_t out = line / a->ih * a->oh * a->ow * a->c;
-        for (int w = 0; w < a->iw; w++)
-            for (int s = 0; s < a->c; s += POOL_STRIP)
-                grad_pixel(a, out, (int)(line % a->ih), w, s, a->c - s < POOL_STRIP ? a->c - s : POOL_STRIP,
-                           (act *)a->dst + (line * a->iw + w) * a->c + s, max);
+        const int h = (int)(line % a->ih);
+        const pool_span hs = pool_windows(h, a->kh, a->sh, a->ph, a->oh);
+        for (int w = 0; w < a->iw; w++) {
+            const pool_span ws = pool_windows(w, a->kw, a->sw, a->pw, a->ow);
+            act *dx = (act *)a->dst + (line * a->iw + w) * a->c;
+            int s = 0;
+            for (; s + POOL_STRIP <= a->c; s += POOL_STRIP) /* of a known length: the sums stay in registers */
+                grad_pixel(a, out, h, w, hs, ws, s, dx + s, POOL_STRIP, max);
+            if (s < a->c)
+                grad_pixel(a, out, h, w, hs, ws, s, dx + s, a->c - s, max);
+        }
     }
 }
 
