@@ -171,6 +171,7 @@ double bench_fma_portable(long iterations, float *sink);
 double bench_fma_avx2(long iterations, float *sink);
 double bench_fma_avx512(long iterations, float *sink);
 double bench_fma_avx512bf16(long iterations, float *sink);
+double bench_fma_amx(long iterations, float *sink);
 
 /* One pass over `bytes` (a multiple of 1024) of 64-byte aligned memory. */
 typedef struct bench_stream {

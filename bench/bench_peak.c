@@ -27,6 +27,7 @@ static const struct unit {
     {"f32_fma", RN_ISA_AVX2, OF(RN_F32) | OF(RN_BF16) | OF(RN_F16), bench_fma_avx2},
     {"f32_fma", RN_ISA_AVX512, OF(RN_F32) | OF(RN_BF16) | OF(RN_F16), bench_fma_avx512},
     {"bf16_pairs", RN_ISA_AVX512_BF16, OF(RN_BF16), bench_fma_avx512bf16},
+    {"bf16_amx", RN_ISA_AMX, OF(RN_BF16), bench_fma_amx},
 #endif
 };
 

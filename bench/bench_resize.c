@@ -185,8 +185,8 @@ int bench_resize_main(int argc, char **argv)
         {RN_OPT_INT, "images", "N", &o.images, "Images taken in turn; by default more than the caches hold.", NULL, 1,
          100000},
         {RN_OPT_REAL, "seconds", "S", &o.seconds, "How long, over all.", NULL, 0, 3600},
-        {RN_OPT_TEXT, "isa", "NAME", &o.isa, "Cap of the instruction set: portable, avx2, avx512, avx512bf16.", NULL, 0,
-         0},
+        {RN_OPT_TEXT, "isa", "NAME", &o.isa, "Cap of the instruction set: portable, avx2, avx512, avx512bf16, amx.",
+         NULL, 0, 0},
     };
     const rn_opt_spec spec = {
         .tool = "rn-bench resize",

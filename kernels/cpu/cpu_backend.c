@@ -8,6 +8,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
+#include "kernels/cpu/cpu_amx.h"
 #include "kernels/cpu/cpu_conv.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_wino.h"
@@ -19,12 +20,15 @@
 typedef struct cpu_backend {
     rn_backend be;
     rn_isa isa;
-    bool capped;
+    bool capped, pairs;
     void *scratch;
     size_t scratch_bytes;
 } cpu_backend;
 
 static const rn_conv_algo *const algos[] = {
+#if defined(__x86_64__)
+    &rn_cpu_amx,
+#endif
     &rn_cpu_im2col,
     &rn_cpu_winograd,
     &rn_cpu_winograd_2x2,
@@ -42,6 +46,16 @@ rn_isa rn_cpu_backend_isa(const rn_backend *be)
 bool rn_cpu_backend_capped(const rn_backend *be)
 {
     return ((const cpu_backend *)be->priv)->capped;
+}
+
+bool rn_cpu_backend_pairs(const rn_backend *be)
+{
+    return ((const cpu_backend *)be->priv)->pairs;
+}
+
+void rn_cpu_backend_set_pairs(rn_backend *be, bool pairs)
+{
+    ((cpu_backend *)be->priv)->pairs = pairs;
 }
 
 /* ---- memory: everything is synchronous, streams are ignored ------------------------------------------------------ */
@@ -129,18 +143,36 @@ static void cpu_model(char *out, size_t cap)
         fclose(f);
 }
 
+static bool measure_pairs(rn_isa isa)
+{
+#if defined(__x86_64__)
+    return isa >= RN_ISA_AVX512_BF16 && rn_cpu_pairs_rate() > 1;
+#else
+    (void)isa;
+    return false;
+#endif
+}
+
 int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
 {
-    char model[128], dnnl[32] = "";
     rn_isa isa = RN_ISA_PORTABLE;
 
     *out = NULL;
     RN_TRY(rn_isa_pick(opts->isa, &isa));
+    return rn_cpu_open_at(opts, isa, out);
+}
+
+int rn_cpu_open_at(const rn_backend_opts *opts, rn_isa isa, rn_backend **out)
+{
+    char model[128], dnnl[32] = "";
+
+    *out = NULL;
     cpu_backend *c = calloc(1, sizeof *c);
     if (!c)
         return rn_fail(RN_E_NOMEM, "cpu: out of memory");
     c->isa = isa;
     c->capped = isa < rn_isa_best();
+    c->pairs = measure_pairs(isa);
     c->be = (rn_backend){.device = "cpu",
                          .threads = rn_jobs(opts->threads),
                          .workspace_limit = opts->workspace_limit,
@@ -156,8 +188,11 @@ int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
     rn_onednn_version(dnnl, sizeof dnnl);
 #endif
     cpu_model(model, sizeof model);
-    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s%s%s", model, rn_isa_names[isa], *dnnl ? ", oneDNN " : "",
-             dnnl);
+    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s%s%s%s", model, rn_isa_names[isa],
+             isa < RN_ISA_AVX512_BF16 ? ""
+             : c->pairs               ? " (bf16 in pairs)"
+                                      : " (bf16 widened to f32, which is faster than in pairs)",
+             *dnnl ? ", oneDNN " : "", dnnl);
     *out = &c->be;
     return 0;
 }

@@ -23,10 +23,14 @@ const rn_conv_isa *rn_conv_isa_of(const rn_backend *be, rn_dtype dtype)
 #if defined(__x86_64__)
         [RN_ISA_AVX2] = {&rn_conv_isa_avx2_f32, &rn_conv_isa_avx2_bf16, &rn_conv_isa_avx2_f16},
         [RN_ISA_AVX512] = {&rn_conv_isa_avx512_f32, &rn_conv_isa_avx512_bf16, &rn_conv_isa_avx512_f16},
-        [RN_ISA_AVX512_BF16] = {&rn_conv_isa_avx512_f32, &rn_conv_isa_avx512_pairs, &rn_conv_isa_avx512_f16},
 #endif
     };
-    return tables[rn_cpu_backend_isa(be)][dtype];
+    const rn_isa isa = rn_cpu_backend_isa(be);
+#if defined(__x86_64__)
+    if (dtype == RN_BF16 && rn_cpu_backend_pairs(be))
+        return &rn_conv_isa_avx512_pairs;
+#endif
+    return tables[isa > RN_ISA_AVX512 ? RN_ISA_AVX512 : isa][dtype];
 }
 
 static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)

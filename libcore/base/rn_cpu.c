@@ -5,11 +5,13 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 #include "base/rn_error.h"
 
-const char *const rn_isa_names[] = {"portable", "avx2", "avx512", "avx512bf16", NULL};
+const char *const rn_isa_names[] = {"portable", "avx2", "avx512", "avx512bf16", "amx", NULL};
 
 #if defined(__x86_64__)
 /* clang 14 knows no word for it. */
@@ -17,6 +19,26 @@ static bool has_f16c(void)
 {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+/* CPUID.7.0:EDX, tiles and their products of bf16; bits that gcc 12 and clang 14 name differently. */
+#define CPUID_AMX_BF16      (1u << 22)
+#define CPUID_AMX_TILE      (1u << 24)
+/* <asm/prctl.h> of Linux 5.16, newer than some distributions' headers; feature 18 is the tiles' data. */
+#define ARCH_GET_XCOMP_PERM 0x1022
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define XFEATURE_XTILEDATA  18
+
+/* The kernel gives each thread room for 8 KB of tiles only if asked; until then the first tile instruction faults. */
+static bool has_amx(void)
+{
+    unsigned a, b, c, d;
+    unsigned long long granted = 0;
+
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & CPUID_AMX_BF16) || !(d & CPUID_AMX_TILE))
+        return false;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 &&
+           syscall(SYS_arch_prctl, ARCH_GET_XCOMP_PERM, &granted) == 0 && (granted >> XFEATURE_XTILEDATA & 1);
 }
 #endif
 
@@ -27,7 +49,7 @@ rn_isa rn_isa_best(void)
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return __builtin_cpu_supports("avx512bf16") ? RN_ISA_AVX512_BF16 : RN_ISA_AVX512;
+        return !__builtin_cpu_supports("avx512bf16") ? RN_ISA_AVX512 : has_amx() ? RN_ISA_AMX : RN_ISA_AVX512_BF16;
     if (avx2)
         return RN_ISA_AVX2;
 #endif
@@ -56,9 +78,11 @@ int rn_isa_pick(const char *cap, rn_isa *out)
     while (rn_isa_names[i] && strcmp(cap, rn_isa_names[i]) != 0)
         i++;
     if (!rn_isa_names[i])
-        return rn_fail(RN_E_USAGE, "instruction set '%s': unknown; accepted: portable, avx2, avx512, avx512bf16", cap);
+        return rn_fail(RN_E_USAGE, "instruction set '%s': unknown; accepted: portable, avx2, avx512, avx512bf16, amx",
+                       cap);
     if ((rn_isa)i > best)
-        return rn_fail(RN_E_ABSENT, "instruction set %s: this CPU has only %s", cap, rn_isa_names[best]);
+        return rn_fail(RN_E_ABSENT, "instruction set %s: this CPU%s has only %s", cap,
+                       i == RN_ISA_AMX ? " (or its kernel: AMX needs Linux 5.16)" : "", rn_isa_names[best]);
     *out = (rn_isa)i;
     return RN_OK;
 }

@@ -14,7 +14,7 @@
 #define POISON         0xff /* 0xffff.. is a NaN in f32, bf16 and f16 */
 #define MAX_COMPLAINTS 3    /* lines printed of one failed check */
 
-const char *const check_isa_names[CHECK_ISAS] = {"portable", "avx2", "avx512", "avx512bf16"};
+const char *const check_isa_names[CHECK_ISAS] = {"portable", "avx2", "avx512", "avx512bf16", "amx"};
 
 struct check_buffer {
     struct check_buffer *next;
@@ -124,7 +124,7 @@ void check_end(check_run *r)
     free_buffers(r);
     printf("%s %d - ", r->failed ? "not ok" : "ok", r->count);
     print_id(r);
-    printf("\n");
+    printf("%s\n", r->emulated && strcmp(r->id.isa, "amx") == 0 ? " (AMX emulated)" : "");
     tally_of(r)->ran++;
     if (r->failed) {
         printf("# repro: check-kernels --group %s --case '%s' --dir '%s' --algo '%s' --isa '%s' --seed %llu\n",

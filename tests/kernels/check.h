@@ -24,8 +24,8 @@
 #include "base/rn_rng.h"
 #include "op/rn_backend.h"
 
-#define CHECK_ISAS     4
-#define CHECK_ISAS_ALL 3 /* those that every type has code for; the last one has it for bf16 only */
+#define CHECK_ISAS     5
+#define CHECK_ISAS_ALL 3 /* those that every type has code for; the others have it for bf16 only */
 
 typedef struct check_id {
     const char *group, *cas, *dir, *algo, *isa; /* "" where a word does not apply */
@@ -50,7 +50,8 @@ typedef struct check_run {
 
     /* One CPU backend per instruction set (check_isa_names[i]), slowest first; NULL where this CPU has it not. */
     rn_backend *be[CHECK_ISAS];
-    int best; /* index of the last one that is there */
+    int best;      /* index of the last one that is there */
+    bool emulated; /* be[RN_ISA_AMX] runs on a CPU without AMX, its instructions in software */
 
     /* the check that is going on */
     check_id id;

@@ -78,6 +78,8 @@ static inline bool runs_at(const check_run *r, rn_dtype dtype, const rn_conv_alg
 {
     if (strncmp(algo->name, "cpu:", 4) != 0)
         return isa == r->best;
+    if (strcmp(algo->name, "cpu:amx") == 0 || isa == RN_ISA_AMX) /* the others do there what they do without AMX */
+        return strcmp(algo->name, "cpu:amx") == 0 && isa == RN_ISA_AMX && dtype == RN_BF16;
     return isa < CHECK_ISAS_ALL || dtype == RN_BF16;
 }
 

@@ -2,10 +2,12 @@
 /* check-kernels: every kernel against its reference, in one program that prints TAP. */
 #include <stdio.h>
 
+#include "amx_emulate.h"
 #include "base/rn_error.h"
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "check_ops.h"
+#include "kernels/cpu/cpu_backend.h"
 #include "kernels/rn_kernels.h"
 
 /* One row per file of checks. */
@@ -29,18 +31,32 @@ static const check_group *const groups[] = {
     NULL,
 };
 
+/* A backend of check_isa_names[isa]. That of AMX opens on any CPU with AVX-512 and bf16: where AMX itself is not there, its
+ * instructions are emulated. */
+static int open_backend(check_run *r, int isa)
+{
+    const rn_backend_opts opts = {.threads = 2, .isa = check_isa_names[isa]};
+
+    if (isa != RN_ISA_AMX || !(r->emulated = amx_emulate_start()))
+        return rn_backend_open(rn_backends, "cpu", &opts, &r->be[isa]);
+    return rn_cpu_open_at(&opts, RN_ISA_AMX, &r->be[isa]);
+}
+
 static int open_backends(check_run *r)
 {
     for (int i = 0; i < CHECK_ISAS; i++) {
-        rn_backend_opts opts = {.threads = 2, .isa = check_isa_names[i]};
-        int rc = rn_backend_open(rn_backends, "cpu", &opts, &r->be[i]);
+        int rc = open_backend(r, i);
         if (rc == RN_E_ABSENT) {
             printf("# %s\n", rn_error_text());
             continue;
         }
         RN_TRY(rc);
-        r->best = i;
-        printf("# %s: %s\n", check_isa_names[i], r->be[i]->describe);
+        if (i == RN_ISA_AVX512_BF16) /* the code is there to be checked, whether this CPU is fast at it or not */
+            rn_cpu_backend_set_pairs(r->be[i], true);
+        if (i != RN_ISA_AMX || !r->emulated)
+            r->best = i;
+        printf("# %s: %s%s\n", check_isa_names[i], r->be[i]->describe,
+               i == RN_ISA_AMX && r->emulated ? "; AMX instructions are emulated" : "");
     }
     return 0;
 }
@@ -74,7 +90,8 @@ int main(int argc, char **argv)
          "Cases; a convolution descriptor that is not in the list is checked as well.", NULL, 0, 0},
         {RN_OPT_TEXT, "dir", "PATTERN", &r.dir, "Directions: fwd, bwd_d, bwd_w, or the op's name.", NULL, 0, 0},
         {RN_OPT_TEXT, "algo", "PATTERN", &r.algo, "Algorithms by name, e.g. 'cpu:*'.", NULL, 0, 0},
-        {RN_OPT_TEXT, "isa", "PATTERN", &r.isa, "Instruction sets: portable, avx2, avx512, avx512bf16.", NULL, 0, 0},
+        {RN_OPT_TEXT, "isa", "PATTERN", &r.isa, "Instruction sets: portable, avx2, avx512, avx512bf16, amx.", NULL, 0,
+         0},
         {RN_OPT_UINT, "seed", "N", &r.seed, "Seed of all data.", NULL, 0, 0},
         {RN_OPT_FLAG, "list", NULL, &r.list, "Only print what would be checked.", NULL, 0, 0},
         {RN_OPT_FLAG, "time", NULL, &r.time,

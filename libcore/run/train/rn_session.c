@@ -49,10 +49,14 @@ static int tell_precision(const rn_session *s)
         return RN_OK;
     if (strcmp(s->be->device, "cpu") == 0) {
         RN_TRY(rn_isa_pick(NULL, &isa));
-        const bool pairs = s->r->precision == RN_PRECISION_BF16 && isa >= RN_ISA_AVX512_BF16;
-        how = pairs ? "products of bf16 pairs by this CPU's AVX512_BF16"
-                    : "emulated: this CPU has no such products, values are widened to f32 and rounded where they are "
-                      "stored";
+        const bool bf16 = s->r->precision == RN_PRECISION_BF16;
+        /* the backend has found out whether pairs are faster than f32, and says so in its line */
+        const bool pairs = bf16 && isa >= RN_ISA_AVX512_BF16 && strstr(s->be->describe, "bf16 in pairs");
+        how = bf16 && isa >= RN_ISA_AMX ? "products of bf16 tiles by this CPU's AMX"
+              : pairs                   ? "products of bf16 pairs by this CPU's AVX512_BF16"
+                      : "emulated: this CPU has no such products that are faster than f32, values are widened to f32 "
+                        "and rounded where they are "
+                        "stored";
     }
     rn_info("precision %s: activations and their gradients in 16 bits, weights f32; %s",
             rn_dtype_name(dtypes[s->r->precision]), how);

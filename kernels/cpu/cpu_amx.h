@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolution on AMX tiles, "cpu:amx": NHWC, bf16, all three directions, any kernel, stride and padding.
+ *
+ * A tile holds 16 rows of 64 bytes; tdpbf16ps adds the product of two of them, 16 x 32 by 32 x 16 numbers, to a third, of
+ * f32 sums: 16 cycles. A read takes half of that, a write as much: so that nothing else is seen, two tiles are multiplied
+ * with two others for four sums, which stay in their registers over all of K.
+ *
+ *   fwd, bwd_d   sums[pixel][oc or ic] over taps and channels. A: 16 pixels by 32 channels. B: the weights of one tap and
+ *                32 channels for 16 columns, packed once by prepare().
+ *   bwd_w        sums[oc][ic] of each tap over pixels: cpu_amx_gradient.c.
+ *
+ * Strips. What is read is first copied, with its padding, into strips small enough for the L2 cache, in planes of 32
+ * channels: one plane holds 64 bytes a position, so that a tile is 1 KB in one piece. The positions of a strip's plane
+ * are numbered along its padded rows, and pixel x of the row y of the output is position y * pitch + x, whatever the tap:
+ * a tap is a distance that all positions have in common. The few positions past the end of an output row are computed and
+ * dropped. The zeros right of a row are those left of the next.
+ * A stride larger than 1 takes the tensor apart into sub-images, of the pixels whose coordinates leave the same rest: in
+ * each, the taps that fall on it have stride 1. The gradient of the input with stride is the converse: its pixels fall
+ * into phases (of the same rest), each a convolution of stride 1 with its own taps, over one strip of the output's
+ * gradient; nothing is multiplied by inserted zeros.
+ * With few channels, a position holds the window's whole row of taps instead of one pixel (7 x 3 numbers of the 32, for
+ * the first layer of a ResNet), and taps differ only in their row.
+ * With one tap, stride 1 and channels in whole tiles nothing is copied: tiles read the tensor itself.
+ *
+ * Sums are f32, with the terms of odd and even index added up apart; subnormal inputs count as 0.
+ */
+#ifndef CPU_AMX_H
+#define CPU_AMX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "op/rn_backend.h"
+#include "op/rn_conv.h"
+
+extern const rn_conv_algo rn_cpu_amx;
+
+#define RN_AMX_ROWS 16
+#define RN_AMX_LINE 64   /* bytes of a tile's row */
+#define RN_AMX_TILE 1024 /* bytes */
+#define RN_AMX_PAIR 32   /* bf16 in a row of a tile, columns of a pair of tiles of f32 */
+
+/* One term of a sum: a tap and 32 channels. Bytes from a position's place in the first plane of the strip, and from
+ * the start of a pair of columns in the packed weights. */
+typedef struct rn_amx_step {
+    int32_t a, b;
+} rn_amx_step;
+
+/* The tap (r, s) of the weights reads sub-image `sub`, dy rows and dx columns from the output's position. */
+typedef struct rn_amx_tap {
+    int sub, dy, dx, r, s;
+} rn_amx_tap;
+
+/* Pixels of the output that see the same taps: all of them in fwd. */
+typedef struct rn_amx_phase {
+    int gh, gw;       /* grid */
+    int sub_y, sub_x; /* pixel (y, x) of it is (y * step_y + sub_y, x * step_x + sub_x) of the output */
+    int ntaps, nsteps;
+    const rn_amx_tap *taps; /* in the plan's list */
+    const rn_amx_step *steps;
+    size_t b; /* bytes into the packed weights */
+} rn_amx_phase;
+
+typedef struct rn_amx_sub {
+    int y, x; /* pixel (Y, X) of it is (Y * sy + y, X * sx + x) of the tensor */
+} rn_amx_sub;
+
+/* The plan of fwd and bwd_d, of which bwd_w has what concerns src. */
+typedef struct rn_amx_plan {
+    /* the tensor that strips are made of */
+    int mb, h, w, c, sy, sx;
+    int window;      /* taps of a row that a position holds: 1, or kw */
+    int run, planes; /* numbers at a position, and planes of 32 for them */
+    bool in_place;
+    int nsubs, ntaps, nphases;
+    rn_amx_sub *subs;
+    rn_amx_tap *taps;
+    rn_amx_phase *phases;
+    rn_amx_step *steps;
+    /* the grid that all phases fit in, and the positions of a strip */
+    int gh, gw, dy0, dy1, dx0, dx1, pitch;
+    int block;    /* rows of the grid that a strip serves */
+    int images;   /* images in a strip: more than one only if block is gh */
+    size_t image; /* bytes of an image's strip */
+    /* the output */
+    int cols, out_h, out_w, step_y, step_x;
+    int groups; /* of pairs of columns: tasks when there are few strips */
+    char *b;    /* packed weights */
+    size_t b_bytes, thread_bytes;
+    /* bwd_w */
+    int oc, shares, parts; /* threads split the output channels into shares, the images into parts */
+    struct rn_amx_gradient *gradient;
+} rn_amx_plan;
+
+static inline int rn_amx_min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static inline int rn_amx_max(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static inline int rn_amx_ceil(int a, int b)
+{
+    return (int)(((int64_t)a + b - 1) / b);
+}
+
+/* cpu_amx_weights.c: wei (oc, kh, kw, ic) to the plan's B. */
+void rn_amx_pack_weights(const rn_conv_plan *plan, const void *wei);
+/* Bytes of B of one phase. */
+size_t rn_amx_weight_bytes(const rn_amx_plan *p, int nsteps);
+
+/* cpu_amx_product.c */
+void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int beta, char *ws);
+
+/* ---- cpu_amx_tile_amx.c, cpu_amx_strip_amx.c: what is compiled for the instructions ---------------------------------- */
+
+/* Shapes of all tiles, in the calling thread, until rn_amx_release: 0..3 sums of `rows` rows, 4 and 5 A, 6 and 7 B. */
+void rn_amx_configure(int rows);
+void rn_amx_release(void);
+
+/* sums[i][j] of mt x nt tiles (1 or 2 each): rows of A are `stride` bytes apart, the second tile starts at a[1]; sums: row r
+ * of tile (i, j) at sums[(16 i + r) * 32 + 16 j]. */
+void rn_amx_products(int mt, int nt, const char *const a[2], size_t stride, const char *b, const rn_amx_step *steps,
+                     int n, float *sums);
+/* Row i of `sums` (32 apart), n columns, rounded to out + map[i] * ld; rows with map[i] < 0 are dropped. */
+void rn_amx_put(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld, bool add);
+
+/* The strip of image n for the grid's rows from y0. */
+void rn_amx_fill_strip(const rn_amx_plan *p, const rn_conv_args *a, const uint16_t *src, int n, int y0, char *strip);
+
+#endif

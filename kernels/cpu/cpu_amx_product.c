@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu:amx, fwd and bwd_d: strips * packed weights. */
+#include <omp.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu_amx.h"
+
+/* One run. A task is a strip and a group of pairs of columns. */
+typedef struct product {
+    const rn_conv_plan *plan;
+    const rn_amx_plan *p;
+    const rn_conv_args *a;
+    const uint16_t *in;
+    uint16_t *out;
+    int beta, pairs;
+} product;
+
+/* Images n0..n1-1, rows y0..y1-1 of the grid. */
+typedef struct strip {
+    int n0, n1, y0, y1;
+    const char *at; /* of the first image */
+    size_t image;   /* bytes between images, */
+    size_t stride;  /* and between positions */
+} strip;
+
+/* One phase in one image of a strip. */
+typedef struct job {
+    const rn_amx_phase *f;
+    const char *at;
+    size_t stride;
+    int n, y0, pitch;
+    int64_t positions;
+    int rows; /* of a tile */
+} job;
+
+/* A product of fewer rows costs less, down to about 9 of them: tiles are as even as can be. */
+static int tile_rows(int64_t positions)
+{
+    const int64_t tiles = (positions + RN_AMX_ROWS - 1) / RN_AMX_ROWS;
+    return (int)((positions + tiles - 1) / tiles);
+}
+
+static bool job_of(const product *g, const strip *s, const rn_amx_phase *f, int n, job *out)
+{
+    const int rows = rn_amx_min(s->y1, f->gh) - s->y0;
+
+    if (rows <= 0)
+        return false;
+    *out = (job){.f = f,
+                 .at = s->at + (size_t)(n - s->n0) * s->image,
+                 .stride = s->stride,
+                 .n = n,
+                 .y0 = s->y0,
+                 .pitch = g->p->pitch};
+    out->positions = (int64_t)(rows - 1) * out->pitch + f->gw;
+    out->rows = tile_rows(out->positions);
+    return true;
+}
+
+/* Pixels of the output of `rows` positions from m: -1 for those before `skip` and those that are none. */
+static void map_rows(const rn_amx_plan *p, const job *j, int64_t m, int64_t skip, int64_t *map)
+{
+    int64_t y = j->y0 + m / j->pitch, x = m % j->pitch;
+
+    for (int i = 0; i < j->rows; i++, m++) {
+        const int64_t row = ((int64_t)j->n * p->out_h + y * p->step_y + j->f->sub_y) * p->out_w;
+        map[i] = m < skip || m >= j->positions || x >= j->f->gw ? -1 : row + x * p->step_x + j->f->sub_x;
+        if (++x == j->pitch) {
+            x = 0;
+            y++;
+        }
+    }
+}
+
+/* The job against one pair of columns. */
+static void job_pair(const product *g, const job *j, int pair, float *sums)
+{
+    const rn_amx_plan *p = g->p;
+    const int columns = rn_amx_min(p->cols - pair * RN_AMX_PAIR, RN_AMX_PAIR);
+    const char *b = p->b + j->f->b + (size_t)pair * j->f->nsteps * 2 * RN_AMX_TILE;
+    int64_t map[2][RN_AMX_ROWS];
+
+    for (int64_t m = 0; m < j->positions; m += 2 * j->rows) {
+        const int mt = m + j->rows < j->positions ? 2 : 1;
+        const char *a[2] = {0};
+        for (int i = 0; i < mt; i++) {
+            const int64_t first = m + (int64_t)i * j->rows, last = j->positions - j->rows;
+            const int64_t from = p->in_place && first > last ? last : first; /* read nothing past the tensor */
+            a[i] = j->at + (size_t)from * j->stride;
+            map_rows(p, j, from, first, map[i]);
+        }
+        rn_amx_products(mt, columns > 16 ? 2 : 1, a, j->stride, b, j->f->steps, j->f->nsteps, sums);
+        for (int i = 0; i < mt; i++)
+            rn_amx_put(sums + (size_t)i * RN_AMX_ROWS * RN_AMX_PAIR, map[i], j->rows, columns,
+                       g->out + (size_t)pair * RN_AMX_PAIR, (size_t)p->cols, g->beta);
+    }
+}
+
+/* Pixels that no tap reaches: their gradient is zero. */
+static void zero_job(const product *g, const job *j)
+{
+    const rn_amx_plan *p = g->p;
+    int64_t map[RN_AMX_ROWS];
+
+    for (int64_t m = 0; m < j->positions && !g->beta; m += j->rows) {
+        map_rows(p, j, m, m, map);
+        for (int i = 0; i < j->rows; i++) {
+            if (map[i] >= 0)
+                memset(g->out + map[i] * p->cols, 0, (size_t)p->cols * sizeof *g->out);
+        }
+    }
+}
+
+/* B is outermost: a pair of columns of it is read once for all images of the strip. */
+static void strip_task(const product *g, const strip *s, int pair0, int pair1, float *sums)
+{
+    const rn_amx_plan *p = g->p;
+    int rows = 0;
+    job j;
+
+    for (int i = 0; i < p->nphases; i++) {
+        const rn_amx_phase *f = &p->phases[i];
+        for (int n = s->n0; n < s->n1 && f->ntaps == 0 && pair0 == 0; n++) {
+            if (job_of(g, s, f, n, &j))
+                zero_job(g, &j);
+        }
+        for (int pair = pair0; pair < pair1 && f->ntaps > 0; pair++) {
+            for (int n = s->n0; n < s->n1; n++) {
+                if (!job_of(g, s, f, n, &j))
+                    break;
+                if (j.rows != rows)
+                    rn_amx_configure(rows = j.rows);
+                job_pair(g, &j, pair, sums);
+            }
+        }
+    }
+}
+
+static strip strip_of(const product *g, int t, char *memory)
+{
+    const rn_amx_plan *p = g->p;
+    const int blocks = rn_amx_ceil(p->gh, p->block), n0 = t / blocks * p->images, y0 = t % blocks * p->block;
+    strip s = {.n0 = n0,
+               .n1 = rn_amx_min(n0 + p->images, p->mb),
+               .y0 = y0,
+               .y1 = rn_amx_min(y0 + p->block, p->gh),
+               .at = memory,
+               .image = p->image,
+               .stride = RN_AMX_LINE};
+
+    if (p->in_place) {
+        s.stride = (size_t)p->c * sizeof *g->in;
+        s.image = (size_t)p->h * p->w * s.stride;
+        s.at = (const char *)g->in + (size_t)n0 * s.image + (size_t)y0 * p->w * s.stride;
+        return s;
+    }
+    for (int n = s.n0; n < s.n1; n++)
+        rn_amx_fill_strip(p, g->a, g->in, n, y0, memory + (size_t)(n - s.n0) * p->image);
+    return s;
+}
+
+/* Each element of the output is summed by one thread in an order that depends only on the descriptor: the same bits at
+ * any number of threads. */
+void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int beta, char *ws)
+{
+    const rn_amx_plan *p = plan->priv;
+    const product g = {.plan = plan,
+                       .p = p,
+                       .a = a,
+                       .in = plan->dir == RN_FWD ? a->src : a->dst,
+                       .out = plan->dir == RN_FWD ? a->dst : a->src,
+                       .beta = beta,
+                       .pairs = rn_amx_ceil(p->cols, RN_AMX_PAIR)};
+    const int strips = rn_amx_ceil(p->mb, p->images) * rn_amx_ceil(p->gh, p->block), groups = p->groups;
+
+#pragma omp parallel num_threads(plan->be->threads)
+    {
+        char *mine = ws + p->thread_bytes * (size_t)omp_get_thread_num();
+        _Alignas(64) float sums[4 * RN_AMX_TILE / sizeof(float)];
+#pragma omp for schedule(dynamic)
+        for (int t = 0; t < strips * groups; t++) {
+            const int k = t % groups;
+            const strip s = strip_of(&g, t / groups, mine);
+            strip_task(&g, &s, (int)((int64_t)g.pairs * k / groups), (int)((int64_t)g.pairs * (k + 1) / groups), sums);
+        }
+        rn_amx_release();
+    }
+}

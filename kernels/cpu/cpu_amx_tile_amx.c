@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tile instructions of cpu:amx. The compiler does not see which memory they read and write: each use stands in a
+ * function of its own, not inlined, between two fences. (Inlined into a larger loop, gcc 12 also made them three times
+ * slower.)
+ */
+#include <immintrin.h>
+
+#include "kernels/cpu/cpu_amx.h"
+
+#define FENCE() __asm__ volatile("" ::: "memory")
+
+typedef struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t colsb[16];
+    uint8_t rows[16];
+} tile_config;
+
+__attribute__((noinline)) void rn_amx_configure(int rows)
+{
+    tile_config config = {.palette = 1};
+
+    for (int i = 0; i < 8; i++) {
+        config.colsb[i] = RN_AMX_LINE;
+        config.rows[i] = i < 6 ? (uint8_t)rows : RN_AMX_ROWS;
+    }
+    FENCE();
+    _tile_loadconfig(&config);
+    FENCE();
+}
+
+void rn_amx_release(void)
+{
+    _tile_release();
+}
+
+#define SUMS_STRIDE (RN_AMX_PAIR * sizeof(float))
+
+static __attribute__((noinline)) void products_2x2(const char *a0, const char *a1, size_t stride, const char *b,
+                                                   const rn_amx_step *steps, int n, float *sums)
+{
+    FENCE();
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int i = 0; i < n; i++) {
+        const char *x = b + steps[i].b;
+        _tile_loadd(6, x, RN_AMX_LINE);
+        _tile_loadd(4, a0 + steps[i].a, stride);
+        _tile_loadd(7, x + RN_AMX_TILE, RN_AMX_LINE);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(5, a1 + steps[i].a, stride);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, sums, SUMS_STRIDE);
+    _tile_stored(1, sums + 16, SUMS_STRIDE);
+    _tile_stored(2, sums + 16 * 32, SUMS_STRIDE);
+    _tile_stored(3, sums + 16 * 32 + 16, SUMS_STRIDE);
+    FENCE();
+}
+
+static __attribute__((noinline)) void products_2x1(const char *a0, const char *a1, size_t stride, const char *b,
+                                                   const rn_amx_step *steps, int n, float *sums)
+{
+    FENCE();
+    _tile_zero(0);
+    _tile_zero(2);
+    for (int i = 0; i < n; i++) {
+        _tile_loadd(6, b + steps[i].b / 2, RN_AMX_LINE);
+        _tile_loadd(4, a0 + steps[i].a, stride);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(5, a1 + steps[i].a, stride);
+        _tile_dpbf16ps(2, 5, 6);
+    }
+    _tile_stored(0, sums, SUMS_STRIDE);
+    _tile_stored(2, sums + 16 * 32, SUMS_STRIDE);
+    FENCE();
+}
+
+static __attribute__((noinline)) void products_1x2(const char *a0, size_t stride, const char *b,
+                                                   const rn_amx_step *steps, int n, float *sums)
+{
+    FENCE();
+    _tile_zero(0);
+    _tile_zero(1);
+    for (int i = 0; i < n; i++) {
+        const char *x = b + steps[i].b;
+        _tile_loadd(6, x, RN_AMX_LINE);
+        _tile_loadd(4, a0 + steps[i].a, stride);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, x + RN_AMX_TILE, RN_AMX_LINE);
+        _tile_dpbf16ps(1, 4, 7);
+    }
+    _tile_stored(0, sums, SUMS_STRIDE);
+    _tile_stored(1, sums + 16, SUMS_STRIDE);
+    FENCE();
+}
+
+static __attribute__((noinline)) void products_1x1(const char *a0, size_t stride, const char *b,
+                                                   const rn_amx_step *steps, int n, float *sums)
+{
+    FENCE();
+    _tile_zero(0);
+    for (int i = 0; i < n; i++) {
+        _tile_loadd(6, b + steps[i].b / 2, RN_AMX_LINE);
+        _tile_loadd(4, a0 + steps[i].a, stride);
+        _tile_dpbf16ps(0, 4, 6);
+    }
+    _tile_stored(0, sums, SUMS_STRIDE);
+    FENCE();
+}
+
+void rn_amx_products(int mt, int nt, const char *const a[2], size_t stride, const char *b, const rn_amx_step *steps,
+                     int n, float *sums)
+{
+    if (mt == 2 && nt == 2)
+        products_2x2(a[0], a[1], stride, b, steps, n, sums);
+    else if (mt == 2)
+        products_2x1(a[0], a[1], stride, b, steps, n, sums);
+    else if (nt == 2)
+        products_1x2(a[0], stride, b, steps, n, sums);
+    else
+        products_1x1(a[0], stride, b, steps, n, sums);
+}
+
+/* ---- the sums' way out ---------------------------------------------------------------------------------------------- */
+
+static inline __m512 widen(__m256i h)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+void rn_amx_put(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld, bool add)
+{
+    const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
+
+    for (int i = 0; i < rows; i++, sums += RN_AMX_PAIR) {
+        if (map[i] < 0)
+            continue;
+        uint16_t *to = out + (size_t)map[i] * ld;
+        __m512 low = _mm512_load_ps(sums), high = _mm512_load_ps(sums + 16);
+        if (add) {
+            const __m512i old = _mm512_maskz_loadu_epi16(mask, to);
+            low = _mm512_add_ps(low, widen(_mm512_castsi512_si256(old)));
+            high = _mm512_add_ps(high, widen(_mm512_extracti64x4_epi64(old, 1)));
+        }
+        _mm512_mask_storeu_epi16(to, mask, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+}
