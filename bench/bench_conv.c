@@ -224,8 +224,8 @@ int bench_conv_main(int argc, char **argv)
          "core. "
          "Default: as --jobs.",
          NULL, 0, 0},
-        {RN_OPT_TEXT, "isa", "NAME", &o.isa, "Cap of the instruction set: portable, avx2, avx512, avx512bf16, amx.", NULL, 0,
-         0},
+        {RN_OPT_TEXT, "isa", "NAME", &o.isa, "Cap of the instruction set: portable, avx2, avx512, avx512bf16, amx.",
+         NULL, 0, 0},
         {RN_OPT_INT, "rounds", "N", &o.rounds, "Timings of each algorithm, interleaved with the others'.", NULL, 1,
          10000},
         {RN_OPT_ENUM, "cache", "NAME", &o.cache,

@@ -114,8 +114,8 @@ int bench_peak_main(int argc, char **argv)
     peak_run p = {.seconds = 0.5};
     const rn_opt opts[] = {
         {RN_OPT_INT, "threads", "N", &threads, "Compute threads; 0: one a core (or --jobs).", NULL, 0, 1024},
-        {RN_OPT_TEXT, "isa", "NAME", &isa, "Cap of the instruction set: portable, avx2, avx512, avx512bf16, amx.", NULL, 0,
-         0},
+        {RN_OPT_TEXT, "isa", "NAME", &isa, "Cap of the instruction set: portable, avx2, avx512, avx512bf16, amx.", NULL,
+         0, 0},
         {RN_OPT_REAL, "seconds", "X", &p.seconds, "For each ceiling.", NULL, 0, 3600},
         {RN_OPT_INT, "samples", "N", &samples, "Parts of that time, for each of which the best is kept.", NULL, 1,
          MOST_SAMPLES},

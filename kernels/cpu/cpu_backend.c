@@ -29,13 +29,12 @@ static const rn_conv_algo *const algos[] = {
 #if defined(__x86_64__)
     &rn_cpu_amx,
 #endif
-    &rn_cpu_im2col,
-    &rn_cpu_winograd,
+    &rn_cpu_im2col,       &rn_cpu_winograd,
     &rn_cpu_winograd_2x2,
 #ifdef RN_WITH_ONEDNN
-    &rn_onednn_auto, &rn_onednn_blocked,
+    &rn_onednn_auto,      &rn_onednn_blocked,
 #endif
-    &rn_ref_conv,    NULL,
+    &rn_ref_conv,         NULL,
 };
 
 rn_isa rn_cpu_backend_isa(const rn_backend *be)
