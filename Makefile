@@ -26,6 +26,7 @@ RNKIT_DATA ?= ../shared/data
 JOBS ?= $(shell nproc)
 V ?= 0
 Q := $(if $(filter 0,$(V)),@)
+comma := ,
 export RNKIT_DATA
 
 # ---- packages -----------------------------------------------------------------------------------------------
@@ -50,13 +51,16 @@ endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(REQUIRED) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(REQUIRED) 2>/dev/null)
 
-HAVE_ONEDNN := $(shell printf '\043include <dnnl.h>\nint main(void){return 0;}' | $(CC) -x c - -fsyntax-only 2>/dev/null && echo 1 || echo 0)
+# ONEDNN: auto, 0, 1, or where another one lies than the compiler's own (PREFIX/include/dnnl.h, PREFIX/lib/libdnnl.so).
+ONEDNN_PREFIX := $(filter /%,$(ONEDNN))
+ONEDNN_CFLAGS := $(if $(ONEDNN_PREFIX),-isystem $(ONEDNN_PREFIX)/include)
+HAVE_ONEDNN := $(shell printf '\043include <dnnl.h>\nint main(void){return 0;}' | $(CC) $(ONEDNN_CFLAGS) -x c - -fsyntax-only 2>/dev/null && echo 1 || echo 0)
 ifeq ($(ONEDNN),auto)
 USE_ONEDNN := $(HAVE_ONEDNN)
 else
-USE_ONEDNN := $(ONEDNN)
-ifeq ($(ONEDNN)$(HAVE_ONEDNN),10)
-$(error ONEDNN=1 but dnnl.h is not there: install libdnnl-dev, or build with ONEDNN=0)
+USE_ONEDNN := $(if $(ONEDNN_PREFIX),1,$(ONEDNN))
+ifeq ($(USE_ONEDNN)$(HAVE_ONEDNN),10)
+$(error ONEDNN=$(ONEDNN) but dnnl.h is not there: install libdnnl-dev, give the folder that has include/dnnl.h, or build with ONEDNN=0)
 endif
 endif
 
@@ -88,8 +92,8 @@ BASE_CFLAGS += --coverage -fprofile-update=atomic
 endif
 LIBS := $(PKG_LIBS) -lm -ldl -pthread
 ifeq ($(USE_ONEDNN),1)
-LIBS += -ldnnl
-BASE_CFLAGS += -DRN_WITH_ONEDNN=1
+LIBS += $(if $(ONEDNN_PREFIX),-L$(ONEDNN_PREFIX)/lib -Wl$(comma)-rpath$(comma)$(ONEDNN_PREFIX)/lib) -ldnnl
+BASE_CFLAGS += -DRN_WITH_ONEDNN=1 $(ONEDNN_CFLAGS)
 endif
 HASH := $(shell (echo '$(CC) $(BASE_CFLAGS) $(LIBS) $(USE_ONEDNN) $(USE_MPI)'; $(CC) --version | head -1) 2>/dev/null | md5sum | cut -c1-10)
 B := build/$(HASH)
@@ -415,7 +419,7 @@ help: ## this list
 	@echo "rnkit: from the ILSVRC2012 tarballs to a trained, evaluated and benchmarked ResNet, in C."
 	@echo; echo "Targets:"
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{printf "%-13s %s\n", $$1, $$2}'
-	@echo; echo "Variables:  CC=gcc|clang  WERROR=0|1  SAN=address,undefined|thread  COVERAGE=0|1  ONEDNN=auto|0|1  MPI=auto|0|1  PREFIX=DIR  RNKIT_DATA=DIR  V=0|1"
+	@echo; echo "Variables:  CC=gcc|clang  WERROR=0|1  SAN=address,undefined|thread  COVERAGE=0|1  ONEDNN=auto|0|1|/PREFIX  MPI=auto|0|1  PREFIX=DIR  RNKIT_DATA=DIR  V=0|1"
 
 # ---- the two ways through everything ----------------------------------------------------------------------------
 demo: deps ## Fashion-MNIST from archives to a trained ResNet and a report, about 5 minutes [OUT=out/demo]
