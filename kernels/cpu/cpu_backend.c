@@ -25,17 +25,23 @@ typedef struct cpu_backend {
     size_t scratch_bytes;
 } cpu_backend;
 
+/* clang-format off */
 static const rn_conv_algo *const algos[] = {
 #if defined(__x86_64__)
     &rn_cpu_amx,
 #endif
-    &rn_cpu_im2col,       &rn_cpu_winograd,
+    &rn_cpu_im2col,
+    &rn_cpu_winograd,
     &rn_cpu_winograd_2x2,
 #ifdef RN_WITH_ONEDNN
-    &rn_onednn_auto,      &rn_onednn_blocked,
+    &rn_onednn_auto,
+    &rn_onednn_blocked,
+    &rn_onednn_winograd,
 #endif
-    &rn_ref_conv,         NULL,
+    &rn_ref_conv,
+    NULL,
 };
+/* clang-format on */
 
 rn_isa rn_cpu_backend_isa(const rn_backend *be)
 {

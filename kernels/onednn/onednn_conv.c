@@ -477,4 +477,4 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, vo
 
 ROW(auto, RN_ALGO_DETERMINISTIC, dnnl_convolution_auto, false);
 ROW(blocked, RN_ALGO_DETERMINISTIC, dnnl_convolution_direct, true);
-ROW(winograd, RN_ALGO_DETERMINISTIC, dnnl_convolution_winograd, true);
+ROW(winograd, RN_ALGO_DETERMINISTIC | RN_ALGO_WINOGRAD, dnnl_convolution_winograd, true);

@@ -91,9 +91,7 @@ static int open_on(rn_net *net, const rn_net *owner)
     const float *mean_image = net->opts.mean_image;
     net->opts.mean = net->opts.std = net->opts.mean_image = NULL;
     RN_TRY(copy_text(net->opts.select.pattern, &net->pattern));
-    RN_TRY(copy_text(net->opts.select.cache_file, &net->cache_file));
     net->opts.select.pattern = net->pattern;
-    net->opts.select.cache_file = net->cache_file;
     RN_TRY(copy_text(net->spec.net_text, &net->net_text));
     RN_TRY(copy_text(net->spec.net_file, &net->net_file));
     net->spec.net_text = net->net_text;
@@ -181,7 +179,6 @@ void rn_net_close(rn_net *net)
     rn_weights_release(net->weights);
     rn_graph_free(&net->graph);
     free(net->pattern);
-    free(net->cache_file);
     free(net->net_text);
     free(net->net_file);
     free(net->host_loss);

@@ -118,7 +118,8 @@ const char *const *rn_model_names(void);
 bool rn_model_is_resnet(const char *arch);
 
 /* RN_E_USAGE: unknown architecture; RN_E_RANGE: a number out of range; RN_E_UNSUPPORTED: dtype, or no algorithm fits;
- * RN_E_NOMEM. Nothing of `model` and `opts` needs to outlive the call. The weights are zero until rn_net_init or a
+ * RN_E_NOMEM. Nothing of `model` and `opts` needs to outlive the call
+ * but comm and select.tuning. The weights are zero until rn_net_init or a
  * load; whoever writes values calls rn_net_params_changed. */
 int rn_net_open(rn_backend *be, const rn_model_spec *model, const rn_net_opts *opts, rn_net **out);
 

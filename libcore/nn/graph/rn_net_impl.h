@@ -44,7 +44,7 @@ struct rn_net {
     rn_backend *be;
     rn_model_spec spec;         /* arch is a static string */
     rn_net_opts opts;           /* mean, std and mean_image are not kept: see pixel_*, rn_weights */
-    char *pattern, *cache_file; /* opts.select's strings */
+    char *pattern; /* opts.select's */
     char *net_text, *net_file;  /* spec's */
     float pixel_mul[RN_MAX_CHANNELS], pixel_add[RN_MAX_CHANNELS];
     float *device_pixel; /* mul[channels], add[channels] on the device */

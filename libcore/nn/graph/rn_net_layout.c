@@ -32,8 +32,10 @@ static int select_convs(rn_net *net)
     if (!net->conv || !net->choices)
         return rn_fail(RN_E_NOMEM, "net: out of memory");
     rn_selector *sel = NULL;
-    int rc = RN_OK, rc_close;
-    RN_GO(rn_selector_open(net->be, &net->opts.select, &sel));
+    rn_select_policy policy = net->opts.select;
+    int rc = RN_OK;
+    policy.counts_prepare = net->opts.train; /* an evaluation's weights stay for all its batches */
+    RN_GO(rn_selector_open(net->be, &policy, &sel));
     for (int i = 0; i < g->nnodes; i++) {
         if (g->nodes[i].kind != RN_NODE_CONV)
             continue;
@@ -44,8 +46,8 @@ static int select_convs(rn_net *net)
             RN_GO(pick(net, sel, i, RN_BWD_D));
     }
 out:
-    rc_close = rn_selector_close(sel);
-    return rc < 0 ? rc : rc_close;
+    rn_selector_close(sel);
+    return rc;
 }
 
 static int alloc_device(rn_net *net)

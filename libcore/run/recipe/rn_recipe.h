@@ -18,7 +18,7 @@
 #include "nn/optim/rn_sched.h"
 
 enum rn_recipe_precision { RN_PRECISION_F32 = 0, RN_PRECISION_BF16, RN_PRECISION_F16 };
-enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK };
+enum rn_recipe_tune { RN_TUNE_OFF = 0, RN_TUNE_QUICK, RN_TUNE_FULL };
 enum rn_recipe_momentum { RN_MOMENTUM_TORCH = 0, RN_MOMENTUM_CAFFE };
 enum rn_recipe_unit { RN_UNIT_EPOCHS = 0, RN_UNIT_STEPS };
 
@@ -80,6 +80,8 @@ typedef struct rn_recipe {
     int64_t eval_every, eval_batch;
     /* machine */
     const char *algo;
+    const char *tune_file; /* measured choices to take, and to add to; NULL: none but the run's own */
+    bool fast;
     int device, precision, tune; /* device: index into rn_recipe_devices */
     int64_t threads;
 } rn_recipe;

@@ -14,7 +14,7 @@ static const char *const momenta[] = {"torch", "caffe", NULL};
 static const char *const units[] = {"epochs", "steps", NULL};
 static const char *const anneals[] = {"cos", "linear", NULL};
 static const char *const metrics[] = {"loss", "top1", NULL};
-static const char *const tunes[] = {"off", "quick", NULL};
+static const char *const tunes[] = {"off", "quick", "full", NULL};
 
 void rn_recipe_defaults(rn_recipe *r)
 {
@@ -293,11 +293,24 @@ static int machine_rows(rn_recipe *r, rn_opt *out)
         {RN_OPT_INT, "threads", "N", &r->threads,
          "Compute threads (of each rank); 0: --jobs, or every core, shared out among the ranks of a host.", NULL, 0,
          1024},
-        {RN_OPT_TEXT, "algo", "PATTERN", &r->algo, "Only convolution algorithms whose name matches (comma list).", NULL,
-         0, 0},
-        {RN_OPT_ENUM, "tune", "KIND", &r->tune,
-         "Choose convolution algorithms by table order, or by measurement (remembered in the run's folder).", tunes, 0,
+        {RN_OPT_TEXT, "algo", "PATTERN", &r->algo,
+         "Only convolution algorithms whose name matches (comma list; !NAME leaves out, as in '!*:winograd').", NULL, 0,
          0},
+        {RN_OPT_FLAG, "fast", NULL, &r->fast,
+         "Also take algorithms that cost exactness: sums or products of less precision than the tensors' (TF32), and "
+         "results whose last bits may differ from run to run.",
+         NULL, 0, 0},
+        {RN_OPT_ENUM, "tune", "KIND", &r->tune,
+         "Choose convolution algorithms by table order (off), or by measuring those that suit a case, or all of them "
+         "for longer (full). Table order is the same in every run; two measurements may choose differently, "
+         "and the runs then differ in rounding. What was measured is kept in the run's folder: a resumed run and all "
+         "ranks choose alike.",
+         tunes, 0, 0},
+        {RN_OPT_TEXT, "tune-file", "FILE", &r->tune_file,
+         "Take measured choices from this file, too, so that runs that share it choose alike; with --tune quick or "
+         "full "
+         "add what is missing, with --tune off measure nothing.",
+         NULL, 0, 0},
     };
     return put(out, rows, sizeof rows);
 }

@@ -422,17 +422,24 @@ static void choice_cell(rn_report *r, const json_t *c)
     rn_html_text(&r->h, c ? rn_report_str(c, "algo") : "–");
     if (c && isfinite(rn_report_num(c, "ms")))
         rn_html_fmt(&r->h, " <span class=note>%.2f ms</span>", rn_report_num(c, "ms"));
+    if (c && isfinite(rn_report_num(c, "second_ms"))) {
+        rn_html_raw(&r->h, "<br><span class=note>");
+        rn_html_text(&r->h, rn_report_str(c, "second"));
+        rn_html_fmt(&r->h, " %.2f ms</span>", rn_report_num(c, "second_ms"));
+    }
     rn_html_raw(&r->h, "</td>");
 }
 
 static void algorithms(rn_report *r)
 {
-    const json_t *all = json_object_get(r->run, "algorithms");
+    const json_t *all = json_object_get(r->run, "algorithms"), *eval = json_object_get(r->run, "eval_algorithms");
     size_t i;
     json_t *o;
     rn_report_open(r, "algorithms", "Convolution algorithms");
-    rn_html_raw(&r->h, "<div class=wide><table><thead><tr><th>layer<th>case<th class=num>GFLOP<th>fwd<th>bwd_d<th>bwd_w"
-                       "</tr></thead><tbody>\n");
+    rn_html_raw(
+        &r->h,
+        "<div class=wide><table><thead><tr><th>layer<th>case<th class=num>GFLOP<th>fwd<th>bwd_d<th>bwd_w<th>fwd, "
+        "evaluation</tr></thead><tbody>\n");
     json_array_foreach((json_t *)(uintptr_t)all, i, o)
     {
         if (strcmp(rn_report_str(o, "dir"), "fwd") != 0)
@@ -446,12 +453,13 @@ static void algorithms(rn_report *r)
         choice_cell(r, o);
         choice_cell(r, choice(all, layer, "bwd_d"));
         choice_cell(r, choice(all, layer, "bwd_w"));
+        choice_cell(r, choice(eval, layer, "fwd"));
         rn_html_raw(&r->h, "</tr>\n");
     }
-    rn_html_raw(
-        &r->h, "</tbody></table></div>\n<p class=note>GFLOP of the forward pass of one batch. Times stand where the "
-               "choice was measured (--tune quick). The first layer has no bwd_d: nothing asks for the gradient of the "
-               "images.</p>");
+    rn_html_raw(&r->h,
+                "</tbody></table></div>\n<p class=note>GFLOP of the forward pass of one batch. Times stand where the "
+                "choice was measured (--tune), below them what the second best would have cost. The first layer has no "
+                "bwd_d: nothing asks for the gradient of the images.</p>");
     rn_report_shut(r);
 }
 

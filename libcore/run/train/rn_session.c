@@ -6,8 +6,10 @@
 
 #include "base/rn_cpu.h"
 #include "base/rn_error.h"
+#include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "run/recipe/rn_recipe_mean.h"
+#include "run/train/rn_choices.h"
 #include "run/train/rn_teacher.h"
 
 static const rn_dtype dtypes[] = {RN_F32, RN_BF16, RN_F16}; /* in the order of --precision */
@@ -84,8 +86,9 @@ static int open_each(rn_session *s, const rn_model_spec *model, rn_net_opts *opt
     return rn_net_open_shared(s->net, s->eval_batch, 0, 0, &s->eval_net);
 }
 
-static int open_nets(rn_session *s, bool train, const char *tune_file)
+static int open_nets(rn_session *s, bool train)
 {
+    static const enum rn_select_mode modes[] = {RN_SELECT_ORDER, RN_SELECT_QUICK, RN_SELECT_FULL}; /* as --tune */
     const rn_recipe *r = s->r;
     float mean[3], std[3], *mean_image;
     RN_TRY(rn_recipe_pixels(r, mean, std));
@@ -94,10 +97,11 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
     RN_TRY(rn_recipe_model(r, s->classes, &model));
     rn_net_opts opts = {.train = train,
                         .dtype = dtypes[r->precision],
-                        .select = {.mode = r->tune == RN_TUNE_OFF ? RN_SELECT_ORDER : RN_SELECT_MEASURE,
+                        .select = {.mode = modes[r->tune],
                                    .pattern = r->algo,
-                                   .budget_s = 0.05,
-                                   .cache_file = r->tune == RN_TUNE_OFF ? NULL : tune_file},
+                                   .allow_lowprec = r->fast,
+                                   .allow_nondet = r->fast,
+                                   .tuning = s->tuning},
                         .mean = mean,
                         .std = std,
                         .label_smoothing = (float)r->label_smoothing,
@@ -111,24 +115,79 @@ static int open_nets(rn_session *s, bool train, const char *tune_file)
     return rc;
 }
 
-/* Where algorithms are measured: what rank 0 has written down, the others take over, so that they measure neither at the same
- * time nor otherwise. This begins before a rank's turn, and ends it. */
+/* ---- measured choices ---- */
+
+/* The run's own file first: a resumed run keeps to what it chose, whatever --tune-file holds by now. */
+static int open_tuning(rn_session *s, const char *run_file)
+{
+    const rn_recipe *r = s->r;
+    if (r->tune == RN_TUNE_OFF && !r->tune_file)
+        return RN_OK;
+    RN_TRY(rn_tuning_open(&s->tuning));
+    if (run_file && !(s->tune_path = strdup(run_file)))
+        return rn_fail(RN_E_NOMEM, "session: out of memory");
+    if (rn_comm_rank(s->comm) > 0)
+        return RN_OK; /* rank 0 tells */
+    if (run_file)
+        RN_TRY(rn_tuning_read(s->tuning, run_file, false));
+    return r->tune_file && (r->tune == RN_TUNE_OFF || rn_is_file(r->tune_file))
+               ? rn_tuning_read(s->tuning, r->tune_file, true)
+               : RN_OK;
+}
+
+static int save_tuning(const rn_session *s)
+{
+    if (!s->tuning || rn_comm_rank(s->comm) > 0)
+        return RN_OK;
+    if (s->tune_path)
+        RN_TRY(rn_tuning_write(s->tuning, s->tune_path));
+    return s->r->tune_file && s->r->tune != RN_TUNE_OFF ? rn_tuning_write(s->tuning, s->r->tune_file) : RN_OK;
+}
+
+/* Rank 0 measures first and tells the others, wherever they run, so that they measure neither at the same time nor otherwise.
+ * This begins before a rank's turn, and ends it. */
+static int tell_tuning(const rn_session *s)
+{
+    uint64_t n = 0;
+    char *text = NULL;
+    int rc;
+    if (rn_comm_rank(s->comm) == 0) {
+        text = rn_tuning_text(s->tuning);
+        n = text ? strlen(text) : 0;
+    }
+    RN_GO(rn_comm_bcast(s->comm, &n, sizeof n));
+    if (n == 0) {
+        rc = rn_fail(RN_E_NOMEM, "rank 0 has no memory for its measured choices");
+        goto out;
+    }
+    if (!text && !(text = malloc(n))) {
+        rc = rn_fail(RN_E_NOMEM, "measured choices: out of memory");
+        goto out;
+    }
+    RN_GO(rn_comm_bcast(s->comm, text, n));
+    if (rn_comm_rank(s->comm) > 0)
+        rc = rn_tuning_add_text(s->tuning, text, n);
+out:
+    free(text);
+    return rc;
+}
+
 static int begin_turn(const rn_session *s)
 {
-    char turn = 0;
-    return s->comm && s->comm->rank > 0 && s->r->tune != RN_TUNE_OFF ? rn_comm_bcast(s->comm, &turn, 1) : RN_OK;
+    return s->comm && s->comm->rank > 0 && s->tuning ? tell_tuning(s) : RN_OK;
 }
 
 static int end_turn(const rn_session *s)
 {
-    char turn = 0;
-    return s->comm && s->comm->rank == 0 && s->r->tune != RN_TUNE_OFF ? rn_comm_bcast(s->comm, &turn, 1) : RN_OK;
+    RN_TRY(save_tuning(s));
+    return s->comm && s->comm->rank == 0 && s->tuning ? tell_tuning(s) : RN_OK;
 }
 
 static int open_nets_in_turn(rn_session *s, bool train, const char *tune_file)
 {
+    RN_TRY(open_tuning(s, tune_file));
     RN_TRY(begin_turn(s));
-    RN_TRY(open_nets(s, train, tune_file));
+    RN_TRY(open_nets(s, train));
     return end_turn(s);
 }
 
@@ -199,6 +258,15 @@ static int open_val_loader(rn_session *s)
 
 /* ---- all of it ---- */
 
+static void tell_choices(const rn_session *s)
+{
+    if (rn_comm_rank(s->comm) > 0)
+        return;
+    if (s->net)
+        rn_choices_tell(s->net, "training");
+    rn_choices_tell(s->eval_net, "evaluation");
+}
+
 static int open_backend(rn_session *s, const rn_backend_entry *backends)
 {
     const rn_backend_opts opts = {.threads = s->threads};
@@ -213,6 +281,7 @@ static int open_all(rn_session *s, const rn_backend_entry *backends, bool train,
     RN_TRY(open_stores(s, train));
     RN_TRY(open_backend(s, backends));
     RN_TRY(open_nets_in_turn(s, train, tune_file));
+    tell_choices(s);
     if (train)
         RN_TRY(open_train_loader(s));
     return open_val_loader(s);
@@ -259,7 +328,7 @@ int rn_session_open_bare(const rn_recipe *r, const rn_backend_entry *backends, i
     RN_TRY(start(r, jobs, true, out));
     out->classes = classes;
     RN_GO(open_backend(out, backends));
-    RN_GO(open_nets(out, true, NULL));
+    RN_GO(open_nets_in_turn(out, true, NULL));
     rc = rn_net_init(out->net, r->seed);
 out:
     if (rc < 0)
@@ -301,6 +370,8 @@ void rn_session_close(rn_session *s)
     rn_net_close(s->eval_net);
     rn_net_close(s->net);
     rn_net_close(s->teacher);
+    rn_tuning_close(s->tuning);
+    free(s->tune_path);
     rn_backend_close(s->be);
     rn_store_close(s->train_db);
     rn_store_close(s->val_db);

@@ -20,9 +20,11 @@ typedef struct rn_session {
     rn_comm *comm; /* rn_comm_world(); NULL: one process */
     rn_backend *be;
     rn_store *train_db, *val_db;
-    rn_net *net;      /* training net; NULL when only evaluating */
-    rn_net *eval_net; /* shares the training net's parameters, or holds their average when the recipe keeps one */
-    rn_net *teacher;  /* of a distillation, or NULL */
+    rn_tuning *tuning; /* measured choices of algorithms, or NULL */
+    char *tune_path;   /* where the run keeps them, or NULL */
+    rn_net *net;       /* training net; NULL when only evaluating */
+    rn_net *eval_net;  /* shares the training net's parameters, or holds their average when the recipe keeps one */
+    rn_net *teacher;   /* of a distillation, or NULL */
     char teacher_digest[RN_DIGEST_HEX_MAX]; /* SHA-256 of its file; "" without one */
     rn_loader *train, *val;
     int threads, workers, classes;

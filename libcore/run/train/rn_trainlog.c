@@ -10,6 +10,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
+#include "run/train/rn_choices.h"
 #include "run/train/rn_trainer_impl.h"
 
 #define REAL rn_runlog_real
@@ -77,30 +78,6 @@ static json_t *version_lines(void)
     return a;
 }
 
-static json_t *choice_object(const rn_net_choice *c)
-{
-    const rn_conv_desc *d = &c->desc;
-    char shape[128];
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:f}", "layer", c->layer, "dir", rn_conv_dir_name(c->dir), "case",
-                          rn_conv_desc_text(d, shape, sizeof shape), "algo", c->choice.algo->name, "gflop",
-                          rn_conv_flops(d, false) / 1e9);
-    if (c->choice.ms > 0)
-        json_object_set_new(o, "ms", json_real(c->choice.ms));
-    if (c->choice.second) {
-        json_object_set_new(o, "second", json_string(c->choice.second->name));
-        json_object_set_new(o, "second_ms", json_real(c->choice.second_ms));
-    }
-    return o;
-}
-
-static json_t *choices_array(const rn_net *net)
-{
-    json_t *a = json_array();
-    for (int i = 0; i < rn_net_nchoices(net); i++)
-        json_array_append_new(a, choice_object(rn_net_choice_at(net, i)));
-    return a;
-}
-
 static json_t *memory_object(const rn_net *net)
 {
     rn_net_memory m;
@@ -111,13 +88,14 @@ static json_t *memory_object(const rn_net *net)
 
 static json_t *run_line(const rn_trainer *t)
 {
-    json_t *line = json_pack(
-        "{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:I, s:I, s:I, s:o, s:o, s:o}", "type", "run", "version",
-        RN_VERSION, "started", now_text(), "command", rn_runlog_text(t->job->command), "machine", machine_object(t),
-        "recipe", recipe_object(t->job->recipe_text), "data", "train", data_object(t->s.train_db), "val",
-        data_object(t->s.val_db), "parameters", (json_int_t)rn_net_weights(t->s.net), "steps_per_epoch",
-        (json_int_t)t->steps_per_epoch, "steps", (json_int_t)t->total_steps, "memory", memory_object(t->s.net),
-        "versions", version_lines(), "algorithms", choices_array(t->s.net));
+    json_t *line =
+        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "type", "run",
+                  "version", RN_VERSION, "started", now_text(), "command", rn_runlog_text(t->job->command), "machine",
+                  machine_object(t), "recipe", recipe_object(t->job->recipe_text), "data", "train",
+                  data_object(t->s.train_db), "val", data_object(t->s.val_db), "parameters",
+                  (json_int_t)rn_net_weights(t->s.net), "steps_per_epoch", (json_int_t)t->steps_per_epoch, "steps",
+                  (json_int_t)t->total_steps, "memory", memory_object(t->s.net), "versions", version_lines(),
+                  "algorithms", rn_choices_json(t->s.net), "eval_algorithms", rn_choices_json(t->s.eval_net));
     if (line && t->s.teacher)
         json_object_set_new(line, "teacher",
                             json_pack("{s:o, s:s, s:I}", "path", rn_runlog_text(t->job->recipe->teacher), "sha256",

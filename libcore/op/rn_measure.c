@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Other processes only ever add to a time. So the cost of a candidate is its second least sample (the least may be a stroke of
+ * luck), rounds go over all candidates by turns, so that a slow spell hits them alike, and measuring goes on for longer
+ * while noise could still turn the choice.
+ */
+#include "op/rn_measure.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rn_error.h"
+#include "base/rn_io.h"
+#include "base/rn_log.h"
+#include "base/rn_rng.h"
+
+#define LEAST_ROUNDS 5
+#define MOST_ROUNDS  400
+#define LEAST_S      5e-4 /* a sample repeats its run until it lasts this long */
+#define MOST_REPEATS 50
+#define UNSURE       0.01 /* within this of the tie's border another round may turn the choice */
+#define PATIENCE     6    /* budgets that may go into a case whose choice is not clear */
+#define KEPT         4    /* least samples that are kept: how far apart they lie tells how loud the machine is */
+
+/* ---- data ---- */
+
+/* What a plan may read and write, one block each. */
+enum { SRC, WEI, DST, SCALE, SHIFT, RESIDUAL, SUM, SUMSQ, PIVOT, X, KA, KB, KC, RAW, MEAN, NBLOCKS };
+
+typedef struct block {
+    size_t count; /* 0: not there */
+    rn_dtype dtype;
+} block;
+
+static void blocks_of(const rn_conv_desc *d, rn_conv_dir dir, block b[NBLOCKS])
+{
+    const size_t ic = (size_t)d->ic, oc = (size_t)d->oc, channels = dir == RN_FWD ? oc : ic;
+    const block src = {(size_t)d->mb * d->ih * d->iw * ic, d->dtype},
+                dst = {(size_t)d->mb * d->oh * d->ow * oc, d->dtype};
+    const block none = {0, RN_F32}, per_ic = {ic, RN_F32}, per_oc = {oc, RN_F32}, sums = {channels, RN_F32};
+    const bool bn = d->fuse & (RN_PRO_BN | RN_EPI_DBN), epi = d->fuse & (RN_EPI_STATS | RN_EPI_DBN);
+    const bool dbn = d->fuse & RN_PRO_DBN;
+
+    b[SRC] = src;
+    b[WEI] = (block){oc * d->kh * d->kw * ic, dir == RN_BWD_W ? RN_F32 : d->dtype};
+    b[DST] = dst;
+    b[SCALE] = b[SHIFT] = bn ? per_ic : none;
+    b[RESIDUAL] = d->fuse & RN_PRO_ADD ? src : none;
+    b[SUM] = b[SUMSQ] = epi ? sums : none;
+    b[PIVOT] = d->fuse & RN_EPI_STATS ? per_oc : none;
+    b[X] = dbn ? dst : none;
+    b[KA] = b[KB] = b[KC] = dbn ? per_oc : none;
+    b[RAW] = d->fuse & RN_EPI_DBN ? src : none;
+    b[MEAN] = d->fuse & RN_EPI_DBN ? per_ic : none;
+}
+
+/* Device memory filled with numbers in [-1, 1): zeros run faster than data on some devices. */
+static int alloc_filled(rn_backend *be, block b, uint32_t tag, void **out)
+{
+    size_t bytes = b.count * rn_dtype_size(b.dtype);
+    rn_rng rng;
+
+    RN_TRY(be->alloc(be, bytes, out));
+    uint8_t *host = malloc(bytes);
+    if (!host)
+        return rn_fail(RN_E_NOMEM, "selector: %zu bytes: out of memory", bytes);
+    rn_rng_seed(&rng, 1, RN_STREAM_TEST, tag, 0);
+    for (size_t i = 0; i < b.count; i++) {
+        if (b.dtype == RN_F32) {
+            float v = (float)rn_rng_u32(&rng) * 0x1p-31f - 1.0f;
+            memcpy(host + i * 4, &v, 4);
+        } else { /* a 16-bit float of either kind near +-1: sign at random, the rest from 1.0 */
+            uint16_t v = (uint16_t)((b.dtype == RN_BF16 ? 0x3f00 : 0x3800) | (rn_rng_u32(&rng) & 0x80ff));
+            memcpy(host + i * 2, &v, 2);
+        }
+    }
+    int rc = be->copy(be, *out, host, bytes, RN_COPY_H2D, NULL);
+    if (rc == 0 && be->sync)
+        rc = be->sync(be, NULL);
+    free(host);
+    return rc;
+}
+
+static int alloc_all(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void *mem[NBLOCKS])
+{
+    block b[NBLOCKS];
+
+    blocks_of(d, dir, b);
+    for (int i = 0; i < NBLOCKS; i++) {
+        if (b[i].count)
+            RN_TRY(alloc_filled(be, b[i], (uint32_t)i + 1, &mem[i]));
+    }
+    return 0;
+}
+
+static rn_conv_args args_of(void *const m[NBLOCKS])
+{
+    return (rn_conv_args){.src = m[SRC],
+                          .wei = m[WEI],
+                          .dst = m[DST],
+                          .scale = m[SCALE],
+                          .shift = m[SHIFT],
+                          .residual = m[RESIDUAL],
+                          .sum = m[SUM],
+                          .sumsq = m[SUMSQ],
+                          .pivot = m[PIVOT],
+                          .x = m[X],
+                          .ka = m[KA],
+                          .kb = m[KB],
+                          .kc = m[KC],
+                          .raw = m[RAW],
+                          .mean = m[MEAN]};
+}
+
+/* ---- samples ---- */
+
+typedef struct entrant {
+    rn_conv_plan *plan;
+    void *workspace;
+    int repeats, samples;
+    double low[KEPT]; /* the least of the samples, ascending; ms */
+    bool dropped;
+} entrant;
+
+static int finish(rn_backend *be)
+{
+    return be->sync ? be->sync(be, NULL) : 0;
+}
+
+/* One sample: weights prepared if that counts, then the mean of the runs. */
+static int sample(rn_backend *be, const entrant *e, const rn_conv_args *args, bool prepare, double *ms)
+{
+    double t = rn_now(), prepared = 0;
+
+    if (prepare) {
+        RN_TRY(rn_conv_prepare(e->plan, args->wei, NULL));
+        RN_TRY(finish(be));
+        prepared = rn_now() - t;
+        t = rn_now();
+    }
+    for (int i = 0; i < e->repeats; i++)
+        RN_TRY(rn_conv_run(e->plan, args, 0, e->workspace, NULL));
+    RN_TRY(finish(be));
+    *ms = 1e3 * (prepared + (rn_now() - t) / e->repeats);
+    return 0;
+}
+
+static double cost(const entrant *e)
+{
+    return e->samples > 1 ? e->low[1] : e->low[0];
+}
+
+/* How far the cost may still fall, relative to it. */
+static double doubt(const entrant *e)
+{
+    return e->samples < KEPT ? INFINITY : (e->low[KEPT - 1] - e->low[0]) / e->low[0];
+}
+
+static void note(entrant *e, double ms)
+{
+    int i = e->samples < KEPT ? e->samples : KEPT;
+
+    e->samples++;
+    if (i == KEPT && !(ms < e->low[--i]))
+        return;
+    for (; i > 0 && ms < e->low[i - 1]; i--)
+        e->low[i] = e->low[i - 1];
+    e->low[i] = ms;
+}
+
+/* The first run pays for page faults and starting threads; the second tells how many make a sample. */
+static int warm_up(rn_backend *be, entrant *e, const rn_conv_args *args)
+{
+    double ms;
+
+    e->repeats = 1;
+    RN_TRY(rn_conv_prepare(e->plan, args->wei, NULL));
+    RN_TRY(sample(be, e, args, false, &ms));
+    RN_TRY(sample(be, e, args, false, &ms));
+    e->repeats = ms * 1e-3 >= LEAST_S                  ? 1
+                 : ms * 1e-3 * MOST_REPEATS <= LEAST_S ? MOST_REPEATS
+                                                       : (int)ceil(LEAST_S * 1e3 / ms);
+    return 0;
+}
+
+static void costs(const entrant *e, rn_candidate *c, int n)
+{
+    for (int i = 0; i < n; i++)
+        c[i].ms = e[i].samples ? cost(&e[i]) : 0;
+}
+
+/* Is nobody so near the border between a tie and a loss that noise could move the choice? */
+static bool is_clear(const entrant *e, rn_candidate *c, int n)
+{
+    int second, best, fastest = 0;
+
+    costs(e, c, n);
+    best = rn_measure_best(c, n, &second);
+    for (int i = 0; i < n; i++)
+        fastest = c[i].ms > 0 && !(c[fastest].ms > 0 && c[fastest].ms <= c[i].ms) ? i : fastest;
+    for (int i = 0; i <= best; i++) {
+        const double room = fabs(c[i].ms / c[fastest].ms - (1 + RN_MEASURE_TIE));
+        if (c[i].ms > 0 && !e[i].dropped && i != fastest && !(room > UNSURE + doubt(&e[i]) + doubt(&e[fastest])))
+            return false;
+    }
+    return true;
+}
+
+static int one_round(rn_backend *be, const rn_measure_opts *o, const rn_conv_args *args, entrant *e, int n, int first)
+{
+    double ms;
+
+    for (int k = 0; k < n; k++) { /* nobody always follows the same one */
+        entrant *at = &e[(first + k) % n];
+        if (at->dropped)
+            continue;
+        RN_TRY(sample(be, at, args, o->prepare, &ms));
+        note(at, ms);
+    }
+    return 0;
+}
+
+static void drop_slow(const rn_measure_opts *o, entrant *e, int n)
+{
+    double least = INFINITY;
+
+    for (int i = 0; i < n; i++)
+        least = e[i].samples && e[i].low[0] < least ? e[i].low[0] : least;
+    for (int i = 0; i < n; i++)
+        e[i].dropped = e[i].dropped || (e[i].samples > 1 && e[i].low[0] > o->drop_above * least);
+}
+
+static int measure_rounds(rn_backend *be, const rn_measure_opts *o, const rn_conv_args *args, entrant *e,
+                          rn_candidate *c, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (warm_up(be, &e[i], args) < 0) {
+            rn_warn("%s: left out: %s", c[i].algo->name, rn_error_text());
+            e[i].dropped = true;
+        }
+    }
+    const double start = rn_now();
+    for (int round = 0; round < MOST_ROUNDS; round++) {
+        const double spent = rn_now() - start;
+        if (round >= LEAST_ROUNDS && spent > o->budget_s && (spent > PATIENCE * o->budget_s || is_clear(e, c, n)))
+            break;
+        RN_TRY(one_round(be, o, args, e, n, round));
+        drop_slow(o, e, n);
+    }
+    costs(e, c, n);
+    return 0;
+}
+
+int rn_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const rn_measure_opts *opts, rn_candidate *c,
+               int n)
+{
+    void *mem[NBLOCKS] = {0};
+    int rc = RN_OK;
+    entrant *e = calloc((size_t)n, sizeof *e);
+    if (!e)
+        return rn_fail(RN_E_NOMEM, "selector: out of memory");
+    RN_GO(alloc_all(be, d, dir, mem));
+    for (int i = 0; i < n; i++) {
+        RN_GO(rn_conv_plan_open(be, c[i].algo, d, dir, &e[i].plan));
+        if (e[i].plan->workspace_bytes)
+            RN_GO(be->alloc(be, e[i].plan->workspace_bytes, &e[i].workspace));
+    }
+    const rn_conv_args args = args_of(mem);
+    RN_GO(measure_rounds(be, opts, &args, e, c, n));
+out:
+    for (int i = 0; i < n; i++) {
+        be->free(be, e[i].workspace);
+        rn_conv_plan_close(e[i].plan);
+    }
+    for (int i = 0; i < NBLOCKS; i++)
+        be->free(be, mem[i]);
+    free(e);
+    return rc;
+}
+
+int rn_measure_best(const rn_candidate *c, int n, int *second)
+{
+    int fastest = -1, best = -1;
+
+    *second = -1;
+    for (int i = 0; i < n; i++) {
+        if (c[i].ms > 0 && (fastest < 0 || c[i].ms < c[fastest].ms))
+            fastest = i;
+    }
+    for (int i = 0; i < n && best < 0; i++) {
+        if (c[i].ms > 0 && c[i].ms <= c[fastest].ms * (1 + RN_MEASURE_TIE))
+            best = i;
+    }
+    for (int i = 0; i < n; i++) {
+        if (i != best && c[i].ms > 0 && (*second < 0 || c[i].ms < c[*second].ms))
+            *second = i;
+    }
+    return best;
+}
