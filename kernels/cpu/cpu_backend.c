@@ -11,6 +11,7 @@
 #include "kernels/cpu/cpu_amx.h"
 #include "kernels/cpu/cpu_conv.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_strip.h"
 #include "kernels/cpu/cpu_wino.h"
 #include "kernels/ref/ref_conv.h"
 #ifdef RN_WITH_ONEDNN
@@ -33,6 +34,7 @@ static const rn_conv_algo *const algos[] = {
     &rn_cpu_im2col,
     &rn_cpu_winograd,
     &rn_cpu_winograd_2x2,
+    &rn_cpu_strip,
 #ifdef RN_WITH_ONEDNN
     &rn_onednn_auto,
     &rn_onednn_blocked,

@@ -104,6 +104,38 @@ static inline int rn_conv_clamp(int64_t x, int64_t lo, int64_t hi)
     return (int)(x < lo ? lo : x > hi ? hi : x);
 }
 
+/* n steps of K that follow each other: from row a of A, row b of B. */
+typedef struct rn_conv_span {
+    ptrdiff_t a, b;
+    int n;
+} rn_conv_span;
+
+/* c[i * ldc + j] = (acc ? that : 0) + sum over the steps k of all runs of
+ * a[(run.a + k) * lda + i] * b[(run.b + k) * ldb + j], i < m, j < n <= nr. With n <= nr / 2 only nr / 2 cells of b are read. */
+typedef struct rn_conv_tile {
+    const rn_conv_span *runs;
+    int nruns;
+    const float *a, *b;
+    ptrdiff_t lda, ldb;
+    float *c;
+    size_t ldc;
+    int n;
+    bool acc;
+    const char *ahead; /* memory to be asked for on the way, a cache line a step; or any, with */
+    int ahead_step;    /* 0 instead of 64 */
+} rn_conv_tile;
+
+/* Pixels of several images to be laid out as cells, x by x, image minor: image i of pixel j starts at element
+ * i * step_n + j * step_x of `from`. */
+typedef struct rn_conv_cells {
+    const void *from;
+    ptrdiff_t step_x, step_n;
+    int nx, nn;      /* pixels, images */
+    int first, last; /* images first..last-1 exist; the others count as 0 */
+    ptrdiff_t c;     /* elements of a pixel, at least 1 */
+    ptrdiff_t width; /* cells they become; >= c, filled up with 0 */
+} rn_conv_cells;
+
 typedef struct rn_conv_isa {
     int mr;  /* most rows of a register tile, <= RN_CONV_MR_MAX */
     int nr;  /* columns of a panel of B, two vectors; a last panel of at most nr / 2 columns is nr / 2 wide */
@@ -114,6 +146,11 @@ typedef struct rn_conv_isa {
      * tile_rows: a(i, k) = a[i * RN_CONV_LDA + k]; tile_cols: a(i, k) = a[k * m + i]. */
     void (*tile_rows)(int m, int kc, const float *a, const float *b, float *const *c, int n, bool acc);
     void (*tile_cols)(int m, int kc, const float *a, const float *b, float *const *c, int n, bool acc);
+
+    /* Register tile of m <= mr rows over runs of pixels. */
+    void (*tile_runs)(int m, const rn_conv_tile *t);
+    /* to[(j * ceil(nn / per) + i) * width ..]: with `per` 2, a cell is of two images. Clobbers nr / 2 cells beyond. */
+    void (*copy_cells)(const rn_conv_cells *k, float *to);
 
     /* m rows of the im2col matrix from pixel `p`, columns k0..k1-1 (whole cells), to a + i * RN_CONV_LDA. */
     void (*gather_rows)(const rn_conv_view *v, rn_conv_pixel p, int m, int k0, int k1, float *a);

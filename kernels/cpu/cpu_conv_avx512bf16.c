@@ -60,6 +60,17 @@ static inline vec widen(__m256i h)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
+/* 16 elements or the first n of them, each at the low end of a word. */
+static inline __m512i low_halves(const uint16_t *p, int n)
+{
+    if (!p)
+        return _mm512_setzero_si512();
+    return _mm512_cvtepu16_epi32(n == 16 ? _mm256_loadu_si256((const __m256i *)p)
+                                         : _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+}
+
+#define CELLS(p, q, n) _mm512_castsi512_ps(_mm512_or_si512(low_halves(p, n), _mm512_slli_epi32(low_halves(q, n), 16)))
+
 #include "kernels/cpu/cpu_conv_tile.h"
 
 _Static_assert(NR == 32 && MR <= 16, "what pairs_in_place and pair_cols count on");

@@ -230,12 +230,50 @@ static void TYPED(pack_cols_read)(const void *from, size_t ld, int n, int m, con
 #endif
 }
 
+/* CELLS(p, q, n): n elements of p, or of p and q (either may be NULL: zeros), as a vector of cells, filled up with 0. */
+INLINE void TYPED(copy_pixels)(const rn_conv_cells *k, const ptrdiff_t c, const ptrdiff_t width, const bool all,
+                               float *to)
+{
+    for (int j = 0; j < k->nx; j++) {
+        const ELEM *pixel = (const ELEM *)k->from + j * k->step_x;
+        for (int i = 0; i < k->nn; i += PER, to += width) {
+            const ELEM *p = all || (i >= k->first && i < k->last) ? pixel + i * k->step_n : NULL, *q = NULL;
+#if PER > 1
+            q = all || (i + 1 >= k->first && i + 1 < k->last) ? pixel + (i + 1) * k->step_n : NULL;
+#endif
+            for (ptrdiff_t v = 0; v < width; v += VL) {
+                const ptrdiff_t rest = c - v;
+                const int n = (int)(rest < 0 ? 0 : rest < VL ? rest : VL);
+                v_store(to + v, CELLS(p ? p + v : NULL, q ? q + v : NULL, n));
+            }
+        }
+    }
+}
+
+static void TYPED(copy_cells)(const rn_conv_cells *k, float *to)
+{
+    const bool all = k->first == 0 && k->last == k->nn && k->nn % PER == 0;
+
+    if (all && k->c == NR && k->width == NR)
+        TYPED(copy_pixels)(k, NR, NR, true, to);
+    else if (all && k->c == VL && k->width == VL)
+        TYPED(copy_pixels)(k, VL, VL, true, to);
+#define NARROW(n)                                                                                                      \
+    else if (all && k->c == (n) && k->width == (n)) TYPED(copy_pixels)(k, n, n, true, to);
+    NARROW(MR) NARROW(MR - 1) NARROW(MR - 2)
+#undef NARROW
+    else
+        TYPED(copy_pixels)(k, k->c, k->width, false, to);
+}
+
 const rn_conv_isa TABLE = {
     .mr = MR,
     .nr = NR,
     .per = PER,
     .tile_rows = tile_rows,
     .tile_cols = tile_cols,
+    .tile_runs = tile_runs,
+    .copy_cells = TYPED(copy_cells),
     .gather_rows = TYPED(gather_rows),
     .gather_panel = TYPED(gather_panel),
     .pack_cols = TYPED(pack_cols),
@@ -251,6 +289,7 @@ const rn_conv_isa TABLE = {
 #undef PART
 #undef PUT_ROWS
 #undef PER
+#undef CELLS
 #undef GL
 #undef g_zero
 #undef g_load

@@ -103,3 +103,70 @@ static void tile_cols(int m, int kc, const float *a, const float *b, float *cons
         abort();
     }
 }
+
+/* ---- tiles over runs of pixels ------------------------------------------------------------------------------------- */
+
+/* As tile(), of K in runs that lie apart. */
+INLINE void tile_over(const int m, const int nv, const rn_conv_tile *t)
+{
+    const bool acc = t->acc;
+    const ptrdiff_t lda = t->lda, ldb = t->ldb, step = t->ahead_step;
+    const char *ahead = t->ahead;
+    float *c = t->c;
+    vec s[MR][2];
+
+    UNROLL
+    for (int i = 0; i < m; i++)
+        s[i][0] = s[i][1] = v_zero();
+    for (int i = 0; i < m && acc; i++) { /* c comes from far away while the sums are made */
+        __builtin_prefetch(c + (size_t)i * t->ldc, 1);
+        __builtin_prefetch(c + (size_t)i * t->ldc + VL, 1);
+    }
+    for (int r = 0; r < t->nruns; r++) {
+        const float *a = t->a + t->runs[r].a * lda, *b = t->b + t->runs[r].b * ldb;
+        for (int k = t->runs[r].n; k > 0; k--) {
+            vec y0 = v_load(b), y1 = nv == 2 ? v_load(b + VL) : y0;
+            __builtin_prefetch(ahead, 0, 2);
+            UNROLL
+            for (int i = 0; i < m; i++) {
+                vec x = v_set1(a[i]);
+                s[i][0] = v_fma(x, y0, s[i][0]);
+                if (nv == 2)
+                    s[i][1] = v_fma(x, y1, s[i][1]);
+            }
+            a += lda;
+            b += ldb;
+            ahead += step;
+        }
+    }
+    UNROLL
+    for (int i = 0; i < m; i++, c += t->ldc) {
+        vec last = s[i][nv - 1];
+        float *p = c + (nv - 1) * VL;
+        const int rest = t->n - (nv - 1) * VL;
+        if (nv == 2)
+            v_store(c, acc ? v_add(s[i][0], v_load(c)) : s[i][0]);
+        if (rest == VL)
+            v_store(p, acc ? v_add(last, v_load(p)) : last);
+        else
+            v_store_n(p, acc ? v_add(last, v_load_n(p, rest)) : last, rest);
+    }
+}
+
+#undef TILE
+#define TILE(m, unused)                                                                                                \
+    case m:                                                                                                            \
+        if (t->n > VL)                                                                                                 \
+            tile_over(m, 2, t);                                                                                        \
+        else                                                                                                           \
+            tile_over(m, 1, t);                                                                                        \
+        break;
+
+static void tile_runs(int m, const rn_conv_tile *t)
+{
+    switch (m) {
+        TILES(unused)
+    default:
+        abort();
+    }
+}

@@ -19,6 +19,7 @@
 #define w_load(p)          g_load(p)
 #define w_load_n(p, n)     g_load_n(p, n)
 #define w_round(v)         (v)
+#define CELLS(p, q, n)     ((void)(q), !(p) || (n) == 0 ? v_zero() : (n) == VL ? v_load(p) : v_load_n(p, n))
 #include "kernels/cpu/cpu_conv_gather.h"
 
 #define TABLE              TABLE_OF(bf16)
@@ -36,6 +37,7 @@
 #define w_load(p)          g_load(p)
 #define w_load_n(p, n)     g_load_n(p, n)
 #define w_round(v)         h_round_bf16(v)
+#define CELLS(p, q, n)     ((void)(q), !(p) || (n) == 0 ? v_zero() : (n) == VL ? h_load_bf16(p) : h_load_n_bf16(p, n))
 #include "kernels/cpu/cpu_conv_gather.h"
 
 #define TABLE              TABLE_OF(f16)
@@ -53,4 +55,5 @@
 #define w_load(p)          g_load(p)
 #define w_load_n(p, n)     g_load_n(p, n)
 #define w_round(v)         h_round_f16(v)
+#define CELLS(p, q, n)     ((void)(q), !(p) || (n) == 0 ? v_zero() : (n) == VL ? h_load_f16(p) : h_load_n_f16(p, n))
 #include "kernels/cpu/cpu_conv_gather.h"
