@@ -7,7 +7,9 @@
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "bench_conv.h"
+#include "bench_page.h"
 #include "kernels/rn_kernels.h"
+#include "op/rn_select.h"
 
 #define CEILING_S   0.05 /* for each of the machine's ceilings */
 #define MOST_COUNTS 64   /* numbers of threads in one run */
@@ -78,10 +80,22 @@ static int run_types(conv_run *c, const bench_shape *shape, rn_conv_dir dir)
     return 0;
 }
 
+static bool any_algorithm(const conv_run *c)
+{
+    bool any = false;
+
+    for (const rn_conv_algo *const *a = c->setting.be->conv_algos; *a; a++)
+        any = any || rn_select_match(c->o->pattern, (*a)->name);
+    return any;
+}
+
 static int run_list(conv_run *c, const bench_shapes *list)
 {
     const size_t from = json_array_size(c->rows);
     unsigned dtypes = 0;
+
+    if (!any_algorithm(c))
+        return 0; /* nothing to hold against ceilings */
 
     for (int t = 0; t < BENCH_DTYPES; t++)
         dtypes |= in_list(c->o->dtypes, bench_dtype_words[t]) ? 1u << t : 0;
@@ -192,6 +206,8 @@ out:
     if (c->form == BENCH_JSON && json_array_size(c->rows))
         puts("\n]");
     bench_shapes_free(&list);
+    if (rc == 0 && o->html && json_array_size(c->rows))
+        rc = bench_page_write(o->html, c->rows);
     return rc < 0 ? rc : verdict(c);
 }
 
@@ -237,6 +253,8 @@ int bench_conv_main(int argc, char **argv)
          "What GFLOP/s counts: also the taps that fall in the padding, or only those in bounds (benchdnn's way).",
          bench_flops_words, 0, 0},
         {RN_OPT_UINT, "seed", "N", &o.seed, "Seed of the data.", NULL, 0, 0},
+        {RN_OPT_TEXT, "html", "FILE", &o.html, "Also write a page: roofline, bars by layer, the table, the machine.",
+         NULL, 0, 0},
         {RN_OPT_FLAG, "csv", NULL, &o.csv, "Print results as comma-separated values: the same figures as --json.", NULL,
          0, 0},
     };

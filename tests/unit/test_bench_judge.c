@@ -8,11 +8,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/rn_error.h"
 #include "bench/bench.h"
+#include "bench/bench_conv.h"
 #include "bench/bench_stats.h"
 #include "kernels/ref/ref_conv.h"
 #include "kernels/rn_kernels.h"
@@ -191,6 +193,76 @@ static void ratios(void **state)
     assert_true(r.lo == r.ratio && r.hi == r.ratio);
 }
 
+/* ---- forms ---------------------------------------------------------------------------------------------------------- */
+
+/* What `row` looks like; the caller frees. */
+static char *printed(const json_t *row, enum bench_form form)
+{
+    char *text = calloc(1, 1 << 16);
+    FILE *f = tmpfile();
+    int keep = dup(1);
+
+    assert_true(text && f && keep >= 0);
+    fflush(stdout);
+    dup2(fileno(f), 1);
+    assert_int_equal(bench_conv_print(row, form, true), 0);
+    fflush(stdout);
+    dup2(keep, 1);
+    close(keep);
+    rewind(f);
+    assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
+    fclose(f);
+    return text;
+}
+
+/* CSV's head and fields, one after the other, are members of the JSON object with the same digits. */
+static void csv_is_json(void **state)
+{
+    double samples[] = {1.25, 1.0 / 3, 0.125};
+    bench_result r = {.algo = &rn_ref_conv,
+                      .verified = true,
+                      .ms = 1.0 / 3,
+                      .ms_q1 = 0.1,
+                      .ms_q3 = 1.25,
+                      .ms_min = 0.125,
+                      .prepare_ms = 2e-5,
+                      .samples_ms = samples,
+                      .nsamples = 3,
+                      .repeats = 7,
+                      .workspace = 123456789012,
+                      .impl = "a,\"b\""};
+    bench_shape shape = {.name = "layer", .count = 3, .dirs = 7};
+    bench_setting s = {.ceilings = {.gflops = {100}, .gb_s = {0, 0, 0, 10}}, .rounds = 3, .seed = 9};
+
+    (void)state;
+    assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 1}, &s.be), 0);
+    assert_int_equal(rn_conv_desc_parse("mb1ic3ih9oc5kh3ph1", &shape.desc), 0);
+    assert_non_null(s.machine = bench_machine(s.be));
+    json_t *row = bench_conv_row(&s, &shape, RN_FWD, &r);
+    char *csv = printed(row, BENCH_CSV), *json = printed(row, BENCH_JSON), *fields = strchr(csv, '\n') + 1, *end;
+    for (char *head = csv, *field = fields; head < fields; head = end + 1) {
+        char want[512];
+        end = head + strcspn(head, ",\n");
+        size_t n = *field == '"' ? (size_t)(strstr(field + 1, *(end + 1) ? "\"," : "\"\n") - field) + 1
+                                 : strcspn(field, ",\n");
+        if (n && *field != '"' && !strchr("-0123456789tf", *field))
+            snprintf(want, sizeof want, "\"%.*s\":\"%.*s\"", (int)(end - head), head, (int)n, field);
+        else
+            snprintf(want, sizeof want, "\"%.*s\":%.*s", (int)(end - head), head, *field == '"' ? 0 : (int)n, field);
+        if (n && strncmp(field, "fwd", 3) != 0 && strncmp(field, "f32", 3) != 0 && !strstr(json, want))
+            fail_msg("%s is not in %s", want, json);
+        field += n + 1;
+    }
+    assert_non_null(strstr(csv, ",\"a,\"\"b\"\"\","));
+    assert_non_null(strstr(csv, ",0.333333,1.15,0.125,"));
+    assert_non_null(strstr(json, "\"samples_ms\":[1.25,0.333333,0.125]"));
+    free(csv);
+    free(json);
+    json_decref(row);
+    json_decref(s.machine);
+    rn_backend_close(s.be);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +270,7 @@ int main(void)
         cmocka_unit_test(time_for_right_results),
         cmocka_unit_test(critical_values),
         cmocka_unit_test(ratios),
+        cmocka_unit_test(csv_is_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
