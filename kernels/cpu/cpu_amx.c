@@ -139,14 +139,20 @@ static const char *geometry(const rn_backend *be, const rn_conv_desc *d, rn_conv
     const int apart = p->gw + p->dx1 - p->dx0;
     const int shared = rn_amx_max(p->gw + p->dx1, rn_amx_ceil(p->w, p->sx) - p->dx0);
     p->pitch = rn_amx_max(p->window > 1 ? p->gw : rn_amx_min(apart, shared), p->gw);
-    p->in_place = is_in_place(d, p);
+    p->in_place = dir != RN_BWD_W && is_in_place(d, p);
     if (p->in_place)
         flatten(p);
     if ((double)p->ntaps * p->planes > MOST_STEPS || p->nphases > MOST_STEPS)
         return "more steps or phases than its tables hold";
     if (!(strip_bytes(p, 1 + 2 * (p->dy1 - p->dy0)) < MOST_STRIP_BYTES))
         return "rows longer than its strips";
-    choose_strips(p, be->threads);
+    if (dir == RN_BWD_W) {
+        if (!((double)p->mb * (p->gh + p->dy1 - p->dy0 + 1) * p->pitch < MOST_STRIP_BYTES))
+            return "more pixels than it numbers";
+        rn_amx_gradient_geometry(p, d, be->threads);
+    } else {
+        choose_strips(p, be->threads);
+    }
     if (!p->in_place) {
         p->image = (size_t)strip_bytes(p, p->block) + slack_positions(p) * RN_AMX_LINE;
         p->thread_bytes = p->image * (size_t)p->images;
@@ -163,7 +169,6 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     *why = d->dtype != RN_BF16                        ? "bf16 only"
            : rn_cpu_backend_isa(be) < RN_ISA_AMX      ? "needs AMX"
            : (*why = rn_conv_fuse_refusal(d, dir, 0)) ? *why
-           : dir == RN_BWD_W                          ? "fwd and bwd_d only"
                                                       : geometry(be, d, dir, &p);
     return !*why;
 }
@@ -172,7 +177,9 @@ static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_di
 {
     rn_amx_plan p;
 
-    return geometry(be, d, dir, &p) ? 0 : p.thread_bytes * (size_t)be->threads;
+    if (geometry(be, d, dir, &p))
+        return 0;
+    return dir == RN_BWD_W ? rn_amx_gradient_workspace(&p, d) : p.thread_bytes * (size_t)be->threads;
 }
 
 /* ---- tables ----------------------------------------------------------------------------------------------------------- */
@@ -256,6 +263,8 @@ static void close_plan(struct rn_backend *be, void *priv)
     free(p->phases);
     free(p->steps);
     free(p->b);
+    free(p->g.steps);
+    free(p->g.counts);
     free(p);
 }
 
@@ -278,7 +287,7 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
         bwd_d_tables(p, d);
     else
         fwd_tables(p, d);
-    if (!(p->b = aligned_alloc(64, p->b_bytes ? p->b_bytes : 64)))
+    if (dir == RN_BWD_W ? rn_amx_gradient_tables(p) < 0 : !(p->b = aligned_alloc(64, p->b_bytes ? p->b_bytes : 64)))
         goto nomem;
     *priv = p;
     return 0;
@@ -299,7 +308,10 @@ static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
 static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, void *stream)
 {
     (void)stream;
-    rn_amx_run_product(plan, a, beta, ws);
+    if (plan->dir == RN_BWD_W)
+        rn_amx_run_gradient(plan, a, beta, ws);
+    else
+        rn_amx_run_product(plan, a, beta, ws);
     return 0;
 }
 

@@ -63,6 +63,20 @@ typedef struct rn_amx_phase {
     size_t b; /* bytes into the packed weights */
 } rn_amx_phase;
 
+/* bwd_w: cpu_amx_gradient.c. */
+typedef struct rn_amx_gradient {
+    int oc, oc_pairs, run_pairs;
+    int shares, parts;   /* threads split the output channels into shares, the strips into parts */
+    int image_rows;      /* rows between images in a strip's numbering of positions */
+    int image_positions; /* positions between them, even */
+    int reach;           /* positions of a strip, the last tap's included, in whole steps of 32 */
+    int ld;              /* of A: numbers between channels */
+    int nsteps;          /* of one tap */
+    size_t a_bytes, b_bytes, pair_bytes;
+    rn_amx_step *steps; /* of tap t from t * nsteps on, */
+    int *counts;        /* so many */
+} rn_amx_gradient;
+
 typedef struct rn_amx_sub {
     int y, x; /* pixel (Y, X) of it is (Y * sy + y, X * sx + x) of the tensor */
 } rn_amx_sub;
@@ -89,9 +103,7 @@ typedef struct rn_amx_plan {
     int groups; /* of pairs of columns: tasks when there are few strips */
     char *b;    /* packed weights */
     size_t b_bytes, thread_bytes;
-    /* bwd_w */
-    int oc, shares, parts; /* threads split the output channels into shares, the images into parts */
-    struct rn_amx_gradient *gradient;
+    rn_amx_gradient g;
 } rn_amx_plan;
 
 static inline int rn_amx_min(int a, int b)
@@ -117,6 +129,13 @@ size_t rn_amx_weight_bytes(const rn_amx_plan *p, int nsteps);
 /* cpu_amx_product.c */
 void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int beta, char *ws);
 
+/* cpu_amx_gradient.c: what a plan with `block` and `images` needs; its tables; a run. */
+void rn_amx_gradient_geometry(rn_amx_plan *p, const rn_conv_desc *d, int threads);
+size_t rn_amx_gradient_thread_bytes(const rn_amx_plan *p);
+size_t rn_amx_gradient_workspace(const rn_amx_plan *p, const rn_conv_desc *d);
+int rn_amx_gradient_tables(rn_amx_plan *p);
+void rn_amx_run_gradient(const rn_conv_plan *plan, const rn_conv_args *a, int beta, char *ws);
+
 /* ---- cpu_amx_tile_amx.c, cpu_amx_strip_amx.c: what is compiled for the instructions ---------------------------------- */
 
 /* Shapes of all tiles, in the calling thread, until rn_amx_release: 0..3 sums of `rows` rows, 4 and 5 A, 6 and 7 B. */
@@ -124,13 +143,21 @@ void rn_amx_configure(int rows);
 void rn_amx_release(void);
 
 /* sums[i][j] of mt x nt tiles (1 or 2 each): rows of A are `stride` bytes apart, the second tile starts at a[1]; sums: row r
- * of tile (i, j) at sums[(16 i + r) * 32 + 16 j]. */
+ * of tile (i, j) at sums[(16 i + r) * 32 + 16 j]; add: to what they hold. */
 void rn_amx_products(int mt, int nt, const char *const a[2], size_t stride, const char *b, const rn_amx_step *steps,
-                     int n, float *sums);
+                     int n, bool add, float *sums);
 /* Row i of `sums` (32 apart), n columns, rounded to out + map[i] * ld; rows with map[i] < 0 are dropped. */
 void rn_amx_put(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld, bool add);
+/* The same in f32: row i to out + i * ld. */
+void rn_amx_put_f32(const float *sums, int rows, int n, float *out, size_t ld, bool add);
 
 /* The strip of image n for the grid's rows from y0. */
 void rn_amx_fill_strip(const rn_amx_plan *p, const rn_conv_args *a, const uint16_t *src, int n, int y0, char *strip);
+
+/* bwd_w. 32 positions, each `m` channels at px[i] (NULL: zeros), to a row of 32 numbers for each channel, ld apart. */
+void rn_amx_transpose(const uint16_t *const *px, int m, uint16_t *to, size_t ld);
+/* `n` (even) positions of a strip's plane to pairs of positions: position i, i + 1 of channel c next to each other, in
+ * steps of 32 positions of two tiles of 16 channels; q: even number of the first. */
+void rn_amx_interleave(const char *plane, int n, int q, char *steps);
 
 #endif

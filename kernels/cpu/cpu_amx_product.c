@@ -89,7 +89,7 @@ static void job_pair(const product *g, const job *j, int pair, float *sums)
             a[i] = j->at + (size_t)from * j->stride;
             map_rows(p, j, from, first, map[i]);
         }
-        rn_amx_products(mt, columns > 16 ? 2 : 1, a, j->stride, b, j->f->steps, j->f->nsteps, sums);
+        rn_amx_products(mt, columns > 16 ? 2 : 1, a, j->stride, b, j->f->steps, j->f->nsteps, false, sums);
         for (int i = 0; i < mt; i++)
             rn_amx_put(sums + (size_t)i * RN_AMX_ROWS * RN_AMX_PAIR, map[i], j->rows, columns,
                        g->out + (size_t)pair * RN_AMX_PAIR, (size_t)p->cols, g->beta);

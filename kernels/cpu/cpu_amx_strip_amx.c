@@ -69,3 +69,65 @@ void rn_amx_fill_strip(const rn_amx_plan *p, const rn_conv_args *a, const uint16
     /* what the last row's taps read past its end, and tiles past the last position */
     memset(strip + p->planes * plane, 0, p->image - p->planes * plane);
 }
+
+/* ---- bwd_w ------------------------------------------------------------------------------------------------------------ */
+
+/* 32 positions x 8 channels: each of the four 128-bit lanes is a square of 8 positions. */
+static inline void transpose8(const uint16_t *const *px, int c, __mmask8 mask, uint16_t *to, size_t ld)
+{
+    __m512i z[8], t[8], u[8];
+
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        __m128i lane[4];
+        for (int l = 0; l < 4; l++)
+            lane[l] = px[8 * l + i] ? _mm_maskz_loadu_epi16(mask, px[8 * l + i] + c) : _mm_setzero_si128();
+        z[i] = _mm512_castsi128_si512(lane[0]);
+        z[i] = _mm512_inserti32x4(z[i], lane[1], 1);
+        z[i] = _mm512_inserti32x4(z[i], lane[2], 2);
+        z[i] = _mm512_inserti32x4(z[i], lane[3], 3);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm512_unpacklo_epi16(z[i], z[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi16(z[i], z[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        u[i] = _mm512_unpacklo_epi32(t[i], t[i + 2]);
+        u[i + 1] = _mm512_unpackhi_epi32(t[i], t[i + 2]);
+        u[i + 2] = _mm512_unpacklo_epi32(t[i + 1], t[i + 3]);
+        u[i + 3] = _mm512_unpackhi_epi32(t[i + 1], t[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        if (mask >> (2 * i) & 1)
+            _mm512_store_si512(to + (size_t)(2 * i) * ld, _mm512_unpacklo_epi64(u[i], u[i + 4]));
+        if (mask >> (2 * i + 1) & 1)
+            _mm512_store_si512(to + (size_t)(2 * i + 1) * ld, _mm512_unpackhi_epi64(u[i], u[i + 4]));
+    }
+}
+
+void rn_amx_transpose(const uint16_t *const *px, int m, uint16_t *to, size_t ld)
+{
+    for (int c = 0; c < m; c += 8)
+        transpose8(px, c, m - c >= 8 ? 0xff : (__mmask8)((1u << (m - c)) - 1), to + (size_t)c * ld, ld);
+}
+
+/* Words 0, 32, 1, 33, ... of two vectors, from word `from` (0 or 16) of each on. */
+static inline __m512i interleave(__m512i p, __m512i q, int from)
+{
+    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
+                                         5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    return _mm512_permutex2var_epi16(p, _mm512_add_epi16(low, _mm512_set1_epi16((short)from)), q);
+}
+
+void rn_amx_interleave(const char *plane, int n, int q, char *steps)
+{
+    for (int i = 0; i < n; i += 2, q += 2, plane += 2 * RN_AMX_LINE) {
+        char *to = steps + (size_t)(q / 32) * 2 * RN_AMX_TILE + (size_t)(q % 32 / 2) * RN_AMX_LINE;
+        const __m512i one = _mm512_load_si512(plane), two = _mm512_load_si512(plane + RN_AMX_LINE);
+        _mm512_store_si512(to, interleave(one, two, 0));
+        _mm512_store_si512(to + RN_AMX_TILE, interleave(one, two, 16));
+    }
+}

@@ -36,14 +36,22 @@ void rn_amx_release(void)
 
 #define SUMS_STRIDE (RN_AMX_PAIR * sizeof(float))
 
+/* In all of them: sums are read first if `add`, and begin at 0 if not. */
 static __attribute__((noinline)) void products_2x2(const char *a0, const char *a1, size_t stride, const char *b,
-                                                   const rn_amx_step *steps, int n, float *sums)
+                                                   const rn_amx_step *steps, int n, bool add, float *sums)
 {
     FENCE();
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
+    if (add) {
+        _tile_loadd(0, sums, SUMS_STRIDE);
+        _tile_loadd(1, sums + 16, SUMS_STRIDE);
+        _tile_loadd(2, sums + 16 * 32, SUMS_STRIDE);
+        _tile_loadd(3, sums + 16 * 32 + 16, SUMS_STRIDE);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
     for (int i = 0; i < n; i++) {
         const char *x = b + steps[i].b;
         _tile_loadd(6, x, RN_AMX_LINE);
@@ -63,13 +71,18 @@ static __attribute__((noinline)) void products_2x2(const char *a0, const char *a
 }
 
 static __attribute__((noinline)) void products_2x1(const char *a0, const char *a1, size_t stride, const char *b,
-                                                   const rn_amx_step *steps, int n, float *sums)
+                                                   const rn_amx_step *steps, int n, bool add, float *sums)
 {
     FENCE();
-    _tile_zero(0);
-    _tile_zero(2);
+    if (add) {
+        _tile_loadd(0, sums, SUMS_STRIDE);
+        _tile_loadd(2, sums + 16 * 32, SUMS_STRIDE);
+    } else {
+        _tile_zero(0);
+        _tile_zero(2);
+    }
     for (int i = 0; i < n; i++) {
-        _tile_loadd(6, b + steps[i].b / 2, RN_AMX_LINE);
+        _tile_loadd(6, b + steps[i].b, RN_AMX_LINE);
         _tile_loadd(4, a0 + steps[i].a, stride);
         _tile_dpbf16ps(0, 4, 6);
         _tile_loadd(5, a1 + steps[i].a, stride);
@@ -81,11 +94,16 @@ static __attribute__((noinline)) void products_2x1(const char *a0, const char *a
 }
 
 static __attribute__((noinline)) void products_1x2(const char *a0, size_t stride, const char *b,
-                                                   const rn_amx_step *steps, int n, float *sums)
+                                                   const rn_amx_step *steps, int n, bool add, float *sums)
 {
     FENCE();
-    _tile_zero(0);
-    _tile_zero(1);
+    if (add) {
+        _tile_loadd(0, sums, SUMS_STRIDE);
+        _tile_loadd(1, sums + 16, SUMS_STRIDE);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+    }
     for (int i = 0; i < n; i++) {
         const char *x = b + steps[i].b;
         _tile_loadd(6, x, RN_AMX_LINE);
@@ -100,12 +118,15 @@ static __attribute__((noinline)) void products_1x2(const char *a0, size_t stride
 }
 
 static __attribute__((noinline)) void products_1x1(const char *a0, size_t stride, const char *b,
-                                                   const rn_amx_step *steps, int n, float *sums)
+                                                   const rn_amx_step *steps, int n, bool add, float *sums)
 {
     FENCE();
-    _tile_zero(0);
+    if (add)
+        _tile_loadd(0, sums, SUMS_STRIDE);
+    else
+        _tile_zero(0);
     for (int i = 0; i < n; i++) {
-        _tile_loadd(6, b + steps[i].b / 2, RN_AMX_LINE);
+        _tile_loadd(6, b + steps[i].b, RN_AMX_LINE);
         _tile_loadd(4, a0 + steps[i].a, stride);
         _tile_dpbf16ps(0, 4, 6);
     }
@@ -114,16 +135,16 @@ static __attribute__((noinline)) void products_1x1(const char *a0, size_t stride
 }
 
 void rn_amx_products(int mt, int nt, const char *const a[2], size_t stride, const char *b, const rn_amx_step *steps,
-                     int n, float *sums)
+                     int n, bool add, float *sums)
 {
     if (mt == 2 && nt == 2)
-        products_2x2(a[0], a[1], stride, b, steps, n, sums);
+        products_2x2(a[0], a[1], stride, b, steps, n, add, sums);
     else if (mt == 2)
-        products_2x1(a[0], a[1], stride, b, steps, n, sums);
+        products_2x1(a[0], a[1], stride, b, steps, n, add, sums);
     else if (nt == 2)
-        products_1x2(a[0], stride, b, steps, n, sums);
+        products_1x2(a[0], stride, b, steps, n, add, sums);
     else
-        products_1x1(a[0], stride, b, steps, n, sums);
+        products_1x1(a[0], stride, b, steps, n, add, sums);
 }
 
 /* ---- the sums' way out ---------------------------------------------------------------------------------------------- */
@@ -148,5 +169,21 @@ void rn_amx_put(const float *sums, const int64_t *map, int rows, int n, uint16_t
             high = _mm512_add_ps(high, widen(_mm512_extracti64x4_epi64(old, 1)));
         }
         _mm512_mask_storeu_epi16(to, mask, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+}
+
+void rn_amx_put_f32(const float *sums, int rows, int n, float *out, size_t ld, bool add)
+{
+    const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
+    const __mmask16 low = (__mmask16)mask, high = (__mmask16)(mask >> 16);
+
+    for (int i = 0; i < rows; i++, sums += RN_AMX_PAIR, out += ld) {
+        __m512 x = _mm512_load_ps(sums), y = _mm512_load_ps(sums + 16);
+        if (add) {
+            x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(low, out));
+            y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(high, out + 16));
+        }
+        _mm512_mask_storeu_ps(out, low, x);
+        _mm512_mask_storeu_ps(out + 16, high, y);
     }
 }

@@ -13,7 +13,7 @@ static int pairs_of(const rn_amx_plan *p)
 
 size_t rn_amx_weight_bytes(const rn_amx_plan *p, int nsteps)
 {
-    return (size_t)rn_amx_ceil(p->cols, COLS) * (size_t)nsteps * RN_AMX_TILE;
+    return (size_t)pairs_of(p) * (size_t)nsteps * 2 * RN_AMX_TILE;
 }
 
 /* fwd: n columns, each k numbers in one piece, `stride` apart. */
@@ -61,10 +61,10 @@ static void pack_pair(const rn_conv_plan *plan, const rn_amx_phase *f, int pair,
     char *b = p->b + f->b + (size_t)pair * f->nsteps * 2 * RN_AMX_TILE;
 
     for (int i = 0; i < f->nsteps; i++) {
-        for (int j = 0; j < tiles; j++, b += RN_AMX_TILE) {
+        for (int j = 0; j < tiles; j++) {
             const int c0 = (2 * pair + j) * COLS;
             pack_tile(plan, &f->taps[i % f->ntaps], i / f->ntaps, c0, rn_amx_min(p->cols - c0, COLS), wei,
-                      (uint16_t *)b);
+                      (uint16_t *)(b + (size_t)(2 * i + j) * RN_AMX_TILE));
         }
     }
 }
