@@ -10,6 +10,7 @@
 #include "base/rn_opt.h"
 #include "kernels/cpu/cpu_amx.h"
 #include "kernels/cpu/cpu_conv.h"
+#include "kernels/cpu/cpu_direct.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/cpu_strip.h"
 #include "kernels/cpu/cpu_wino.h"
@@ -31,6 +32,8 @@ static const rn_conv_algo *const algos[] = {
 #if defined(__x86_64__)
     &rn_cpu_amx,
 #endif
+    &rn_cpu_direct_pairs,
+    &rn_cpu_direct,
     &rn_cpu_im2col,
     &rn_cpu_winograd,
     &rn_cpu_winograd_2x2,

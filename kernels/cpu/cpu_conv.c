@@ -94,9 +94,8 @@ static int whole_cells(const rn_conv_isa *isa, int columns)
     return (columns + isa->per - 1) / isa->per * isa->per;
 }
 
-rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+static rn_conv_phase fwd_phase(const rn_conv_isa *isa, const rn_conv_desc *d, rn_conv_dir dir)
 {
-    const rn_conv_isa *isa = rn_conv_isa_of(be, d->dtype);
     rn_conv_phase f = {
         .view = {.h = d->ih,
                  .w = d->iw,
@@ -120,11 +119,16 @@ rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_
     return f;
 }
 
-static int open_fwd(rn_im2col_plan *p, const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return fwd_phase(rn_conv_isa_of(be, d->dtype), d, dir);
+}
+
+static int open_fwd(rn_im2col_plan *p, const rn_conv_desc *d, rn_conv_dir dir)
 {
     if (!(p->phases = calloc(1, sizeof *p->phases)))
-        return rn_fail(RN_E_NOMEM, "cpu:im2col: out of memory");
-    p->phases[0] = rn_conv_fwd_phase(be, d, dir);
+        return rn_fail(RN_E_NOMEM, "convolution on the CPU: out of memory");
+    p->phases[0] = fwd_phase(p->isa, d, dir);
     p->nphases = 1;
     p->cols = d->oc;
     p->out_h = d->oh;
@@ -153,7 +157,7 @@ static int open_bwd_d(rn_im2col_plan *p, const rn_conv_desc *d)
     size_t offset = 0;
 
     if (!(p->phases = calloc((size_t)rn_imin(d->sh, d->ih) * rn_imin(d->sw, d->iw), sizeof *p->phases)))
-        return rn_fail(RN_E_NOMEM, "cpu:im2col: out of memory");
+        return rn_fail(RN_E_NOMEM, "convolution on the CPU: out of memory");
     p->cols = d->ic;
     p->out_h = d->ih;
     p->out_w = d->iw;
@@ -179,6 +183,26 @@ static int open_bwd_d(rn_im2col_plan *p, const rn_conv_desc *d)
     return 0;
 }
 
+int rn_conv_open_phases(rn_im2col_plan *p, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return dir == RN_BWD_D ? open_bwd_d(p, d) : open_fwd(p, d, dir);
+}
+
+int rn_conv_open_weights(rn_im2col_plan *p)
+{
+    const rn_conv_phase *last = &p->phases[p->nphases - 1];
+    const size_t bytes = (last->b_offset + panels_cells(p, last)) * sizeof(float);
+
+    p->b = aligned_alloc(64, (bytes + 63 + 64) & ~(size_t)63);
+    return p->b ? 0 : rn_fail(RN_E_NOMEM, "convolution on the CPU: %zu bytes of packed weights: out of memory", bytes);
+}
+
+void rn_conv_close_phases(rn_im2col_plan *p)
+{
+    free(p->phases);
+    free(p->b);
+}
+
 static void close_plan(struct rn_backend *be, void *priv)
 {
     rn_im2col_plan *p = priv;
@@ -187,8 +211,7 @@ static void close_plan(struct rn_backend *be, void *priv)
     if (!p)
         return;
     rn_conv_fused_close(p->fused);
-    free(p->phases);
-    free(p->b);
+    rn_conv_close_phases(p);
     free(p);
 }
 
@@ -199,20 +222,15 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
 
     *priv = NULL;
     if (!p)
-        return rn_fail(RN_E_NOMEM, "cpu:im2col: out of memory");
+        return rn_fail(RN_E_NOMEM, "convolution on the CPU: out of memory");
     p->isa = rn_conv_isa_of(be, d->dtype);
     p->half = rn_half_kern_of(rn_cpu_backend_isa(be));
-    RN_GO(dir == RN_BWD_D ? open_bwd_d(p, d) : open_fwd(p, be, d, dir));
+    RN_GO(rn_conv_open_phases(p, d, dir));
     RN_GO(rn_conv_fused_open(be, d, dir, p));
-    if (dir == RN_BWD_W) {
+    if (dir == RN_BWD_W)
         rn_conv_split_gradient(be, d, &p->col_groups, &p->pix_groups);
-    } else {
-        const rn_conv_phase *last = &p->phases[p->nphases - 1];
-        size_t bytes = (last->b_offset + panels_cells(p, last)) * sizeof(float);
-        p->b = aligned_alloc(64, (bytes + 63 + 64) & ~(size_t)63);
-        if (!p->b)
-            rc = rn_fail(RN_E_NOMEM, "cpu:im2col: %zu bytes of packed weights: out of memory", bytes);
-    }
+    else
+        rc = rn_conv_open_weights(p);
 out:
     if (rc < 0)
         close_plan(be, p);

@@ -65,6 +65,12 @@ static inline int rn_panel_width(const rn_conv_isa *isa, int n, int j)
 
 const rn_conv_isa *rn_conv_isa_of(const rn_backend *be, rn_dtype dtype);
 
+/* With p->isa set: what depends on the descriptor; room for packed weights, after that. What they allocate goes with
+ * rn_conv_close_phases, also when they fail. */
+int rn_conv_open_phases(rn_im2col_plan *p, const rn_conv_desc *d, rn_conv_dir dir);
+int rn_conv_open_weights(rn_im2col_plan *p);
+void rn_conv_close_phases(rn_im2col_plan *p);
+
 /* The phase of fwd and bwd_w. */
 rn_conv_phase rn_conv_fwd_phase(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir);
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of cpu:direct: how the work is cut. */
+#ifndef CPU_DIRECT_PLAN_H
+#define CPU_DIRECT_PLAN_H
+
+#include "kernels/cpu/cpu_conv_plan.h"
+#include "kernels/cpu/cpu_direct.h"
+
+/* A task is a block of the output's grid (images, rows, columns) and a group of B's panels. In bwd_d it is all phases of the
+ * block. Its pixels are read at n * image + y * row + x * pitch bytes, of the strip or of the tensor itself. */
+typedef struct rn_direct_cut {
+    bool in_place; /* no strip: the tensor is read */
+    bool by_image; /* the rows of a tile are one pixel of several images, and columns in the padding are left out */
+    int mb, gh, gw;
+    int y0, x0, kr, ks; /* the window that holds those of all phases */
+    int ty, tx;         /* rows and columns of the strip from one output pixel to the next */
+    int nb, yb, xb;     /* most of a block */
+    int nblocks, yblocks, xblocks, groups;
+    ptrdiff_t image, row, pitch; /* bytes */
+    size_t strip_bytes;          /* of a thread; a multiple of 64 */
+    size_t sums_floats;          /* of a thread; a multiple of 16 */
+} rn_direct_cut;
+
+typedef struct rn_direct_plan {
+    rn_im2col_plan w; /* first: what rn_conv_pack_weights reads */
+    const rn_direct_isa *isa;
+    rn_direct_cut cut;
+} rn_direct_plan;
+
+/* cpu_direct_cut.c. w: with its phases. */
+rn_direct_cut rn_direct_cut_of(const rn_direct_isa *isa, const rn_im2col_plan *w, const rn_conv_desc *d, int threads);
+/* Window rows whose part of a panel of B stays in the L2 cache beside the strip. */
+int rn_direct_block_rows(const rn_im2col_plan *w, const rn_conv_phase *f);
+
+/* cpu_direct_run.c */
+size_t rn_direct_workspace(const rn_direct_cut *cut, int threads);
+void rn_direct_run(const rn_conv_plan *plan, const void *in, void *out, int beta, void *ws);
+
+#endif

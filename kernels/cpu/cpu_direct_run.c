@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu:direct: a task copies the rows it needs into its strip, and multiplies them by panel after panel of the weights. */
+#include <omp.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu_direct_plan.h"
+
+typedef struct job {
+    const rn_direct_plan *p;
+    const rn_direct_cut *cut;
+    const char *in;
+    char *out;
+    rn_dtype dtype;
+    int beta;
+} job;
+
+/* A block of the grid, images n0..n1-1, rows y0..y1-1, columns x0..x1-1, by panels j0..j1-1; and a thread's memory. */
+typedef struct task {
+    int n0, n1, y0, y1, x0, x1, j0, j1;
+    char *strip;
+    float *sums;
+} task;
+
+/* ---- the strip ------------------------------------------------------------------------------------------------------ */
+
+static void copy_run(const job *g, char *to, const char *from, size_t n)
+{
+    const rn_half_kern *half = g->p->w.half;
+
+    if ((size_t)g->p->isa->cell == rn_dtype_size(g->dtype))
+        memcpy(to, from, n * (size_t)g->p->isa->cell);
+    else if (g->dtype == RN_BF16)
+        half->f32_of_bf16((float *)(void *)to, (const uint16_t *)(const void *)from, n);
+    else
+        half->f32_of_f16((float *)(void *)to, (const uint16_t *)(const void *)from, n);
+}
+
+/* n pixels of row (image, y) of the tensor from column x on, zeros where there are none. */
+static void copy_pixels(const job *g, char *to, int image, int64_t y, int64_t x, int n)
+{
+    const rn_conv_view *v = &g->p->w.phases[0].view;
+    const size_t pitch = (size_t)g->cut->pitch, size = rn_dtype_size(g->dtype), c = (size_t)v->c;
+    const int lo = rn_conv_clamp(-x, 0, n), hi = rn_conv_clamp(v->w - x, lo, n);
+    const char *from = g->in + (((size_t)image * v->h + (size_t)y) * v->w + (size_t)(hi > lo ? x + lo : 0)) * c * size;
+
+    memset(to, 0, (size_t)lo * pitch);
+    if (pitch == c * (size_t)g->p->isa->cell)
+        copy_run(g, to + (size_t)lo * pitch, from, (size_t)(hi - lo) * c);
+    else
+        for (int i = lo; i < hi; i++, from += c * size)
+            copy_run(g, to + (size_t)i * pitch, from, c);
+    memset(to + (size_t)hi * pitch, 0, (size_t)(n - hi) * pitch);
+}
+
+static void fill_strip(const job *g, const task *t)
+{
+    const rn_direct_cut *c = g->cut;
+    const rn_conv_view *v = &g->p->w.phases[0].view;
+    const int rows = (t->y1 - t->y0 - 1) * c->ty + c->kr, columns = t->x1 - t->x0;
+
+    for (int n = t->n0; n < t->n1; n++) {
+        for (int q = 0; q < rows; q++) {
+            /* where windows do not overlap, what lies between them is left out */
+            const int64_t y = c->kr < v->sy ? (int64_t)(t->y0 + q / c->kr) * v->sy + c->y0 + q % c->kr
+                                            : (int64_t)t->y0 * v->sy + c->y0 + q;
+            char *to = t->strip + (n - t->n0) * c->image + q * c->row;
+            if (y < 0 || y >= v->h)
+                continue; /* tiles leave these rows out */
+            if (c->ks >= v->sx)
+                copy_pixels(g, to, n, y, (int64_t)t->x0 * v->sx + c->x0, (columns - 1) * c->tx + c->ks);
+            else
+                for (int i = 0; i < columns; i++)
+                    copy_pixels(g, to + (ptrdiff_t)i * c->ks * c->pitch, n, y, (int64_t)(t->x0 + i) * v->sx + c->x0,
+                                c->ks);
+        }
+    }
+}
+
+/* ---- the product ---------------------------------------------------------------------------------------------------- */
+
+/* Pixels of one tile, (n, y, x) and those that follow it along x, or along n; which are m. */
+typedef struct pixels {
+    int n, y, x, m;
+} pixels;
+
+/* A panel of B, of a phase; window rows r0..r1-1 of it. */
+typedef struct panel {
+    const rn_conv_phase *f;
+    const float *b;
+    int j, cols, width;
+    int r0, r1;
+} panel;
+
+static char *pixel_address(const job *g, const rn_conv_phase *f, int n, int y, int x)
+{
+    const rn_im2col_plan *w = &g->p->w;
+    const size_t oy = (size_t)y * w->step_y + f->sub_y, ox = (size_t)x * w->step_x + f->sub_x;
+
+    return g->out + (((size_t)n * w->out_h + oy) * w->out_w + ox) * w->cols * rn_dtype_size(g->dtype);
+}
+
+/* From one pixel of a tile to the next one's, in elements of the output. */
+static ptrdiff_t pixel_step(const job *g)
+{
+    const rn_im2col_plan *w = &g->p->w;
+
+    return g->cut->by_image ? (ptrdiff_t)w->out_h * w->out_w * w->cols : (ptrdiff_t)w->step_x * w->cols;
+}
+
+/* Rounds the sums of a tile on their way to the destination. */
+static void put_tile(const job *g, char *out, float *sums, int m, int n)
+{
+    const rn_half_kern *half = g->p->w.half;
+    const size_t step = (size_t)pixel_step(g) * rn_dtype_size(g->dtype);
+    float old[RN_CONV_NR_MAX];
+
+    for (int i = 0; i < m; i++, out += step, sums += g->p->isa->pack->nr) {
+        uint16_t *to = (uint16_t *)(void *)out;
+        if (g->dtype == RN_F32) {
+            float *c = (float *)(void *)out;
+            for (int j = 0; j < n; j++)
+                c[j] = g->beta ? c[j] + sums[j] : sums[j];
+            continue;
+        }
+        if (g->beta) {
+            (g->dtype == RN_BF16 ? half->f32_of_bf16 : half->f32_of_f16)(old, to, (size_t)n);
+            for (int j = 0; j < n; j++)
+                sums[j] += old[j];
+        }
+        (g->dtype == RN_BF16 ? half->bf16_of_f32 : half->f16_of_f32)(to, sums, (size_t)n);
+    }
+}
+
+/* No tap reaches these pixels. */
+static void put_zeros(const job *g, char *out, int m, int n)
+{
+    for (int i = 0; i < m && !g->beta; i++)
+        memset(out + i * pixel_step(g) * (ptrdiff_t)rn_dtype_size(g->dtype), 0, (size_t)n * rn_dtype_size(g->dtype));
+}
+
+/* Taps lo..hi-1 of k from coordinate `first` on lie in the tensor. */
+static void clip(int64_t first, int k, int size, int *lo, int *hi)
+{
+    *lo = rn_conv_clamp(-first, 0, k);
+    *hi = rn_conv_clamp(size - first, *lo, k);
+}
+
+/* sums: where this tile's are kept from block to block. */
+static void tile_task(const job *g, const task *t, const panel *b, pixels px, float *sums)
+{
+    const rn_direct_cut *c = g->cut;
+    const rn_conv_phase *f = b->f;
+    const rn_conv_view *v = &f->view;
+    const int per = g->p->isa->pack->per, nr = g->p->isa->pack->nr;
+    char *out = pixel_address(g, f, px.n, px.y, px.x) + (size_t)b->j * nr * rn_dtype_size(g->dtype);
+    int r0, r1, s0 = 0, s1 = v->ks;
+
+    clip((int64_t)px.y * v->sy + v->y0, v->kr, v->h, &r0, &r1);
+    if (c->by_image)
+        clip((int64_t)px.x * v->sx + v->x0, v->ks, v->w, &s0, &s1);
+    if (!f->k || r0 == r1 || s0 == s1) {
+        if (b->r0 == 0)
+            put_zeros(g, out, px.m, b->cols);
+        return;
+    }
+    const int ra = r0 > b->r0 ? r0 : b->r0, rb = r1 < b->r1 ? r1 : b->r1;
+    if (ra >= rb)
+        return;
+    const bool first = ra == r0, last = rb == r1, dense = c->pitch == (ptrdiff_t)v->c * g->p->isa->cell;
+    const bool straight = g->dtype == RN_F32 && b->cols == b->width;
+    const ptrdiff_t n = c->in_place ? px.n : px.n - t->n0,
+                    y = c->in_place ? (ptrdiff_t)px.y * v->sy + v->y0
+                                    : (ptrdiff_t)(px.y - t->y0) * c->ty + v->y0 - c->y0,
+                    x = c->in_place ? (ptrdiff_t)px.x * v->sx + v->x0
+                                    : (ptrdiff_t)(px.x - t->x0) * c->tx + v->x0 - c->x0;
+    const rn_direct_tile tile = {
+        .a = (c->in_place ? g->in : t->strip) + n * c->image + (y + ra) * c->row + (x + s0) * c->pitch,
+        .lda = c->by_image ? c->image : c->pitch * (c->in_place ? v->sx : c->tx),
+        .row_step = c->row,
+        .tap_step = c->pitch,
+        .rows = rb - ra,
+        .taps = dense ? 1 : s1 - s0,
+        .run = dense ? (s1 - s0) * v->c : v->c,
+        .b = b->b + ((ptrdiff_t)ra * v->run + (ptrdiff_t)s0 * v->c) / per * b->width,
+        .b_row = (ptrdiff_t)v->run / per * b->width,
+        .half = b->width < nr,
+        .acc = !first || (straight && g->beta),
+        .c = straight ? (float *)(void *)out : sums,
+        .ldc = straight ? pixel_step(g) : nr,
+    };
+    g->p->isa->tile(px.m, &tile);
+    if (last && !straight)
+        put_tile(g, out, sums, px.m, b->cols);
+}
+
+/* All pixels of the task against a block of a panel. */
+static void panel_task(const job *g, const task *t, const panel *b, bool blocked)
+{
+    const rn_direct_cut *c = g->cut;
+    const int mr = g->p->isa->pack->mr, y1 = rn_imin(t->y1, b->f->view.gh), x1 = rn_imin(t->x1, b->f->view.gw);
+    const int along = c->by_image ? t->n1 - t->n0 : x1 - t->x0, tiles = rn_ceil_div(along, mr);
+    const int outer = c->by_image ? x1 - t->x0 : t->n1 - t->n0;
+    float *sums = t->sums;
+
+    if (along <= 0)
+        return;
+    for (int o = 0; o < outer; o++) {
+        for (int y = t->y0; y < y1; y++) {
+            for (int i = 0; i < tiles; i++) {
+                const int p0 = rn_part(along, tiles, i), m = rn_part(along, tiles, i + 1) - p0;
+                tile_task(g, t, b,
+                          c->by_image ? (pixels){t->n0 + p0, y, t->x0 + o, m} : (pixels){t->n0 + o, y, t->x0 + p0, m},
+                          sums);
+                sums += blocked ? (size_t)m * g->p->isa->pack->nr : 0;
+            }
+        }
+    }
+}
+
+static void run_task(const job *g, const task *t)
+{
+    const rn_im2col_plan *w = &g->p->w;
+
+    if (!g->cut->in_place && g->cut->kr)
+        fill_strip(g, t);
+    for (int i = 0; i < w->nphases; i++) {
+        const rn_conv_phase *f = &w->phases[i];
+        const int rows = rn_direct_block_rows(w, f), nr = w->isa->nr;
+        for (int j = t->j0; j < t->j1; j++) {
+            panel b = {.f = f,
+                       .b = w->b + f->b_offset + (size_t)j * (f->k / w->isa->per) * nr,
+                       .j = j,
+                       .cols = rn_imin(w->cols - j * nr, nr),
+                       .width = rn_panel_width(w->isa, w->cols, j)};
+            do {
+                b.r1 = rn_imin(b.r0 + rows, f->view.kr);
+                panel_task(g, t, &b, rows < f->view.kr);
+                b.r0 = b.r1;
+            } while (b.r1 < f->view.kr);
+        }
+    }
+}
+
+size_t rn_direct_workspace(const rn_direct_cut *cut, int threads)
+{
+    return (size_t)threads * ((cut->strip_bytes + 63) / 64 * 64 + (cut->sums_floats + 15) / 16 * 16 * sizeof(float));
+}
+
+/* Each element of the output is summed by one thread in an order that depends only on the descriptor: the same bits at
+ * any number of threads. */
+void rn_direct_run(const rn_conv_plan *plan, const void *in, void *out, int beta, void *ws)
+{
+    const rn_direct_plan *p = plan->priv;
+    const rn_direct_cut *c = &p->cut;
+    const job g = {.p = p, .cut = c, .in = in, .out = out, .dtype = plan->desc.dtype, .beta = beta};
+    const int panels = rn_ceil_div(p->w.cols, p->w.isa->nr);
+    const int64_t tasks = (int64_t)c->nblocks * c->yblocks * c->xblocks * c->groups;
+    const size_t bytes = rn_direct_workspace(c, 1);
+
+#pragma omp parallel for schedule(dynamic) num_threads(plan->be->threads)
+    for (int64_t i = 0; i < tasks; i++) {
+        char *memory = (char *)ws + bytes * (size_t)omp_get_thread_num();
+        const int group = (int)(i % c->groups), x = (int)(i / c->groups % c->xblocks),
+                  y = (int)(i / c->groups / c->xblocks % c->yblocks),
+                  n = (int)(i / c->groups / c->xblocks / c->yblocks);
+        const task t = {.n0 = rn_part(c->mb, c->nblocks, n),
+                        .n1 = rn_part(c->mb, c->nblocks, n + 1),
+                        .y0 = rn_part(c->gh, c->yblocks, y),
+                        .y1 = rn_part(c->gh, c->yblocks, y + 1),
+                        .x0 = rn_part(c->gw, c->xblocks, x),
+                        .x1 = rn_part(c->gw, c->xblocks, x + 1),
+                        .j0 = rn_part(panels, c->groups, group),
+                        .j1 = rn_part(panels, c->groups, group + 1),
+                        .strip = memory,
+                        .sums = (float *)(void *)(memory + (c->strip_bytes + 63) / 64 * 64)};
+        run_task(&g, &t);
+    }
+}
