@@ -15,10 +15,10 @@ static const rn_direct_isa *widening(const rn_backend *be, rn_dtype dtype)
 #if defined(__x86_64__)
         [RN_ISA_AVX2] = {&rn_direct_avx2_f32, &rn_direct_avx2_bf16, &rn_direct_avx2_f16},
         [RN_ISA_AVX512] = {&rn_direct_avx512_f32, &rn_direct_avx512_bf16, &rn_direct_avx512_f16},
-        [RN_ISA_AVX512_BF16] = {&rn_direct_avx512_f32, &rn_direct_avx512_bf16, &rn_direct_avx512_f16},
 #endif
     };
-    return tables[rn_cpu_backend_isa(be)][dtype];
+    const rn_isa isa = rn_cpu_backend_isa(be);
+    return tables[isa > RN_ISA_AVX512 ? RN_ISA_AVX512 : isa][dtype];
 }
 
 static const rn_direct_isa *pairing(void)
@@ -51,6 +51,13 @@ static bool supports_pairs(struct rn_backend *be, const rn_conv_desc *d, rn_conv
     else
         return supports(be, d, dir, why);
     return false;
+}
+
+static bool pairs_suit(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    (void)d;
+    (void)dir;
+    return rn_cpu_backend_pairs(be);
 }
 
 static void close_plan(struct rn_backend *be, void *priv)
@@ -158,4 +165,5 @@ const rn_conv_algo rn_cpu_direct_pairs = {
     .close = close_plan,
     .prepare = prepare,
     .run = run,
+    .suits = pairs_suit,
 };
