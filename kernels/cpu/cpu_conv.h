@@ -133,7 +133,11 @@ typedef struct rn_conv_cells {
     int nx, nn;      /* pixels, images */
     int first, last; /* images first..last-1 exist; the others count as 0 */
     ptrdiff_t c;     /* elements of a pixel, at least 1 */
-    ptrdiff_t width; /* cells they become; >= c, filled up with 0 */
+    ptrdiff_t
+        width; /* cells they become; >= c, filled up with 0, or with anything where the pixel is read through `read` */
+    const rn_conv_read *read; /* NULL: as it is */
+    const void *other;        /* read->other's place of `from` */
+    int column;               /* of `from` in read's vectors */
 } rn_conv_cells;
 
 typedef struct rn_conv_isa {

@@ -59,8 +59,8 @@ static void repeat(const float *to, const float *from, int channels, int n)
         out[i] = from ? from[i % channels] : 1;
 }
 
-static void set_read(rn_conv_read *r, const float *mul, const float *add, const float *by, const void *other, bool relu,
-                     int channels, int n)
+void rn_conv_read_set(rn_conv_read *r, const float *mul, const float *add, const float *by, const void *other,
+                      bool relu, int channels, int n)
 {
     repeat(r->mul, mul, channels, n);
     repeat(r->add, add, channels, n);
@@ -79,15 +79,15 @@ void rn_conv_fused_begin(const rn_conv_plan *plan, const rn_conv_args *a)
         return;
     f->read_view = f->read_dst = NULL;
     if (d->fuse & RN_PRO_BN) {
-        set_read(&f->view, a->scale, a->shift, NULL, d->fuse & RN_PRO_ADD ? a->residual : NULL, d->fuse & RN_PRO_RELU,
-                 d->ic, columns);
+        rn_conv_read_set(&f->view, a->scale, a->shift, NULL, d->fuse & RN_PRO_ADD ? a->residual : NULL,
+                         d->fuse & RN_PRO_RELU, d->ic, columns);
         f->read_view = &f->view;
     }
     if ((d->fuse & RN_PRO_DBN) && plan->dir == RN_BWD_D) {
-        set_read(&f->view, a->ka, a->kc, a->kb, a->x, false, d->oc, columns);
+        rn_conv_read_set(&f->view, a->ka, a->kc, a->kb, a->x, false, d->oc, columns);
         f->read_view = &f->view;
     } else if (d->fuse & RN_PRO_DBN) {
-        set_read(&f->dst, a->ka, a->kc, a->kb, a->x, false, d->oc, d->oc);
+        rn_conv_read_set(&f->dst, a->ka, a->kc, a->kb, a->x, false, d->oc, d->oc);
         f->read_dst = &f->dst;
     }
 }

@@ -250,11 +250,48 @@ INLINE void TYPED(copy_pixels)(const rn_conv_cells *k, const ptrdiff_t c, const 
     }
 }
 
+#if PER == 1
+#define READ_CELLS(p, q) ((void)(q), p)
+#define ROUNDED(v)       w_round(v)
+#else
+#define READ_CELLS(p, q) PAIR_VECS(p, q)
+#define ROUNDED(v)       (v)
+#endif
+
+/* The same, read through k->read. */
+INLINE void TYPED(copy_pixels_read)(const rn_conv_cells *k, const bool two, float *to)
+{
+    const rn_conv_read f = *k->read;
+
+    for (int j = 0; j < k->nx; j++) {
+        for (int i = 0; i < k->nn; i += PER, to += k->width) {
+            for (ptrdiff_t v = 0; v < k->width; v += VL) {
+                const int n = k->c - v < VL ? (int)(k->c - v) : VL, column = k->column + (int)v;
+                vec x[2] = {v_zero(), v_zero()};
+                for (int h = 0; h < PER; h++) {
+                    const ptrdiff_t at = j * k->step_x + (i + h) * k->step_n + v;
+                    if (i + h >= k->first && i + h < k->last)
+                        x[h] = ROUNDED(TYPED(read_vec)(&f, (const ELEM *)k->from + at,
+                                                       two ? (const ELEM *)k->other + at : NULL, column, n));
+                }
+                v_store(to + v, READ_CELLS(x[0], x[1]));
+            }
+        }
+    }
+}
+
+#undef READ_CELLS
+#undef ROUNDED
+
 static void TYPED(copy_cells)(const rn_conv_cells *k, float *to)
 {
     const bool all = k->first == 0 && k->last == k->nn && k->nn % PER == 0;
 
-    if (all && k->c == NR && k->width == NR)
+    if (k->read && k->other)
+        TYPED(copy_pixels_read)(k, true, to);
+    else if (k->read)
+        TYPED(copy_pixels_read)(k, false, to);
+    else if (all && k->c == NR && k->width == NR)
         TYPED(copy_pixels)(k, NR, NR, true, to);
     else if (all && k->c == VL && k->width == VL)
         TYPED(copy_pixels)(k, VL, VL, true, to);
@@ -290,6 +327,7 @@ const rn_conv_isa TABLE = {
 #undef PUT_ROWS
 #undef PER
 #undef CELLS
+#undef PAIR_VECS
 #undef GL
 #undef g_zero
 #undef g_load

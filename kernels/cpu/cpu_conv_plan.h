@@ -90,6 +90,9 @@ size_t rn_conv_product_chunks(const rn_im2col_plan *p, int threads); /* chunks o
 
 /* cpu_conv_fuse.c: p's phases are made. `begin` takes over a run's vectors, `end` adds up what the chunks left. */
 int rn_conv_fused_open(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, rn_im2col_plan *p);
+/* Fills r's vectors, which have room: per channel (NULL: ones), over and over for n columns. */
+void rn_conv_read_set(rn_conv_read *r, const float *mul, const float *add, const float *by, const void *other,
+                      bool relu, int channels, int n);
 void rn_conv_fused_close(rn_conv_fused *f); /* accepts NULL */
 void rn_conv_fused_begin(const rn_conv_plan *plan, const rn_conv_args *args);
 void rn_conv_fused_end(const rn_conv_plan *plan, const rn_conv_args *args);

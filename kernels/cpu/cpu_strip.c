@@ -158,9 +158,10 @@ static rn_strip strip_of(const rn_backend *be, const rn_conv_desc *d)
 static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
 {
     (void)be;
-    *why = dir != RN_BWD_W                                                   ? "bwd_w only"
-           : d->dtype != RN_F32 && d->dtype != RN_BF16 && d->dtype != RN_F16 ? "f32, bf16 and f16 only"
-                                                                             : rn_conv_fuse_refusal(d, dir, 0);
+    *why = dir != RN_BWD_W ? "bwd_w only"
+           : d->dtype != RN_F32 && d->dtype != RN_BF16 && d->dtype != RN_F16
+               ? "f32, bf16 and f16 only"
+               : rn_conv_fuse_refusal(d, dir, RN_PRO_BN | RN_PRO_RELU | RN_PRO_ADD | RN_PRO_DBN);
     return !*why;
 }
 
@@ -173,8 +174,19 @@ static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_di
     return ((s.a_cells + s.b_cells) * threads + (size_t)(s.pix_groups - !s.few) * s.copy_cells) * sizeof(float);
 }
 
+static void close_plan(struct rn_backend *be, void *priv)
+{
+    rn_strip *s = priv;
+
+    (void)be;
+    if (s)
+        free(s->vectors);
+    free(s);
+}
+
 static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void **priv)
 {
+    const size_t ic = (size_t)d->ic + RN_CONV_READ_SLACK, oc = (size_t)d->oc + RN_CONV_READ_SLACK;
     rn_strip *s = malloc(sizeof *s);
 
     (void)dir;
@@ -182,19 +194,31 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     if (!s)
         return rn_fail(RN_E_NOMEM, "cpu:strip: out of memory");
     *s = strip_of(be, d);
+    if (d->fuse) {
+        float *v = s->vectors = calloc(3 * (ic + oc), sizeof *v);
+        if (!v) {
+            close_plan(be, s);
+            *priv = NULL;
+            return rn_fail(RN_E_NOMEM, "cpu:strip: out of memory");
+        }
+        s->read_src = (rn_conv_read){.mul = v, .add = v + ic, .by = v + 2 * ic};
+        s->read_dst = (rn_conv_read){.mul = v + 3 * ic, .add = v + 3 * ic + oc, .by = v + 3 * ic + 2 * oc};
+    }
     return 0;
-}
-
-static void close_plan(struct rn_backend *be, void *priv)
-{
-    (void)be;
-    free(priv);
 }
 
 static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, void *stream)
 {
+    rn_strip *s = plan->priv;
+    const unsigned fuse = s->d.fuse;
+
     (void)stream;
-    rn_strip_run(plan->priv, a, beta, ws);
+    if (fuse & RN_PRO_BN)
+        rn_conv_read_set(&s->read_src, a->scale, a->shift, NULL, fuse & RN_PRO_ADD ? a->residual : NULL,
+                         fuse & RN_PRO_RELU, s->d.ic, s->d.ic);
+    if (fuse & RN_PRO_DBN)
+        rn_conv_read_set(&s->read_dst, a->ka, a->kc, a->kb, a->x, false, s->d.oc, s->d.oc);
+    rn_strip_run(s, a, beta, ws);
     return 0;
 }
 

@@ -48,6 +48,9 @@ typedef struct rn_strip {
     int pix_groups, m_groups, n_groups;  /* the split: units, rows and panels of the product */
     int row_step, phases;                /* strip rows from one grid row to the next; phases of columns */
     size_t a_cells, b_cells, copy_cells; /* scratch of a thread; private result of a pixel group */
+    /* Fused work: what src and dst are read through, set at each run; NULL mul: as they are. */
+    rn_conv_read read_src, read_dst;
+    float *vectors; /* theirs */
 } rn_strip;
 
 #endif

@@ -18,16 +18,20 @@ typedef struct block {
 typedef struct task {
     const rn_strip *s;
     const void *src, *dst;
+    const rn_conv_read *read_src, *read_dst; /* NULL: as it is */
     size_t u0, u1;
     int m0, m1, n0, n1;
     float *a, *b, *out;
     size_t ld; /* of out */
 } task;
 
+/* dst and src, each with what is added to it. */
+#define TENSORS 4
+
 /* What the next block reads, asked for while this one is multiplied: for each of its images, rows of src and of dst. */
 typedef struct ahead {
     block k;
-    int image;            /* 2 i: dst of image i; 2 i + 1: src */
+    int piece;            /* TENSORS i + j: tensor j of image i */
     const char *at, *end; /* what is left of the current one; NULL: nothing is */
     double share, due;    /* lines to be asked for in a step, to come out even; and by now */
 } ahead;
@@ -88,6 +92,16 @@ static bool image_rows(const rn_strip *s, int v0, int n, int64_t row, int64_t st
     return c->first < c->last;
 }
 
+/* `from`, element `at` of tensor `base`, and what it is read through, from channel `column` on. */
+static void read_from(const task *t, rn_conv_cells *c, const void *base, int64_t at, const rn_conv_read *read,
+                      int column)
+{
+    c->from = rn_conv_at(base, (size_t)at, t->s->d.dtype);
+    c->read = read;
+    c->other = read && read->other ? rn_conv_at(read->other, (size_t)at, t->s->d.dtype) : NULL;
+    c->column = column;
+}
+
 /* Columns o0..o0+m-1 of dst in row y of the block, images i.. of it, n of them. False: these are all missing. */
 static rn_conv_cells dst_row(const task *t, const block *k, int y, int i, int n, int o0, int m, int width)
 {
@@ -96,7 +110,7 @@ static rn_conv_cells dst_row(const task *t, const block *k, int y, int i, int n,
     int64_t first;
 
     image_rows(t->s, k->v0 + i, n, k->y0 + y, t->s->rows, d->oh, (int64_t)d->ow * d->oc, &c, &first);
-    c.from = rn_conv_at(t->dst, (size_t)(first + (int64_t)k->x0 * d->oc + o0), d->dtype);
+    read_from(t, &c, t->dst, first + (int64_t)k->x0 * d->oc + o0, t->read_dst, o0);
     return c;
 }
 
@@ -144,7 +158,7 @@ static void copy_strip_panel(const task *t, const block *k, int c0, int n, int w
             if (hi == lo)
                 continue;
             c.nx = hi - lo;
-            c.from = rn_conv_at(t->src, (size_t)(first + (x + (int64_t)lo * d->sw) * d->ic + c0), d->dtype);
+            read_from(t, &c, t->src, first + (x + (int64_t)lo * d->sw) * d->ic + c0, t->read_src, c0);
             s->isa->copy_cells(&c, t->b + (((size_t)i * s->phases + f) * columns + lo) * line);
         }
     }
@@ -162,14 +176,17 @@ static void copy_strip_rows(const task *t, const block *k)
 
     for (int g = 0; g < k->gc; g++) {
         for (int i = 0; i < slots; i++, to += columns * d->ic) {
-            rn_conv_cells c = {.nx = 1, .c = (hi - lo) * d->ic, .width = (hi - lo) * d->ic};
+            /* A row at once, or by pixels, because what they are read through is by channels. */
+            const int64_t n = t->read_src ? 1 : hi - lo;
+            rn_conv_cells c = {
+                .step_x = d->ic, .nx = (int)((hi - lo) / (n ? n : 1)), .c = n * d->ic, .width = n * d->ic};
             int64_t first;
             if (!image_rows(s, k->v0 + g * per, rn_imin(per, k->vn - g * per), slot_row(s, k, i),
                             (int64_t)s->rows * d->sh, d->ih, (int64_t)d->iw * d->ic, &c, &first))
                 continue;
             memset(to, 0, (size_t)(lo * d->ic) * sizeof *to);
             if (hi > lo) {
-                c.from = rn_conv_at(t->src, (size_t)(first + (x + lo) * d->ic), d->dtype);
+                read_from(t, &c, t->src, first + (x + lo) * d->ic, t->read_src, 0);
                 s->isa->copy_cells(&c, to + lo * d->ic);
             }
             memset(to + hi * d->ic, 0, (size_t)((columns - hi) * d->ic) * sizeof *to);
@@ -264,29 +281,30 @@ static void row_runs(const task *t, const block *k, int r, pieces *p)
 
 /* ---- products -------------------------------------------------------------------------------------------------------- */
 
-/* The next rows to be asked for; none: `end` is `at`. */
+/* The next rows to be asked for; none: `at` and `end` are NULL. */
 static void ahead_next(const task *t, ahead *h)
 {
     const rn_strip *s = t->s;
     const rn_conv_desc *d = &s->d;
-    const bool src = h->image % 2;
-    const int v = h->k.v0 + h->image / 2, all = src ? d->ih : d->oh;
+    const void *const tensors[TENSORS] = {t->dst, t->read_dst ? t->read_dst->other : NULL, t->src,
+                                          t->read_src ? t->read_src->other : NULL};
+    const void *base = tensors[h->piece % TENSORS];
+    const bool src = h->piece % TENSORS >= 2;
+    const int v = h->k.v0 + h->piece / TENSORS, all = src ? d->ih : d->oh;
     const size_t row = (size_t)(src ? d->iw : d->ow) * (size_t)(src ? d->ic : d->oc);
     int64_t y = (int64_t)(v % s->bands) * s->rows + h->k.y0, rows = h->k.yn;
 
     h->at = h->end = NULL;
-    if (h->image >= 2 * h->k.vn)
-        return;
-    h->image++;
+    h->piece++;
     if (src) {
         y = y * d->sh - d->ph;
         rows = (rows - 1) * d->sh + d->kh;
     }
     const int64_t y0 = y < 0 ? 0 : y, y1 = y + rows < all ? y + rows : all;
-    const char *image = rn_conv_at(src ? t->src : t->dst, (size_t)(v / s->bands) * (size_t)all * row, d->dtype);
-    if (y1 > y0) {
-        h->at = rn_conv_at(image, (size_t)y0 * row, d->dtype);
-        h->end = rn_conv_at(image, (size_t)y1 * row, d->dtype);
+    if (base && y1 > y0) {
+        const size_t image = (size_t)(v / s->bands) * (size_t)all;
+        h->at = rn_conv_at(base, (image + (size_t)y0) * row, d->dtype);
+        h->end = rn_conv_at(base, (image + (size_t)y1) * row, d->dtype);
     }
 }
 
@@ -297,14 +315,14 @@ static void ahead_start(const task *t, ahead *h, const block *now, size_t next)
     const rn_conv_desc *d = &s->d;
     const double rows = (double)now->yn * d->sh, steps = (double)now->yn * now->xn * now->gc * (t->m1 - t->m0) *
                                                          (t->n1 - t->n0) * (s->few ? 1 : d->kh * d->kw);
-    const double lines = (double)now->vn * (rows * d->iw * d->ic + (double)now->yn * d->ow * d->oc) *
+    const double tensors_src = t->read_src && t->read_src->other ? 2 : 1, tensors_dst = t->read_dst ? 2 : 1;
+    const double lines = (double)now->vn *
+                         (tensors_src * rows * d->iw * d->ic + tensors_dst * now->yn * d->ow * d->oc) *
                          (double)rn_dtype_size(d->dtype) / 64;
 
     *h = (ahead){.share = 1.1 * lines / steps};
-    if (next < t->u1) {
+    if (next < t->u1)
         h->k = block_at(s, next, t->u1);
-        ahead_next(t, h);
-    }
 }
 
 /* Piece i of a tap: m rows. */
@@ -319,7 +337,7 @@ static void tile(const task *t, int m, pieces *p, int i, rn_conv_tile c)
     for (int r = 0; r < c.nruns; r++)
         steps += c.runs[r].n;
     h->due += h->share * (double)steps;
-    while (h->at >= h->end && h->image < 2 * h->k.vn)
+    while (h->at >= h->end && h->piece < TENSORS * h->k.vn)
         ahead_next(t, h);
     if (h->at < h->end && h->due >= (double)steps) {
         c.ahead = h->at;
@@ -482,6 +500,8 @@ void rn_strip_run(const rn_strip *s, const rn_conv_args *args, int beta, float *
         const task t = {.s = s,
                         .src = args->src,
                         .dst = args->dst,
+                        .read_src = s->d.fuse & RN_PRO_BN ? &s->read_src : NULL,
+                        .read_dst = s->d.fuse & RN_PRO_DBN ? &s->read_dst : NULL,
                         .u0 = s->units * (size_t)pix / (size_t)s->pix_groups,
                         .u1 = s->units * (size_t)(pix + 1) / (size_t)s->pix_groups,
                         .m0 = rn_part(tiles, s->m_groups, m),
