@@ -18,6 +18,8 @@
 #include "bench/bench_stats.h"
 #include "kernels/ref/ref_conv.h"
 #include "kernels/rn_kernels.h"
+#include "nn/graph/rn_graph.h"
+#include "nn/model/rn_model.h"
 
 /* ---- wrong kernels -------------------------------------------------------------------------------------------------- */
 
@@ -193,6 +195,71 @@ static void ratios(void **state)
     assert_true(r.lo == r.ratio && r.hi == r.ratio);
 }
 
+/* ---- lists ---------------------------------------------------------------------------------------------------------- */
+
+static bool same_shape(const rn_conv_desc *a, const rn_conv_desc *b)
+{
+    char x[256], y[256];
+
+    return strcmp(rn_conv_desc_text(a, x, sizeof x), rn_conv_desc_text(b, y, sizeof y)) == 0;
+}
+
+/* Each convolution of the graph that is trained is in the list as often, and in the directions, that it has; nothing else is. */
+static void same_as_graph(const char *net, const rn_model_spec *spec)
+{
+    bench_shapes list = {0};
+    rn_graph g = {0};
+
+    assert_int_equal(bench_shapes_net(net, 4, &list), 0);
+    if (rn_model_build(spec, 4, &g) < 0)
+        fail_msg("%s: %s", net, rn_error_text());
+    for (int n = 0; n < g.nnodes; n++) {
+        size_t i = 0;
+        if (g.nodes[n].kind != RN_NODE_CONV)
+            continue;
+        while (i < list.n && !same_shape(&list.v[i].desc, &g.nodes[n].conv))
+            i++;
+        if (i == list.n)
+            fail_msg("%s has no %s", net, g.nodes[n].name);
+        list.v[i].count--;
+        assert_int_equal(list.v[i].dirs, g.values[g.nodes[n].in].needs_grad ? 7 : 1 << RN_FWD | 1 << RN_BWD_W);
+    }
+    for (size_t i = 0; i < list.n; i++) {
+        if (list.v[i].count != 0)
+            fail_msg("%s: %s is %d too many", net, list.v[i].name, list.v[i].count);
+    }
+    rn_graph_free(&g);
+    bench_shapes_free(&list);
+}
+
+static void lists_are_the_networks(void **state)
+{
+    static const struct {
+        const char *net, *arch;
+        int px, channels;
+        enum rn_stem stem;
+        double width;
+    } nets[] = {{"resnet18", "resnet18", 224, 3, RN_STEM_IMAGENET, 1},
+                {"resnet34", "resnet34", 224, 3, RN_STEM_IMAGENET, 1},
+                {"resnet50", "resnet50", 224, 3, RN_STEM_IMAGENET, 1},
+                {"resnet18-128", "resnet18", 128, 3, RN_STEM_IMAGENET, 1},
+                {"resnet18-cifar", "resnet18", 32, 3, RN_STEM_CIFAR, 1},
+                {"resnet34-cifar", "resnet34", 32, 3, RN_STEM_CIFAR, 1},
+                {"resnet50-cifar", "resnet50", 32, 3, RN_STEM_CIFAR, 1},
+                {"resnet18-narrow", "resnet18", 28, 1, RN_STEM_CIFAR, 0.25},
+                {"alexnet", "alexnet", 224, 3, RN_STEM_IMAGENET, 1},
+                {"bvlc-alexnet", "bvlc_alexnet", 227, 3, RN_STEM_IMAGENET, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
+        same_as_graph(nets[i].net, &(rn_model_spec){.arch = nets[i].arch,
+                                                    .stem = nets[i].stem,
+                                                    .width = nets[i].width,
+                                                    .classes = 10,
+                                                    .channels = nets[i].channels,
+                                                    .height = nets[i].px});
+}
+
 /* ---- forms ---------------------------------------------------------------------------------------------------------- */
 
 /* What `row` looks like; the caller frees. */
@@ -266,11 +333,9 @@ static void csv_is_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_time_for_wrong_results),
-        cmocka_unit_test(time_for_right_results),
-        cmocka_unit_test(critical_values),
-        cmocka_unit_test(ratios),
-        cmocka_unit_test(csv_is_json),
+        cmocka_unit_test(no_time_for_wrong_results), cmocka_unit_test(time_for_right_results),
+        cmocka_unit_test(critical_values),           cmocka_unit_test(ratios),
+        cmocka_unit_test(lists_are_the_networks),    cmocka_unit_test(csv_is_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
