@@ -248,7 +248,7 @@ static void lists_are_the_networks(void **state)
                 {"resnet50-cifar", "resnet50", 32, 3, RN_STEM_CIFAR, 1},
                 {"resnet18-narrow", "resnet18", 28, 1, RN_STEM_CIFAR, 0.25},
                 {"alexnet", "alexnet", 224, 3, RN_STEM_IMAGENET, 1},
-                {"bvlc-alexnet", "bvlc_alexnet", 227, 3, RN_STEM_IMAGENET, 1}};
+                {"bvlc-alexnet", "bvlc-alexnet", 227, 3, RN_STEM_IMAGENET, 1}};
 
     (void)state;
     for (size_t i = 0; i < sizeof nets / sizeof *nets; i++)
