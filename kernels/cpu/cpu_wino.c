@@ -24,6 +24,7 @@ static const rn_wino_isa *isa_of(const rn_backend *be, int out)
         [RN_ISA_AVX2] = {&rn_wino_avx2_2, &rn_wino_avx2_4},
         [RN_ISA_AVX512] = {&rn_wino_avx512_2, &rn_wino_avx512_4},
         [RN_ISA_AVX512_BF16] = {&rn_wino_avx512_2, &rn_wino_avx512_4},
+        [RN_ISA_AMX] = {&rn_wino_avx512_2, &rn_wino_avx512_4},
 #endif
     };
     return tables[rn_cpu_backend_isa(be)][out == 4];

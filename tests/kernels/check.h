@@ -43,7 +43,7 @@ typedef struct check_run {
     /* from the command line */
     const char *group, *cas, *dir, *algo, *isa; /* comma-separated fnmatch patterns; NULL: all */
     uint64_t seed;
-    bool list, time;
+    bool list, time, model;
 
     bool
         optional; /* the group that runs is about what an algorithm may leave to others: refusing all of it is no failure */
@@ -73,7 +73,7 @@ typedef struct check_group {
 extern const char *const check_isa_names[CHECK_ISAS];
 
 /* The groups: one row of check_main.c each. */
-extern const check_group check_conv_group, check_conv_bf16_group, check_conv_f16_group;
+extern const check_group check_amx_model_group, check_conv_group, check_conv_bf16_group, check_conv_f16_group;
 extern const check_group check_conv_fuse_group, check_conv_fuse_bf16_group, check_conv_fuse_f16_group;
 
 /* Does the command line select it? Prints it under --list. False in both cases means: do not run it. */

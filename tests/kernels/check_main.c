@@ -12,23 +12,12 @@
 
 /* One row per file of checks. */
 static const check_group *const groups[] = {
-    &check_conv_group,
-    &check_conv_bf16_group,
-    &check_conv_f16_group,
-    &check_conv_fuse_group,
-    &check_conv_fuse_bf16_group,
-    &check_conv_fuse_f16_group,
-    &check_point_group,
-    &check_optim_group,
-    &check_bn_group,
-    &check_pool_group,
-    &check_dense_group,
-    &check_distill_group,
-    &check_join_group,
-    &check_channel_group,
-    &check_half_group,
-    &check_time_group,
-    NULL,
+    &check_conv_group,      &check_conv_bf16_group,      &check_conv_f16_group,
+    &check_conv_fuse_group, &check_conv_fuse_bf16_group, &check_conv_fuse_f16_group,
+    &check_point_group,     &check_optim_group,          &check_bn_group,
+    &check_pool_group,      &check_dense_group,          &check_distill_group,
+    &check_join_group,      &check_channel_group,        &check_half_group,
+    &check_amx_model_group, &check_time_group,           NULL,
 };
 
 /* A backend of check_isa_names[isa]. That of AMX opens on any CPU with AVX-512 and bf16: where AMX itself is not there, its
@@ -96,6 +85,9 @@ int main(int argc, char **argv)
         {RN_OPT_FLAG, "list", NULL, &r.list, "Only print what would be checked.", NULL, 0, 0},
         {RN_OPT_FLAG, "time", NULL, &r.time,
          "Time each case after it was verified; adds the group time, ops beside memcpy.", NULL, 0, 0},
+        {RN_OPT_FLAG, "model", NULL, &r.model,
+         "Adds the group amx_model: what cpu:amx may reach, from the instructions it executes, where AMX is emulated.",
+         NULL, 0, 0},
     };
     const rn_opt_spec spec = {
         .tool = "check-kernels",
