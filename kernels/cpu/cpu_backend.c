@@ -32,11 +32,11 @@ static const rn_conv_algo *const algos[] = {
 #if defined(__x86_64__)
     &rn_cpu_amx,
 #endif
+    &rn_cpu_winograd,
+    &rn_cpu_winograd_2x2,
     &rn_cpu_direct_pairs,
     &rn_cpu_direct,
     &rn_cpu_im2col,
-    &rn_cpu_winograd,
-    &rn_cpu_winograd_2x2,
     &rn_cpu_strip,
 #ifdef RN_WITH_ONEDNN
     &rn_onednn_auto,

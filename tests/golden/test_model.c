@@ -35,10 +35,14 @@ typedef struct path {
     rn_dtype dtype;
 } path;
 
+/* Our algorithms but Winograd's. */
+#define DIRECT "cpu:[!w]*"
+
 static const path paths[] = {
-    {"portable", "portable", "cpu:*", 1, false, RN_F32},
-    {"avx2", "avx2", "cpu:*", 1, false, RN_F32},
-    {"avx512", "avx512", "cpu:*", 2, false, RN_F32},
+    {"portable", "portable", DIRECT, 1, false, RN_F32},
+    {"avx2", "avx2", DIRECT, 1, false, RN_F32},
+    {"avx512", "avx512", DIRECT, 2, false, RN_F32},
+    {"winograd", NULL, "cpu:*", 2, false, RN_F32},
     {"onednn", NULL, "onednn:*", 1, false, RN_F32},
     {"ref", NULL, "ref", 1, true, RN_F32},
     {"bf16", NULL, "cpu:*", 2, true, RN_BF16},
