@@ -43,7 +43,7 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
         *why = "3x3 kernels of stride 1 only";
         return false;
     }
-    if ((*why = rn_conv_fuse_refusal(d, dir, 0)))
+    if ((*why = rn_conv_fuse_refusal(d, dir, ~0u)))
         return false;
     if (side * side * (size_t)d->ic * (size_t)d->oc * sizeof(float) > MOST_WEIGHTS) {
         *why = "the transformed weights would take more than 256 MB";
@@ -146,7 +146,8 @@ static void close_plan(struct rn_backend *be, void *priv)
     (void)be;
     if (!p)
         return;
-    free(p->zeros);
+    free(p->vectors);
+    free(p->partial);
     free(p->u);
     free(p);
 }
@@ -165,9 +166,7 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     if (!p)
         return rn_fail(RN_E_NOMEM, "cpu:winograd: out of memory");
     *p = plan_of(be, d, dir, out);
-    p->zeros = calloc((size_t)(d->ic > d->oc ? d->ic : d->oc), sizeof *p->zeros);
-    if (!p->zeros)
-        RN_GO(rn_fail(RN_E_NOMEM, "cpu:winograd: out of memory"));
+    RN_GO(rn_wino_fused_open(p, d, nblocks(p) * panels_of(p)));
     if (dir != RN_BWD_W) {
         p->u_freq = (size_t)p->in.c * (size_t)p->isa->nr + RN_WINO_LINE;
         const size_t floats = panels_of(p) * freqs_of(p) * p->u_freq;
@@ -202,6 +201,8 @@ static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
 /* ---- fwd, bwd_d ----------------------------------------------------------------------------------------------------- */
 
 typedef struct product {
+    const rn_conv_plan *plan;
+    const rn_conv_args *args;
     const rn_wino_plan *p;
     const void *in;
     void *out;
@@ -239,7 +240,12 @@ static void multiply(const product *g, size_t b, size_t j, const float *v, float
                                                  .two = c1 - c0 > isa->vl});
         }
     }
-    isa->write_dst(&p->out, g->out, c0, c1, t0, t0 + n, sums, freq, g->add);
+    if (p->partial) {
+        const rn_wino_finish finish = rn_wino_finish_of(g->plan, g->args, b, j);
+        isa->write_dst(&p->out, g->out, c0, c1, t0, t0 + n, sums, freq, g->add, &finish);
+    } else {
+        isa->write_dst(&p->out, g->out, c0, c1, t0, t0 + n, sums, freq, g->add, NULL);
+    }
 }
 
 /* Each thread its own blocks. */
@@ -252,7 +258,8 @@ static void run_blocks(const product *g, int threads)
     for (size_t b = 0; b < n; b++) {
         const size_t me = (size_t)omp_get_thread_num();
         float *v = g->blocks + me * floats;
-        p->isa->read_src(&p->in, g->in, p->zeros, b * p->block, block_end(p, b), v, rn_wino_lines(p->in.c, p->block));
+        p->isa->read_src(&p->in, g->in, rn_wino_read_of(p, 0), b * p->block, block_end(p, b), v,
+                         rn_wino_lines(p->in.c, p->block));
         for (size_t j = 0; j < panels_of(p); j++)
             multiply(g, b, j, v, g->sums + me * freqs_of(p) * sums_freq(p));
     }
@@ -271,7 +278,7 @@ static void run_shared(const product *g, size_t b0, size_t b1, int threads)
 #pragma omp for schedule(static)
         for (size_t t = t0; t < t1; t++) {
             const size_t b = t / p->block;
-            p->isa->read_src(&p->in, g->in, p->zeros, t, t + 1,
+            p->isa->read_src(&p->in, g->in, rn_wino_read_of(p, 0), t, t + 1,
                              g->blocks + (b - b0) * floats + (t - b * p->block) * place.tile, place);
         }
 #pragma omp for schedule(dynamic)
@@ -286,22 +293,24 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, vo
     const int threads = plan->be->threads;
 
     (void)stream;
+    rn_wino_fused_begin(plan, a);
     if (plan->dir == RN_BWD_W) {
         rn_wino_run_gradient(plan, a, beta, ws);
         return 0;
     }
-    product g = {.p = p,
+    product g = {.plan = plan,
+                 .args = a,
+                 .p = p,
                  .in = plan->dir == RN_FWD ? a->src : a->dst,
                  .out = plan->dir == RN_FWD ? a->dst : a->src,
                  .add = beta != 0,
                  .sums = ws,
                  .blocks = (float *)ws + (size_t)threads * freqs_of(p) * sums_freq(p)};
-    if (!p->shared) {
+    if (!p->shared)
         run_blocks(&g, threads);
-        return 0;
-    }
-    for (size_t b = 0, step = shared_blocks(p); b < nblocks(p); b += step)
+    for (size_t b = 0, step = shared_blocks(p); p->shared && b < nblocks(p); b += step)
         run_shared(&g, b, rn_wino_min(b + step, nblocks(p)), threads);
+    rn_wino_fused_end(plan, a, nblocks(p));
     return 0;
 }
 
@@ -312,8 +321,9 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, vo
 /* Narrower than this a transform is read by too few products; in bwd_w, which transforms both tensors, also their product. */
 #define LEAST_CHANNELS 8
 #define LEAST_PAIRS    512
-/* Fewer tiles do not pay for transforming the weights, or their gradient, once a step. */
-#define LEAST_TILES    32
+/* Fewer tiles do not pay for transforming the weights, or their gradient, once a step. In fwd, where weights may stay as they
+ * are for many batches, it is no matter: and so an image comes to the same bits in any batch. */
+#define LEAST_TILES_D  32
 #define LEAST_TILES_W  64
 
 /* Measured on every 3x3 layer of ResNets for ImageNet and CIFAR and on layers beside them (docs/results): where this holds
@@ -324,7 +334,9 @@ static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
     const double pixels = (double)p.out.mb * p.out.h * p.out.w;
 
     return d->ic >= LEAST_CHANNELS && d->oc >= LEAST_CHANNELS && (double)p.tiles * 16 <= MOST_WASTE * pixels &&
-           p.tiles >= (dir == RN_BWD_W ? LEAST_TILES_W : LEAST_TILES) &&
+           p.tiles >= (dir == RN_BWD_W   ? LEAST_TILES_W
+                       : dir == RN_BWD_D ? LEAST_TILES_D
+                                         : 0) &&
            (dir != RN_BWD_W || (double)d->ic * d->oc >= LEAST_PAIRS);
 }
 

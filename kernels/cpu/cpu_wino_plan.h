@@ -21,6 +21,21 @@ typedef struct rn_wino_grid {
     int y0, x0;
 } rn_wino_grid;
 
+/* What a tensor is read through: value * mul[c] + add[c] (+ other * by[c]), at least `floor`. The vectors have whole lines. */
+typedef struct rn_wino_read {
+    float *mul, *add, *by;
+    const void *other; /* of the tensor's shape, or NULL */
+    float floor;
+} rn_wino_read;
+
+/* What becomes of the output: RN_EPI_DBN's gate, and the sums of either epilogue, each channel's into sum[c - c0]. */
+typedef struct rn_wino_finish {
+    const float *less;          /* pivot or mean */
+    const float *scale, *shift; /* of the gate */
+    const void *raw;            /* of the output's shape; NULL: RN_EPI_STATS */
+    float *sum, *sumsq;         /* nr floats each */
+} rn_wino_finish;
+
 /* Where transformed tiles go: frequency f of channel c of tile t is at [f * freq + c / LINE * line + t * tile + c % LINE]. */
 typedef struct rn_wino_place {
     size_t freq, line, tile;
@@ -47,14 +62,16 @@ typedef struct rn_wino_isa {
     void (*product_rows)(const rn_wino_product *p);
     void (*product_cols)(const rn_wino_product *p);
 
-    /* Tiles t0..t1-1 of n x n pixels (src) or of out x out (dst), transformed, tile t0 being tile 0 of `to`. zeros: c floats. */
-    void (*read_src)(const rn_wino_grid *g, const void *tensor, const float *zeros, size_t t0, size_t t1, float *to,
-                     rn_wino_place place);
-    void (*read_dst)(const rn_wino_grid *g, const void *tensor, const float *zeros, size_t t0, size_t t1, float *to,
-                     rn_wino_place place);
-    /* The inverse: channels c0..c1-1 of tiles t0..t1-1, from[f * freq + (t - t0) * nr + c - c0], c1 - c0 <= nr. */
+    /* Tiles t0..t1-1 of n x n pixels (src) or of out x out (dst), transformed, tile t0 being tile 0 of `to`. read: NULL, or
+     * what they are read through. */
+    void (*read_src)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0, size_t t1,
+                     float *to, rn_wino_place place);
+    void (*read_dst)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0, size_t t1,
+                     float *to, rn_wino_place place);
+    /* The inverse: channels c0..c1-1 of tiles t0..t1-1, from[f * freq + (t - t0) * nr + c - c0], c1 - c0 <= nr. finish: NULL, or
+     * what is done with them. */
     void (*write_dst)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1, const float *from,
-                      size_t freq, bool add);
+                      size_t freq, bool add, const rn_wino_finish *finish);
     /* Columns c0..c1-1 of the weights as a panel, to[f * freq + k * nr + column - c0], zeros up to nr. Columns are oc and k
      * counts ic (fwd), or the reverse and the taps turned round (bwd_d). */
     void (*pack_fwd)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq);
@@ -73,7 +90,9 @@ typedef struct rn_wino_plan {
     const rn_wino_isa *isa;
     rn_wino_grid in, out; /* fwd, bwd_d: what is read and what is written; bwd_w: src and dst */
     size_t tiles;
-    float *zeros;
+    float *vectors;         /* fused work: mul, add, by of src and of dst, and a pivot of zeros, whole lines */
+    rn_wino_read read[2];   /* of src (bwd_d: dst), and of dst in bwd_w */
+    float *partial;         /* an epilogue's sums, two times nr for each panel of each block */
     float *u;               /* fwd, bwd_d: packed weights, panel by panel, frequency by frequency */
     size_t u_freq;          /* floats between frequencies of a panel */
     size_t block;           /* tiles transformed at a time */
@@ -113,6 +132,17 @@ static inline rn_wino_place rn_wino_rows(int c, size_t tiles)
 
     return (rn_wino_place){
         .freq = (lines * tiles | 1) * RN_WINO_LINE, .line = RN_WINO_LINE, .tile = lines * RN_WINO_LINE};
+}
+
+/* cpu_wino_fuse.c. open: after the split; begin: takes over a run's vectors, end: adds up the blocks' sums. parts: panels of all
+ * blocks. */
+int rn_wino_fused_open(rn_wino_plan *p, const rn_conv_desc *d, size_t parts);
+void rn_wino_fused_begin(const rn_conv_plan *plan, const rn_conv_args *a);
+rn_wino_finish rn_wino_finish_of(const rn_conv_plan *plan, const rn_conv_args *a, size_t block, size_t panel);
+void rn_wino_fused_end(const rn_conv_plan *plan, const rn_conv_args *a, size_t blocks);
+static inline const rn_wino_read *rn_wino_read_of(const rn_wino_plan *p, int tensor)
+{
+    return p->read[tensor].mul ? &p->read[tensor] : NULL;
 }
 
 /* cpu_wino_gradient.c */

@@ -126,9 +126,8 @@ static void product_cols(const rn_wino_product *p)
 
 /* ---- where tiles lie ------------------------------------------------------------------------------------------------ */
 
-/* Pixels of a tile of `side`, row by row; what lies outside the tensor is `outside`. */
-static void tile_pixels(const rn_wino_grid *g, size_t t, int side, char *tensor, size_t esize, char *outside,
-                        char **pixel)
+/* Pixels of a tile of `side`, row by row; NULL outside the tensor. */
+static void tile_pixels(const rn_wino_grid *g, size_t t, int side, char *tensor, size_t esize, char **pixel)
 {
     const size_t tw = (size_t)g->tw, th = (size_t)g->th;
     const int64_t y0 = (int64_t)(t / tw % th) * g->step + g->y0, x0 = (int64_t)(t % tw) * g->step + g->x0;
@@ -139,9 +138,38 @@ static void tile_pixels(const rn_wino_grid *g, size_t t, int side, char *tensor,
             const bool in = y0 + y >= 0 && y0 + y < g->h && x0 + x >= 0 && x0 + x < g->w;
             *pixel++ =
                 in ? tensor + ((image + (size_t)(y0 + y)) * (size_t)g->w + (size_t)(x0 + x)) * (size_t)g->c * esize
-                   : outside;
+                   : NULL;
         }
     }
+}
+
+/* ---- fused work ----------------------------------------------------------------------------------------------------- */
+
+typedef int mask __attribute__((vector_size(4 * VL)));
+
+/* v, but at least `floor`; a NaN stays one. */
+INLINE vec v_floor(vec v, vec floor)
+{
+    const mask below = v < floor;
+
+    return (vec)(((mask)v & ~below) | ((mask)floor & below));
+}
+
+/* v where z > 0, else 0 */
+INLINE vec v_gate(vec z, vec v)
+{
+    return (vec)((mask)v & (z > (vec){0}));
+}
+
+/* A value of channel c on, n of VL, through `read`. */
+INLINE vec read_through(const rn_wino_read *read, vec v, const char *other, int c, int n)
+{
+    v = v * v_load(read->mul + c) + v_load(read->add + c);
+    if (other) {
+        const float *p = (const float *)other + c;
+        v += (n >= VL ? v_load(p) : v_load_n(p, n)) * v_load(read->by + c);
+    }
+    return v_floor(v, (vec){0} + read->floor);
 }
 
 #define OUT 4

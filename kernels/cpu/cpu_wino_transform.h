@@ -186,70 +186,123 @@ INLINE void WINO(load_all)(const float *from, size_t freq, vec (*x)[SIDE])
 
 /* ---- tensors -------------------------------------------------------------------------------------------------------- */
 
-/* A tile of src (side SIDE) or of dst (side OUT). The last vector of a line of channels may be a part or nothing. */
-INLINE void WINO(read)(const bool src, const rn_wino_grid *g, const void *tensor, const float *zeros, size_t t0,
-                       size_t t1, float *to, rn_wino_place place)
+/* Tiles of src (side SIDE) or of dst (side OUT), of channels c..c+VL-1, n of which there are. */
+INLINE void WINO(read_vector)(const bool src, const rn_wino_read *read, const char *tensor, char *const *pixel, int c,
+                              int n, float *to, size_t freq)
 {
     const int side = src ? SIDE : OUT;
+    vec x[SIDE][SIDE], o[SIDE][SIDE];
+
+    UNROLL
+    for (int i = 0; i < side; i++) {
+        UNROLL
+        for (int j = 0; j < side; j++) {
+            const char *at = pixel[i * side + j];
+            vec v = {0};
+            if (at) {
+                const float *p = (const float *)at + c;
+                v = n >= VL ? v_load(p) : v_load_n(p, n);
+                if (read)
+                    v = read_through(read, v, read->other ? (const char *)read->other + (at - tensor) : NULL, c, n);
+            }
+            x[i][j] = v;
+        }
+    }
+    if (src)
+        WINO(src_2d)(x, o);
+    else
+        WINO(dst_2d)(x, o);
+    WINO(store_all)(to, freq, o);
+}
+
+INLINE void WINO(read)(const bool src, const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0,
+                       size_t t1, float *to, rn_wino_place place)
+{
     char *pixel[FREQS];
 
     for (size_t t = t0; t < t1; t++) {
-        tile_pixels(g, t, side, (char *)tensor, sizeof(float), (char *)zeros, pixel);
+        tile_pixels(g, t, src ? SIDE : OUT, (char *)tensor, sizeof(float), pixel);
         for (int c = 0; c < (int)rn_wino_up((size_t)g->c, RN_WINO_LINE); c += VL) {
             float *at = to + (size_t)(c / RN_WINO_LINE) * place.line + (t - t0) * place.tile + c % RN_WINO_LINE;
-            const int rest = g->c - c < 0 ? 0 : g->c - c;
-            vec x[SIDE][SIDE], o[SIDE][SIDE];
-            UNROLL
-            for (int i = 0; i < side; i++) {
-                UNROLL
-                for (int j = 0; j < side; j++) {
-                    const float *p = (const float *)pixel[i * side + j];
-                    x[i][j] = rest >= VL ? v_load(p + c) : v_load_n(p + (rest ? c : 0), rest);
-                }
-            }
-            if (src)
-                WINO(src_2d)(x, o);
-            else
-                WINO(dst_2d)(x, o);
-            WINO(store_all)(at, place.freq, o);
+            const int n = g->c - c;
+            if (n >= VL && !read)
+                WINO(read_vector)(src, NULL, tensor, pixel, c, VL, at, place.freq);
+            else if (n >= VL)
+                WINO(read_vector)(src, read, tensor, pixel, c, VL, at, place.freq);
+            else /* the rest of a line is zeros */
+                WINO(read_vector)(src, read, tensor, pixel, n < 0 ? 0 : c, n < 0 ? 0 : n, at, place.freq);
         }
     }
 }
 
-static void WINO(read_src)(const rn_wino_grid *g, const void *tensor, const float *zeros, size_t t0, size_t t1,
+static void WINO(read_src)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0, size_t t1,
                            float *to, rn_wino_place place)
 {
-    WINO(read)(true, g, tensor, zeros, t0, t1, to, place);
+    WINO(read)(true, g, tensor, read, t0, t1, to, place);
 }
 
-static void WINO(read_dst)(const rn_wino_grid *g, const void *tensor, const float *zeros, size_t t0, size_t t1,
+static void WINO(read_dst)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0, size_t t1,
                            float *to, rn_wino_place place)
 {
-    WINO(read)(false, g, tensor, zeros, t0, t1, to, place);
+    WINO(read)(false, g, tensor, read, t0, t1, to, place);
+}
+
+/* The epilogue of a tile's channels c0 + c on, n of VL: what is stored, and its part of the sums. */
+INLINE void WINO(finish)(const rn_wino_finish *f, const char *tensor, char *const *pixel, int c0, int c, int n, vec *v)
+{
+    const vec less = v_load_n(f->less + c0 + c, n);
+    vec sum = {0}, sumsq = {0}, scale = {0}, shift = {0};
+
+    if (f->raw) {
+        scale = v_load_n(f->scale + c0 + c, n);
+        shift = v_load_n(f->shift + c0 + c, n);
+    }
+    for (int i = 0; i < OUT * OUT; i++) {
+        vec w;
+        if (!pixel[i])
+            continue;
+        if (f->raw) {
+            const vec raw = v_load_n((const float *)((const char *)f->raw + (pixel[i] - tensor)) + c0 + c, n);
+            v[i] = v_gate(raw * scale + shift, v[i]);
+            sum += v[i];
+            w = v[i] * (raw - less);
+        } else {
+            const vec d = v[i] - less;
+            sum += d;
+            w = d * d;
+        }
+        sumsq += w;
+    }
+    v_store(f->sum + c, v_load(f->sum + c) + sum);
+    v_store(f->sumsq + c, v_load(f->sumsq + c) + sumsq);
 }
 
 static void WINO(write_dst)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1,
-                            const float *from, size_t freq, bool add)
+                            const float *from, size_t freq, bool add, const rn_wino_finish *finish)
 {
     char *pixel[OUT * OUT];
 
     for (size_t t = t0; t < t1; t++) {
-        tile_pixels(g, t, OUT, tensor, sizeof(float), NULL, pixel);
-        for (int c = c0; c < c1; c += VL) {
-            const int n = c1 - c < VL ? c1 - c : VL;
-            vec x[SIDE][SIDE], o[SIDE][SIDE];
-            WINO(load_all)(from + (t - t0) * NR + (size_t)(c - c0), freq, x);
+        tile_pixels(g, t, OUT, tensor, sizeof(float), pixel);
+        for (int c = 0; c < c1 - c0; c += VL) {
+            const int n = c1 - c0 - c < VL ? c1 - c0 - c : VL;
+            vec x[SIDE][SIDE], o[SIDE][SIDE], v[OUT * OUT];
+            WINO(load_all)(from + (t - t0) * NR + (size_t)c, freq, x);
             WINO(dst_back_2d)(x, o);
             UNROLL
+            for (int i = 0; i < OUT * OUT; i++)
+                v[i] = o[i / OUT][i % OUT];
+            if (finish)
+                WINO(finish)(finish, tensor, pixel, c0, c, n, v);
+            UNROLL
             for (int i = 0; i < OUT * OUT; i++) {
-                float *p = (float *)pixel[i] + c;
-                vec v = o[i / OUT][i % OUT];
+                float *p = (float *)pixel[i] + c0 + c;
                 if (!pixel[i])
                     continue;
                 if (n == VL)
-                    v_store(p, add ? v + v_load(p) : v);
+                    v_store(p, add ? v[i] + v_load(p) : v[i]);
                 else
-                    v_store_n(p, add ? v + v_load_n(p, n) : v, n);
+                    v_store_n(p, add ? v[i] + v_load_n(p, n) : v[i], n);
             }
         }
     }
