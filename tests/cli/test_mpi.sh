@@ -122,7 +122,7 @@ check "to the bits and log of the run in one piece" same_run whole parts
 # Which algorithm suits a case may depend on the ranks' share of the batch, and Winograd rounds otherwise: one for all.
 run+=(--algo cpu:im2col)
 exits "two ranks begin" 1 ranks 2 "${run[@]}" --lr 0.001 --out mixed --stop-after-steps 2
-exits "three go on" 1 ranks 3 --epochs 3 --keep 1 --lr 0.001 --out mixed --stop-after-steps 5
+exits "three go on" 1 ranks 3 --epochs 3 --keep 1 --algo cpu:im2col --lr 0.001 --out mixed --stop-after-steps 5
 says "which is said" "by another number of ranks"
 exits "one process ends it" 0 rn-train "${how[@]}" "${run[@]}" --lr 0.001 --out mixed
 exits "one process from the start" 0 rn-train "${how[@]}" "${run[@]}" --lr 0.001 --out single
