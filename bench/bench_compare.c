@@ -180,7 +180,7 @@ static void sum_up(bench_comparison *c)
             continue;
         logs += log(p->speed.ratio);
         n++;
-        times = times && p->a->less_is_better;
+        times = times && p->a->less_is_better; /* NOLINT(clang-analyzer-core.NullDereference): all n are pairs */
         c->total_a += p->a->value * p->a->weight;
         c->total_b += p->b->value * p->a->weight;
     }

@@ -224,8 +224,10 @@ static void facts(rn_html *h, const json_t *row)
             rn_html_pairf(h, key, "%.10g", json_number_value(value));
     }
     json_object_foreach(json_object_get(row, "ceilings"), key, value)
+    {
         rn_html_pairf(h, key, "%.5g (measured, %s, %d threads)", json_number_value(value), bench_row_text(row, "dtype"),
                       (int)bench_row_number(row, "threads"));
+    }
     rn_html_pair(h, "device", bench_row_text(row, "device"));
     rn_html_pairf(h, "samples", "%d interleaved rounds", (int)bench_row_number(row, "samples"));
     rn_html_pairf(h, "seed of the data", "%.0f", bench_row_number(row, "seed"));

@@ -77,9 +77,9 @@ static void ticks(rn_html *h, const frame *f, bool x)
     const double lo = x ? f->x0 : f->y0, hi = x ? f->x1 : f->y1;
     static const int steps[] = {1, 2, 5};
 
-    for (double decade = pow(10, floor(log10(lo))); decade <= hi; decade *= 10) {
+    for (int decade = (int)floor(log10(lo)); decade <= (int)floor(log10(hi)); decade++) {
         for (int i = 0; i < 3; i++) {
-            double at = decade * steps[i];
+            double at = pow(10, decade) * steps[i];
             if (at < lo || at > hi)
                 continue;
             if (x)

@@ -47,7 +47,7 @@ static int units(peak_run *p, int threads)
 {
     const char *names[BENCH_MAX_UNITS];
     const int n = bench_units(p->be, names);
-    double v[MOST_SAMPLES];
+    double v[MOST_SAMPLES] = {0};
 
     for (int u = 0; u < n; u++) {
         for (int i = 0; i < p->samples; i++)
@@ -59,7 +59,7 @@ static int units(peak_run *p, int threads)
 
 static int levels(peak_run *p, int threads)
 {
-    double v[MOST_SAMPLES];
+    double v[MOST_SAMPLES] = {0};
 
     for (int level = 0; level < BENCH_LEVELS; level++) {
         for (int copy = 0; copy < 2; copy++) {

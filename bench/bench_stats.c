@@ -99,36 +99,36 @@ static int most(int n)
     return n > MOST ? MOST : n;
 }
 
-int bench_ratio_pairs(const double *a, const double *b, int all, double confidence, bench_ratio *out)
+int bench_ratio_pairs(const double *a, const double *b, int n, double confidence, bench_ratio *out)
 {
-    const int n = most(all);
-    double *v = malloc((size_t)n * (size_t)(n + 1) / 2 * sizeof *v);
+    const int m = most(n);
+    double *v = malloc((size_t)m * (size_t)(m + 1) / 2 * sizeof *v);
     int k = 0;
 
     if (!v)
         return rn_fail(RN_E_NOMEM, "compare: out of memory");
-    for (int i = 0; i < n; i++) {
-        for (int j = i; j < n; j++)
-            v[k++] = (pick(a, all, i) - pick(b, all, i) + pick(a, all, j) - pick(b, all, j)) / 2;
+    for (int i = 0; i < m; i++) {
+        for (int j = i; j < m; j++)
+            v[k++] = (pick(a, n, i) - pick(b, n, i) + pick(a, n, j) - pick(b, n, j)) / 2;
     }
-    conclude(v, k, bench_critical_signed_rank(n, 1 - confidence), out);
+    conclude(v, k, bench_critical_signed_rank(m, 1 - confidence), out);
     free(v);
     return 0;
 }
 
-int bench_ratio_apart(const double *a, int all_a, const double *b, int all_b, double confidence, bench_ratio *out)
+int bench_ratio_apart(const double *a, int n, const double *b, int m, double confidence, bench_ratio *out)
 {
-    const int n = most(all_a), m = most(all_b);
-    double *v = malloc((size_t)n * (size_t)m * sizeof *v);
+    const int na = most(n), nb = most(m);
+    double *v = malloc((size_t)na * (size_t)nb * sizeof *v);
     int k = 0;
 
     if (!v)
         return rn_fail(RN_E_NOMEM, "compare: out of memory");
-    for (int i = 0; i < n; i++) {
-        for (int j = 0; j < m; j++)
-            v[k++] = pick(a, all_a, i) - pick(b, all_b, j);
+    for (int i = 0; i < na; i++) {
+        for (int j = 0; j < nb; j++)
+            v[k++] = pick(a, n, i) - pick(b, m, j);
     }
-    conclude(v, k, bench_critical_u(n, m, 1 - confidence), out);
+    conclude(v, k, bench_critical_u(na, nb, 1 - confidence), out);
     free(v);
     return 0;
 }

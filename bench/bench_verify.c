@@ -152,7 +152,7 @@ static double *contract(const rn_conv_desc *d, const bench_tensors *t, size_t *n
     const size_t taps = (size_t)d->kh * d->kw, ic = (size_t)d->ic, oc = (size_t)d->oc;
 
     *n = t->dir == RN_FWD ? taps * ic : t->dir == RN_BWD_D ? oc * taps : t->n[RN_FWD] / oc;
-    double *one = calloc(*n, sizeof *one);
+    double *one = calloc(*n ? *n : 1, sizeof *one);
     if (!one)
         return NULL;
     if (t->dir == RN_FWD) {

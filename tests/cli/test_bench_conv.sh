@@ -55,7 +55,7 @@ check "... a list inside has its own options" test "$(grep -c '^mb2ic3ih8' out.t
     check "... each run is timed alone" test "$(tail -1 out.txt | cut -d, -f15)" = 1
     exits "several numbers of threads" 0 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --dir fwd --rounds 1 --algo cpu:im2col --csv --threads 1..2,1
     check "... in order" test "$(tail -n +2 out.txt | cut -d, -f8 | xargs)" = "1 2 1"
-    for bad in x 1.. 2..1 , 1,,x -1; do
+    for bad in x 1.. 2..1 ',' 1,,x -1; do
         exits "--threads=$bad is misuse" 2 rn-bench conv --case mb1ic3ih9oc5kh3ph1 "--threads=$bad"
     done
     exits "CSV and JSON at once are misuse" 2 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --csv --json
