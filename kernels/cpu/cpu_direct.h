@@ -35,11 +35,15 @@ typedef struct rn_direct_tile {
     bool half, acc;  /* half: width is nr / 2 */
     float *c;
     ptrdiff_t ldc; /* floats */
+    /* NULL, or where the sums go instead of to c, rounded to bf16: with a table that `narrows`. */
+    char *narrow;
+    ptrdiff_t ld_narrow; /* bytes */
 } rn_direct_tile;
 
 typedef struct rn_direct_isa {
     const rn_conv_isa *pack; /* the layout of the packed weights; mr and nr are the tile's, too */
     int cell;                /* bytes of an element in the strip */
+    bool narrows;
     void (*tile)(int m, const rn_direct_tile *t);
 } rn_direct_isa;
 

@@ -68,7 +68,10 @@ static bool reads_in_place(const rn_direct_cut *c, const rn_direct_isa *isa, con
     const ptrdiff_t pitch = (ptrdiff_t)v->c * isa->cell;
     const bool inside = c->x0 >= 0 && (int64_t)(c->gw - 1) * v->sx + c->x0 + c->ks <= v->w;
 
-    if ((size_t)isa->cell != rn_dtype_size(d->dtype) || !(inside || c->by_image))
+    /* Of windows that do not touch, a copy is made of what is needed: tiles would wait for each of those lines. */
+    const bool touching = c->kr >= v->sy && c->ks >= v->sx;
+
+    if ((size_t)isa->cell != rn_dtype_size(d->dtype) || !(inside || c->by_image) || !touching)
         return false;
     return c->by_image ? !collide(pitch * v->h * v->w, rn_imin(isa->pack->mr, c->mb))
                        : !collide(pitch * v->sx, isa->pack->mr);

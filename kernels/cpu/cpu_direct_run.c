@@ -19,6 +19,10 @@ typedef struct task {
     int n0, n1, y0, y1, x0, x1, j0, j1;
     char *strip;
     float *sums;
+    /* What this thread is likely to read next, fetched into the L2 cache a slice a tile: or the copying of the next strip
+     * waits for memory. */
+    const char *ahead, *ahead_end;
+    size_t slice;
 } task;
 
 /* ---- the strip ------------------------------------------------------------------------------------------------------ */
@@ -168,6 +172,7 @@ static void tile_task(const job *g, const task *t, const panel *b, pixels px, fl
         return;
     const bool first = ra == r0, last = rb == r1, dense = c->pitch == (ptrdiff_t)v->c * g->p->isa->cell;
     const bool straight = g->dtype == RN_F32 && b->cols == b->width;
+    const bool narrow = g->p->isa->narrows && last && b->cols == b->width && !g->beta;
     const ptrdiff_t n = c->in_place ? px.n : px.n - t->n0,
                     y = c->in_place ? (ptrdiff_t)px.y * v->sy + v->y0
                                     : (ptrdiff_t)(px.y - t->y0) * c->ty + v->y0 - c->y0,
@@ -187,14 +192,25 @@ static void tile_task(const job *g, const task *t, const panel *b, pixels px, fl
         .acc = !first || (straight && g->beta),
         .c = straight ? (float *)(void *)out : sums,
         .ldc = straight ? pixel_step(g) : nr,
+        .narrow = narrow ? out : NULL,
+        .ld_narrow = pixel_step(g) * (ptrdiff_t)rn_dtype_size(g->dtype),
     };
     g->p->isa->tile(px.m, &tile);
-    if (last && !straight)
+    if (last && !straight && !narrow)
         put_tile(g, out, sums, px.m, b->cols);
 }
 
+static void fetch_ahead(task *t)
+{
+    const char *end = (size_t)(t->ahead_end - t->ahead) > t->slice ? t->ahead + t->slice : t->ahead_end;
+
+    for (; t->ahead < end; t->ahead += 64)
+        __builtin_prefetch(t->ahead, 0, 2);
+    t->ahead = end;
+}
+
 /* All pixels of the task against a block of a panel. */
-static void panel_task(const job *g, const task *t, const panel *b, bool blocked)
+static void panel_task(const job *g, task *t, const panel *b, bool blocked)
 {
     const rn_direct_cut *c = g->cut;
     const int mr = g->p->isa->pack->mr, y1 = rn_imin(t->y1, b->f->view.gh), x1 = rn_imin(t->x1, b->f->view.gw);
@@ -211,13 +227,14 @@ static void panel_task(const job *g, const task *t, const panel *b, bool blocked
                 tile_task(g, t, b,
                           c->by_image ? (pixels){t->n0 + p0, y, t->x0 + o, m} : (pixels){t->n0 + o, y, t->x0 + p0, m},
                           sums);
+                fetch_ahead(t);
                 sums += blocked ? (size_t)m * g->p->isa->pack->nr : 0;
             }
         }
     }
 }
 
-static void run_task(const job *g, const task *t)
+static void run_task(const job *g, task *t)
 {
     const rn_im2col_plan *w = &g->p->w;
 
@@ -246,6 +263,44 @@ size_t rn_direct_workspace(const rn_direct_cut *cut, int threads)
     return (size_t)threads * ((cut->strip_bytes + 63) / 64 * 64 + (cut->sums_floats + 15) / 16 * 16 * sizeof(float));
 }
 
+static task task_of(const job *g, int64_t i)
+{
+    const rn_direct_cut *c = g->cut;
+    const int panels = rn_ceil_div(g->p->w.cols, g->p->w.isa->nr);
+    const int group = (int)(i % c->groups), x = (int)(i / c->groups % c->xblocks),
+              y = (int)(i / c->groups / c->xblocks % c->yblocks), n = (int)(i / c->groups / c->xblocks / c->yblocks);
+
+    return (task){.n0 = rn_part(c->mb, c->nblocks, n),
+                  .n1 = rn_part(c->mb, c->nblocks, n + 1),
+                  .y0 = rn_part(c->gh, c->yblocks, y),
+                  .y1 = rn_part(c->gh, c->yblocks, y + 1),
+                  .x0 = rn_part(c->gw, c->xblocks, x),
+                  .x1 = rn_part(c->gw, c->xblocks, x + 1),
+                  .j0 = rn_part(panels, c->groups, group),
+                  .j1 = rn_part(panels, c->groups, group + 1)};
+}
+
+/* Sets what to fetch for task `next`, where it reads one piece of the tensor. */
+static void look_ahead(const job *g, task *t, int64_t next, int64_t tasks)
+{
+    const rn_direct_cut *c = g->cut;
+    const rn_conv_view *v = &g->p->w.phases[0].view;
+    const size_t row = (size_t)v->w * v->c * rn_dtype_size(g->dtype);
+    const bool one_piece = c->xblocks == 1 && (c->nb == 1 || c->yblocks == 1) && c->kr >= v->sy && c->ks >= v->sx;
+
+    if (next >= tasks || !one_piece)
+        return;
+    const task to = task_of(g, next);
+    const int y0 = rn_conv_clamp((int64_t)to.y0 * v->sy + c->y0, 0, v->h),
+              y1 = rn_conv_clamp((int64_t)(to.y1 - 1) * v->sy + c->y0 + c->kr, y0, v->h);
+    const size_t tiles = (size_t)rn_ceil_div((t->n1 - t->n0) * (t->y1 - t->y0) * (t->x1 - t->x0), g->p->w.isa->mr) *
+                         (size_t)(t->j1 - t->j0);
+
+    t->ahead = g->in + ((size_t)to.n0 * v->h + (size_t)y0) * row;
+    t->ahead_end = g->in + ((size_t)(to.n1 - 1) * v->h + (size_t)y1) * row;
+    t->slice = ((size_t)(t->ahead_end - t->ahead) / tiles + 127) / 64 * 64;
+}
+
 /* Each element of the output is summed by one thread in an order that depends only on the descriptor: the same bits at
  * any number of threads. */
 void rn_direct_run(const rn_conv_plan *plan, const void *in, void *out, int beta, void *ws)
@@ -253,26 +308,16 @@ void rn_direct_run(const rn_conv_plan *plan, const void *in, void *out, int beta
     const rn_direct_plan *p = plan->priv;
     const rn_direct_cut *c = &p->cut;
     const job g = {.p = p, .cut = c, .in = in, .out = out, .dtype = plan->desc.dtype, .beta = beta};
-    const int panels = rn_ceil_div(p->w.cols, p->w.isa->nr);
     const int64_t tasks = (int64_t)c->nblocks * c->yblocks * c->xblocks * c->groups;
     const size_t bytes = rn_direct_workspace(c, 1);
 
 #pragma omp parallel for schedule(dynamic) num_threads(plan->be->threads)
     for (int64_t i = 0; i < tasks; i++) {
         char *memory = (char *)ws + bytes * (size_t)omp_get_thread_num();
-        const int group = (int)(i % c->groups), x = (int)(i / c->groups % c->xblocks),
-                  y = (int)(i / c->groups / c->xblocks % c->yblocks),
-                  n = (int)(i / c->groups / c->xblocks / c->yblocks);
-        const task t = {.n0 = rn_part(c->mb, c->nblocks, n),
-                        .n1 = rn_part(c->mb, c->nblocks, n + 1),
-                        .y0 = rn_part(c->gh, c->yblocks, y),
-                        .y1 = rn_part(c->gh, c->yblocks, y + 1),
-                        .x0 = rn_part(c->gw, c->xblocks, x),
-                        .x1 = rn_part(c->gw, c->xblocks, x + 1),
-                        .j0 = rn_part(panels, c->groups, group),
-                        .j1 = rn_part(panels, c->groups, group + 1),
-                        .strip = memory,
-                        .sums = (float *)(void *)(memory + (c->strip_bytes + 63) / 64 * 64)};
+        task t = task_of(&g, i);
+        t.strip = memory;
+        t.sums = (float *)(void *)(memory + (c->strip_bytes + 63) / 64 * 64);
+        look_ahead(&g, &t, i + (int64_t)omp_get_num_threads() * c->groups, tasks);
         run_task(&g, &t);
     }
 }

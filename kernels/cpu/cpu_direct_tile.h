@@ -40,6 +40,10 @@ INLINE vec one_of_pair(const char *p)
 {
     return (vec)_mm512_maskz_set1_epi16(0x55555555, *(const int16_t *)p);
 }
+INLINE void store_narrow(char *to, vec v)
+{
+    _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(v));
+}
 #else
 #define PER 1
 INLINE vec multiply_add(vec a, vec b, vec c)
@@ -129,9 +133,17 @@ INLINE void tile_of(const int m, const int nv, const rn_direct_tile *t)
     UNROLL
     for (int i = 0; i < m; i++) {
         vec_in_memory *c = (vec_in_memory *)(t->c + i * t->ldc);
-        c[0] = t->acc ? s[i][0] + c[0] : s[i][0];
-        if (nv == 2)
-            c[1] = t->acc ? s[i][1] + c[1] : s[i][1];
+        UNROLL
+        for (int j = 0; j < nv; j++) {
+            const vec v = t->acc ? s[i][j] + c[j] : s[i][j];
+#ifdef PAIRS
+            if (t->narrow) {
+                store_narrow(t->narrow + i * t->ld_narrow + j * 2 * VL, v);
+                continue;
+            }
+#endif
+            c[j] = v;
+        }
     }
 }
 
