@@ -53,11 +53,23 @@ static bool supports_pairs(struct rn_backend *be, const rn_conv_desc *d, rn_conv
     return false;
 }
 
+/* Measured on Zen 4, ResNet-18 and ResNet-50 at 16 images: with one tap, cpu:im2col's panels are no copies too many, and it is
+ * the faster one by 5 to 25 %. */
+static bool has_taps(const rn_conv_desc *d)
+{
+    return d->kh > 1 || d->kw > 1;
+}
+
+static bool widening_suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    (void)dir;
+    return has_taps(d) && !(d->dtype == RN_BF16 && rn_cpu_backend_pairs(be));
+}
+
 static bool pairs_suit(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
-    (void)d;
     (void)dir;
-    return rn_cpu_backend_pairs(be);
+    return has_taps(d) && rn_cpu_backend_pairs(be);
 }
 
 static void close_plan(struct rn_backend *be, void *priv)
@@ -154,6 +166,7 @@ const rn_conv_algo rn_cpu_direct = {
     .close = close_plan,
     .prepare = prepare,
     .run = run,
+    .suits = widening_suits,
 };
 
 const rn_conv_algo rn_cpu_direct_pairs = {

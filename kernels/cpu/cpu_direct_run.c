@@ -209,11 +209,26 @@ static void fetch_ahead(task *t)
     t->ahead = end;
 }
 
-/* All pixels of the task against a block of a panel. */
-static void panel_task(const job *g, task *t, const panel *b, bool blocked)
+static panel panel_of(const job *g, const rn_conv_phase *f, int j, int r0, int r1)
+{
+    const rn_im2col_plan *w = &g->p->w;
+    const int nr = w->isa->nr;
+
+    return (panel){.f = f,
+                   .b = w->b + f->b_offset + (size_t)j * (f->k / w->isa->per) * nr,
+                   .j = j,
+                   .cols = rn_imin(w->cols - j * nr, nr),
+                   .width = rn_panel_width(w->isa, w->cols, j),
+                   .r0 = r0,
+                   .r1 = r1};
+}
+
+/* All pixels of the task against window rows r0..r1-1 of panels j0..j1-1, pixel by pixel. kept: sums between the blocks of
+ * one panel. */
+static void panels_task(const job *g, task *t, const rn_conv_phase *f, int j0, int j1, int r0, int r1, bool kept)
 {
     const rn_direct_cut *c = g->cut;
-    const int mr = g->p->isa->pack->mr, y1 = rn_imin(t->y1, b->f->view.gh), x1 = rn_imin(t->x1, b->f->view.gw);
+    const int mr = g->p->isa->pack->mr, y1 = rn_imin(t->y1, f->view.gh), x1 = rn_imin(t->x1, f->view.gw);
     const int along = c->by_image ? t->n1 - t->n0 : x1 - t->x0, tiles = rn_ceil_div(along, mr);
     const int outer = c->by_image ? x1 - t->x0 : t->n1 - t->n0;
     float *sums = t->sums;
@@ -224,11 +239,14 @@ static void panel_task(const job *g, task *t, const panel *b, bool blocked)
         for (int y = t->y0; y < y1; y++) {
             for (int i = 0; i < tiles; i++) {
                 const int p0 = rn_part(along, tiles, i), m = rn_part(along, tiles, i + 1) - p0;
-                tile_task(g, t, b,
-                          c->by_image ? (pixels){t->n0 + p0, y, t->x0 + o, m} : (pixels){t->n0 + o, y, t->x0 + p0, m},
-                          sums);
-                fetch_ahead(t);
-                sums += blocked ? (size_t)m * g->p->isa->pack->nr : 0;
+                const pixels px =
+                    c->by_image ? (pixels){t->n0 + p0, y, t->x0 + o, m} : (pixels){t->n0 + o, y, t->x0 + p0, m};
+                for (int j = j0; j < j1; j++) {
+                    const panel b = panel_of(g, f, j, r0, r1);
+                    tile_task(g, t, &b, px, sums);
+                    fetch_ahead(t);
+                }
+                sums += kept ? (size_t)m * g->p->isa->pack->nr : 0;
             }
         }
     }
@@ -242,18 +260,16 @@ static void run_task(const job *g, task *t)
         fill_strip(g, t);
     for (int i = 0; i < w->nphases; i++) {
         const rn_conv_phase *f = &w->phases[i];
-        const int rows = rn_direct_block_rows(w, f), nr = w->isa->nr;
+        const int rows = rn_direct_block_rows(w, f), kr = f->view.kr;
+        /* With few weights all of them stay in the L2 cache, and pixels are written whole. */
+        const bool few = (int64_t)(f->k / w->isa->per) * w->isa->nr * (t->j1 - t->j0) <= RN_DIRECT_FEW_CELLS;
+        if (rows >= kr && few) {
+            panels_task(g, t, f, t->j0, t->j1, 0, kr, false);
+            continue;
+        }
         for (int j = t->j0; j < t->j1; j++) {
-            panel b = {.f = f,
-                       .b = w->b + f->b_offset + (size_t)j * (f->k / w->isa->per) * nr,
-                       .j = j,
-                       .cols = rn_imin(w->cols - j * nr, nr),
-                       .width = rn_panel_width(w->isa, w->cols, j)};
-            do {
-                b.r1 = rn_imin(b.r0 + rows, f->view.kr);
-                panel_task(g, t, &b, rows < f->view.kr);
-                b.r0 = b.r1;
-            } while (b.r1 < f->view.kr);
+            for (int r = 0; r == 0 || r < kr; r += rows)
+                panels_task(g, t, f, j, j + 1, r, rn_imin(r + rows, kr), rows < kr);
         }
     }
 }
