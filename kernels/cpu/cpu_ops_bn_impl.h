@@ -8,80 +8,104 @@
  * large mean, nor a drifting one, nor an outlier costs accuracy.
  */
 
-enum { BN_CHUNK = 64, BN_STRIP = 256, BN_AHEAD = 16, LINE = 64 / sizeof(act) };
+enum {
+    BN_CHUNK = 64,
+    BN_STRIP = 256,
+    BN_ROWS = 4,
+    BN_AHEAD = 16,
+    BN_APPLY = 1024 /* channels whose vectors stay in L1 */
+};
 
-/* Four rows to come: memory is at work while those at hand are summed. On one core of an EPYC this doubles the pace of
- * both reducing passes (7 to 14 and 10 to 18 GB/s out of memory). Past the end is fine. */
-INLINE void prefetch_rows(const act *x, int64_t ahead, int width, int64_t ld)
+/* The line that holds what comes `ahead` values later. Past the end is fine. On one core of an EPYC this doubles the pace of both
+ * reducing passes (7 to 14 and 10 to 18 GB/s out of memory). */
+INLINE void fetch(const act *x, int64_t ahead)
 {
-    const uintptr_t at = (uintptr_t)x + sizeof(act) * (uintptr_t)(ahead * ld); /* not a pointer: there may be nothing */
-    for (int r = 0; r < 4; r++)
-        for (int i = 0; i < width; i += LINE)
-            __builtin_prefetch((const void *)(at + sizeof(act) * (uintptr_t)(r * ld + i)), 0, 2);
+    const uintptr_t at = (uintptr_t)x + sizeof(act) * (uintptr_t)ahead; /* not a pointer: there may be nothing */
+    for (size_t i = 0; i < PAIR * sizeof(act); i += 64)
+        __builtin_prefetch((const void *)(at + i), 0, 2);
 }
 
-/* The deviations' sum and sum of squares around *mean, itself the f32 mean of the chunk. */
+/* Adds k rows' values of a pair of n channels to sum. */
+INLINE void add_pair(const act *x, int64_t ld, const int k, const int n, float *sum)
+{
+    two s = load_two(sum);
+    for (int r = 0; r < k; r++)
+        s = two_add(s, get_some(x + r * ld, n));
+    store_two(sum, s);
+}
+
+/* Adds k rows' deviations from mean, and their squares. */
+INLINE void deviate_pair(const act *x, int64_t ld, const int k, const int n, const float *mean, float *sum, float *sq)
+{
+    const two m = load_two(mean);
+    two s = load_two(sum), q = load_two(sq);
+    for (int r = 0; r < k; r++) {
+        const two d = two_sub(get_some(x + r * ld, n), m);
+        fetch(x + r * ld, BN_CHUNK * ld);
+        s = two_add(s, d);
+        q = two_fma(d, d, q);
+    }
+    store_two(sum, s);
+    store_two(sq, q);
+}
+
+/* BODY(x + i, k, n, i) for every pair of a strip, BN_ROWS rows at a time: k and n are constants where there are many. */
+#define BN_EACH(rows, width, BODY)                                                                                     \
+    do {                                                                                                               \
+        const int whole = (width) / PAIR * PAIR;                                                                       \
+        int64_t r = 0;                                                                                                 \
+        for (; r + BN_ROWS <= (rows); r += BN_ROWS) {                                                                  \
+            for (int i = 0; i < whole; i += PAIR)                                                                      \
+                BODY(r, BN_ROWS, PAIR, i);                                                                             \
+            if (whole < (width))                                                                                       \
+                BODY(r, BN_ROWS, (width)-whole, whole);                                                                \
+        }                                                                                                              \
+        for (; r < (rows); r++) {                                                                                      \
+            for (int i = 0; i < whole; i += PAIR)                                                                      \
+                BODY(r, 1, PAIR, i);                                                                                   \
+            if (whole < (width))                                                                                       \
+                BODY(r, 1, (width)-whole, whole);                                                                      \
+        }                                                                                                              \
+    } while (0)
+
+/* Of a strip: the chunk's mean in f32, and the deviations' sum and sum of squares around it, in the lanes' order. */
 INLINE void chunk_moments(int64_t rows, int width, int64_t ld, const act *x, float *mean, float *sum, float *sq)
 {
-    memset(mean, 0, sizeof(float) * (size_t)width);
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
-        const act *x0 = x + r * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
-#pragma omp simd
-        for (int i = 0; i < width; i++)
-            mean[i] += (get(x0[i]) + get(x1[i])) + (get(x2[i]) + get(x3[i]));
-    }
-    for (; r < rows; r++) {
-#pragma omp simd
-        for (int i = 0; i < width; i++)
-            mean[i] += get(x[r * ld + i]);
-    }
+    const size_t bytes = sizeof(float) * (size_t)in_pairs(width);
     const float inv = 1.0f / (float)rows;
+    memset(mean, 0, bytes);
+    memset(sum, 0, bytes);
+    memset(sq, 0, bytes);
+#define ADD(r, k, n, i) add_pair(x + (r)*ld + (i), ld, k, n, mean + (i))
+    BN_EACH(rows, width, ADD);
+#undef ADD
 #pragma omp simd
-    for (int i = 0; i < width; i++) {
+    for (int i = 0; i < in_pairs(width); i++)
         mean[i] *= inv;
-        sum[i] = 0;
-        sq[i] = 0;
-    }
-    for (r = 0; r + 4 <= rows; r += 4) {
-        const act *x0 = x + r * ld, *x1 = x0 + ld, *x2 = x1 + ld, *x3 = x2 + ld;
-        prefetch_rows(x0, BN_CHUNK, width, ld);
-#pragma omp simd
-        for (int i = 0; i < width; i++) {
-            const float d0 = get(x0[i]) - mean[i], d1 = get(x1[i]) - mean[i];
-            const float d2 = get(x2[i]) - mean[i], d3 = get(x3[i]) - mean[i];
-            sum[i] += (d0 + d1) + (d2 + d3);
-            sq[i] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
-        }
-    }
-    for (; r < rows; r++) {
-#pragma omp simd
-        for (int i = 0; i < width; i++) {
-            const float d = get(x[r * ld + i]) - mean[i];
-            sum[i] += d;
-            sq[i] += d * d;
-        }
-    }
+#define DEVIATE(r, k, n, i) deviate_pair(x + (r)*ld + (i), ld, k, n, mean + (i), sum + (i), sq + (i))
+    BN_EACH(rows, width, DEVIATE);
+#undef DEVIATE
 }
 
 static void bn_moments_strip(int64_t rows, int width, int64_t ld, const act *x, double *mean, double *m2)
 {
     float cmean[BN_STRIP], csum[BN_STRIP], csq[BN_STRIP];
-    memset(mean, 0, sizeof(double) * (size_t)width);
-    memset(m2, 0, sizeof(double) * (size_t)width);
+    double smean[BN_STRIP] = {0}, sm2[BN_STRIP] = {0}; /* in the lanes' order, as those above */
     for (int64_t done = 0; done < rows; done += BN_CHUNK) {
         const int64_t n = rows - done < BN_CHUNK ? rows - done : BN_CHUNK;
         chunk_moments(n, width, ld, x + done * ld, cmean, csum, csq);
         /* Chan, Golub & LeVeque 1979: joins two sets' means and sums of squares. */
         const double inv = 1.0 / (double)n, share = (double)n / (double)(done + n), both = (double)done * share;
 #pragma omp simd
-        for (int i = 0; i < width; i++) {
+        for (int i = 0; i < in_pairs(width); i++) {
             const double s = csum[i];
-            const double delta = cmean[i] + s * inv - mean[i];
-            mean[i] += delta * share;
-            m2[i] += csq[i] - s * s * inv + delta * delta * both;
+            const double delta = cmean[i] + s * inv - smean[i];
+            smean[i] += delta * share;
+            sm2[i] += csq[i] - s * s * inv + delta * delta * both;
         }
     }
+    from_lanes(smean, width, mean);
+    from_lanes(sm2, width, m2);
 }
 
 static void bn_moments(int64_t rows, int c, const void *x, double *mean, double *m2)
@@ -90,120 +114,148 @@ static void bn_moments(int64_t rows, int c, const void *x, double *mean, double 
         bn_moments_strip(rows, c - i < BN_STRIP ? c - i : BN_STRIP, c, (const act *)x + i, mean + i, m2 + i);
 }
 
-INLINE void bn_apply_as(int64_t rows, int c, const act *x, const act *res, act *y, const cpu_bn_affine *p,
-                        const bool has_res, const bool relu)
+/* A strip's vectors in the lanes' order: mean, scale, shift; or mean, a, k, b. */
+typedef struct bn_lanes {
+    float v[4][BN_APPLY];
+} bn_lanes;
+
+INLINE void apply_pair(const act *x, const act *res, act *y, const bn_lanes *p, int i, const int n, const bool has_res,
+                       const bool relu)
 {
-    const float *mean = p->mean, *scale = p->scale, *shift = p->shift;
-    for (int64_t r = 0; r < rows; r++) {
-#pragma omp simd
-        for (int i = 0; i < c; i++) {
-            float v = (get(x[i]) - mean[i]) * scale[i] + shift[i];
-            if (has_res)
-                v += get(res[i]);
-            y[i] = put(relu && v < 0 ? 0 : v);
-        }
-        x += c, y += c;
-        if (has_res)
-            res += c;
+    two v = two_fma(two_sub(get_some(x + i, n), load_two(p->v[0] + i)), load_two(p->v[1] + i), load_two(p->v[2] + i));
+    if (has_res)
+        v = two_add(v, get_some(res + i, n));
+    put_some(y + i, relu ? two_relu(v) : v, n);
+}
+
+INLINE void bn_apply_strip(int64_t rows, int width, int64_t ld, const act *x, const act *res, act *y, const bn_lanes *p,
+                           const bool has_res, const bool relu)
+{
+    const int whole = width / PAIR * PAIR;
+    for (int64_t o = 0; o < rows * ld; o += ld) {
+        for (int i = 0; i < whole; i += PAIR)
+            apply_pair(x + o, has_res ? res + o : NULL, y + o, p, i, PAIR, has_res, relu);
+        if (whole < width)
+            apply_pair(x + o, has_res ? res + o : NULL, y + o, p, whole, width - whole, has_res, relu);
     }
 }
 
 static void bn_apply(int64_t rows, int c, const void *x, const void *res, void *y, const cpu_bn_affine *p, bool relu)
 {
-    if (res && relu)
-        bn_apply_as(rows, c, x, res, y, p, true, true);
-    else if (res)
-        bn_apply_as(rows, c, x, res, y, p, true, false);
-    else if (relu)
-        bn_apply_as(rows, c, x, NULL, y, p, false, true);
-    else
-        bn_apply_as(rows, c, x, NULL, y, p, false, false);
-}
-
-/* g of one element: dy where the ReLU let it through. */
-INLINE float gated(const act *y, const act *dy, int64_t i, const bool relu)
-{
-    const float g = get(dy[i]);
-    return !relu || above_zero(y[i]) ? g : 0;
-}
-
-INLINE void chunk_grad_sums(int64_t rows, int width, int64_t ld, const act *x, const act *y, const act *dy,
-                            const float *mean, float *sum, float *dot, const bool relu)
-{
-    memset(sum, 0, sizeof(float) * (size_t)width);
-    memset(dot, 0, sizeof(float) * (size_t)width);
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
-        const int64_t o0 = r * ld, o1 = o0 + ld, o2 = o1 + ld, o3 = o2 + ld;
-        prefetch_rows(x + o0, BN_AHEAD, width, ld);
-        prefetch_rows(dy + o0, BN_AHEAD, width, ld);
-        if (relu)
-            prefetch_rows(y + o0, BN_AHEAD, width, ld);
-#pragma omp simd
-        for (int i = 0; i < width; i++) {
-            const float g0 = gated(y, dy, o0 + i, relu), g1 = gated(y, dy, o1 + i, relu);
-            const float g2 = gated(y, dy, o2 + i, relu), g3 = gated(y, dy, o3 + i, relu);
-            sum[i] += (g0 + g1) + (g2 + g3);
-            dot[i] += (g0 * (get(x[o0 + i]) - mean[i]) + g1 * (get(x[o1 + i]) - mean[i])) +
-                      (g2 * (get(x[o2 + i]) - mean[i]) + g3 * (get(x[o3 + i]) - mean[i]));
-        }
-    }
-    for (; r < rows; r++) {
-#pragma omp simd
-        for (int i = 0; i < width; i++) {
-            const float g = gated(y, dy, r * ld + i, relu);
-            sum[i] += g;
-            dot[i] += g * (get(x[r * ld + i]) - mean[i]);
-        }
+    bn_lanes lanes;
+    for (int s = 0; s < c; s += BN_APPLY) {
+        const int width = c - s < BN_APPLY ? c - s : BN_APPLY;
+        const act *xs = (const act *)x + s, *rs = res ? (const act *)res + s : NULL;
+        act *ys = (act *)y + s;
+        to_lanes(p->mean + s, width, lanes.v[0]);
+        to_lanes(p->scale + s, width, lanes.v[1]);
+        to_lanes(p->shift + s, width, lanes.v[2]);
+        if (res && relu)
+            bn_apply_strip(rows, width, c, xs, rs, ys, &lanes, true, true);
+        else if (res)
+            bn_apply_strip(rows, width, c, xs, rs, ys, &lanes, true, false);
+        else if (relu)
+            bn_apply_strip(rows, width, c, xs, NULL, ys, &lanes, false, true);
+        else
+            bn_apply_strip(rows, width, c, xs, NULL, ys, &lanes, false, false);
     }
 }
 
-INLINE void bn_grad_sums_as(int64_t rows, int c, const act *x, const act *y, const act *dy, const float *mean,
-                            double *sum_g, double *sum_gx, const bool relu)
+/* Adds k rows' g, dy where the ReLU let it through, and its products with x less its mean. */
+INLINE void grad_sums_pair(const act *x, const act *y, const act *dy, int64_t ld, const int k, const int n,
+                           const float *mean, float *sum, float *dot, const bool relu)
 {
-    float sum[BN_STRIP], dot[BN_STRIP];
-    memset(sum_g, 0, sizeof(double) * (size_t)c);
-    memset(sum_gx, 0, sizeof(double) * (size_t)c);
-    for (int s = 0; s < c; s += BN_STRIP) {
-        const int width = c - s < BN_STRIP ? c - s : BN_STRIP;
-        for (int64_t done = 0; done < rows; done += BN_CHUNK) {
-            const int64_t n = rows - done < BN_CHUNK ? rows - done : BN_CHUNK, o = done * c + s;
-            chunk_grad_sums(n, width, c, x + o, relu ? y + o : NULL, dy + o, mean + s, sum, dot, relu);
+    const two m = load_two(mean);
+    two s = load_two(sum), d = load_two(dot);
+    for (int r = 0; r < k; r++) {
+        const int64_t o = r * ld;
+        two g = get_some(dy + o, n);
+        fetch(x + o, BN_AHEAD * ld);
+        fetch(dy + o, BN_AHEAD * ld);
+        if (relu) {
+            fetch(y + o, BN_AHEAD * ld);
+            g = two_gate(g, get_some(y + o, n));
+        }
+        s = two_add(s, g);
+        d = two_fma(g, two_sub(get_some(x + o, n), m), d);
+    }
+    store_two(sum, s);
+    store_two(dot, d);
+}
+
+INLINE void bn_grad_sums_strip(int64_t rows, int width, int64_t ld, const act *x, const act *y, const act *dy,
+                               const float *mean, double *sum_g, double *sum_gx, const bool relu)
+{
+    float sum[BN_STRIP], dot[BN_STRIP], m[BN_STRIP];
+    double g[BN_STRIP] = {0}, gx[BN_STRIP] = {0};
+    const size_t bytes = sizeof(float) * (size_t)in_pairs(width);
+    to_lanes(mean, width, m);
+    for (int64_t done = 0; done < rows; done += BN_CHUNK) {
+        const int64_t count = rows - done < BN_CHUNK ? rows - done : BN_CHUNK;
+        memset(sum, 0, bytes);
+        memset(dot, 0, bytes);
+#define SUMS(r, k, n, i)                                                                                               \
+    grad_sums_pair(x + (done + (r)) * ld + (i), relu ? y + (done + (r)) * ld + (i) : NULL,                             \
+                   dy + (done + (r)) * ld + (i), ld, k, n, m + (i), sum + (i), dot + (i), relu)
+        BN_EACH(count, width, SUMS);
+#undef SUMS
 #pragma omp simd
-            for (int i = 0; i < width; i++) {
-                sum_g[s + i] += sum[i];
-                sum_gx[s + i] += dot[i];
-            }
+        for (int i = 0; i < in_pairs(width); i++) {
+            g[i] += sum[i];
+            gx[i] += dot[i];
         }
     }
+    from_lanes(g, width, sum_g);
+    from_lanes(gx, width, sum_gx);
 }
 
 static void bn_grad_sums(int64_t rows, int c, const void *x, const void *y, const void *dy, const float *mean,
                          double *sum_g, double *sum_gx)
 {
-    if (y)
-        bn_grad_sums_as(rows, c, x, y, dy, mean, sum_g, sum_gx, true);
-    else
-        bn_grad_sums_as(rows, c, x, NULL, dy, mean, sum_g, sum_gx, false);
+    for (int s = 0; s < c; s += BN_STRIP) {
+        const int width = c - s < BN_STRIP ? c - s : BN_STRIP;
+        const act *xs = (const act *)x + s, *dys = (const act *)dy + s;
+        if (y)
+            bn_grad_sums_strip(rows, width, c, xs, (const act *)y + s, dys, mean + s, sum_g + s, sum_gx + s, true);
+        else
+            bn_grad_sums_strip(rows, width, c, xs, NULL, dys, mean + s, sum_g + s, sum_gx + s, false);
+    }
 }
 
 enum { DRES_NONE, DRES_SET, DRES_ADD };
 
-INLINE void bn_grad_apply_as(int64_t rows, int c, const act *x, const act *y, const act *dy, act *dx, act *dres,
-                             const cpu_bn_grad *p, const bool relu, const bool dx_add, const int dres_mode)
+/* Where the tensors' strips begin. */
+typedef struct bn_grad_at {
+    const act *x, *y, *dy;
+    act *dx, *dres;
+} bn_grad_at;
+
+INLINE void grad_pair(const bn_grad_at *t, const bn_lanes *p, int64_t o, int i, const int n, const bool relu,
+                      const bool dx_add, const int dres_mode)
 {
-    const float *mean = p->mean, *a = p->a, *k = p->k, *b = p->b;
-    for (int64_t o = 0; o < rows * c; o += c) {
-#pragma omp simd
-        for (int i = 0; i < c; i++) {
-            const float g = gated(y, dy, o + i, relu);
-            const float d = a[i] * g - (b[i] + k[i] * (get(x[o + i]) - mean[i]));
-            dx[o + i] = put(dx_add ? get(dx[o + i]) + d : d);
-            if (dres_mode == DRES_SET)
-                dres[o + i] = put(g);
-            else if (dres_mode == DRES_ADD)
-                dres[o + i] = put(get(dres[o + i]) + g);
-        }
+    two g = get_some(t->dy + o, n);
+    if (relu)
+        g = two_gate(g, get_some(t->y + o, n));
+    const two far = two_sub(get_some(t->x + o, n), load_two(p->v[0] + i));
+    two d = two_sub(two_mul(load_two(p->v[1] + i), g), two_fma(load_two(p->v[2] + i), far, load_two(p->v[3] + i)));
+    if (dx_add)
+        d = two_add(get_some(t->dx + o, n), d);
+    put_some(t->dx + o, d, n);
+    if (dres_mode == DRES_SET)
+        put_some(t->dres + o, g, n);
+    else if (dres_mode == DRES_ADD)
+        put_some(t->dres + o, two_add(get_some(t->dres + o, n), g), n);
+}
+
+INLINE void bn_grad_apply_strip(int64_t rows, int width, int64_t ld, const bn_grad_at *t, const bn_lanes *p,
+                                const bool relu, const bool dx_add, const int dres_mode)
+{
+    const int whole = width / PAIR * PAIR;
+    for (int64_t o = 0; o < rows * ld; o += ld) {
+        for (int i = 0; i < whole; i += PAIR)
+            grad_pair(t, p, o + i, i, PAIR, relu, dx_add, dres_mode);
+        if (whole < width)
+            grad_pair(t, p, o + whole, whole, width - whole, relu, dx_add, dres_mode);
     }
 }
 
@@ -211,23 +263,32 @@ static void bn_grad_apply(int64_t rows, int c, const void *x, const void *y, con
                           const cpu_bn_grad *p)
 {
     const int mode = !dres ? DRES_NONE : p->dres_add ? DRES_ADD : DRES_SET;
+    const float *const vectors[4] = {p->mean, p->a, p->k, p->b};
+    bn_lanes lanes;
+    for (int s = 0; s < c; s += BN_APPLY) {
+        const int width = c - s < BN_APPLY ? c - s : BN_APPLY;
+        const bn_grad_at t = {(const act *)x + s, y ? (const act *)y + s : NULL, (const act *)dy + s, (act *)dx + s,
+                              dres ? (act *)dres + s : NULL};
+        for (int k = 0; k < 4; k++)
+            to_lanes(vectors[k] + s, width, lanes.v[k]);
 #define AS(relu_, add_, mode_)                                                                                         \
     case (relu_) + 2 * (add_) + 4 * (mode_):                                                                           \
-        bn_grad_apply_as(rows, c, x, y, dy, dx, dres, p, relu_, add_, mode_);                                          \
+        bn_grad_apply_strip(rows, width, c, &t, &lanes, relu_, add_, mode_);                                           \
         break
-    switch ((p->relu ? 1 : 0) + (p->dx_add ? 2 : 0) + 4 * mode) {
-        AS(0, 0, DRES_NONE);
-        AS(1, 0, DRES_NONE);
-        AS(0, 1, DRES_NONE);
-        AS(1, 1, DRES_NONE);
-        AS(0, 0, DRES_SET);
-        AS(1, 0, DRES_SET);
-        AS(0, 1, DRES_SET);
-        AS(1, 1, DRES_SET);
-        AS(0, 0, DRES_ADD);
-        AS(1, 0, DRES_ADD);
-        AS(0, 1, DRES_ADD);
-        AS(1, 1, DRES_ADD);
-    }
+        switch ((p->relu ? 1 : 0) + (p->dx_add ? 2 : 0) + 4 * mode) {
+            AS(0, 0, DRES_NONE);
+            AS(1, 0, DRES_NONE);
+            AS(0, 1, DRES_NONE);
+            AS(1, 1, DRES_NONE);
+            AS(0, 0, DRES_SET);
+            AS(1, 0, DRES_SET);
+            AS(0, 1, DRES_SET);
+            AS(1, 1, DRES_SET);
+            AS(0, 0, DRES_ADD);
+            AS(1, 0, DRES_ADD);
+            AS(0, 1, DRES_ADD);
+            AS(1, 1, DRES_ADD);
+        }
 #undef AS
+    }
 }

@@ -74,6 +74,7 @@ INLINE bool below_zero(act v)
 
 /* Each part uses what stands above it. */
 /* clang-format off */
+#include "kernels/cpu/cpu_ops_lanes_impl.h"
 #include "kernels/cpu/cpu_ops_bn_impl.h"
 #include "kernels/cpu/cpu_ops_linear_impl.h"
 #include "kernels/cpu/cpu_ops_optim_impl.h"

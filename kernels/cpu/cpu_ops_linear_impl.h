@@ -4,16 +4,7 @@
  * stay in registers: sixteen on AVX-512, eight where there are sixteen registers in all.
  */
 
-enum { VLEN = CPU_VEC_BYTES / 4, VROWS = 4, VCOLS = CPU_VEC_BYTES == 64 ? 4 : 2 };
-
-typedef float vec __attribute__((vector_size(CPU_VEC_BYTES)));
-
-INLINE vec load(const float *p)
-{
-    vec v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
+enum { VROWS = 4, VCOLS = CPU_VEC_BYTES == 64 ? 4 : 2 };
 
 INLINE float lanes_sum(vec v)
 {
