@@ -15,6 +15,8 @@
 #define WEIGHTS_FEW      (1 << 20)
 /* So many channels or fewer may be better off with a row of taps at a position. */
 #define FEW_CHANNELS     16
+/* Not RN_EPI_DBN: the graph does without. */
+#define CAN_FUSE         (RN_PRO_BN | RN_PRO_RELU | RN_PRO_ADD | RN_EPI_STATS | RN_PRO_DBN)
 /* What a plan's tables and offsets hold. */
 #define MOST_STEPS       (1 << 16)
 #define MOST_STRIP_BYTES (1 << 30)
@@ -31,10 +33,10 @@ static int rest(int a, int b)
     return (int)(a - (int64_t)floor_div(a, b) * b);
 }
 
-/* Whether positions hold rows of the window: if that makes fewer steps. */
+/* Whether positions hold rows of the window: if that makes fewer steps. A prologue is by channel. */
 static int window_of(const rn_conv_desc *d)
 {
-    if (d->ic > FEW_CHANNELS || d->kw > MOST_STEPS)
+    if (d->fuse & RN_PRO_BN || d->ic > FEW_CHANNELS || d->kw > MOST_STEPS)
         return 1;
     return rn_amx_ceil(d->kw * d->ic, RN_AMX_PAIR) < d->kw ? d->kw : 1;
 }
@@ -86,7 +88,7 @@ static size_t slack_positions(const rn_amx_plan *p)
 static bool is_in_place(const rn_conv_desc *d, const rn_amx_plan *p)
 {
     return d->kh == 1 && d->kw == 1 && d->ph == 0 && d->pw == 0 && p->sy == 1 && p->sx == 1 &&
-           p->c % RN_AMX_PAIR == 0 && !d->fuse;
+           p->c % RN_AMX_PAIR == 0 && !(d->fuse & ~(unsigned)RN_EPI_STATS);
 }
 
 /* Without rows and images: all pixels are one column. */
@@ -166,10 +168,10 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
 {
     rn_amx_plan p;
 
-    *why = d->dtype != RN_BF16                        ? "bf16 only"
-           : rn_cpu_backend_isa(be) < RN_ISA_AMX      ? "needs AMX"
-           : (*why = rn_conv_fuse_refusal(d, dir, 0)) ? *why
-                                                      : geometry(be, d, dir, &p);
+    *why = d->dtype != RN_BF16                               ? "bf16 only"
+           : rn_cpu_backend_isa(be) < RN_ISA_AMX             ? "needs AMX"
+           : (*why = rn_conv_fuse_refusal(d, dir, CAN_FUSE)) ? *why
+                                                             : geometry(be, d, dir, &p);
     return !*why;
 }
 
@@ -179,7 +181,7 @@ static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_di
 
     if (geometry(be, d, dir, &p))
         return 0;
-    return dir == RN_BWD_W ? rn_amx_gradient_workspace(&p, d) : p.thread_bytes * (size_t)be->threads;
+    return dir == RN_BWD_W ? rn_amx_gradient_workspace(&p, d) : rn_amx_product_workspace(&p, d, be->threads);
 }
 
 /* ---- tables ----------------------------------------------------------------------------------------------------------- */

@@ -127,6 +127,7 @@ void rn_amx_pack_weights(const rn_conv_plan *plan, const void *wei);
 size_t rn_amx_weight_bytes(const rn_amx_plan *p, int nsteps);
 
 /* cpu_amx_product.c */
+size_t rn_amx_product_workspace(const rn_amx_plan *p, const rn_conv_desc *d, int threads);
 void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int beta, char *ws);
 
 /* cpu_amx_gradient.c: what a plan with `block` and `images` needs; its tables; a run. */
@@ -151,8 +152,41 @@ void rn_amx_put(const float *sums, const int64_t *map, int rows, int n, uint16_t
 /* The same in f32: row i to out + i * ld. */
 void rn_amx_put_f32(const float *sums, int rows, int n, float *out, size_t ld, bool add);
 
+/* The same as rn_amx_put without `add`, and of what it stored, y: the sums over the rows of y - pivot[j] added to stats[j], of
+ * their squares to stats[32 + j]. pivot NULL: 0. */
+void rn_amx_put_stats(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
+                      const float *pivot, double *stats);
+
+/* A prologue: a value v of channel c is read as v * scale[c] + shift[c] + other * weight[c] (weight NULL: 1; other NULL: 0), then
+ * max(., 0) if relu, rounded. scale NULL: as it is. */
+typedef struct rn_amx_read {
+    const float *scale, *shift, *weight;
+    const uint16_t *other; /* a tensor of the same shape */
+    bool relu;
+} rn_amx_read;
+
+static inline rn_amx_read rn_amx_read_src(unsigned fuse, const rn_conv_args *a)
+{
+    if (!(fuse & RN_PRO_BN))
+        return (rn_amx_read){0};
+    return (rn_amx_read){.scale = a->scale,
+                         .shift = a->shift,
+                         .other = fuse & RN_PRO_ADD ? a->residual : NULL,
+                         .relu = fuse & RN_PRO_RELU};
+}
+
+static inline rn_amx_read rn_amx_read_dst(unsigned fuse, const rn_conv_args *a)
+{
+    if (!(fuse & RN_PRO_DBN))
+        return (rn_amx_read){0};
+    return (rn_amx_read){.scale = a->ka, .shift = a->kc, .weight = a->kb, .other = a->x};
+}
+
+/* m channels from channel c0 on of the pixel at x, read so, to `to`; i: which number of the tensor x points to. */
+void rn_amx_read_pixel(const rn_amx_read *r, const uint16_t *x, size_t i, int c0, int m, uint16_t *to);
+
 /* The strip of image n for the grid's rows from y0. */
-void rn_amx_fill_strip(const rn_amx_plan *p, const rn_conv_args *a, const uint16_t *src, int n, int y0, char *strip);
+void rn_amx_fill_strip(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, char *strip);
 
 /* bwd_w. 32 positions, each `m` channels at px[i] (NULL: zeros), to a row of 32 numbers for each channel, ld apart. */
 void rn_amx_transpose(const uint16_t *const *px, int m, uint16_t *to, size_t ld);

@@ -116,9 +116,16 @@ static size_t copy_floats(const rn_conv_desc *d)
     return ((size_t)d->oc * d->kh * d->kw * d->ic + 15) / 16 * 16;
 }
 
+/* The strip of an image; before, pixels of dst that a prologue was put to. */
+static size_t strip_bytes(const rn_amx_plan *p)
+{
+    const size_t pixels = (size_t)STEP * (size_t)p->g.oc_pairs * RN_AMX_PAIR * sizeof(uint16_t);
+    return p->image > pixels ? p->image : pixels;
+}
+
 size_t rn_amx_gradient_thread_bytes(const rn_amx_plan *p)
 {
-    return p->image + p->g.a_bytes + p->g.b_bytes + (size_t)p->ntaps * PAIR_FLOATS * sizeof(float);
+    return strip_bytes(p) + p->g.a_bytes + p->g.b_bytes + (size_t)p->ntaps * PAIR_FLOATS * sizeof(float);
 }
 
 size_t rn_amx_gradient_workspace(const rn_amx_plan *p, const rn_conv_desc *d)
@@ -153,6 +160,7 @@ typedef struct gradient {
     const rn_conv_plan *plan;
     const rn_amx_plan *p;
     const rn_conv_args *a;
+    rn_amx_read src, dst; /* prologues */
 } gradient;
 
 /* One thread's memory. */
@@ -165,7 +173,7 @@ typedef struct scratch {
 
 static scratch scratch_of(const rn_amx_plan *p, char *mine)
 {
-    scratch s = {.strip = mine, .a = (uint16_t *)(mine + p->image)};
+    scratch s = {.strip = mine, .a = (uint16_t *)(mine + strip_bytes(p))};
 
     s.b = (char *)s.a + p->g.a_bytes;
     s.sums = (float *)(s.b + p->g.b_bytes);
@@ -195,7 +203,7 @@ static void pack_b(const gradient *g, const strip *s, const scratch *m)
         memset(m->b + ((size_t)k * sub_steps + (size_t)(end / STEP)) * 2 * RN_AMX_TILE, 0,
                (size_t)(sub_steps - end / STEP) * 2 * RN_AMX_TILE);
     for (int n = s->n0; n < s->n1; n++) {
-        rn_amx_fill_strip(p, g->a, g->a->src, n, s->y0, m->strip);
+        rn_amx_fill_strip(p, &g->src, g->a->src, n, s->y0, m->strip);
         for (int k = 0; k < p->planes; k++) {
             for (int sub = 0; sub < p->nsubs; sub++)
                 rn_amx_interleave(m->strip + (size_t)k * plane + (size_t)sub * rows * p->pitch * RN_AMX_LINE,
@@ -230,6 +238,13 @@ static void pack_a(const gradient *g, const strip *s, int c0, int c1, const scra
                 x = 0;
                 y++;
             }
+        }
+        for (int j = 0; j < STEP && g->dst.scale; j++) {
+            uint16_t *read = (uint16_t *)m->strip + (size_t)j * padded;
+            if (!px[j])
+                continue;
+            rn_amx_read_pixel(&g->dst, px[j], (size_t)(px[j] - dst), c0, channels, read);
+            px[j] = read;
         }
         if (any)
             rn_amx_transpose(px, channels, m->a + i, (size_t)ld);
@@ -302,7 +317,11 @@ static void add_parts(float *out, const float *copies, size_t n, size_t stride, 
 void rn_amx_run_gradient(const rn_conv_plan *plan, const rn_conv_args *a, int beta, char *ws)
 {
     const rn_amx_plan *p = plan->priv;
-    const gradient g = {.plan = plan, .p = p, .a = a};
+    const gradient g = {.plan = plan,
+                        .p = p,
+                        .a = a,
+                        .src = rn_amx_read_src(plan->desc.fuse, a),
+                        .dst = rn_amx_read_dst(plan->desc.fuse, a)};
     const int shares = p->g.shares, parts = p->g.parts;
     const int64_t strips = (int64_t)rn_amx_ceil(p->mb, p->images) * rn_amx_ceil(p->gh, p->block), pairs = p->g.oc_pairs;
     const size_t bytes = rn_amx_gradient_thread_bytes(p), stride = copy_floats(&plan->desc);

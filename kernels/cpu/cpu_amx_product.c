@@ -13,6 +13,8 @@ typedef struct product {
     const uint16_t *in;
     uint16_t *out;
     int beta, pairs;
+    rn_amx_read read;
+    double *stats; /* NULL, or for each strip and pair of columns 32 sums and 32 sums of squares */
 } product;
 
 /* Images n0..n1-1, rows y0..y1-1 of the grid. */
@@ -73,7 +75,7 @@ static void map_rows(const rn_amx_plan *p, const job *j, int64_t m, int64_t skip
 }
 
 /* The job against one pair of columns. */
-static void job_pair(const product *g, const job *j, int pair, float *sums)
+static void job_pair(const product *g, const job *j, int pair, float *sums, double *stats)
 {
     const rn_amx_plan *p = g->p;
     const int columns = rn_amx_min(p->cols - pair * RN_AMX_PAIR, RN_AMX_PAIR);
@@ -90,9 +92,15 @@ static void job_pair(const product *g, const job *j, int pair, float *sums)
             map_rows(p, j, from, first, map[i]);
         }
         rn_amx_products(mt, columns > 16 ? 2 : 1, a, j->stride, b, j->f->steps, j->f->nsteps, false, sums);
-        for (int i = 0; i < mt; i++)
-            rn_amx_put(sums + (size_t)i * RN_AMX_ROWS * RN_AMX_PAIR, map[i], j->rows, columns,
-                       g->out + (size_t)pair * RN_AMX_PAIR, (size_t)p->cols, g->beta);
+        for (int i = 0; i < mt; i++) {
+            const float *from = sums + (size_t)i * RN_AMX_ROWS * RN_AMX_PAIR;
+            uint16_t *out = g->out + (size_t)pair * RN_AMX_PAIR;
+            if (stats)
+                rn_amx_put_stats(from, map[i], j->rows, columns, out, (size_t)p->cols,
+                                 g->a->pivot ? g->a->pivot + (size_t)pair * RN_AMX_PAIR : NULL, stats);
+            else
+                rn_amx_put(from, map[i], j->rows, columns, out, (size_t)p->cols, g->beta);
+        }
     }
 }
 
@@ -112,7 +120,7 @@ static void zero_job(const product *g, const job *j)
 }
 
 /* B is outermost: a pair of columns of it is read once for all images of the strip. */
-static void strip_task(const product *g, const strip *s, int pair0, int pair1, float *sums)
+static void strip_task(const product *g, const strip *s, int pair0, int pair1, float *sums, double *strip_stats)
 {
     const rn_amx_plan *p = g->p;
     int rows = 0;
@@ -125,12 +133,15 @@ static void strip_task(const product *g, const strip *s, int pair0, int pair1, f
                 zero_job(g, &j);
         }
         for (int pair = pair0; pair < pair1 && f->ntaps > 0; pair++) {
+            double *stats = strip_stats ? strip_stats + (size_t)pair * 2 * RN_AMX_PAIR : NULL;
+            if (stats)
+                memset(stats, 0, 2 * RN_AMX_PAIR * sizeof *stats);
             for (int n = s->n0; n < s->n1; n++) {
                 if (!job_of(g, s, f, n, &j))
                     break;
                 if (j.rows != rows)
                     rn_amx_configure(rows = j.rows);
-                job_pair(g, &j, pair, sums);
+                job_pair(g, &j, pair, sums, stats);
             }
         }
     }
@@ -155,8 +166,38 @@ static strip strip_of(const product *g, int t, char *memory)
         return s;
     }
     for (int n = s.n0; n < s.n1; n++)
-        rn_amx_fill_strip(p, g->a, g->in, n, y0, memory + (size_t)(n - s.n0) * p->image);
+        rn_amx_fill_strip(p, &g->read, g->in, n, y0, memory + (size_t)(n - s.n0) * p->image);
     return s;
+}
+
+static int64_t strips_of(const rn_amx_plan *p)
+{
+    return (int64_t)rn_amx_ceil(p->mb, p->images) * rn_amx_ceil(p->gh, p->block);
+}
+
+size_t rn_amx_product_workspace(const rn_amx_plan *p, const rn_conv_desc *d, int threads)
+{
+    const size_t stats = (size_t)strips_of(p) * (size_t)rn_amx_ceil(p->cols, RN_AMX_PAIR) * 2 * RN_AMX_PAIR;
+
+    return p->thread_bytes * (size_t)threads + (d->fuse & RN_EPI_STATS ? stats * sizeof(double) : 0);
+}
+
+/* The strips' sums, in their order. */
+static void add_stats(const product *g)
+{
+    const rn_amx_plan *p = g->p;
+    const size_t stride = (size_t)g->pairs * 2 * RN_AMX_PAIR;
+
+    for (int c = 0; c < p->cols; c++) {
+        const double *from = g->stats + (size_t)(c / RN_AMX_PAIR) * 2 * RN_AMX_PAIR + c % RN_AMX_PAIR;
+        double sum = 0, square = 0;
+        for (int64_t s = 0; s < strips_of(p); s++) {
+            sum += from[(size_t)s * stride];
+            square += from[(size_t)s * stride + RN_AMX_PAIR];
+        }
+        g->a->sum[c] = (float)sum;
+        g->a->sumsq[c] = (float)square;
+    }
 }
 
 /* Each element of the output is summed by one thread in an order that depends only on the descriptor: the same bits at
@@ -164,14 +205,17 @@ static strip strip_of(const product *g, int t, char *memory)
 void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int beta, char *ws)
 {
     const rn_amx_plan *p = plan->priv;
-    const product g = {.plan = plan,
-                       .p = p,
-                       .a = a,
-                       .in = plan->dir == RN_FWD ? a->src : a->dst,
-                       .out = plan->dir == RN_FWD ? a->dst : a->src,
-                       .beta = beta,
-                       .pairs = rn_amx_ceil(p->cols, RN_AMX_PAIR)};
-    const int strips = rn_amx_ceil(p->mb, p->images) * rn_amx_ceil(p->gh, p->block), groups = p->groups;
+    const product g = {
+        .plan = plan,
+        .p = p,
+        .a = a,
+        .in = plan->dir == RN_FWD ? a->src : a->dst,
+        .out = plan->dir == RN_FWD ? a->dst : a->src,
+        .beta = beta,
+        .pairs = rn_amx_ceil(p->cols, RN_AMX_PAIR),
+        .read = plan->dir == RN_FWD ? rn_amx_read_src(plan->desc.fuse, a) : rn_amx_read_dst(plan->desc.fuse, a),
+        .stats = plan->desc.fuse & RN_EPI_STATS ? (double *)(ws + p->thread_bytes * (size_t)plan->be->threads) : NULL};
+    const int strips = (int)strips_of(p), groups = p->groups;
 
 #pragma omp parallel num_threads(plan->be->threads)
     {
@@ -181,8 +225,11 @@ void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int bet
         for (int t = 0; t < strips * groups; t++) {
             const int k = t % groups;
             const strip s = strip_of(&g, t / groups, mine);
-            strip_task(&g, &s, (int)((int64_t)g.pairs * k / groups), (int)((int64_t)g.pairs * (k + 1) / groups), sums);
+            strip_task(&g, &s, (int)((int64_t)g.pairs * k / groups), (int)((int64_t)g.pairs * (k + 1) / groups), sums,
+                       g.stats ? g.stats + (size_t)(t / groups) * (size_t)g.pairs * 2 * RN_AMX_PAIR : NULL);
         }
         rn_amx_release();
     }
+    if (g.stats)
+        add_stats(&g);
 }

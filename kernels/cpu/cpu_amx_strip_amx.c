@@ -10,8 +10,47 @@ static inline __mmask32 first(int n)
     return n >= 32 ? 0xffffffff : n <= 0 ? 0 : (1u << n) - 1;
 }
 
+static inline __m512 widen(__m256i h)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+/* Up to 32 numbers at x, of channels c0 on, through the prologue; what the mask leaves out is 0. */
+static inline __m512i read32(const rn_amx_read *r, const uint16_t *x, const uint16_t *other, int c0, __mmask32 mask)
+{
+    const __m512i v = _mm512_maskz_loadu_epi16(mask, x);
+    const __mmask16 part[2] = {(__mmask16)mask, (__mmask16)(mask >> 16)};
+    __m512 f[2] = {widen(_mm512_castsi512_si256(v)), widen(_mm512_extracti64x4_epi64(v, 1))};
+    __m512i o = _mm512_setzero_si512();
+
+    if (!r->scale)
+        return v;
+    if (r->other)
+        o = _mm512_maskz_loadu_epi16(mask, other);
+    const __m512 add[2] = {widen(_mm512_castsi512_si256(o)), widen(_mm512_extracti64x4_epi64(o, 1))};
+    for (int i = 0; i < 2; i++) {
+        f[i] = _mm512_fmadd_ps(f[i], _mm512_maskz_loadu_ps(part[i], r->scale + c0 + 16 * i),
+                               _mm512_maskz_loadu_ps(part[i], r->shift + c0 + 16 * i));
+        if (r->weight)
+            f[i] = _mm512_fmadd_ps(add[i], _mm512_maskz_loadu_ps(part[i], r->weight + c0 + 16 * i), f[i]);
+        else if (r->other)
+            f[i] = _mm512_add_ps(f[i], add[i]);
+        if (r->relu)
+            f[i] = _mm512_max_ps(_mm512_setzero_ps(), f[i]); /* in this order a NaN stays */
+    }
+    return _mm512_maskz_mov_epi16(mask, (__m512i)_mm512_cvtne2ps_pbh(f[1], f[0]));
+}
+
+void rn_amx_read_pixel(const rn_amx_read *r, const uint16_t *x, size_t i, int c0, int m, uint16_t *to)
+{
+    for (int c = 0; c < m; c += RN_AMX_PAIR)
+        _mm512_mask_storeu_epi16(to + c, first(m - c),
+                                 read32(r, x + c, r->other ? r->other + i + c : NULL, c0 + c, first(m - c)));
+}
+
 /* Plane k of one row of a sub-image: 32 channels of the pixels x0, x0 + sx, ... of the tensor's row `from`. */
-static void fill_pixels(const rn_amx_plan *p, const uint16_t *from, int64_t x0, int k, char *to)
+static void fill_pixels(const rn_amx_plan *p, const rn_amx_read *r, const uint16_t *from, const uint16_t *other,
+                        int64_t x0, int k, char *to)
 {
     const __mmask32 mask = first(p->c - 32 * k);
     const __m512i zero = _mm512_setzero_si512();
@@ -19,10 +58,10 @@ static void fill_pixels(const rn_amx_plan *p, const uint16_t *from, int64_t x0, 
 
     for (; j < p->pitch && x0 < 0; j++, x0 += p->sx)
         _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, zero);
-    const uint16_t *x = from + x0 * p->c + (ptrdiff_t)32 * k;
-    const ptrdiff_t step = (ptrdiff_t)p->sx * p->c;
-    for (; j < p->pitch && x0 < p->w; j++, x0 += p->sx, x += step)
-        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, _mm512_maskz_loadu_epi16(mask, x));
+    for (; j < p->pitch && x0 < p->w; j++, x0 += p->sx) {
+        const ptrdiff_t i = (ptrdiff_t)x0 * p->c + (ptrdiff_t)32 * k;
+        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, read32(r, from + i, other ? other + i : NULL, 32 * k, mask));
+    }
     for (; j < p->pitch; j++)
         _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, zero);
 }
@@ -43,26 +82,25 @@ static void fill_windows(const rn_amx_plan *p, const uint16_t *from, int64_t x0,
     }
 }
 
-void rn_amx_fill_strip(const rn_amx_plan *p, const rn_conv_args *a, const uint16_t *src, int n, int y0, char *strip)
+void rn_amx_fill_strip(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, char *strip)
 {
     const int rows = p->block + p->dy1 - p->dy0;
     const size_t line = (size_t)p->pitch * RN_AMX_LINE, plane = (size_t)p->nsubs * rows * line;
 
-    (void)a;
     for (int s = 0; s < p->nsubs; s++) {
         for (int r = 0; r < rows; r++) {
             const int64_t y = ((int64_t)y0 + r + p->dy0) * p->sy + p->subs[s].y;
             char *to = strip + ((size_t)s * rows + r) * line;
             const bool inside = y >= 0 && y < p->h;
-            const uint16_t *from = src + (inside ? ((size_t)n * p->h + (size_t)y) * p->w * p->c : 0);
+            const size_t row = inside ? ((size_t)n * p->h + (size_t)y) * p->w * p->c : 0;
             const int64_t x = (int64_t)p->dx0 * p->sx + p->subs[s].x;
             for (int k = 0; k < p->planes; k++, to += plane) {
                 if (!inside)
                     memset(to, 0, line);
                 else if (p->window > 1)
-                    fill_windows(p, from, x, k, to);
+                    fill_windows(p, src + row, x, k, to);
                 else
-                    fill_pixels(p, from, x, k, to);
+                    fill_pixels(p, read, src + row, read->other ? read->other + row : NULL, x, k, to);
             }
         }
     }

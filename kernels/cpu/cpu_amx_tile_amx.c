@@ -172,6 +172,45 @@ void rn_amx_put(const float *sums, const int64_t *map, int rows, int n, uint16_t
     }
 }
 
+/* A tile's sums are of 16 rows; beyond that, sums are of double. */
+static inline void add_wide(double *to, __m512 x)
+{
+    const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x)),
+                  high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+
+    _mm512_storeu_pd(to, _mm512_add_pd(_mm512_loadu_pd(to), low));
+    _mm512_storeu_pd(to + 8, _mm512_add_pd(_mm512_loadu_pd(to + 8), high));
+}
+
+void rn_amx_put_stats(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
+                      const float *pivot, double *stats)
+{
+    const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
+    const __mmask16 part[2] = {(__mmask16)mask, (__mmask16)(mask >> 16)};
+    __m512 mean[2], sum[2], square[2];
+
+    for (int j = 0; j < 2; j++) {
+        mean[j] = pivot ? _mm512_maskz_loadu_ps(part[j], pivot + 16 * j) : _mm512_setzero_ps();
+        sum[j] = square[j] = _mm512_setzero_ps();
+    }
+    for (int i = 0; i < rows; i++, sums += RN_AMX_PAIR) {
+        if (map[i] < 0)
+            continue;
+        const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(_mm512_load_ps(sums + 16), _mm512_load_ps(sums));
+        _mm512_mask_storeu_epi16(out + (size_t)map[i] * ld, mask, y);
+        const __m512 f[2] = {widen(_mm512_castsi512_si256(y)), widen(_mm512_extracti64x4_epi64(y, 1))};
+        for (int j = 0; j < 2; j++) {
+            const __m512 d = _mm512_sub_ps(f[j], mean[j]);
+            sum[j] = _mm512_add_ps(sum[j], d);
+            square[j] = _mm512_fmadd_ps(d, d, square[j]);
+        }
+    }
+    for (int j = 0; j < 2; j++) {
+        add_wide(stats + 16 * j, sum[j]);
+        add_wide(stats + RN_AMX_PAIR + 16 * j, square[j]);
+    }
+}
+
 void rn_amx_put_f32(const float *sums, int rows, int n, float *out, size_t ld, bool add)
 {
     const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
