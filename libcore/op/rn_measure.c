@@ -221,14 +221,17 @@ static int one_round(rn_backend *be, const rn_measure_opts *o, const rn_conv_arg
     return 0;
 }
 
+/* Two samples may both be bad luck, hardly by a factor of three and more. */
 static void drop_slow(const rn_measure_opts *o, entrant *e, int n)
 {
     double least = INFINITY;
 
     for (int i = 0; i < n; i++)
         least = e[i].samples && e[i].low[0] < least ? e[i].low[0] : least;
-    for (int i = 0; i < n; i++)
-        e[i].dropped = e[i].dropped || (e[i].samples > 1 && e[i].low[0] > o->drop_above * least);
+    for (int i = 0; i < n; i++) {
+        const double factor = e[i].samples >= LEAST_ROUNDS ? o->drop_above : 3 * o->drop_above;
+        e[i].dropped = e[i].dropped || (e[i].samples > 1 && e[i].low[0] > factor * least);
+    }
 }
 
 static int measure_rounds(rn_backend *be, const rn_measure_opts *o, const rn_conv_args *args, entrant *e,

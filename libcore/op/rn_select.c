@@ -185,7 +185,7 @@ static int measure(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_se
                                               : full                 ? 0.5
                                                                      : 0.05,
                                   .prepare = s->policy.counts_prepare && dir != RN_BWD_W,
-                                  .drop_above = full ? 3 : 1.5};
+                                  .drop_above = full ? 3 : 1.3};
     rn_candidate c[MAX_CANDIDATES] = {{0}};
     int n = 0, best = 0, second = -1;
 

@@ -15,7 +15,7 @@ enum rn_select_mode {
     RN_SELECT_QUICK =
         1,             /* time those that supports() and suits() agree to, but REFERENCE; the fastest wins, the earlier
                           * row where that costs no more than 3 % (rn_measure.h) */
-    RN_SELECT_FULL = 2 /* with ten times the time, and those that do not suit, too */
+    RN_SELECT_FULL = 2 /* with five times the time, and those that do not suit, too */
 };
 
 typedef struct rn_select_policy {
@@ -25,7 +25,7 @@ typedef struct rn_select_policy {
     bool allow_nondet;   /* also consider algorithms that are not RN_ALGO_DETERMINISTIC */
     bool counts_prepare; /* measured: with the time for new weights, which come before each run in training */
     double
-        budget_s; /* measured: seconds for one case, up to six times that where the choice is close; 0: 0.05, FULL 0.5 */
+        budget_s; /* measured: seconds for one case, up to six times that where the choice is close; 0: 0.1, FULL 0.5 */
     rn_tuning *tuning; /* choices measured before are taken from it (in any mode), and new ones kept there. Must outlive
                             * the selector. NULL: one of its own */
 } rn_select_policy;
