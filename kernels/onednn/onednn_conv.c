@@ -466,7 +466,7 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, vo
                                                                                                                        \
     const rn_conv_algo rn_onednn_##NAME = {                                                                            \
         .name = "onednn:" #NAME,                                                                                       \
-        .flags = FLAGS,                                                                                                \
+        .flags = (FLAGS),                                                                                              \
         .supports = NAME##_supports,                                                                                   \
         .workspace = NAME##_workspace,                                                                                 \
         .open = NAME##_open,                                                                                           \
