@@ -283,6 +283,20 @@ INLINE void TYPED(copy_pixels_read)(const rn_conv_cells *k, const bool two, floa
 #undef READ_CELLS
 #undef ROUNDED
 
+/* Pixels of less than a vector, all of them there. */
+static void TYPED(copy_narrow)(const rn_conv_cells *k, float *to)
+{
+    const ptrdiff_t width = k->width, step_x = k->step_x, step_n = k->step_n;
+    const int n = (int)k->c, nx = k->nx, nn = k->nn;
+    const ELEM *pixel = k->from;
+
+    for (int j = 0; j < nx; j++, pixel += step_x) {
+        const ELEM *p = pixel;
+        for (int i = 0; i < nn; i += PER, to += width, p += PER * step_n)
+            v_store(to, CELLS(p, p + (PER - 1) * step_n, n));
+    }
+}
+
 static void TYPED(copy_cells)(const rn_conv_cells *k, float *to)
 {
     const bool all = k->first == 0 && k->last == k->nn && k->nn % PER == 0;
@@ -295,10 +309,8 @@ static void TYPED(copy_cells)(const rn_conv_cells *k, float *to)
         TYPED(copy_pixels)(k, NR, NR, true, to);
     else if (all && k->c == VL && k->width == VL)
         TYPED(copy_pixels)(k, VL, VL, true, to);
-#define NARROW(n)                                                                                                      \
-    else if (all && k->c == (n) && k->width == (n)) TYPED(copy_pixels)(k, n, n, true, to);
-    NARROW(MR) NARROW(MR - 1) NARROW(MR - 2)
-#undef NARROW
+    else if (all && k->c == k->width && k->width < VL)
+        TYPED(copy_narrow)(k, to);
     else
         TYPED(copy_pixels)(k, k->c, k->width, false, to);
 }

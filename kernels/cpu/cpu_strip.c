@@ -147,8 +147,9 @@ static rn_strip strip_of(const rn_backend *be, const rn_conv_desc *d)
                   .phases = rn_imin(d->sw, d->kw)};
     const int vl = s.isa->nr / 2;
 
-    /* The side that wastes fewer of its vectors' cells makes them. */
-    s.few = d->sw <= d->kw && (double)rn_ceil_div(d->oc, vl) * vl * d->ic < 0.95 * rn_ceil_div(d->ic, vl) * vl * d->oc;
+    /* The side that wastes fewer of its vectors' cells makes them; of equals, the one that fills two of them. */
+    const double oc = (double)rn_ceil_div(d->oc, vl) * vl * d->ic, ic = (double)rn_ceil_div(d->ic, vl) * vl * d->oc;
+    s.few = d->sw <= d->kw && (oc < 0.95 * ic || (oc <= ic && d->ic <= vl && d->oc > vl && d->kw > 1));
     group_images(&s);
     split(&s, be->threads);
     size_blocks(&s);
