@@ -13,10 +13,10 @@
  * Numbers in the strip are f32, widened as they are copied ("cpu:direct"), or bf16 as they are, of which the tile multiplies
  * and adds pairs ("cpu:direct-pairs", vdpbf16ps: twice the rate of f32 on AMD's CPUs, half of it on Intel's).
  *
- * Where cpu:im2col stays better, and why both are kept: kernels of one tap, which it copies no more often than this does
- * (bf16 pairs on 2 cores of Zen 4, 64 -> 256 channels at 56x56, 16 images: 281 GFLOP/s against 237; 64 -> 128, stride 2: 331
- * against 293). On small maps with many channels, where pixels are counted images first, the two are equal (512 -> 512 at
- * 7x7: 525 and 533). The 7x7 stem is the other end: 291 against 353.
+ * Where cpu:im2col stays better, and why both are kept: most kernels of one tap, which it copies no more often than this does
+ * (bf16 pairs on 2 busy cores of Zen 4, 16 images, GFLOP/s of cpu:im2col and of this: 64 -> 256 channels at 56x56 281 and 237,
+ * though backwards 293 and 331; 64 -> 128, stride 2, 331 and 293). On small maps with many channels, where pixels are counted
+ * images first, the two are equal (512 -> 512 at 7x7 512 and 515). The 7x7 stem is the other end: 291 and 353.
  */
 #ifndef CPU_DIRECT_H
 #define CPU_DIRECT_H
