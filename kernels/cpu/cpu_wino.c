@@ -326,7 +326,7 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, vo
 #define LEAST_TILES_D  32
 #define LEAST_TILES_W  64
 
-/* Measured on every 3x3 layer of ResNets for ImageNet and CIFAR and on layers beside them (docs/results): where this holds
+/* Measured on every 3x3 layer of ResNets for ImageNet and CIFAR and on layers beside them: where this holds
  * F(4x4) took 0.35 to 0.8 of the time of cpu:im2col, the transform of the weights included. */
 static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
