@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "base/rn_half.h"
+#include "kernels/ref/ref_ops.h"
 
 const rn_ops rn_cpu_ops = {
     .normalize = cpu_normalize,
     .convert = cpu_convert,
     .bn_fwd = cpu_bn_fwd,
     .bn_bwd = cpu_bn_bwd,
+    .bn_stats = ref_bn_stats,
+    .bn_grad_stats = ref_bn_grad_stats,
     .relu_fwd = cpu_relu_fwd,
     .relu_bwd = cpu_relu_bwd,
     .add = cpu_add,

@@ -45,6 +45,8 @@ int ref_part(struct rn_backend *, const rn_op_part *, void *stream);
 int ref_convert(struct rn_backend *, const rn_op_convert *, void *stream);
 int ref_bn_fwd(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
 int ref_bn_bwd(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
+int ref_bn_stats(struct rn_backend *, const rn_op_bn_stats *, void *stream);
+int ref_bn_grad_stats(struct rn_backend *, const rn_op_bn_grad_stats *, void *stream);
 int ref_relu_fwd(struct rn_backend *, const rn_op_relu *, void *stream);
 int ref_relu_bwd(struct rn_backend *, const rn_op_relu_bwd *, void *stream);
 int ref_add(struct rn_backend *, const rn_op_add *, void *stream);

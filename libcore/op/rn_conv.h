@@ -91,8 +91,8 @@ double rn_conv_bytes(const rn_conv_desc *d); /* each tensor once */
 enum rn_conv_flags {
     RN_ALGO_DETERMINISTIC = 1, /* same bits for same inputs and thread count */
     RN_ALGO_LOWPREC = 2,       /* computes with less than the contract above (TF32, sums not in f32) */
-    RN_ALGO_WINOGRAD = 8,      /* rounding beyond that of a direct sum, though all of it in f32: stated at the algorithm */
-    RN_ALGO_REFERENCE = 4      /* plain loops, for checking only: chosen by name or when nothing else fits */
+    RN_ALGO_WINOGRAD = 8, /* rounding beyond that of a direct sum, though all of it in f32: stated at the algorithm */
+    RN_ALGO_REFERENCE = 4 /* plain loops, for checking only: chosen by name or when nothing else fits */
 };
 
 /* Vectors are f32. What d->fuse does not ask for is not looked at. No two overlap. */

@@ -86,6 +86,36 @@ typedef struct rn_op_bn_bwd {
     struct rn_comm *comm;  /* that of the forward pass */
 } rn_op_bn_bwd;
 
+/*
+ * The same where convolutions read and write instead (rn_conv.h): all vectors (c), of rows of x that nobody normalises in
+ * memory. Forward, train: from the sums of RN_EPI_STATS, whose pivot was running_mean as it is when this is called, what
+ * bn_fwd computes of x itself: mean, inv_std, the running statistics; var as well, and y = x * scale + shift. Otherwise
+ * the same of the running statistics, with the sums not read.
+ */
+typedef struct rn_op_bn_stats {
+    bool train;
+    int64_t rows;
+    int c;
+    float eps, momentum;
+    const float *sum, *sumsq;
+    const float *gamma, *beta;
+    float *running_mean, *running_var;
+    float *mean, *var, *inv_std, *scale, *shift; /* written */
+    double *room;                                /* (2 c), contents undefined before and after */
+    struct rn_comm *comm;                        /* as bn_fwd's */
+} rn_op_bn_stats;
+
+/* Backward, from the sums of RN_EPI_DBN: dgamma, dbeta (overwritten), and ka, kb, kc of RN_PRO_DBN. */
+typedef struct rn_op_bn_grad_stats {
+    int64_t rows;
+    int c;
+    const float *sum, *sumsq;
+    const float *gamma, *mean, *inv_std;
+    float *dgamma, *dbeta, *ka, *kb, *kc; /* written */
+    double *room;                         /* (2 c) */
+    struct rn_comm *comm;                 /* that of the forward pass; dgamma and dbeta are this rank's share */
+} rn_op_bn_grad_stats;
+
 /* dst = src in another type: f32, bf16 or f16; narrowing rounds to nearest even. No overlap. */
 typedef struct rn_op_convert {
     rn_dtype from, to;
@@ -381,6 +411,9 @@ typedef struct rn_ops {
     int (*convert)(struct rn_backend *, const rn_op_convert *, void *stream);
     int (*bn_fwd)(struct rn_backend *, const rn_op_bn_fwd *, void *stream);
     int (*bn_bwd)(struct rn_backend *, const rn_op_bn_bwd *, void *stream);
+    /* Optional, both or none: without them no convolution is asked for fused work. */
+    int (*bn_stats)(struct rn_backend *, const rn_op_bn_stats *, void *stream);
+    int (*bn_grad_stats)(struct rn_backend *, const rn_op_bn_grad_stats *, void *stream);
     int (*relu_fwd)(struct rn_backend *, const rn_op_relu *, void *stream);
     int (*relu_bwd)(struct rn_backend *, const rn_op_relu_bwd *, void *stream);
     int (*add)(struct rn_backend *, const rn_op_add *, void *stream);

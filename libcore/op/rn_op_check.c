@@ -74,6 +74,26 @@ int rn_op_check_bn_bwd(const rn_op_bn_bwd *a)
                 "with dres, dx cannot share memory with dy or dres");
 }
 
+int rn_op_check_bn_stats(const rn_op_bn_stats *a)
+{
+    RN_TRY(need_rows("bn_stats", a->rows, a->c));
+    RN_TRY(need(a->gamma && a->beta && a->running_mean && a->running_var, "bn_stats",
+                "gamma, beta, running_mean and running_var must be given"));
+    RN_TRY(need(a->mean && a->var && a->inv_std && a->scale && a->shift, "bn_stats",
+                "mean, var, inv_std, scale and shift must be given"));
+    return need(!a->train || (a->sum && a->sumsq && a->room), "bn_stats",
+                "training reads sum and sumsq and needs room; give all");
+}
+
+int rn_op_check_bn_grad_stats(const rn_op_bn_grad_stats *a)
+{
+    RN_TRY(need_rows("bn_grad_stats", a->rows, a->c));
+    RN_TRY(need(a->sum && a->sumsq && a->gamma && a->mean && a->inv_std && a->room, "bn_grad_stats",
+                "sum, sumsq, gamma, mean, inv_std and room must be given"));
+    return need(a->dgamma && a->dbeta && a->ka && a->kb && a->kc, "bn_grad_stats",
+                "dgamma, dbeta, ka, kb and kc must be given");
+}
+
 int rn_op_check_relu(const rn_op_relu *a)
 {
     RN_TRY(need_float("relu_fwd", a->dtype));

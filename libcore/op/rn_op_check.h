@@ -15,6 +15,8 @@ int rn_op_check_normalize(const rn_op_normalize *a);
 int rn_op_check_convert(const rn_op_convert *a);
 int rn_op_check_bn_fwd(const rn_op_bn_fwd *a);
 int rn_op_check_bn_bwd(const rn_op_bn_bwd *a);
+int rn_op_check_bn_stats(const rn_op_bn_stats *a);
+int rn_op_check_bn_grad_stats(const rn_op_bn_grad_stats *a);
 int rn_op_check_relu(const rn_op_relu *a);
 int rn_op_check_relu_bwd(const rn_op_relu_bwd *a);
 int rn_op_check_add(const rn_op_add *a);

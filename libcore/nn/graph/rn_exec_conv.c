@@ -4,10 +4,38 @@
 #include "nn/graph/rn_exec.h"
 
 /* NOLINTBEGIN(clang-analyzer-core.NullDereference): only the loss has no output, and it is not run by these */
+/* Vectors of the batch norms that this convolution works for. */
+static void add_src_norm(const rn_exec *c, rn_conv_args *a)
+{
+    const int bn = c->node->bn_in;
+    if (bn < 0)
+        return;
+    a->scale = rn_net_bn_aux(c->net, bn, RN_BN_SCALE);
+    a->shift = rn_net_bn_aux(c->net, bn, RN_BN_SHIFT);
+}
+
+static void add_dst_norm(const rn_exec *c, rn_conv_args *a)
+{
+    const int bn = c->node->bn_out;
+    if (bn < 0 || c->net->graph.nodes[bn].bn_way != RN_BN_THROUGH)
+        return;
+    a->x = c->out->t.data;
+    a->ka = rn_net_bn_aux(c->net, bn, RN_BN_KA);
+    a->kb = rn_net_bn_aux(c->net, bn, RN_BN_KB);
+    a->kc = rn_net_bn_aux(c->net, bn, RN_BN_KC);
+}
+
 int rn_exec_conv_fwd(const rn_exec *c)
 {
     rn_backend *be = c->net->be;
+    const int bn = c->node->bn_out;
     rn_conv_args a = {.src = c->in->t.data, .wei = rn_net_operand(c->net, c->node), .dst = c->out->t.data};
+    add_src_norm(c, &a);
+    if (bn >= 0) {
+        a.sum = rn_net_bn_aux(c->net, bn, RN_BN_SUM);
+        a.sumsq = rn_net_bn_aux(c->net, bn, RN_BN_SUMSQ);
+        a.pivot = c->net->graph.params[c->net->graph.nodes[bn].param + 2].value; /* the running mean */
+    }
     RN_TRY(rn_conv_run(c->net->conv[c->index][RN_FWD], &a, 0, c->net->workspace, NULL));
     if (c->node->bias < 0)
         return RN_OK;
@@ -41,10 +69,20 @@ int rn_exec_conv_bwd(const rn_exec *c)
     rn_conv_plan *const *plan = c->net->conv[c->index];
     RN_TRY(bias_bwd(c));
     rn_conv_args w = {.src = c->in->t.data, .wei = rn_exec_weight_grad(c), .dst = c->out->grad};
+    add_src_norm(c, &w);
+    add_dst_norm(c, &w);
     RN_TRY(rn_conv_run(plan[RN_BWD_W], &w, 0, c->net->workspace, NULL));
     if (!plan[RN_BWD_D])
         return RN_OK;
     rn_conv_args d = {.src = c->in->grad, .wei = rn_net_operand(c->net, c->node), .dst = c->out->grad};
+    add_src_norm(c, &d);
+    add_dst_norm(c, &d);
+    if (c->node->bn_in >= 0) {
+        d.raw = c->in->t.data;
+        d.mean = rn_net_bn_aux(c->net, c->node->bn_in, RN_BN_MEAN);
+        d.sum = rn_net_bn_aux(c->net, c->node->bn_in, RN_BN_SUM);
+        d.sumsq = rn_net_bn_aux(c->net, c->node->bn_in, RN_BN_SUMSQ);
+    }
     return rn_conv_run(plan[RN_BWD_D], &d, c->node->dx_beta, c->net->workspace, NULL);
 }
 

@@ -37,32 +37,89 @@ static float bn_momentum(const rn_net *net, const rn_node *n)
     return (float)((1 - f) / (1 - pow(f, t)));
 }
 
+static float bn_eps(const rn_exec *c)
+{
+    return c->node->bn_eps > 0 ? c->node->bn_eps : c->net->opts.bn_eps;
+}
+
+/* From the sums of the convolution before: the statistics, and how to read through them. */
+static int bn_stats(const rn_exec *c)
+{
+    const rn_net *net = c->net;
+    rn_op_bn_stats a = {.train = c->train,
+                        .rows = rn_exec_rows(&c->in->t),
+                        .c = (int)c->in->t.dim[c->in->t.nd - 1],
+                        .eps = bn_eps(c),
+                        .momentum = bn_momentum(net, c->node),
+                        .sum = rn_net_bn_aux(net, c->index, RN_BN_SUM),
+                        .sumsq = rn_net_bn_aux(net, c->index, RN_BN_SUMSQ),
+                        .gamma = rn_exec_param(c, 0)->value,
+                        .beta = rn_exec_param(c, 1)->value,
+                        .running_mean = rn_exec_param(c, 2)->value,
+                        .running_var = rn_exec_param(c, 3)->value,
+                        .mean = rn_net_bn_aux(net, c->index, RN_BN_MEAN),
+                        .var = rn_net_bn_aux(net, c->index, RN_BN_VAR),
+                        .inv_std = rn_net_bn_aux(net, c->index, RN_BN_INV_STD),
+                        .scale = rn_net_bn_aux(net, c->index, RN_BN_SCALE),
+                        .shift = rn_net_bn_aux(net, c->index, RN_BN_SHIFT),
+                        .room = (double *)rn_net_bn_aux(net, c->index, RN_BN_ROOM),
+                        .comm = rn_net_bn_comm(net)};
+    return net->be->ops->bn_stats(net->be, &a, NULL);
+}
+
 int rn_exec_bn_fwd(const rn_exec *c)
 {
     const rn_net *net = c->net;
+    const enum rn_bn_way way = c->node->bn_way;
     int channels = (int)c->in->t.dim[c->in->t.nd - 1];
     float *stats = c->train ? rn_net_slot(net, RN_SLOT_AUX, c->index) : NULL;
+    if (way != RN_BN_APART)
+        RN_TRY(bn_stats(c));
+    if (way == RN_BN_THROUGH)
+        return RN_OK;
+    const bool given = c->train && way == RN_BN_GIVEN; /* then they are read as an evaluation reads the running ones */
     rn_op_bn_fwd a = {.dtype = c->in->t.dtype,
-                      .train = c->train,
+                      .train = c->train && !given,
                       .relu = c->node->relu,
                       .rows = rn_exec_rows(&c->in->t),
                       .c = channels,
-                      .eps = c->node->bn_eps > 0 ? c->node->bn_eps : net->opts.bn_eps,
+                      .eps = bn_eps(c),
                       .momentum = bn_momentum(net, c->node),
                       .x = c->in->t.data,
                       .res = c->res ? c->res->t.data : NULL,
                       .y = c->out->t.data,
                       .gamma = rn_exec_param(c, 0)->value,
                       .beta = rn_exec_param(c, 1)->value,
-                      .running_mean = rn_exec_param(c, 2)->value,
-                      .running_var = rn_exec_param(c, 3)->value,
+                      .running_mean = given ? stats : rn_exec_param(c, 2)->value,
+                      .running_var = given ? rn_net_bn_aux(net, c->index, RN_BN_VAR) : rn_exec_param(c, 3)->value,
                       .mean = stats,
                       .inv_std = stats ? stats + channels : NULL,
                       .comm = rn_net_bn_comm(net)};
     return net->be->ops->bn_fwd(net->be, &a, NULL);
 }
 
-int rn_exec_bn_bwd(const rn_exec *c)
+/* From the sums of the convolution behind. */
+static int bn_grad_stats(const rn_exec *c)
+{
+    const rn_net *net = c->net;
+    rn_op_bn_grad_stats a = {.rows = rn_exec_rows(&c->in->t),
+                             .c = (int)c->in->t.dim[c->in->t.nd - 1],
+                             .sum = rn_net_bn_aux(net, c->index, RN_BN_SUM),
+                             .sumsq = rn_net_bn_aux(net, c->index, RN_BN_SUMSQ),
+                             .gamma = rn_exec_param(c, 0)->value,
+                             .mean = rn_net_bn_aux(net, c->index, RN_BN_MEAN),
+                             .inv_std = rn_net_bn_aux(net, c->index, RN_BN_INV_STD),
+                             .dgamma = rn_exec_param(c, 0)->grad,
+                             .dbeta = rn_exec_param(c, 1)->grad,
+                             .ka = rn_net_bn_aux(net, c->index, RN_BN_KA),
+                             .kb = rn_net_bn_aux(net, c->index, RN_BN_KB),
+                             .kc = rn_net_bn_aux(net, c->index, RN_BN_KC),
+                             .room = (double *)rn_net_bn_aux(net, c->index, RN_BN_ROOM),
+                             .comm = rn_net_bn_comm(net)};
+    return net->be->ops->bn_grad_stats(net->be, &a, NULL);
+}
+
+static int bn_grad(const rn_exec *c)
 {
     const rn_net *net = c->net;
     int channels = (int)c->in->t.dim[c->in->t.nd - 1];
@@ -84,7 +141,13 @@ int rn_exec_bn_bwd(const rn_exec *c)
                       .dgamma = rn_exec_param(c, 0)->grad,
                       .dbeta = rn_exec_param(c, 1)->grad,
                       .comm = rn_net_bn_comm(net)};
-    RN_TRY(net->be->ops->bn_bwd(net->be, &a, NULL));
+    return net->be->ops->bn_bwd(net->be, &a, NULL);
+}
+
+int rn_exec_bn_bwd(const rn_exec *c)
+{
+    const rn_net *net = c->net;
+    RN_TRY(c->node->bn_way == RN_BN_THROUGH ? bn_grad_stats(c) : bn_grad(c));
     for (int k = 0; k < 2;
          k++) { /* gamma and beta that are only there to be 1 and 0 are no part of a gradient's norm */
         const rn_param *p = rn_exec_param(c, k);

@@ -32,6 +32,7 @@ int rn_graph_add_value(rn_graph *g, rn_dtype dtype, int nd, const int64_t dim[4]
     if (!v)
         return -1;
     v->t = (rn_tensor){.dtype = dtype, .nd = nd, .dim = {dim[0], dim[1], dim[2], dim[3]}};
+    v->stored = v->grad_stored = g->nvalues - 1;
     return g->nvalues - 1;
 }
 
@@ -45,7 +46,7 @@ rn_node *rn_graph_add_node(rn_graph *g, enum rn_node_kind kind, const char *name
     n->kind = kind;
     for (int i = 0; i < RN_NODE_INPUTS; i++)
         n->ins[i] = i == 0 ? in : -1;
-    n->out = n->param = n->bias = -1;
+    n->out = n->param = n->bias = n->bn_in = n->bn_out = -1;
     size_t len = strlen(name);
     const char *dot = strrchr(name, '.');
     if (dot && strcmp(dot, ".weight") == 0)

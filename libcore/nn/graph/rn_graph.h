@@ -42,9 +42,19 @@ typedef struct rn_value {
     void *grad;      /* shape and dtype of t; likewise */
     bool needs_grad; /* false for what comes before the first parameter */
     int consumers;   /* nodes that read it, as input or residual */
+    /* Itself, unless a batch norm is fused (rn_net_fuse.c): then the value whose memory is read in its place, and the one
+     * in whose gradient's memory its own would be. */
+    int stored, grad_stored;
 } rn_value;
 
 enum { RN_NODE_INPUTS = 32 }; /* most values that a node reads */
+
+/* How a BN runs (rn_net_fuse.c). */
+enum rn_bn_way {
+    RN_BN_APART = 0,  /* by itself */
+    RN_BN_GIVEN = 1,  /* its statistics come from the convolution before it */
+    RN_BN_THROUGH = 2 /* likewise, and the convolution behind it reads through it: the output is not stored */
+};
 
 typedef struct rn_node {
     enum rn_node_kind kind;
@@ -61,17 +71,19 @@ typedef struct rn_node {
         };
         int betas[RN_NODE_INPUTS];
     };
-    int out;                      /* value; -1 for XENT */
-    int param;                    /* first parameter: CONV, LINEAR weight; BN gamma, beta, mean, var; else -1 */
-    int bias;                     /* parameter: CONV, LINEAR; else -1 */
-    int64_t param_at, bias_at;    /* values of these parameters that come before this node's part (groups) */
-    bool relu;                    /* CONV with bias, BN, ELTWISE, SCALE */
-    float bn_eps;                 /* BN; 0: the net's */
-    bool bn_caffe;                /* BN: running statistics as Caffe's, see rn_exec_norm.c */
-    float bn_fraction;            /* BN, with bn_caffe: moving_average_fraction, at least 0 and below 1 */
-    bool zero_gamma;              /* BN: initialise gamma with 0 (last of a residual block) */
-    rn_conv_desc conv;            /* CONV */
-    rn_op_pool pool;              /* MAXPOOL, AVGPOOL: geometry only */
+    int out;                   /* value; -1 for XENT */
+    int param;                 /* first parameter: CONV, LINEAR weight; BN gamma, beta, mean, var; else -1 */
+    int bias;                  /* parameter: CONV, LINEAR; else -1 */
+    int64_t param_at, bias_at; /* values of these parameters that come before this node's part (groups) */
+    bool relu;                 /* CONV with bias, BN, ELTWISE, SCALE */
+    float bn_eps;              /* BN; 0: the net's */
+    enum rn_bn_way bn_way;     /* BN */
+    int bn_in, bn_out;         /* CONV: the BN node that src is read through, that takes statistics of dst; else -1 */
+    bool bn_caffe;             /* BN: running statistics as Caffe's, see rn_exec_norm.c */
+    float bn_fraction;         /* BN, with bn_caffe: moving_average_fraction, at least 0 and below 1 */
+    bool zero_gamma;           /* BN: initialise gamma with 0 (last of a residual block) */
+    rn_conv_desc conv;         /* CONV */
+    rn_op_pool pool;           /* MAXPOOL, AVGPOOL: geometry only */
     enum rn_eltwise_kind eltwise; /* ELTWISE */
     float factor[2];              /* ELTWISE, sum: of in and res */
     float dropout;                /* DROPOUT: the probability of 0 */

@@ -89,6 +89,11 @@ typedef struct rn_param {
 
 typedef struct rn_net rn_net;
 
+/* Batch norm and ReLU between convolutions: by ops of their own, or by the convolutions while they read and write, wherever the
+ * algorithms that are chosen can. That takes less memory, and reads x * scale + shift where an op of its own subtracts the mean
+ * first: where a channel's mean is many times its deviation, it rounds more. */
+enum rn_fuse { RN_FUSE_OFF = 0, RN_FUSE_AUTO = 1 };
+
 typedef struct rn_net_opts {
     int batch;
     bool train; /* false: evaluation only: no gradients, activations are reused */
@@ -96,6 +101,7 @@ typedef struct rn_net_opts {
      * vectors, scores and losses are f32 in each. */
     rn_dtype dtype;
     rn_select_policy select;
+    enum rn_fuse fuse;         /* of training nets */
     float bn_momentum, bn_eps; /* 0: 0.1, 1e-5 */
     const float *mean, *std;   /* per channel, of pixels scaled to 0..1; NULL: ImageNet's (one channel: 0.449, 0.226) */
     /* A mean image in place of `mean`, of pixels in 0..255: (mean_h, mean_w, channels), no smaller than the net's images, which

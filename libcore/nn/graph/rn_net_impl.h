@@ -82,8 +82,23 @@ static inline void *rn_net_operand(const rn_net *net, const rn_node *n)
 int rn_net_lay_out(rn_net *net);
 void rn_net_drop_layout(rn_net *net); /* of a half-made one, too */
 
+/*
+ * rn_net_fuse.c: marks the batch norms that convolutions take over (rn_node.bn_way, bn_in, bn_out; rn_value.stored), by
+ * asking the selector. Nothing in an evaluation net.
+ */
+int rn_net_fuse(rn_net *net, rn_selector *sel);
+/* The descriptor of a convolution in one direction, with the work that falls to it. */
+rn_conv_desc rn_net_conv_desc(const rn_graph *g, const rn_node *n, rn_conv_dir dir);
+
 /* Where a slot of the plan lies. */
 void *rn_net_slot(const rn_net *net, enum rn_slot_kind kind, int i);
+
+/* A vector of BN node i. */
+static inline float *rn_net_bn_aux(const rn_net *net, int i, enum rn_bn_aux which)
+{
+    const rn_tensor *t = &net->graph.values[net->graph.nodes[i].in].t;
+    return (float *)rn_net_slot(net, RN_SLOT_AUX, i) + (int64_t)which * t->dim[t->nd - 1];
+}
 
 /* Runs the nodes from `first` on. train: batch statistics, and what backward needs is kept. n: rows that count. */
 int rn_net_forward(rn_net *net, int first, bool train, int n);

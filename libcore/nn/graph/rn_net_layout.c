@@ -11,10 +11,10 @@ static int pick(rn_net *net, rn_selector *sel, int node, rn_conv_dir dir)
 {
     const rn_node *n = &net->graph.nodes[node];
     rn_net_choice *c = &net->choices[net->nchoices];
-    *c = (rn_net_choice){.layer = n->name, .desc = n->conv, .dir = dir};
-    int rc = rn_selector_pick(sel, &n->conv, dir, &c->choice);
+    *c = (rn_net_choice){.layer = n->name, .desc = rn_net_conv_desc(&net->graph, n, dir), .dir = dir};
+    int rc = rn_selector_pick(sel, &c->desc, dir, &c->choice);
     if (rc >= 0)
-        rc = rn_conv_plan_open(net->be, c->choice.algo, &n->conv, dir, &net->conv[node][dir]);
+        rc = rn_conv_plan_open(net->be, c->choice.algo, &c->desc, dir, &net->conv[node][dir]);
     if (rc < 0)
         return rn_fail_prefix(rc, "%s %s", n->name, rn_conv_dir_name(dir));
     net->nchoices++;
@@ -36,6 +36,7 @@ static int select_convs(rn_net *net)
     int rc = RN_OK;
     policy.counts_prepare = net->opts.train; /* an evaluation's weights stay for all its batches */
     RN_GO(rn_selector_open(net->be, &policy, &sel));
+    RN_GO(rn_net_fuse(net, sel));
     for (int i = 0; i < g->nnodes; i++) {
         if (g->nodes[i].kind != RN_NODE_CONV)
             continue;
@@ -82,16 +83,16 @@ static void bind_values(rn_net *net)
 {
     for (int i = 0; i < net->graph.nvalues; i++) {
         rn_value *v = &net->graph.values[i];
-        v->t.data = rn_net_slot(net, RN_SLOT_VALUE, i);
-        bool has_grad = net->plan.slots[rn_plan_index(&net->graph, RN_SLOT_GRAD, i)].bytes > 0;
-        v->grad = has_grad ? rn_net_slot(net, RN_SLOT_GRAD, i) : NULL;
+        v->t.data = rn_net_slot(net, RN_SLOT_VALUE, v->stored);
+        bool has_grad = net->plan.slots[rn_plan_index(&net->graph, RN_SLOT_GRAD, v->grad_stored)].bytes > 0;
+        v->grad = has_grad ? rn_net_slot(net, RN_SLOT_GRAD, v->grad_stored) : NULL;
     }
 }
 
 int rn_net_lay_out(rn_net *net)
 {
-    RN_TRY(rn_plan_make(&net->graph, net->opts.train, &net->plan));
     RN_TRY(select_convs(net));
+    RN_TRY(rn_plan_make(&net->graph, net->opts.train, &net->plan));
     RN_TRY(alloc_device(net));
     bind_values(net);
     net->prepared = 0; /* new plans hold no weights yet */

@@ -29,13 +29,13 @@ static void touch(rn_plan *p, int slot, size_t bytes, int step)
 static void touch_value(rn_plan *p, const rn_graph *g, int v, int step)
 {
     if (v >= 0)
-        touch(p, rn_plan_index(g, RN_SLOT_VALUE, v), rn_tensor_bytes(&g->values[v].t), step);
+        touch(p, rn_plan_index(g, RN_SLOT_VALUE, g->values[v].stored), rn_tensor_bytes(&g->values[v].t), step);
 }
 
 static void touch_grad(rn_plan *p, const rn_graph *g, int v, int step)
 {
     if (v >= 0 && g->values[v].needs_grad)
-        touch(p, rn_plan_index(g, RN_SLOT_GRAD, v), rn_tensor_bytes(&g->values[v].t), step);
+        touch(p, rn_plan_index(g, RN_SLOT_GRAD, g->values[v].grad_stored), rn_tensor_bytes(&g->values[v].t), step);
 }
 
 /* Bytes of what a node keeps beside its output. */
@@ -44,7 +44,7 @@ static size_t aux_bytes(const rn_graph *g, const rn_node *n, bool train)
     const rn_tensor *in = &g->values[n->in].t;
     switch (n->kind) {
     case RN_NODE_BN:
-        return train ? 2 * sizeof(float) * (size_t)in->dim[in->nd - 1] : 0;
+        return train ? (n->bn_way ? RN_BN_AUX : RN_BN_INV_STD + 1) * sizeof(float) * (size_t)in->dim[in->nd - 1] : 0;
     case RN_NODE_MAXPOOL:
         return train ? (size_t)rn_tensor_count(&g->values[n->out].t) : 0;
     case RN_NODE_XENT:
@@ -54,12 +54,22 @@ static size_t aux_bytes(const rn_graph *g, const rn_node *n, bool train)
     }
 }
 
+/* The vectors of the batch norms that a convolution works for. */
+static void touch_norms(rn_plan *p, const rn_graph *g, const rn_node *n, int step)
+{
+    const int norms[] = {n->bn_in, n->bn_out};
+    for (int k = 0; k < 2 && n->kind == RN_NODE_CONV; k++)
+        if (norms[k] >= 0)
+            touch(p, rn_plan_index(g, RN_SLOT_AUX, norms[k]), aux_bytes(g, &g->nodes[norms[k]], true), step);
+}
+
 static void forward_step(rn_plan *p, const rn_graph *g, int i, bool train)
 {
     const rn_node *n = &g->nodes[i];
     for (int k = 0; k < RN_NODE_INPUTS; k++)
         touch_value(p, g, n->ins[k], i);
     touch_value(p, g, n->out, i);
+    touch_norms(p, g, n, i);
     int aux = rn_plan_index(g, RN_SLOT_AUX, i);
     size_t bytes = aux_bytes(g, n, train);
     if (bytes)
@@ -113,8 +123,10 @@ static void backward_step(rn_plan *p, const rn_graph *g, int i)
         if (reads_input(n) && !(k == 1 && has_residual(n)))
             touch_value(p, g, n->ins[k], step);
     }
-    if (reads_output(n))
+    const bool reads_raw = n->kind == RN_NODE_CONV && n->bn_out >= 0 && g->nodes[n->bn_out].bn_way == RN_BN_THROUGH;
+    if (reads_output(n) || reads_raw)
         touch_value(p, g, n->out, step);
+    touch_norms(p, g, n, step);
     if (n->kind == RN_NODE_BN || n->kind == RN_NODE_MAXPOOL)
         touch(p, rn_plan_index(g, RN_SLOT_AUX, i), aux_bytes(g, n, true), step);
 }
@@ -131,8 +143,11 @@ static void merge(rn_plan *p, int a, int b)
 }
 
 /* Ops that may write their output over their input. */
-static bool in_place(enum rn_node_kind kind)
+static bool in_place(const rn_node *n)
 {
+    const enum rn_node_kind kind = n->kind;
+    if (kind == RN_NODE_BN && n->bn_way == RN_BN_THROUGH) /* it has no memory of its own */
+        return false;
     return kind == RN_NODE_BN || kind == RN_NODE_RELU || kind == RN_NODE_ELTWISE || kind == RN_NODE_SIGMOID ||
            kind == RN_NODE_SCALE || kind == RN_NODE_DROPOUT;
 }
@@ -142,7 +157,7 @@ static void merge_eval(rn_plan *p, const rn_graph *g)
 {
     for (int i = 0; i < g->nnodes; i++) {
         const rn_node *n = &g->nodes[i];
-        if (in_place(n->kind) && g->values[n->in].consumers == 1)
+        if (in_place(n) && g->values[n->in].consumers == 1)
             merge(p, rn_plan_index(g, RN_SLOT_VALUE, n->in), rn_plan_index(g, RN_SLOT_VALUE, n->out));
     }
 }
@@ -152,7 +167,7 @@ static void merge_forward(rn_plan *p, const rn_graph *g)
 {
     for (int i = 0; i < g->nnodes; i++) {
         const rn_node *n = &g->nodes[i];
-        if (!in_place(n->kind) || reads_input(n) || g->values[n->in].consumers != 1)
+        if (!in_place(n) || reads_input(n) || g->values[n->in].consumers != 1)
             continue;
         bool kept = false;
         for (int k = 0; k < i; k++)
@@ -166,7 +181,7 @@ static void merge_forward(rn_plan *p, const rn_graph *g)
  * a residual writes dx while it still reads dy, and may use dy's place for the residual's only. */
 static int over_dy(const rn_graph *g, const rn_node *n)
 {
-    if (!in_place(n->kind))
+    if (!in_place(n))
         return -1;
     for (int k = has_residual(n); k < 2; k++)
         if (n->ins[k] >= 0 && n->betas[k] == 0 && g->values[n->ins[k]].needs_grad)

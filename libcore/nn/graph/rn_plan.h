@@ -22,7 +22,23 @@
 enum rn_slot_kind {
     RN_SLOT_VALUE, /* value i */
     RN_SLOT_GRAD,  /* gradient of value i */
-    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c]; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb] */
+    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c], with convolutions' help all of enum rn_bn_aux; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb] */
+};
+
+/* Vectors of c values that a BN keeps, in this order. */
+enum rn_bn_aux {
+    RN_BN_MEAN,
+    RN_BN_INV_STD,
+    RN_BN_VAR,
+    RN_BN_SCALE,
+    RN_BN_SHIFT,
+    RN_BN_SUM,
+    RN_BN_SUMSQ,
+    RN_BN_KA,
+    RN_BN_KB,
+    RN_BN_KC,
+    RN_BN_ROOM, /* 2 c doubles */
+    RN_BN_AUX = RN_BN_ROOM + 4
 };
 
 enum { RN_PLAN_ALIGN = 64 }; /* of every offset, in bytes */

@@ -83,6 +83,7 @@ typedef struct rn_recipe {
     const char *tune_file; /* measured choices to take, and to add to; NULL: none but the run's own */
     bool fast;
     int device, precision, tune; /* device: index into rn_recipe_devices */
+    int fuse;                    /* enum rn_fuse */
     int64_t threads;
 } rn_recipe;
 

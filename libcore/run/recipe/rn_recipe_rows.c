@@ -15,6 +15,7 @@ static const char *const units[] = {"epochs", "steps", NULL};
 static const char *const anneals[] = {"cos", "linear", NULL};
 static const char *const metrics[] = {"loss", "top1", NULL};
 static const char *const tunes[] = {"off", "quick", "full", NULL};
+static const char *const fuses[] = {"off", "auto", NULL};
 
 void rn_recipe_defaults(rn_recipe *r)
 {
@@ -311,6 +312,9 @@ static int machine_rows(rn_recipe *r, rn_opt *out)
          "full "
          "add what is missing, with --tune off measure nothing.",
          NULL, 0, 0},
+        {RN_OPT_ENUM, "fuse", "KIND", &r->fuse,
+         "Batch norm between convolutions: apart, or done by these where the chosen algorithms can (less memory).",
+         fuses, 0, 0},
     };
     return put(out, rows, sizeof rows);
 }

@@ -102,6 +102,7 @@ static int open_nets(rn_session *s, bool train)
                                    .allow_lowprec = r->fast,
                                    .allow_nondet = r->fast,
                                    .tuning = s->tuning},
+                        .fuse = (enum rn_fuse)r->fuse,
                         .mean = mean,
                         .std = std,
                         .label_smoothing = (float)r->label_smoothing,
