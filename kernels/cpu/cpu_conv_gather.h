@@ -53,7 +53,7 @@ INLINE void TYPED(take_run)(const int how, const rn_conv_view *v, const rn_conv_
         TYPED(copy_run)(to, from, n, spill);
     else
         TYPED(read_run)
-        (f, to, from, how == WITH_OTHER ? (const ELEM *)f->other + (from - (const ELEM *)v->base) : NULL, q, n, spill);
+    (f, to, from, how == WITH_OTHER ? (const ELEM *)f->other + (from - (const ELEM *)v->base) : NULL, q, n, spill);
 }
 
 /* The same for each of `count` pixels. */

@@ -15,7 +15,8 @@ static void put_affine(const rn_op_bn_stats *a, int ch, double mean, double var)
     a->var[ch] = (float)var;
     a->inv_std[ch] = (float)inv_std;
     a->scale[ch] = (float)scale;
-    a->shift[ch] = (float)(a->beta[ch] - mean * a->scale[ch]); /* the rounded one: x near the mean loses nothing by it */
+    a->shift[ch] =
+        (float)(a->beta[ch] - mean * a->scale[ch]); /* the rounded one: x near the mean loses nothing by it */
 }
 
 int ref_bn_stats(struct rn_backend *be, const rn_op_bn_stats *a, void *stream)

@@ -42,10 +42,10 @@ enum { RN_MAX_CHANNELS = 4 };
 
 struct rn_net {
     rn_backend *be;
-    rn_model_spec spec;         /* arch is a static string */
-    rn_net_opts opts;           /* mean, std and mean_image are not kept: see pixel_*, rn_weights */
-    char *pattern; /* opts.select's */
-    char *net_text, *net_file;  /* spec's */
+    rn_model_spec spec;        /* arch is a static string */
+    rn_net_opts opts;          /* mean, std and mean_image are not kept: see pixel_*, rn_weights */
+    char *pattern;             /* opts.select's */
+    char *net_text, *net_file; /* spec's */
     float pixel_mul[RN_MAX_CHANNELS], pixel_add[RN_MAX_CHANNELS];
     float *device_pixel; /* mul[channels], add[channels] on the device */
     rn_origin *windows;  /* (batch) on the device; NULL without a mean image */
