@@ -54,5 +54,6 @@ double bench_fma_amx(long iterations, float *sink)
         in[i] = (uint16_t)(0x3a00 + i % 97); /* bf16 near 0.0005: sums stay finite */
     products(iterations, &config, in, out);
     *sink = out[0];
-    return 2.0 * ROWS * (BYTES / 4) * (BYTES / 2) * SUMS * (double)iterations;
+    const int columns = BYTES / 4, terms = BYTES / 2;
+    return 2.0 * ROWS * columns * terms * SUMS * (double)iterations;
 }

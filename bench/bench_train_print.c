@@ -225,14 +225,15 @@ void bench_step_csv(const bench_step *s)
            "roofline_ms,"
            "roofline_pct,bound\n");
     for (int i = 0; i <= s->nparts; i++) {
-        const bench_part *p = i < s->nparts ? &s->parts[i] : NULL;
-        const line l = p ? line_of(s, p) : whole_of(s);
-        const rn_net_choice *c = p ? choice_of(s, p) : NULL;
+        const bool part = i < s->nparts; /* and the whole in the last row */
+        const bench_part *p = part ? &s->parts[i] : NULL;
+        const line l = part ? line_of(s, p) : whole_of(s);
+        const rn_net_choice *c = part ? choice_of(s, p) : NULL;
         printf("%s,%" PRId64 ",%" PRId64 ",%s,%d,%s,%s,%s,%s,%s,%d,%.6f,%.3f,%.3f,%.3f,%.6f,%.3f,%s\n", s->arch,
                s->image_size, s->batch, s->dtype, s->session->threads, l.kind,
-               p && p->is_conv ? case_of(p, text, sizeof text) : "", c ? c->layer : "", c ? c->choice.algo->name : "",
-               c && c->choice.second ? c->choice.second->name : "", l.calls, l.ms, per_cent(l.ms, s->train.ms),
-               per_second(l.flop, l.ms), per_second(l.bytes, l.ms), l.roofline_ms, per_cent(l.roofline_ms, l.ms),
-               bound_of(&l));
+               part && p->is_conv ? case_of(p, text, sizeof text) : "", c ? c->layer : "",
+               c ? c->choice.algo->name : "", c && c->choice.second ? c->choice.second->name : "", l.calls, l.ms,
+               per_cent(l.ms, s->train.ms), per_second(l.flop, l.ms), per_second(l.bytes, l.ms), l.roofline_ms,
+               per_cent(l.roofline_ms, l.ms), bound_of(&l));
     }
 }

@@ -156,7 +156,7 @@ static void set_blocks(rn_direct_cut *c, const rn_im2col_plan *w, int64_t pixel,
 rn_direct_cut rn_direct_cut_of(const rn_direct_isa *isa, const rn_im2col_plan *w, const rn_conv_desc *d, int threads)
 {
     const rn_conv_view *v = &w->phases[0].view;
-    rn_direct_cut c = {.mb = v->mb};
+    rn_direct_cut c = {.mb = v->mb, .gh = 1, .gw = 1};
     bool blocked = false;
 
     join_windows(&c, w);

@@ -25,28 +25,38 @@ INLINE void fetch(const act *x, int64_t ahead)
         __builtin_prefetch((const void *)(at + i), 0, 2);
 }
 
+/* The sum of k rows' values, and of their products: 1 row or BN_ROWS, these in pairs, which keeps chains of roundings short. */
+INLINE two rows_sum(const two *v, const int k)
+{
+    return k == 1 ? v[0] : two_add(two_add(v[0], v[1]), two_add(v[2], v[3]));
+}
+
+INLINE two rows_dot(const two *v, const two *w, const int k)
+{
+    const two first = two_mul(v[0], w[0]);
+    return k == 1 ? first : two_add(two_fma(v[1], w[1], first), two_fma(v[3], w[3], two_mul(v[2], w[2])));
+}
+
 /* Adds k rows' values of a pair of n channels to sum. */
 INLINE void add_pair(const act *x, int64_t ld, const int k, const int n, float *sum)
 {
-    two s = load_two(sum);
+    two v[BN_ROWS];
     for (int r = 0; r < k; r++)
-        s = two_add(s, get_some(x + r * ld, n));
-    store_two(sum, s);
+        v[r] = get_some(x + r * ld, n);
+    store_two(sum, two_add(load_two(sum), rows_sum(v, k)));
 }
 
 /* Adds k rows' deviations from mean, and their squares. */
 INLINE void deviate_pair(const act *x, int64_t ld, const int k, const int n, const float *mean, float *sum, float *sq)
 {
     const two m = load_two(mean);
-    two s = load_two(sum), q = load_two(sq);
+    two d[BN_ROWS];
     for (int r = 0; r < k; r++) {
-        const two d = two_sub(get_some(x + r * ld, n), m);
+        d[r] = two_sub(get_some(x + r * ld, n), m);
         fetch(x + r * ld, BN_CHUNK * ld);
-        s = two_add(s, d);
-        q = two_fma(d, d, q);
     }
-    store_two(sum, s);
-    store_two(sq, q);
+    store_two(sum, two_add(load_two(sum), rows_sum(d, k)));
+    store_two(sq, two_add(load_two(sq), rows_dot(d, d, k)));
 }
 
 /* BODY(x + i, k, n, i) for every pair of a strip, BN_ROWS rows at a time: k and n are constants where there are many. */
@@ -166,21 +176,20 @@ INLINE void grad_sums_pair(const act *x, const act *y, const act *dy, int64_t ld
                            const float *mean, float *sum, float *dot, const bool relu)
 {
     const two m = load_two(mean);
-    two s = load_two(sum), d = load_two(dot);
+    two g[BN_ROWS], d[BN_ROWS];
     for (int r = 0; r < k; r++) {
         const int64_t o = r * ld;
-        two g = get_some(dy + o, n);
+        g[r] = get_some(dy + o, n);
         fetch(x + o, BN_AHEAD * ld);
         fetch(dy + o, BN_AHEAD * ld);
         if (relu) {
             fetch(y + o, BN_AHEAD * ld);
-            g = two_gate(g, get_some(y + o, n));
+            g[r] = two_gate(g[r], get_some(y + o, n));
         }
-        s = two_add(s, g);
-        d = two_fma(g, two_sub(get_some(x + o, n), m), d);
+        d[r] = two_sub(get_some(x + o, n), m);
     }
-    store_two(sum, s);
-    store_two(dot, d);
+    store_two(sum, two_add(load_two(sum), rows_sum(g, k)));
+    store_two(dot, two_add(load_two(dot), rows_dot(g, d, k)));
 }
 
 INLINE void bn_grad_sums_strip(int64_t rows, int width, int64_t ld, const act *x, const act *y, const act *dy,

@@ -39,7 +39,7 @@ INLINE void store_two(float *p, two v)
 /* Nearest, ties to even; a NaN stays one: rn_bf16_of_f32, with the 16 bits left where they are. */
 INLINE bits rounded(vec v)
 {
-    const bits u = (bits)v, nan = (bits)(v != v);
+    const bits u = (bits)v, nan = (bits)(v != v); /* NOLINT(misc-redundant-expression): what a NaN is */
     return ((u + 0x7fff + (u >> 16 & 1)) & ~nan) | ((u | 0x400000) & nan);
 }
 INLINE two get_pair(const act *p)

@@ -50,13 +50,15 @@ enum { KEY_MAX = INT16_MAX, KEY_INF = ACT_INF };
 typedef int32_t key;
 enum { KEY_MAX = INT32_MAX, KEY_INF = 0x7f800000 };
 #endif
-enum { KEYS = CPU_VEC_BYTES / sizeof(act), KEY_BITS = 8 * sizeof(key) };
+enum { KEYS = CPU_VEC_BYTES / sizeof(act) };
 typedef key keys __attribute__((vector_size(CPU_VEC_BYTES)));
 typedef uint8_t marks __attribute__((vector_size(CPU_VEC_BYTES / sizeof(act))));
 
 INLINE keys order_of(keys v)
 {
-    const keys sign = v >> (KEY_BITS - 1), size = v & (key)KEY_MAX, nan = size > (key)KEY_INF;
+    const keys sign = v < 0;
+    const keys size = v & (key)KEY_MAX;
+    const keys nan = size > (key)KEY_INF;
     return (((size ^ sign) - sign) & ~nan) | (nan & (key)KEY_MAX);
 }
 

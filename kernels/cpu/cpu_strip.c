@@ -47,7 +47,8 @@ int rn_strip_panels(const rn_strip *s)
 static double split_cost(const rn_strip *s, int pix, int m, int n)
 {
     const rn_conv_desc *d = &s->d;
-    const double vl = s->isa->nr / 2, wei = weights(d);
+    const int half = s->isa->nr / 2;
+    const double vl = half, wei = weights(d);
     const double unit = (double)rn_ceil_div(s->group, s->isa->per) * d->ow / s->parts;
     const double cells = unit * ceil((double)s->units / pix);
     const double tiles = rn_strip_tiles(s), panels = rn_strip_panels(s);
@@ -144,7 +145,10 @@ static rn_strip strip_of(const rn_backend *be, const rn_conv_desc *d)
     rn_strip s = {.isa = rn_conv_isa_of(be, d->dtype),
                   .d = *d,
                   .row_step = rn_imin(d->sh, d->kh),
-                  .phases = rn_imin(d->sw, d->kw)};
+                  .phases = rn_imin(d->sw, d->kw),
+                  .pix_groups = 1,
+                  .m_groups = 1,
+                  .n_groups = 1};
     const int vl = s.isa->nr / 2;
 
     /* The side that wastes fewer of its vectors' cells makes them; of equals, the one that fills two of them. */

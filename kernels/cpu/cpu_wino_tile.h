@@ -169,7 +169,8 @@ INLINE vec read_through(const rn_wino_read *read, vec v, const char *other, int 
         const float *p = (const float *)other + c;
         v += (n >= VL ? v_load(p) : v_load_n(p, n)) * v_load(read->by + c);
     }
-    return v_floor(v, (vec){0} + read->floor);
+    const vec floor = (vec){0} + read->floor;
+    return v_floor(v, floor);
 }
 
 #define OUT 4

@@ -296,9 +296,9 @@ static void WINO(write_dst)(const rn_wino_grid *g, void *tensor, int c0, int c1,
                 WINO(finish)(finish, tensor, pixel, c0, c, n, v);
             UNROLL
             for (int i = 0; i < OUT * OUT; i++) {
-                float *p = (float *)pixel[i] + c0 + c;
                 if (!pixel[i])
                     continue;
+                float *p = (float *)pixel[i] + c0 + c;
                 if (n == VL)
                     v_store(p, add ? v[i] + v_load(p) : v[i]);
                 else

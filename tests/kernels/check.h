@@ -60,7 +60,7 @@ typedef struct check_run {
     int complaints;
     struct check_buffer *buffers;
 
-    check_tally tally[64]; /* of algorithms that may refuse a case */
+    check_tally tally[128]; /* of algorithms that may refuse a case */
     int ntallies;
     int count, ok, bad, skipped, refused, listed;
 } check_run;

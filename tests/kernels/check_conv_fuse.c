@@ -151,7 +151,7 @@ static void read_through(const fuse_case *c, const data *g, int tensor, float *v
         }
         const double e = g->exact ? 0 : READ_TOL * mag;
         value[i] = round_to(type, v);
-        error[i] = (float)fmax(round_to(type, v + e) - value[i], value[i] - round_to(type, v - e));
+        error[i] = fmaxf(round_to(type, v + e) - value[i], value[i] - round_to(type, v - e));
     }
 }
 
