@@ -36,8 +36,8 @@ static const rn_conv_algo *const algos[] = {
     &rn_cpu_winograd_2x2,
     &rn_cpu_direct_pairs,
     &rn_cpu_direct,
-    &rn_cpu_im2col,
     &rn_cpu_strip,
+    &rn_cpu_im2col,
 #ifdef RN_WITH_ONEDNN
     &rn_onednn_auto,
     &rn_onednn_blocked,

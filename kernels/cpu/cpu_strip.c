@@ -170,6 +170,17 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     return !*why;
 }
 
+/* Measured on 2 cores of Zen 4 over ResNet-18's layers, 224 pixels, 16 images, and 32 pixels, 64 images, against cpu:im2col:
+ * 0.97 to 2 times its speed in f32, 0.99 to 1.45 in bf16 pairs of stride 1; but 0.76 to 1.05, mostly below 1, where pairs meet a
+ * stride, unless the channels are few. */
+static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    const rn_strip s = strip_of(be, d);
+
+    (void)dir;
+    return s.isa->per == 1 || s.few || (d->sh == 1 && d->sw == 1);
+}
+
 static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
     const rn_strip s = strip_of(be, d);
@@ -231,6 +242,7 @@ const rn_conv_algo rn_cpu_strip = {
     .name = "cpu:strip",
     .flags = RN_ALGO_DETERMINISTIC,
     .supports = supports,
+    .suits = suits,
     .workspace = workspace,
     .open = open_plan,
     .close = close_plan,
