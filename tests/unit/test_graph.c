@@ -248,17 +248,20 @@ static void test_sharing_changes_nothing(void **state)
     rn_backend *one = open_cpu(1), *two = open_cpu(2);
     for (uint32_t seed = 1000; seed < 1060; seed++) {
         rn_net *a = open_net(one, build_random, &seed, BATCH), *b = open_net(one, build_random, &seed, BATCH);
-        rn_net *c = open_net(two, build_random, &seed, BATCH);
+        rn_net *c = open_net(two, build_random, &seed, BATCH), *d = open_net(two, build_random, &seed, BATCH);
         unshare(b);
+        unshare(d);
         double loss = train(a, 0, BATCH);
         assert_true(isfinite(loss));
         assert_true(train(b, 0, BATCH) == loss);
         assert_true(train(c, 0, BATCH) == loss);
+        assert_true(train(d, 0, BATCH) == loss);
         same_gradients(a, b, seed, "memory of its own for everything");
-        same_gradients(a, c, seed, "two threads");
+        same_gradients(c, d, seed, "the same with two threads"); /* whose sums may be split otherwise than one's */
         rn_net_close(a);
         rn_net_close(b);
         rn_net_close(c);
+        rn_net_close(d);
     }
     rn_backend_close(one);
     rn_backend_close(two);
