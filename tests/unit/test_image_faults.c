@@ -18,14 +18,7 @@
 #include "base/rn_rng.h"
 #include "data/image/rn_image.h"
 #include "image_makers.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define SANITIZED 0
-#endif
+#include "sanitized.h"
 
 enum { W = 45, H = 37 };
 

@@ -12,6 +12,7 @@
 #include "base/rn_error.h"
 #include "data/load/rn_loader.h"
 #include "loader_sets.h"
+#include "sanitized.h"
 
 enum { N = 103, SIDE = 16, BYTES = SIDE * SIDE * 3 };
 
@@ -46,18 +47,6 @@ static rn_loader_opts options(bool train, int batch, int workers, int depth)
                             .flip = true,
                             .resize_short = train ? 0 : 18};
 }
-
-/* The sanitizers' shadow of what is read is memory, too, and theirs. */
-#ifdef __has_feature
-#define CLANG_SANITIZED (__has_feature(thread_sanitizer) || __has_feature(address_sanitizer))
-#else
-#define CLANG_SANITIZED 0
-#endif
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || CLANG_SANITIZED
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
 
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
