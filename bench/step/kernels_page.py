@@ -279,7 +279,9 @@ def bars(pieces):
     out = []
     for g in goals(pieces):
         r, t = g["ratio"], g["target"]
-        text = f"{g['work']} / {g['against'].split(',')[0]}  ({r['median']:.{0 if g['unit'] == ' %' else 2}f}{g['unit']} of {t:.3g})"
+        work = g["work"].replace("step of ", "").replace(", CIFAR's stem", "")  # the margin is not wide
+        against = "PyTorch" if g["against"].startswith("PyTorch") else g["against"].split(",")[0].replace("its own ", "")
+        text = f"{work} / {against}  ({r['median']:.{0 if g['unit'] == ' %' else 2}f}{g['unit']} of {t:.3g})"
         out.append((text, r["median"] / t, r["min"] / t, r["max"] / t, 1 if g["reached"] else 2))
     return out[::-1]
 
