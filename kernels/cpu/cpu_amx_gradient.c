@@ -16,6 +16,7 @@
 
 #include "base/rn_error.h"
 #include "kernels/cpu/cpu_amx.h"
+#include "kernels/cpu/cpu_conv_plan.h"
 
 #define STEP         32 /* positions */
 /* Steps that all taps pass over before the next: A and B of 256 positions are 32 KB. */
@@ -302,18 +303,6 @@ static void gradient_task(const gradient *g, int o0, int o1, int i0, int i1, con
     rn_amx_release();
 }
 
-/* out += the private sums of the other parts, in their order. */
-static void add_parts(float *out, const float *copies, size_t n, size_t stride, int ncopies, int threads)
-{
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t i = 0; i < n; i++) {
-        float s = out[i];
-        for (int c = 0; c < ncopies; c++)
-            s += copies[(size_t)c * stride + i];
-        out[i] = s;
-    }
-}
-
 void rn_amx_run_gradient(const rn_conv_plan *plan, const rn_conv_args *a, int beta, char *ws)
 {
     const rn_amx_plan *p = plan->priv;
@@ -336,6 +325,6 @@ void rn_amx_run_gradient(const rn_conv_plan *plan, const rn_conv_args *a, int be
                       part == 0 ? (float *)a->wei : copies + (size_t)(part - 1) * stride, part == 0 && beta);
     }
     if (parts > 1)
-        add_parts(a->wei, copies, (size_t)plan->desc.oc * plan->desc.kh * plan->desc.kw * plan->desc.ic, stride,
-                  parts - 1, plan->be->threads);
+        rn_conv_add_copies(a->wei, copies, (size_t)plan->desc.oc * plan->desc.kh * plan->desc.kw * plan->desc.ic,
+                           stride, parts - 1, plan->be->threads);
 }

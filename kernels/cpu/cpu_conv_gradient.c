@@ -221,8 +221,7 @@ static void gradient_task(const gradient *g, size_t i0, size_t i1, int c0, int c
     }
 }
 
-/* out += the private sums of groups 1.., in their order. */
-static void add_copies(float *out, const float *copies, size_t n, size_t stride, int ncopies, int threads)
+void rn_conv_add_copies(float *out, const float *copies, size_t n, size_t stride, int ncopies, int threads)
 {
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (size_t i = 0; i < n; i++) {
@@ -256,5 +255,5 @@ void rn_conv_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, in
         gradient_task(&g, g.nblocks * pg / pg_n, g.nblocks * (pg + 1) / pg_n, c0, c1, scratch, out, pg == 0 && beta);
     }
     if (pg_n > 1)
-        add_copies(args->wei, copies, (size_t)g.oc * g.k, stride, (int)pg_n - 1, threads);
+        rn_conv_add_copies(args->wei, copies, (size_t)g.oc * g.k, stride, (int)pg_n - 1, threads);
 }

@@ -101,5 +101,8 @@ void rn_conv_fused_end(const rn_conv_plan *plan, const rn_conv_args *args);
 void rn_conv_split_gradient(const rn_backend *be, const rn_conv_desc *d, int *col_groups, int *pix_groups);
 size_t rn_conv_gradient_workspace(const rn_backend *be, const rn_conv_desc *d);
 void rn_conv_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws);
+/* out[i] += copies[i], copies[stride + i], ..., in their order, i < n: the private sums of threads that split pixels. For bwd_w of
+ * any algorithm. */
+void rn_conv_add_copies(float *out, const float *copies, size_t n, size_t stride, int ncopies, int threads);
 
 #endif

@@ -454,21 +454,7 @@ static void run_task(const task *t, bool acc)
 
 /* ---- the result ------------------------------------------------------------------------------------------------------ */
 
-/* wei += the private sums of groups 1.., in their order. */
-static void add_copies(const rn_strip *s, float *wei, const float *copies, int threads)
-{
-    const size_t n = (size_t)s->d.oc * s->d.kh * s->d.kw * s->d.ic;
-
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (size_t i = 0; i < n; i++) {
-        float sum = wei[i];
-        for (int c = 0; c < s->pix_groups - 1; c++)
-            sum += copies[(size_t)c * s->copy_cells + i];
-        wei[i] = sum;
-    }
-}
-
-/* Few channels: the same of transposed sums, 16 channels of the output at a time. */
+/* Few channels: rn_conv_add_copies of transposed sums, 16 channels of the output at a time. */
 static void transpose_copies(const rn_strip *s, float *wei, const float *copies, int beta, int threads)
 {
     const size_t k = (size_t)s->d.kh * s->d.kw * s->d.ic, ld = (size_t)rn_strip_ld(s);
@@ -519,5 +505,6 @@ void rn_strip_run(const rn_strip *s, const rn_conv_args *args, int beta, float *
     if (s->few)
         transpose_copies(s, args->wei, copies, beta, threads);
     else if (s->pix_groups > 1)
-        add_copies(s, args->wei, copies, threads);
+        rn_conv_add_copies(args->wei, copies, (size_t)s->d.oc * s->d.kh * s->d.kw * s->d.ic, s->copy_cells,
+                           s->pix_groups - 1, threads);
 }
