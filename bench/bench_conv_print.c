@@ -74,6 +74,8 @@ json_t *bench_conv_row(const bench_setting *s, const bench_shape *shape, rn_conv
     set(j, "dir", json_string(rn_conv_dir_name(dir)));
     set(j, "dtype", json_string(rn_dtype_name(shape->desc.dtype)));
     set(j, "algo", json_string(r->algo->name));
+    if (r->algo->flags & RN_ALGO_LOWPREC)
+        set(j, "lowprec", json_true());
     set(j, "threads", json_integer(s->be->threads));
     set(j, "cache", json_string(s->cold ? "cold" : "warm"));
     if (r->refused)
@@ -164,10 +166,10 @@ static void print_text(const json_t *row)
 /* ---- CSV ------------------------------------------------------------------------------------------------------------ */
 
 static const char *const columns[] = {
-    "case",         "layer",   "count",  "dir",    "dtype",   "algo",       "impl",    "threads",         "cache",
-    "verified",     "ms",      "ms_iqr", "ms_min", "samples", "repeats",    "gflops",  "flop_convention", "peak_pct",
-    "roofline_pct", "bound",   "flop",   "bytes",  "gb_s",    "prepare_ms", "core_ms", "workspace",       "seed",
-    "refused",      "failure", "device", NULL};
+    "case",       "layer",           "count",     "dir",          "dtype",   "algo",    "lowprec", "impl",
+    "threads",    "cache",           "verified",  "ms",           "ms_iqr",  "ms_min",  "samples", "repeats",
+    "gflops",     "flop_convention", "peak_pct",  "roofline_pct", "bound",   "flop",    "bytes",   "gb_s",
+    "prepare_ms", "core_ms",         "workspace", "seed",         "refused", "failure", "device",  NULL};
 
 /* ---- any form ------------------------------------------------------------------------------------------------------- */
 

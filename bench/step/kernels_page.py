@@ -16,6 +16,7 @@ LAYERS = {("bf16", "time-weighted"): 1.5, ("bf16", "geometric mean"): 1.3, ("f32
 STEPS = {("resnet18-224-b32", "bf16"): 2, ("resnet18-224-b32", "f32"): 1.5, ("resnet18-cifar-b128", "bf16"): 2, ("resnet18-cifar-b128", "f32"): 1.5}
 ROOFLINE = {"bf16": 45, "f32": 75}
 END_TO_END = 1 / 0.45
+FAST = " with --fast"
 
 RULES = """\
 - **Interleaved.** Steps: every round measures each side once, in an order that turns from round to round; ratios are taken within a round. Layers: a round is a
@@ -26,6 +27,7 @@ RULES = """\
 - **Layers** are those of ResNet-18 at 224 pixels with what a training step needs of them: 11 shapes in three directions, but for the stem's data gradient. Every result is
   verified before it is timed. Both sides: the fastest algorithm for the case, by the median; weights that were packed beforehand on either side. Where oneDNN works in
   layouts of its own, the reorders of source and destination from and to NHWC are not counted: a net that stays in them has none.
+  `--fast` adds the algorithms that compute in fewer bits than the contract asks for (docs/kernels.md has their error); verified within that. Without the word they do not count.
   *Time-weighted*: the sum of the times, each as often as the network has the layer. *Geometric mean*: over the cases, each once.
 - **The roofline** of a step is summed over the calls that the step makes, fused or not: for each the longer of FLOP at the measured peak and bytes (each tensor once) at the measured
   bandwidth of memory. FLOP are of the direct convolution and count taps in the padding, also where Winograd multiplies less.
@@ -51,14 +53,17 @@ def of_kind(pieces, kind):
 # ---- layers ----------------------------------------------------------------------------------------------------------------------
 
 
+DIRECTIONS = ("fwd", "bwd_d", "bwd_w")
+
+
 def is_ours(row):
     return row["algo"].startswith("cpu:")
 
 
-def best(rows, ours, library="onednn"):
-    """The fastest row of a side that has a time; None without one. oneDNN in layouts of its own counts without the reorders from and to ours (core_ms):
-    in a net that keeps to them there are none."""
-    mine = [r for r in rows if r.get("verified") and (is_ours(r) if ours else r["algo"].split(":")[0] == library)]
+def best(rows, ours, library="onednn", fast=False):
+    """The fastest row of a side that has a time; None without one. Ours: what computes in fewer bits than the contract's counts if `fast`. oneDNN in layouts of its
+    own counts without the reorders from and to ours (core_ms): in a net that keeps to them there are none."""
+    mine = [r for r in rows if r.get("verified") and (is_ours(r) and (fast or not r.get("lowprec")) if ours else r["algo"].split(":")[0] == library)]
     if not ours:
         mine = [{**r, "ms": min(r["ms"], r.get("core_ms", r["ms"]))} for r in mine]
     return min(mine, key=lambda r: r["ms"], default=None)
@@ -76,16 +81,20 @@ def libraries(piece):
     return sorted({r["algo"].split(":")[0] for rows in piece["rounds"] for r in rows if not is_ours(r) and ":" in r["algo"]})
 
 
-def pairs_of(rows, library, directions=("fwd", "bwd_d", "bwd_w")):
-    pairs = [(best(group, True), best(group, False, library)) for (_, d), group in cases(rows).items() if d in directions]
+def has_fast(piece):
+    return any(r.get("lowprec") for rows in piece["rounds"] for r in rows)
+
+
+def pairs_of(rows, library, directions=DIRECTIONS, fast=False):
+    pairs = [(best(group, True, fast=fast), best(group, False, library)) for (_, d), group in cases(rows).items() if d in directions]
     return [(a, b) for a, b in pairs if a and b]
 
 
-def layer_ratios(piece, library, how, directions=("fwd", "bwd_d", "bwd_w")):
+def layer_ratios(piece, library, how, directions=DIRECTIONS, fast=False):
     """By round; none where nothing can be compared."""
     out = []
     for rows in piece["rounds"]:
-        pairs = pairs_of(rows, library, directions)
+        pairs = pairs_of(rows, library, directions, fast)
         if not pairs:
             continue
         if how == "time-weighted":
@@ -95,30 +104,37 @@ def layer_ratios(piece, library, how, directions=("fwd", "bwd_d", "bwd_w")):
     return out
 
 
-def middle_case(piece, key, ours, library):
+def middle_case(piece, key, ours, library, fast=False):
     """(median ms over the rounds, the algorithm of the middle round, its row)."""
-    found = sorted((r for r in (best(cases(rows)[key], ours, library) for rows in piece["rounds"]) if r), key=lambda r: r["ms"])
+    found = sorted((r for r in (best(cases(rows)[key], ours, library, fast) for rows in piece["rounds"]) if r), key=lambda r: r["ms"])
     return found[len(found) // 2] if found else None
 
 
+def layer_table(piece, library, fast):
+    out = ["", f"### Layers, {piece['dtype']}{FAST if fast else ''}, {piece['batch']} images, against {library}", "",
+           "| layer | case | direction | ours, ms | by | GFLOP/s | per cent of the peak | oneDNN, ms | by | ratio |", "|---|---|---|---|---|---|---|---|---|---|"]
+    for case, direction in cases(piece["rounds"][0]):
+        a, b = (middle_case(piece, (case, direction), side, library, fast) for side in (True, False))
+        if not a or not b or (fast and not a.get("lowprec")):
+            continue
+        peak = f"{a['peak_pct']:.0f}" if "peak_pct" in a else ""
+        out.append(f"| {a['layer']} x {a['count']} | {case} | {direction} | {a['ms']:.3f} | {a['algo']} | {a['gflops']:.0f} | {peak} | {b['ms']:.3f} "
+                   f"| {b['algo']}{' ' + b['impl'] if b.get('impl') else ''} | {b['ms'] / a['ms']:.2f} |")
+    for direction in DIRECTIONS:
+        ratios = [layer_ratios(piece, library, how, (direction,), fast) for how in ("time-weighted", "geometric mean")]
+        if ratios[0]:
+            both = ", ".join(f"{spread(r)['median']:.2f}" for r in ratios)
+            out.append(f"| all | | {direction} | | | | | | time-weighted, geometric mean | {both} |")
+    return out
+
+
 def layer_tables(pieces):
+    """With --fast only the cases that it changes."""
     out = []
     for piece in of_kind(pieces, "layers"):
-        library = libraries(piece)[:1] or ["onednn"]
-        out += ["", f"### Layers, {piece['dtype']}, {piece['batch']} images, against {library[0]}", "",
-                "| layer | case | direction | ours, ms | by | GFLOP/s | per cent of the peak | oneDNN, ms | by | ratio |", "|---|---|---|---|---|---|---|---|---|---|"]
-        for case, direction in cases(piece["rounds"][0]):
-            a, b = (middle_case(piece, (case, direction), side, library[0]) for side in (True, False))
-            if not a or not b:
-                continue
-            peak = f"{a['peak_pct']:.0f}" if "peak_pct" in a else ""
-            out.append(f"| {a['layer']} x {a['count']} | {case} | {direction} | {a['ms']:.3f} | {a['algo']} | {a['gflops']:.0f} | {peak} | {b['ms']:.3f} "
-                       f"| {b['algo']}{' ' + b['impl'] if b.get('impl') else ''} | {b['ms'] / a['ms']:.2f} |")
-        for direction in ("fwd", "bwd_d", "bwd_w"):
-            ratios = [layer_ratios(piece, library[0], how, (direction,)) for how in ("time-weighted", "geometric mean")]
-            if ratios[0]:
-                both = ", ".join(f"{spread(r)['median']:.2f}" for r in ratios)
-                out.append(f"| all | | {direction} | | | | | | time-weighted, geometric mean | {both} |")
+        library = (libraries(piece) or ["onednn"])[0]
+        for fast in (False, True) if has_fast(piece) else (False,):
+            out += layer_table(piece, library, fast)
     return out
 
 
@@ -162,7 +178,7 @@ def step_table(pieces):
     for p in of_kind(pieces, "step"):
         times, r, mine = peer_times(p), spread(step_ratios(p)), our_step(p)
         compiled = images(p, spread(times["compile"])["median"]) if "compile" in times else "left out"
-        out.append(f"| {label(p)} | {p['dtype']} | {images(p, mine['step_ms'])} | {images(p, spread(times['eager'])['median'])} | {compiled} "
+        out.append(f"| {label(p)} | {type_of(p)} | {images(p, mine['step_ms'])} | {images(p, spread(times['eager'])['median'])} | {compiled} "
                    f"| **{r['median']:.2f}** | {r['min']:.2f} .. {r['max']:.2f} | {mine['roofline_pct']:.0f} % |")
     return out
 
@@ -172,11 +188,15 @@ def label(p):
     return f"{p['arch']}, {p['image_size']} px{stem}, batch {p['batch']}"
 
 
+def type_of(p):
+    return p["dtype"] + (f" with {p['more']}" if p.get("more") else "")
+
+
 def split_tables(pieces):
     out = []
     for p in of_kind(pieces, "step"):
         s = our_step(p)
-        out += ["", f"### Where the step goes: {label(p)}, {p['dtype']}", "",
+        out += ["", f"### Where the step goes: {label(p)}, {type_of(p)}", "",
                 f"Ceilings of that run: {s['peak_gflops']['f32']:.0f} GFLOP/s f32, {s['peak_gflops']['bf16']:.0f} bf16, {s['memory_gbytes_per_s']:.1f} GB/s.", "",
                 "| op | calls | ms | share, per cent | GFLOP/s | GB/s | roofline, ms | per cent of it |", "|---|---|---|---|---|---|---|---|"]
         for o in sorted(s["ops"], key=lambda o: -o["ms"]):
@@ -197,10 +217,10 @@ def lost_in_step(piece):
         f"{o['op']} ({o['ms'] - o['roofline_ms']:.0f} of {s['step_ms']:.0f} ms, {o['roofline_pct']:.0f} % of its own)" for o in worst)
 
 
-def lost_in_layers(piece, library):
+def lost_in_layers(piece, library, fast):
     """The cases that would have to gain most to be as far ahead as the whole is to be."""
     rows = piece["rounds"][0]
-    worst = sorted(pairs_of(rows, library), key=lambda p: (p[1]["ms"] - p[0]["ms"]) / p[1]["ms"])[:4]
+    worst = sorted(pairs_of(rows, library, fast=fast), key=lambda p: (p[1]["ms"] - p[0]["ms"]) / p[1]["ms"])[:4]
     at = [f"{a['layer']} {a['dir']} ({b['ms'] / a['ms']:.2f}" + (f", {a['peak_pct']:.0f} % of the peak" if "peak_pct" in a else "") + ")" for a, b in worst]
     return "least ahead: " + ", ".join(at)
 
@@ -218,15 +238,17 @@ def goals(pieces):
     for p in of_kind(pieces, "layers"):
         for (dtype, how), target in LAYERS.items():
             for library in libraries(p) if dtype == p["dtype"] else ():
-                add(f"{p['net']}'s layers, {dtype}, {how}", f"{library}, its fastest for each case", target, layer_ratios(p, library, how), lost_in_layers(p, library))
+                for fast in (False, True) if has_fast(p) else (False,):
+                    add(f"{p['net']}'s layers, {dtype}{FAST if fast else ''}, {how}", f"{library}, its fastest for each case", target,
+                        layer_ratios(p, library, how, fast=fast), lost_in_layers(p, library, fast))
     for p in of_kind(pieces, "step"):
-        target = STEPS.get((p["id"].removesuffix("-" + p["dtype"]), p["dtype"]))
+        target = STEPS.get((p["id"].removesuffix("-fast").removesuffix("-" + p["dtype"]), p["dtype"]))
         if target:
-            add(f"step of {label(p)}, {p['dtype']}", f"{p['peer']}, {faster_mode(p)}", target, step_ratios(p), lost_in_step(p))
+            add(f"step of {label(p)}, {type_of(p)}", f"{p['peer']}, {faster_mode(p)}", target, step_ratios(p), lost_in_step(p))
     for p in of_kind(pieces, "step"):
-        add(f"step of {label(p)}, {p['dtype']}", "its own roofline", ROOFLINE[p["dtype"]], [r["rnkit"]["roofline_pct"] for r in p["rounds"]], lost_in_step(p), " %")
+        add(f"step of {label(p)}, {type_of(p)}", "its own roofline", ROOFLINE[p["dtype"]], [r["rnkit"]["roofline_pct"] for r in p["rounds"]], lost_in_step(p), " %")
     for p in of_kind(pieces, "end-to-end"):
-        add(f"Imagenette, 128 px, 5 epochs end to end, {p['dtype']}", "PyTorch, DataLoader with 2 workers", END_TO_END,
+        add(f"Imagenette, 128 px, 5 epochs end to end, {type_of(p)}", "PyTorch, DataLoader with 2 workers", END_TO_END,
             [r["torch"]["seconds"] / r["rnkit"]["seconds"] for r in p["rounds"]], "see the step's own split")
     return out
 
@@ -248,7 +270,7 @@ def goal_table(found):
 def end_to_end_table(pieces):
     out = []
     for p in of_kind(pieces, "end-to-end"):
-        out += ["", "## End to end", "", "| round | side | seconds | top-1, per cent | top-5 | images |", "|---|---|---|---|---|---|"]
+        out += ["", f"## End to end, {type_of(p)}", "", "| round | side | seconds | top-1, per cent | top-5 | images |", "|---|---|---|---|---|---|"]
         for i, r in enumerate(p["rounds"]):
             out += [f"| {i + 1} | {side} | {r[side]['seconds']:.1f} | {r[side]['top1']:.2f} | {r[side]['top5']:.2f} | {r[side]['n']} |" for side in ("rnkit", "torch")]
         out += ["", "The recipe, as both read it:", "", "```", p["recipe"].rstrip(), "```"]

@@ -31,7 +31,7 @@ def told(argv):
 
 
 # Of what rn-bench conv tells of a case; the machine is told once, above all.
-KEPT = ("case", "dir", "dtype", "algo", "impl", "layer", "count", "ms", "ms_iqr", "ms_min", "core_ms", "prepare_ms", "gflops", "peak_pct", "workspace", "verified",
+KEPT = ("case", "dir", "dtype", "algo", "lowprec", "impl", "layer", "count", "ms", "ms_iqr", "ms_min", "core_ms", "prepare_ms", "gflops", "peak_pct", "workspace", "verified",
         "refused")
 
 
@@ -118,7 +118,7 @@ def step(a):
             result["rounds"].append(got)
     finally:
         torch.close()
-    return {"name": a.name, "arch": a.arch, "stem": a.stem, "image_size": a.image_size, "batch": a.batch, "dtype": a.dtype, "threads": a.threads,
+    return {"name": a.name, "arch": a.arch, "stem": a.stem, "image_size": a.image_size, "batch": a.batch, "dtype": a.dtype, "threads": a.threads, "more": a.more.strip(),
             "modes": modes, "peer": torch.hello["ready"], "commands": [" ".join(["rn-bench", *argv[1:]]), " ".join(["python", *torch.argv[1:]])], **result}
 
 
@@ -151,7 +151,7 @@ def end_to_end(a):
             log(f"end to end: round {r + 1}: {side}: {seconds:.1f} s, top-1 {last['top1']:.2f} %")
         rounds.append(got)
     with open(a.recipe, encoding="utf-8") as f:
-        return {"recipe": f.read(), "dtype": a.dtype, "rounds": rounds}
+        return {"recipe": f.read(), "dtype": a.dtype, "more": a.more.strip(), "rounds": rounds}
 
 
 def main():
