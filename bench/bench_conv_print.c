@@ -166,10 +166,10 @@ static void print_text(const json_t *row)
 /* ---- CSV ------------------------------------------------------------------------------------------------------------ */
 
 static const char *const columns[] = {
-    "case",       "layer",           "count",     "dir",          "dtype",   "algo",    "lowprec", "impl",
-    "threads",    "cache",           "verified",  "ms",           "ms_iqr",  "ms_min",  "samples", "repeats",
-    "gflops",     "flop_convention", "peak_pct",  "roofline_pct", "bound",   "flop",    "bytes",   "gb_s",
-    "prepare_ms", "core_ms",         "workspace", "seed",         "refused", "failure", "device",  NULL};
+    "case",         "layer",   "count",  "dir",     "dtype",   "algo",       "impl",    "threads",         "cache",
+    "verified",     "ms",      "ms_iqr", "ms_min",  "samples", "repeats",    "gflops",  "flop_convention", "peak_pct",
+    "roofline_pct", "bound",   "flop",   "bytes",   "gb_s",    "prepare_ms", "core_ms", "workspace",       "seed",
+    "refused",      "failure", "device", "lowprec", NULL};
 
 /* ---- any form ------------------------------------------------------------------------------------------------------- */
 
