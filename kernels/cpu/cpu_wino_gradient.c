@@ -108,8 +108,8 @@ static void add_tiles(const gradient *g, size_t t0, size_t t1)
 
 #pragma omp for schedule(static)
     for (size_t t = t0; t < t1; t++) {
-        p->isa->read_src(&p->in, g->src, rn_wino_read_of(p, 0), t, t + 1, g->v + (t - t0) * v.tile, v);
-        p->isa->read_dst(&p->out, g->dst, rn_wino_read_of(p, 1), t, t + 1, g->y + (t - t0) * y.tile, y);
+        p->io->read_src(&p->in, g->src, rn_wino_read_of(p, 0), t, t + 1, g->v + (t - t0) * v.tile, v);
+        p->io->read_dst(&p->out, g->dst, rn_wino_read_of(p, 1), t, t + 1, g->y + (t - t0) * y.tile, y);
     }
 #pragma omp for schedule(static)
     for (size_t i = 0; i < ocs * ics * fs; i++)

@@ -52,16 +52,8 @@ typedef struct rn_wino_product {
     bool two, acc; /* two vectors of columns, or one */
 } rn_wino_product;
 
-/* What depends on the instruction set and on the tile's size. n: side of a transformed tile; its n * n values are called
- * frequencies. */
-typedef struct rn_wino_isa {
-    int out, n; /* pixels of the output along a tile, and side of the transformed tile, out + 2 */
-    int vl;     /* floats in a vector */
-    int mr, nr; /* register tile: rows, and columns in two vectors */
-
-    void (*product_rows)(const rn_wino_product *p);
-    void (*product_cols)(const rn_wino_product *p);
-
+/* What depends on the tensors' type. All that is transformed is f32. */
+typedef struct rn_wino_io {
     /* Tiles t0..t1-1 of n x n pixels (src) or of out x out (dst), transformed, tile t0 being tile 0 of `to`. read: NULL, or
      * what they are read through. */
     void (*read_src)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0, size_t t1,
@@ -76,8 +68,20 @@ typedef struct rn_wino_isa {
      * counts ic (fwd), or the reverse and the taps turned round (bwd_d). */
     void (*pack_fwd)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq);
     void (*pack_bwd_d)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq);
+} rn_wino_io;
+
+/* What depends on the instruction set and on the tile's size. n: side of a transformed tile; its n * n values are called
+ * frequencies. */
+typedef struct rn_wino_isa {
+    int out, n; /* pixels of the output along a tile, and side of the transformed tile, out + 2 */
+    int vl;     /* floats in a vector */
+    int mr, nr; /* register tile: rows, and columns in two vectors */
+
+    void (*product_rows)(const rn_wino_product *p);
+    void (*product_cols)(const rn_wino_product *p);
     /* Gradient of output channel o, input channels c0..c1-1, from[f * freq + c - c0]. */
     void (*write_wei)(float *wei, int ic, int o, int c0, int c1, const float *from, size_t freq, bool add);
+    rn_wino_io io[2]; /* by the tensors' type: RN_F32, RN_BF16 */
 } rn_wino_isa;
 
 extern const rn_wino_isa rn_wino_portable_4, rn_wino_portable_2;
@@ -88,6 +92,7 @@ extern const rn_wino_isa rn_wino_avx512_4, rn_wino_avx512_2;
 
 typedef struct rn_wino_plan {
     const rn_wino_isa *isa;
+    const rn_wino_io *io; /* of isa, for the tensors' type */
     rn_wino_grid in, out; /* fwd, bwd_d: what is read and what is written; bwd_w: src and dst */
     size_t tiles;
     float *vectors;         /* fused work: mul, add, by of src and of dst, and a pivot of zeros, whole lines */

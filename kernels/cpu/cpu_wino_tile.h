@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rn_half.h"
 #include "kernels/cpu/cpu_wino_plan.h"
 
 #define NR     (2 * VL)
@@ -47,6 +48,69 @@ INLINE vec v_load_n(const float *p, int n)
 INLINE void v_store_n(float *p, vec v, int n)
 {
     memcpy(p, &v, (size_t)n * sizeof *p);
+}
+
+/* ---- elements of a tensor ------------------------------------------------------------------------------------------ */
+
+/* All arithmetic is in f32. `type` is a constant in every instance: the way in and out of memory, and nothing else, is of
+ * the tensor's type. n: the first n of VL elements; the rest are zeros, or left alone. */
+
+typedef uint32_t bits __attribute__((vector_size(4 * VL)));
+typedef int mask __attribute__((vector_size(4 * VL)));
+typedef uint16_t halves __attribute__((vector_size(2 * VL)));
+typedef uint16_t halves_in_memory __attribute__((vector_size(2 * VL), aligned(2), may_alias));
+
+/* The upper halves are v in bf16, rounded to nearest even; a NaN stays one. */
+INLINE bits bf16_bits(vec v)
+{
+    const bits b = (bits)v, nan = (bits)(v != v);
+
+    return ((b + (0x7fff + ((b >> 16) & 1))) & ~nan) | ((b | 0x400000) & nan);
+}
+
+INLINE size_t e_size(const rn_dtype type)
+{
+    return type == RN_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+INLINE vec e_load(const rn_dtype type, const void *p, int n)
+{
+    halves h = {0};
+
+    if (type == RN_F32)
+        return n >= VL ? v_load(p) : v_load_n(p, n);
+    if (n >= VL)
+        h = *(const halves_in_memory *)p;
+    else
+        memcpy(&h, p, (size_t)n * sizeof(uint16_t));
+    return (vec)(__builtin_convertvector(h, bits) << 16);
+}
+
+INLINE void e_store(const rn_dtype type, void *p, vec v, int n)
+{
+    if (type == RN_F32) {
+        if (n >= VL)
+            v_store(p, v);
+        else
+            v_store_n(p, v, n);
+        return;
+    }
+    const halves h = __builtin_convertvector(bf16_bits(v) >> 16, halves);
+    if (n >= VL)
+        *(halves_in_memory *)p = h;
+    else
+        memcpy(p, &h, (size_t)n * sizeof(uint16_t));
+}
+
+/* v as e_load reads what e_store has stored. */
+INLINE vec e_round(const rn_dtype type, vec v)
+{
+    return type == RN_F32 ? v : (vec)(bf16_bits(v) & 0xffff0000);
+}
+
+INLINE float e_one(const rn_dtype type, const void *p)
+{
+    return type == RN_F32 ? *(const float *)p : rn_f32_of_bf16(*(const uint16_t *)p);
 }
 
 /* ---- register tiles ------------------------------------------------------------------------------------------------ */
@@ -145,8 +209,6 @@ static void tile_pixels(const rn_wino_grid *g, size_t t, int side, char *tensor,
 
 /* ---- fused work ----------------------------------------------------------------------------------------------------- */
 
-typedef int mask __attribute__((vector_size(4 * VL)));
-
 /* v, but at least `floor`; a NaN stays one. */
 INLINE vec v_floor(vec v, vec floor)
 {
@@ -161,16 +223,14 @@ INLINE vec v_gate(vec z, vec v)
     return (vec)((mask)v & (z > (vec){0}));
 }
 
-/* A value of channel c on, n of VL, through `read`. */
-INLINE vec read_through(const rn_wino_read *read, vec v, const char *other, int c, int n)
+/* A value of channel c on, n of VL, through `read`. other: NULL, or what lies there beside it. */
+INLINE vec read_through(const rn_dtype type, const rn_wino_read *read, vec v, const char *other, int c, int n)
 {
     v = v * v_load(read->mul + c) + v_load(read->add + c);
-    if (other) {
-        const float *p = (const float *)other + c;
-        v += (n >= VL ? v_load(p) : v_load_n(p, n)) * v_load(read->by + c);
-    }
+    if (other)
+        v += e_load(type, other, n) * v_load(read->by + c);
     const vec floor = (vec){0} + read->floor;
-    return v_floor(v, floor);
+    return e_round(type, v_floor(v, floor));
 }
 
 #define OUT 4

@@ -187,8 +187,8 @@ INLINE void WINO(load_all)(const float *from, size_t freq, vec (*x)[SIDE])
 /* ---- tensors -------------------------------------------------------------------------------------------------------- */
 
 /* Tiles of src (side SIDE) or of dst (side OUT), of channels c..c+VL-1, n of which there are. */
-INLINE void WINO(read_vector)(const bool src, const rn_wino_read *read, const char *tensor, char *const *pixel, int c,
-                              int n, float *to, size_t freq)
+INLINE void WINO(read_vector)(const rn_dtype type, const bool src, const rn_wino_read *read, const char *tensor,
+                              char *const *pixel, int c, int n, float *to, size_t freq)
 {
     const int side = src ? SIDE : OUT;
     vec x[SIDE][SIDE], o[SIDE][SIDE];
@@ -197,13 +197,13 @@ INLINE void WINO(read_vector)(const bool src, const rn_wino_read *read, const ch
     for (int i = 0; i < side; i++) {
         UNROLL
         for (int j = 0; j < side; j++) {
-            const char *at = pixel[i * side + j];
             vec v = {0};
-            if (at) {
-                const float *p = (const float *)at + c;
-                v = n >= VL ? v_load(p) : v_load_n(p, n);
+            if (pixel[i * side + j]) {
+                const char *at = pixel[i * side + j] + (size_t)c * e_size(type);
+                v = e_load(type, at, n);
                 if (read)
-                    v = read_through(read, v, read->other ? (const char *)read->other + (at - tensor) : NULL, c, n);
+                    v = read_through(type, read, v, read->other ? (const char *)read->other + (at - tensor) : NULL, c,
+                                     n);
             }
             x[i][j] = v;
         }
@@ -215,54 +215,45 @@ INLINE void WINO(read_vector)(const bool src, const rn_wino_read *read, const ch
     WINO(store_all)(to, freq, o);
 }
 
-INLINE void WINO(read)(const bool src, const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0,
-                       size_t t1, float *to, rn_wino_place place)
+INLINE void WINO(read)(const rn_dtype type, const bool src, const rn_wino_grid *g, const void *tensor,
+                       const rn_wino_read *read, size_t t0, size_t t1, float *to, rn_wino_place place)
 {
     char *pixel[FREQS];
 
     for (size_t t = t0; t < t1; t++) {
-        tile_pixels(g, t, src ? SIDE : OUT, (char *)tensor, sizeof(float), pixel);
+        tile_pixels(g, t, src ? SIDE : OUT, (char *)tensor, e_size(type), pixel);
         for (int c = 0; c < (int)rn_wino_up((size_t)g->c, RN_WINO_LINE); c += VL) {
             float *at = to + (size_t)(c / RN_WINO_LINE) * place.line + (t - t0) * place.tile + c % RN_WINO_LINE;
             const int n = g->c - c;
             if (n >= VL && !read)
-                WINO(read_vector)(src, NULL, tensor, pixel, c, VL, at, place.freq);
+                WINO(read_vector)(type, src, NULL, tensor, pixel, c, VL, at, place.freq);
             else if (n >= VL)
-                WINO(read_vector)(src, read, tensor, pixel, c, VL, at, place.freq);
+                WINO(read_vector)(type, src, read, tensor, pixel, c, VL, at, place.freq);
             else /* the rest of a line is zeros */
-                WINO(read_vector)(src, read, tensor, pixel, n < 0 ? 0 : c, n < 0 ? 0 : n, at, place.freq);
+                WINO(read_vector)(type, src, read, tensor, pixel, n < 0 ? 0 : c, n < 0 ? 0 : n, at, place.freq);
         }
     }
 }
 
-static void WINO(read_src)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0, size_t t1,
-                           float *to, rn_wino_place place)
-{
-    WINO(read)(true, g, tensor, read, t0, t1, to, place);
-}
-
-static void WINO(read_dst)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0, size_t t1,
-                           float *to, rn_wino_place place)
-{
-    WINO(read)(false, g, tensor, read, t0, t1, to, place);
-}
-
 /* The epilogue of a tile's channels c0 + c on, n of VL: what is stored, and its part of the sums. */
-INLINE void WINO(finish)(const rn_wino_finish *f, const char *tensor, char *const *pixel, int c0, int c, int n, vec *v)
+INLINE void WINO(finish)(const rn_dtype type, const rn_wino_finish *f, const char *tensor, char *const *pixel, int c0,
+                         int c, int n, vec *v)
 {
-    const vec less = v_load_n(f->less + c0 + c, n);
+    const vec less = e_load(RN_F32, f->less + c0 + c, n);
     vec sum = {0}, sumsq = {0}, scale = {0}, shift = {0};
 
     if (f->raw) {
-        scale = v_load_n(f->scale + c0 + c, n);
-        shift = v_load_n(f->shift + c0 + c, n);
+        scale = e_load(RN_F32, f->scale + c0 + c, n);
+        shift = e_load(RN_F32, f->shift + c0 + c, n);
     }
     for (int i = 0; i < OUT * OUT; i++) {
         vec w;
         if (!pixel[i])
             continue;
+        v[i] = e_round(type, v[i]);
         if (f->raw) {
-            const vec raw = v_load_n((const float *)((const char *)f->raw + (pixel[i] - tensor)) + c0 + c, n);
+            const char *at = pixel[i] + (size_t)(c0 + c) * e_size(type);
+            const vec raw = e_load(type, (const char *)f->raw + (at - tensor), n);
             v[i] = v_gate(raw * scale + shift, v[i]);
             sum += v[i];
             w = v[i] * (raw - less);
@@ -277,33 +268,42 @@ INLINE void WINO(finish)(const rn_wino_finish *f, const char *tensor, char *cons
     v_store(f->sumsq + c, v_load(f->sumsq + c) + sumsq);
 }
 
-static void WINO(write_dst)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1,
-                            const float *from, size_t freq, bool add, const rn_wino_finish *finish)
+/* Channels c0 + c on, n of VL, of one tile. */
+INLINE void WINO(write_vector)(const rn_dtype type, const rn_wino_finish *finish, const char *tensor,
+                               char *const *pixel, int c0, int c, int n, const float *from, size_t freq, bool add)
+{
+    vec x[SIDE][SIDE], o[SIDE][SIDE], v[OUT * OUT];
+
+    WINO(load_all)(from, freq, x);
+    WINO(dst_back_2d)(x, o);
+    UNROLL
+    for (int i = 0; i < OUT * OUT; i++)
+        v[i] = o[i / OUT][i % OUT];
+    if (finish)
+        WINO(finish)(type, finish, tensor, pixel, c0, c, n, v);
+    UNROLL
+    for (int i = 0; i < OUT * OUT; i++) {
+        if (!pixel[i])
+            continue;
+        char *p = pixel[i] + (size_t)(c0 + c) * e_size(type);
+        e_store(type, p, add ? v[i] + e_load(type, p, n) : v[i], n);
+    }
+}
+
+INLINE void WINO(write)(const rn_dtype type, const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1,
+                        const float *from, size_t freq, bool add, const rn_wino_finish *finish)
 {
     char *pixel[OUT * OUT];
 
     for (size_t t = t0; t < t1; t++) {
-        tile_pixels(g, t, OUT, tensor, sizeof(float), pixel);
+        tile_pixels(g, t, OUT, tensor, e_size(type), pixel);
         for (int c = 0; c < c1 - c0; c += VL) {
-            const int n = c1 - c0 - c < VL ? c1 - c0 - c : VL;
-            vec x[SIDE][SIDE], o[SIDE][SIDE], v[OUT * OUT];
-            WINO(load_all)(from + (t - t0) * NR + (size_t)c, freq, x);
-            WINO(dst_back_2d)(x, o);
-            UNROLL
-            for (int i = 0; i < OUT * OUT; i++)
-                v[i] = o[i / OUT][i % OUT];
-            if (finish)
-                WINO(finish)(finish, tensor, pixel, c0, c, n, v);
-            UNROLL
-            for (int i = 0; i < OUT * OUT; i++) {
-                if (!pixel[i])
-                    continue;
-                float *p = (float *)pixel[i] + c0 + c;
-                if (n == VL)
-                    v_store(p, add ? v[i] + v_load(p) : v[i]);
-                else
-                    v_store_n(p, add ? v[i] + v_load_n(p, n) : v[i], n);
-            }
+            const float *at = from + (t - t0) * NR + (size_t)c;
+            const int n = c1 - c0 - c;
+            if (n >= VL)
+                WINO(write_vector)(type, finish, tensor, pixel, c0, c, VL, at, freq, add);
+            else
+                WINO(write_vector)(type, finish, tensor, pixel, c0, c, n, at, freq, add);
         }
     }
 }
@@ -323,11 +323,10 @@ INLINE void WINO(pack_vector)(const vec *taps, float *to, size_t freq)
 }
 
 /* Output channels o0..o1-1, at most VL, a line of input channels at a time: read along them, used across. */
-static void WINO(pack_fwd)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq)
+INLINE void WINO(pack_fwd)(const rn_dtype type, const void *wei, int ic, int c0, int c1, float *to, size_t freq)
 {
-    const float *w = wei;
+    const char *w = wei;
 
-    (void)oc;
     for (int o = 0; o < NR; o += VL) {
         const int n = c1 - c0 - o < 0 ? 0 : c1 - c0 - o < VL ? c1 - c0 - o : VL;
         for (int k0 = 0; k0 < ic; k0 += RN_WINO_LINE) {
@@ -336,9 +335,9 @@ static void WINO(pack_fwd)(const void *wei, int oc, int ic, int c0, int c1, floa
             memset(across, 0, sizeof across);
             for (int i = 0; i < n; i++) {
                 for (int r = 0; r < 9; r++) {
-                    const float *row = w + ((size_t)(c0 + o + i) * 9 + (size_t)r) * (size_t)ic + k0;
+                    const size_t row = ((size_t)(c0 + o + i) * 9 + (size_t)r) * (size_t)ic + (size_t)k0;
                     for (int k = 0; k < kn; k++)
-                        across[k][r][i] = row[k];
+                        across[k][r][i] = e_one(type, w + (row + (size_t)k) * e_size(type));
                 }
             }
             for (int k = 0; k < kn; k++)
@@ -347,15 +346,16 @@ static void WINO(pack_fwd)(const void *wei, int oc, int ic, int c0, int c1, floa
     }
 }
 
-static void WINO(pack_bwd_d)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq)
+INLINE void WINO(pack_bwd_d)(const rn_dtype type, const void *wei, int oc, int ic, int c0, int c1, float *to,
+                             size_t freq)
 {
     for (int k = 0; k < oc; k++) {
         for (int c = 0; c < NR; c += VL) {
             const int n = c1 - c0 - c < 0 ? 0 : c1 - c0 - c;
             vec taps[9];
             for (int r = 0; r < 9; r++) {
-                const float *row = (const float *)wei + ((size_t)k * 9 + 8 - (size_t)r) * (size_t)ic + c0;
-                taps[r] = n >= VL ? v_load(row + c) : v_load_n(row + (n ? c : 0), n);
+                const size_t row = ((size_t)k * 9 + 8 - (size_t)r) * (size_t)ic + (size_t)c0;
+                taps[r] = e_load(type, (const char *)wei + (row + (size_t)(n ? c : 0)) * e_size(type), n);
             }
             WINO(pack_vector)(taps, to + (size_t)k * NR + c, freq);
         }
@@ -373,13 +373,48 @@ static void WINO(write_wei)(float *wei, int ic, int o, int c0, int c1, const flo
         for (int i = 0; i < 9; i++) {
             float *p = wei + ((size_t)o * 9 + (size_t)i) * (size_t)ic + c;
             const vec v = w[i / 3][i % 3];
-            if (n == VL)
-                v_store(p, add ? v + v_load(p) : v);
-            else
-                v_store_n(p, add ? v + v_load_n(p, n) : v, n);
+            e_store(RN_F32, p, add ? v + e_load(RN_F32, p, n) : v, n);
         }
     }
 }
+
+/* ---- the tables ----------------------------------------------------------------------------------------------------- */
+
+/* The functions for tensors of one type. */
+#define WINO_IO(name, type)                                                                                            \
+    static void WINO(read_src_##name)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0,  \
+                                      size_t t1, float *to, rn_wino_place place)                                       \
+    {                                                                                                                  \
+        WINO(read)(type, true, g, tensor, read, t0, t1, to, place);                                                    \
+    }                                                                                                                  \
+    static void WINO(read_dst_##name)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0,  \
+                                      size_t t1, float *to, rn_wino_place place)                                       \
+    {                                                                                                                  \
+        WINO(read)(type, false, g, tensor, read, t0, t1, to, place);                                                   \
+    }                                                                                                                  \
+    static void WINO(write_dst_##name)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1,      \
+                                       const float *from, size_t freq, bool add, const rn_wino_finish *finish)         \
+    {                                                                                                                  \
+        WINO(write)(type, g, tensor, c0, c1, t0, t1, from, freq, add, finish);                                         \
+    }                                                                                                                  \
+    static void WINO(pack_fwd_##name)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq)         \
+    {                                                                                                                  \
+        (void)oc;                                                                                                      \
+        WINO(pack_fwd)(type, wei, ic, c0, c1, to, freq);                                                               \
+    }                                                                                                                  \
+    static void WINO(pack_bwd_d_##name)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq)       \
+    {                                                                                                                  \
+        WINO(pack_bwd_d)(type, wei, oc, ic, c0, c1, to, freq);                                                         \
+    }
+
+WINO_IO(f32, RN_F32)
+WINO_IO(bf16, RN_BF16)
+
+#define WINO_IO_OF(name)                                                                                               \
+    {                                                                                                                  \
+        .read_src = WINO(read_src_##name), .read_dst = WINO(read_dst_##name), .write_dst = WINO(write_dst_##name),     \
+        .pack_fwd = WINO(pack_fwd_##name), .pack_bwd_d = WINO(pack_bwd_d_##name)                                       \
+    }
 
 const rn_wino_isa TABLE(OUT) = {
     .out = OUT,
@@ -389,17 +424,15 @@ const rn_wino_isa TABLE(OUT) = {
     .nr = NR,
     .product_rows = product_rows,
     .product_cols = product_cols,
-    .read_src = WINO(read_src),
-    .read_dst = WINO(read_dst),
-    .write_dst = WINO(write_dst),
-    .pack_fwd = WINO(pack_fwd),
-    .pack_bwd_d = WINO(pack_bwd_d),
     .write_wei = WINO(write_wei),
+    .io = {[RN_F32] = WINO_IO_OF(f32), [RN_BF16] = WINO_IO_OF(bf16)},
 };
 
 #undef WINO_JOIN_
 #undef WINO_JOIN
 #undef WINO
 #undef WINO_2D
+#undef WINO_IO
+#undef WINO_IO_OF
 #undef SIDE
 #undef FREQS

@@ -185,8 +185,9 @@ static void compare(check_run *r, const conv_case *c, const regime *g, const rn_
     for (size_t i = 0; i < n; i++) {
         const double sum = g->want[i] + (beta ? (double)old[i] : 0);
         const double loss = REAL_TOL * (g->mag[i] + (beta ? fabs((double)old[i]) : 0));
-        want[i] = g->exact ? (double)round_to(type, sum) : sum;
-        bound[i] = g->exact ? fmin(extra, NEAREST) : loss + extra + rounding(type, fabs(sum) + loss + extra);
+        want[i] = sum;
+        bound[i] = g->exact ? exact_bound(type, sum, extra, &want[i])
+                            : loss + extra + rounding(type, fabs(sum) + loss + extra);
     }
     snprintf(what, sizeof what, "%s beta %d", g->name, beta);
     check_close(r, what, got, want, bound, n, 1);

@@ -61,6 +61,20 @@ static inline double rounding(rn_dtype t, double value)
     return t == RN_BF16 ? fmax(0x1p-8 * fabs(value), 0x1p-134) : t == RN_F16 ? fmax(0x1p-11 * fabs(value), 0x1p-25) : 0;
 }
 
+/* What the algorithm may make of an exact integer sum that it knows to `loss`, as a value and by how much it may be missed: the
+ * integer that is nearest, but where the loss may push a sum across a tie of the type's rounding also the value beyond. */
+static inline double exact_bound(rn_dtype t, double sum, double loss, double *want)
+{
+    const float low = round_to(t, sum - fmin(loss, NEAREST)), high = round_to(t, sum + fmin(loss, NEAREST));
+
+    if (t == RN_F32 || loss == 0) {
+        *want = round_to(t, sum);
+        return fmin(loss, NEAREST);
+    }
+    *want = ((double)low + high) / 2;
+    return ((double)high - low) / 2;
+}
+
 static inline void *xalloc(size_t n, size_t size)
 {
     void *p = calloc(n ? n : 1, size);
