@@ -237,7 +237,7 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     p->isa = rn_conv_isa_of(be, d->dtype);
     p->half = rn_half_kern_of(rn_cpu_backend_isa(be));
     RN_GO(rn_conv_open_phases(p, d, dir));
-    RN_GO(rn_conv_fused_open(be, d, dir, p));
+    RN_GO(rn_conv_fused_open(d, dir, dir == RN_BWD_W ? 0 : rn_conv_product_chunks(p, be->threads), p));
     if (dir == RN_BWD_W)
         rn_conv_split_gradient(be, d, &p->col_groups, &p->pix_groups);
     else

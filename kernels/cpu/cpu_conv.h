@@ -169,6 +169,9 @@ typedef struct rn_conv_isa {
 
     /* pack_cols of elements read through `f`, whose columns q.. are the m columns; other: base's place in f->other. */
     void (*pack_cols_read)(const void *src, size_t ld, int n, int m, const rn_conv_read *f, int q, float *a);
+    /* n pixels of c elements of the table's type, read through `f` (whose `other` is the place of the first), as elements of
+     * panels, to each `pitch` bytes of `to`. */
+    void (*read_pixels)(const rn_conv_read *f, const void *from, int n, int c, void *to, ptrdiff_t pitch);
     /* Finished sums of m rows, n columns: 0 where raw * scale + shift is not above 0. */
     void (*gate_rows)(float *const *sums, const void *const *raw, int m, int n, const float *scale, const float *shift);
     /* Stored values of m rows, n columns, added to sum and sumsq. raw NULL: d = out - less, and d^2; else out, and

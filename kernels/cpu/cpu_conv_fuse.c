@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cpu:im2col: fused work. What gathering reads through is set up here, and what the tiles' sums come to. */
+/* cpu:im2col and cpu:direct: fused work. What is read through is set up here, and what the tiles' sums come to. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,19 +30,19 @@ void rn_conv_fused_close(rn_conv_fused *f)
     free(f);
 }
 
-int rn_conv_fused_open(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, rn_im2col_plan *p)
+int rn_conv_fused_open(const rn_conv_desc *d, rn_conv_dir dir, size_t parts, rn_im2col_plan *p)
 {
     if (!d->fuse)
         return RN_OK;
     rn_conv_fused *f = p->fused = calloc(1, sizeof *f);
     if (!f)
-        return rn_fail(RN_E_NOMEM, "cpu:im2col: out of memory");
+        return rn_fail(RN_E_NOMEM, "fused work of a convolution: out of memory");
     const size_t row = padded(row_columns(d, dir)), dst = padded(d->oc), zeros = padded(p->cols);
-    f->parts = d->fuse & (RN_EPI_STATS | RN_EPI_DBN) ? rn_conv_product_chunks(p, be->threads) : 0;
+    f->parts = d->fuse & (RN_EPI_STATS | RN_EPI_DBN) ? parts : 0;
     f->vectors = calloc(3 * row + 3 * dst + zeros, sizeof(float));
     f->partial = f->parts ? malloc(f->parts * 2 * (size_t)p->cols * sizeof(float)) : NULL;
     if (!f->vectors || (f->parts && !f->partial))
-        return rn_fail(RN_E_NOMEM, "cpu:im2col: fused sums: out of memory");
+        return rn_fail(RN_E_NOMEM, "fused sums of a convolution: out of memory");
     f->view = (rn_conv_read){.mul = f->vectors, .add = f->vectors + row, .by = f->vectors + 2 * row};
     f->dst = (rn_conv_read){
         .mul = f->vectors + 3 * row, .add = f->vectors + 3 * row + dst, .by = f->vectors + 3 * row + 2 * dst};
@@ -92,7 +92,7 @@ void rn_conv_fused_begin(const rn_conv_plan *plan, const rn_conv_args *a)
     }
 }
 
-/* In the chunks' order, in double: the same bits whoever made them. */
+/* In the parts' order, in double: the same bits whoever made them. */
 static void add_up(const rn_conv_fused *f, int cols, int c0, const rn_conv_args *a)
 {
     const int n = rn_imin(BLOCK, cols - c0);

@@ -46,6 +46,16 @@ INLINE void TYPED(read_run)(const rn_conv_read *f, PART *to, const ELEM *from, c
 
 #undef READ
 
+static void TYPED(read_pixels)(const rn_conv_read *f, const void *from, int n, int c, void *to, ptrdiff_t pitch)
+{
+    const rn_conv_read r = *f;
+    const ELEM *p = from, *other = r.other;
+    char *out = to;
+
+    for (int i = 0; i < n; i++, p += c, out += pitch)
+        TYPED(read_run)(&r, (PART *)(void *)out, p, other ? other + (ptrdiff_t)i * c : NULL, 0, c, false);
+}
+
 static void TYPED(gate_rows)(float *const *sums, const void *const *raw, int m, int n, const float *scale,
                              const float *shift)
 {

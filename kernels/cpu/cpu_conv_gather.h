@@ -328,6 +328,7 @@ const rn_conv_isa TABLE = {
     .pack_cols = TYPED(pack_cols),
     .put_rows = PUT_ROWS,
     .pack_cols_read = TYPED(pack_cols_read),
+    .read_pixels = TYPED(read_pixels),
     .gate_rows = TYPED(gate_rows),
     .sum_rows = TYPED(sum_rows),
 };

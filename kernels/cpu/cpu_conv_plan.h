@@ -37,7 +37,7 @@ typedef struct rn_conv_fused {
     const rn_conv_read *read_view, *read_dst; /* NULL: as it is */
     float *vectors;                           /* theirs */
     const float *zeros;                       /* cols */
-    float *partial;                           /* an epilogue's sums: for each chunk of pixels sum[cols], sumsq[cols] */
+    float *partial;                           /* an epilogue's sums: for each part of the pixels sum[cols], sumsq[cols] */
     size_t parts;
 } rn_conv_fused;
 
@@ -88,8 +88,9 @@ size_t rn_conv_product_workspace(const rn_backend *be, const rn_conv_desc *d, rn
 void rn_conv_run_product(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws);
 size_t rn_conv_product_chunks(const rn_im2col_plan *p, int threads); /* chunks of pixels, of all phases */
 
-/* cpu_conv_fuse.c: p's phases are made. `begin` takes over a run's vectors, `end` adds up what the chunks left. */
-int rn_conv_fused_open(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, rn_im2col_plan *p);
+/* cpu_conv_fuse.c, for every algorithm whose plan begins with this one: p's phases are made. parts: in how many an epilogue's
+ * sums are kept. `begin` takes over a run's vectors, `end` adds up what the parts left. */
+int rn_conv_fused_open(const rn_conv_desc *d, rn_conv_dir dir, size_t parts, rn_im2col_plan *p);
 /* Fills r's vectors, which have room: per channel (NULL: ones), over and over for n columns. */
 void rn_conv_read_set(rn_conv_read *r, const float *mul, const float *add, const float *by, const void *other,
                       bool relu, int channels, int n);

@@ -38,7 +38,7 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     else if (d->dtype != RN_F32 && d->dtype != RN_BF16 && d->dtype != RN_F16)
         *why = "f32, bf16 and f16 only";
     else
-        return !(*why = rn_conv_fuse_refusal(d, dir, 0));
+        return !(*why = rn_conv_fuse_refusal(d, dir, ~0u));
     return false;
 }
 
@@ -76,8 +76,10 @@ static void close_plan(struct rn_backend *be, void *priv)
     rn_direct_plan *p = priv;
 
     (void)be;
-    if (p)
+    if (p) {
+        rn_conv_fused_close(p->w.fused);
         rn_conv_close_phases(&p->w);
+    }
     free(p);
 }
 
@@ -101,6 +103,7 @@ static int open_with(struct rn_backend *be, const rn_direct_isa *isa, const rn_c
     if (!p)
         return rn_fail(RN_E_NOMEM, "cpu:direct: out of memory");
     RN_GO(open_cut(be, isa, d, dir, p));
+    RN_GO(rn_conv_fused_open(d, dir, (size_t)rn_direct_blocks(&p->cut), &p->w));
     RN_GO(rn_conv_open_weights(&p->w));
 out:
     if (rc < 0)
@@ -149,10 +152,9 @@ static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
 static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, void *stream)
 {
     (void)stream;
-    if (plan->dir == RN_FWD)
-        rn_direct_run(plan, a->src, a->dst, beta, ws);
-    else
-        rn_direct_run(plan, a->dst, a->src, beta, ws);
+    rn_conv_fused_begin(plan, a);
+    rn_direct_run(plan, a, beta, ws);
+    rn_conv_fused_end(plan, a);
     return 0;
 }
 

@@ -10,6 +10,9 @@
  * nothing, the tensor itself is the strip. Window rows in the padding are left out; where pixels are counted images first,
  * columns are, too.
  *
+ * Fused work: what is read through a batch norm is changed once, on its way into the strip, however many taps there are; there
+ * always is one then. Finished tiles are added up while they are in the L1 cache, a tile's sums by themselves, then a task's.
+ *
  * Numbers in the strip are f32, widened as they are copied ("cpu:direct"), or bf16 as they are, of which the tile multiplies
  * and adds pairs ("cpu:direct-pairs", vdpbf16ps: twice the rate of f32 on AMD's CPUs, half of it on Intel's).
  *

@@ -71,6 +71,8 @@ static bool reads_in_place(const rn_direct_cut *c, const rn_direct_isa *isa, con
     /* Of windows that do not touch, a copy is made of what is needed: tiles would wait for each of those lines. */
     const bool touching = c->kr >= v->sy && c->ks >= v->sx;
 
+    if (d->fuse & (RN_PRO_BN | RN_PRO_DBN)) /* what is read through a batch norm lies nowhere */
+        return false;
     if ((size_t)isa->cell != rn_dtype_size(d->dtype) || !(inside || c->by_image) || !touching)
         return false;
     return c->by_image ? !collide(pitch * v->h * v->w, rn_imin(isa->pack->mr, c->mb))
@@ -111,7 +113,7 @@ static void count_blocks(rn_direct_cut *c)
     c->xblocks = rn_ceil_div(c->gw, c->xb);
 }
 
-static int64_t blocks(const rn_direct_cut *c)
+int64_t rn_direct_blocks(const rn_direct_cut *c)
 {
     return (int64_t)c->nblocks * c->yblocks * c->xblocks;
 }
@@ -135,7 +137,7 @@ static void set_blocks(rn_direct_cut *c, const rn_im2col_plan *w, int64_t pixel,
             c->nb++;
     }
     count_blocks(c);
-    while (blocks(c) < want) {
+    while (rn_direct_blocks(c) < want) {
         if (!c->by_image && c->nb > 1)
             c->nb = rn_ceil_div(c->nb, 2);
         else if (c->yb * c->xb > 4 * mr && c->yb > 1)
@@ -150,7 +152,8 @@ static void set_blocks(rn_direct_cut *c, const rn_im2col_plan *w, int64_t pixel,
     c->nb = rn_ceil_div(c->mb, c->nblocks);
     c->yb = rn_ceil_div(c->gh, c->yblocks);
     c->xb = rn_ceil_div(c->gw, c->xblocks);
-    c->groups = blocks(c) < want ? rn_imin(panels, (int)((want + blocks(c) - 1) / blocks(c))) : 1;
+    c->groups =
+        rn_direct_blocks(c) < want ? rn_imin(panels, (int)((want + rn_direct_blocks(c) - 1) / rn_direct_blocks(c))) : 1;
 }
 
 rn_direct_cut rn_direct_cut_of(const rn_direct_isa *isa, const rn_im2col_plan *w, const rn_conv_desc *d, int threads)

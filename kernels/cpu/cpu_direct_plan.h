@@ -32,11 +32,35 @@ typedef struct rn_direct_plan {
 
 /* cpu_direct_cut.c. w: with its phases. */
 rn_direct_cut rn_direct_cut_of(const rn_direct_isa *isa, const rn_im2col_plan *w, const rn_conv_desc *d, int threads);
+int64_t rn_direct_blocks(const rn_direct_cut *c);
 /* Window rows whose part of a panel of B stays in the L2 cache beside the strip. */
 int rn_direct_block_rows(const rn_im2col_plan *w, const rn_conv_phase *f);
 
 /* cpu_direct_run.c */
 size_t rn_direct_workspace(const rn_direct_cut *cut, int threads);
-void rn_direct_run(const rn_conv_plan *plan, const void *in, void *out, int beta, void *ws);
+void rn_direct_run(const rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws);
+
+/* cpu_direct_fuse.c: what becomes of finished sums. */
+typedef struct rn_direct_finish {
+    unsigned epilogue; /* RN_EPI_STATS, RN_EPI_DBN or 0 */
+    const rn_conv_isa *isa;
+    const rn_conv_args *args;
+    const char *base;  /* of the output */
+    const float *less; /* what the second sum's factor is held against, for each column */
+    size_t size;       /* of an element */
+} rn_direct_finish;
+
+/* m pixels of the output, `step` bytes apart from `out` on, whose columns c0..c0+n-1 are meant. */
+typedef struct rn_direct_rows {
+    char *out;
+    ptrdiff_t step;
+    int m, c0, n;
+} rn_direct_rows;
+
+rn_direct_finish rn_direct_finish_of(const rn_conv_plan *plan, const rn_conv_args *a);
+/* Before the sums are stored; those of a pixel are `ld` floats apart. */
+void rn_direct_gate(const rn_direct_finish *f, const rn_direct_rows *r, float *sums, ptrdiff_t ld);
+/* After: into sum and sumsq of all columns. */
+void rn_direct_add_up(const rn_direct_finish *f, const rn_direct_rows *r, float *sum, float *sumsq);
 
 #endif

@@ -12,6 +12,8 @@ typedef struct job {
     char *out;
     rn_dtype dtype;
     int beta;
+    const rn_conv_read *read; /* what the tensor is read through, or NULL */
+    rn_direct_finish finish;
 } job;
 
 /* A block of the grid, images n0..n1-1, rows y0..y1-1, columns x0..x1-1, by panels j0..j1-1; and a thread's memory. */
@@ -19,6 +21,7 @@ typedef struct task {
     int n0, n1, y0, y1, x0, x1, j0, j1;
     char *strip;
     float *sums;
+    float *partial; /* with an epilogue: the block's sum[cols], sumsq[cols] */
     /* What this thread is likely to read next, fetched into the L2 cache a slice a tile: or the copying of the next strip
      * waits for memory. */
     const char *ahead, *ahead_end;
@@ -39,6 +42,14 @@ static void copy_run(const job *g, char *to, const char *from, size_t n)
         half->f32_of_f16((float *)(void *)to, (const uint16_t *)(const void *)from, n);
 }
 
+static void read_pixels(const job *g, char *to, const char *from, int n)
+{
+    rn_conv_read at = *g->read;
+
+    at.other = at.other ? (const char *)at.other + (from - g->in) : NULL;
+    g->p->isa->pack->read_pixels(&at, from, n, g->p->w.phases[0].view.c, to, g->cut->pitch);
+}
+
 /* n pixels of row (image, y) of the tensor from column x on, zeros where there are none. */
 static void copy_pixels(const job *g, char *to, int image, int64_t y, int64_t x, int n)
 {
@@ -48,7 +59,9 @@ static void copy_pixels(const job *g, char *to, int image, int64_t y, int64_t x,
     const char *from = g->in + (((size_t)image * v->h + (size_t)y) * v->w + (size_t)(hi > lo ? x + lo : 0)) * c * size;
 
     memset(to, 0, (size_t)lo * pitch);
-    if (pitch == c * (size_t)g->p->isa->cell)
+    if (g->read)
+        read_pixels(g, to + (size_t)lo * pitch, from, hi - lo);
+    else if (pitch == c * (size_t)g->p->isa->cell)
         copy_run(g, to + (size_t)lo * pitch, from, (size_t)(hi - lo) * c);
     else
         for (int i = lo; i < hi; i++, from += c * size)
@@ -142,6 +155,13 @@ static void put_zeros(const job *g, char *out, int m, int n)
         memset(out + i * pixel_step(g) * (ptrdiff_t)rn_dtype_size(g->dtype), 0, (size_t)n * rn_dtype_size(g->dtype));
 }
 
+/* Pixels that are stored. */
+static void add_up(const job *g, const task *t, const rn_direct_rows *r)
+{
+    if (t->partial)
+        rn_direct_add_up(&g->finish, r, t->partial, t->partial + g->p->w.cols);
+}
+
 /* Taps lo..hi-1 of k from coordinate `first` on lie in the tensor. */
 static void clip(int64_t first, int k, int size, int *lo, int *hi)
 {
@@ -157,14 +177,17 @@ static void tile_task(const job *g, const task *t, const panel *b, pixels px, fl
     const rn_conv_view *v = &f->view;
     const int per = g->p->isa->pack->per, nr = g->p->isa->pack->nr;
     char *out = pixel_address(g, f, px.n, px.y, px.x) + (size_t)b->j * nr * rn_dtype_size(g->dtype);
+    const rn_direct_rows rows = {out, pixel_step(g) * (ptrdiff_t)rn_dtype_size(g->dtype), px.m, b->j * nr, b->cols};
     int r0, r1, s0 = 0, s1 = v->ks;
 
     clip((int64_t)px.y * v->sy + v->y0, v->kr, v->h, &r0, &r1);
     if (c->by_image)
         clip((int64_t)px.x * v->sx + v->x0, v->ks, v->w, &s0, &s1);
     if (!f->k || r0 == r1 || s0 == s1) {
-        if (b->r0 == 0)
+        if (b->r0 == 0) {
             put_zeros(g, out, px.m, b->cols);
+            add_up(g, t, &rows);
+        }
         return;
     }
     const int ra = r0 > b->r0 ? r0 : b->r0, rb = r1 < b->r1 ? r1 : b->r1;
@@ -172,7 +195,8 @@ static void tile_task(const job *g, const task *t, const panel *b, pixels px, fl
         return;
     const bool first = ra == r0, last = rb == r1, dense = c->pitch == (ptrdiff_t)v->c * g->p->isa->cell;
     const bool straight = g->dtype == RN_F32 && b->cols == b->width;
-    const bool narrow = g->p->isa->narrows && last && b->cols == b->width && !g->beta;
+    const bool gated = last && (g->finish.epilogue & RN_EPI_DBN);
+    const bool narrow = g->p->isa->narrows && last && b->cols == b->width && !g->beta && !gated;
     const ptrdiff_t n = c->in_place ? px.n : px.n - t->n0,
                     y = c->in_place ? (ptrdiff_t)px.y * v->sy + v->y0
                                     : (ptrdiff_t)(px.y - t->y0) * c->ty + v->y0 - c->y0,
@@ -196,8 +220,12 @@ static void tile_task(const job *g, const task *t, const panel *b, pixels px, fl
         .ld_narrow = pixel_step(g) * (ptrdiff_t)rn_dtype_size(g->dtype),
     };
     g->p->isa->tile(px.m, &tile);
+    if (gated)
+        rn_direct_gate(&g->finish, &rows, tile.c, tile.ldc);
     if (last && !straight && !narrow)
         put_tile(g, out, sums, px.m, b->cols);
+    if (last)
+        add_up(g, t, &rows);
 }
 
 static void fetch_ahead(task *t)
@@ -274,6 +302,18 @@ static void run_task(const job *g, task *t)
     }
 }
 
+/* The block's sums, of the columns of this task. */
+static float *clear_partial(const job *g, const task *t, int64_t block)
+{
+    const rn_im2col_plan *w = &g->p->w;
+    const int c0 = t->j0 * w->isa->nr, n = rn_imin(w->cols, t->j1 * w->isa->nr) - c0;
+    float *sum = w->fused->partial + (size_t)block * 2 * (size_t)w->cols;
+
+    memset(sum + c0, 0, (size_t)n * sizeof *sum);
+    memset(sum + w->cols + c0, 0, (size_t)n * sizeof *sum);
+    return sum;
+}
+
 size_t rn_direct_workspace(const rn_direct_cut *cut, int threads)
 {
     return (size_t)threads * ((cut->strip_bytes + 63) / 64 * 64 + (cut->sums_floats + 15) / 16 * 16 * sizeof(float));
@@ -319,12 +359,20 @@ static void look_ahead(const job *g, task *t, int64_t next, int64_t tasks)
 
 /* Each element of the output is summed by one thread in an order that depends only on the descriptor: the same bits at
  * any number of threads. */
-void rn_direct_run(const rn_conv_plan *plan, const void *in, void *out, int beta, void *ws)
+void rn_direct_run(const rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws)
 {
     const rn_direct_plan *p = plan->priv;
     const rn_direct_cut *c = &p->cut;
-    const job g = {.p = p, .cut = c, .in = in, .out = out, .dtype = plan->desc.dtype, .beta = beta};
-    const int64_t tasks = (int64_t)c->nblocks * c->yblocks * c->xblocks * c->groups;
+    const bool fwd = plan->dir == RN_FWD;
+    const job g = {.p = p,
+                   .cut = c,
+                   .in = fwd ? a->src : a->dst,
+                   .out = fwd ? a->dst : a->src,
+                   .dtype = plan->desc.dtype,
+                   .beta = beta,
+                   .read = p->w.fused ? p->w.fused->read_view : NULL,
+                   .finish = rn_direct_finish_of(plan, a)};
+    const int64_t tasks = rn_direct_blocks(c) * c->groups;
     const size_t bytes = rn_direct_workspace(c, 1);
 
 #pragma omp parallel for schedule(dynamic) num_threads(plan->be->threads)
@@ -333,6 +381,7 @@ void rn_direct_run(const rn_conv_plan *plan, const void *in, void *out, int beta
         task t = task_of(&g, i);
         t.strip = memory;
         t.sums = (float *)(void *)(memory + (c->strip_bytes + 63) / 64 * 64);
+        t.partial = g.finish.epilogue ? clear_partial(&g, &t, i / c->groups) : NULL;
         look_ahead(&g, &t, i + (int64_t)omp_get_num_threads() * c->groups, tasks);
         run_task(&g, &t);
     }
