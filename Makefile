@@ -222,7 +222,7 @@ $(TOOL_BIN): $(B)/bin/%: $(B)/tools/%.o $(B)/librnkernels.a $(B)/librnkit.a
 # What rn-bench is made of can be tested, too.
 $(filter $(B)/tests/unit/test_bench%,$(UNIT_BIN)): $(filter-out %/rn_bench.o,$(BENCH_SRC:%.c=$(B)/%.o))
 
-$(B)/tests/unit/test_amx: $(B)/tests/kernels/amx_emulate.o
+$(B)/tests/unit/test_amx: $(B)/tests/kernels/amx_emulate.o $(B)/tests/kernels/amx_sites.o
 $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)

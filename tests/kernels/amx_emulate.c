@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "amx_emulate.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "amx_sites.h"
 #include "base/rn_cpu.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#include <ucontext.h>
 
 #define TILES 8
 #define ROWS  16
@@ -26,7 +25,7 @@ typedef struct tile {
 #define L2_SETS 2048 /* x 16 x 64: 2 MB */
 #define L2_WAYS 16
 
-/* What a thread's tile registers hold. A signal handler cannot be given anything: this must be the thread's own. */
+/* What a thread's tile registers hold. */
 static _Thread_local struct {
     bool configured;
     uint8_t config[64]; /* as ldtilecfg read it */
@@ -35,13 +34,12 @@ static _Thread_local struct {
 } cpu;
 
 static amx_counts counts; /* by atomic additions */
-static struct sigaction previous;
+static bool watching;     /* the caches, too: since amx_emulate_reset */
 
 #define COUNT(what, n) __atomic_fetch_add(&counts.what, (uint64_t)(n), __ATOMIC_RELAXED)
 
 /* ---- what the CPU refuses ----------------------------------------------------------------------------------------- */
 
-/* In a signal handler: no stdio. */
 static _Noreturn void refuse(const char *why)
 {
     static const char before[] = "AMX emulation: the CPU would fault: ";
@@ -100,6 +98,8 @@ static void touch_line(uintptr_t line, bool read)
 
 static void touch_row(const uint8_t *p, int n, bool read)
 {
+    if (!watching)
+        return;
     const uintptr_t first = (uintptr_t)p / BYTES, last = ((uintptr_t)p + (uintptr_t)n - 1) / BYTES;
 
     touch_line(first, read);
@@ -206,79 +206,25 @@ static void tdpbf16ps(int c, int a, int b)
     /* columns beyond the shape: products of zeros, and the sum's own zeros */
 }
 
-/* ---- decoding -------------------------------------------------------------------------------------------------------- */
+/* ---- which it is ---------------------------------------------------------------------------------------------------- */
 
-typedef struct decoded {
-    int pp;      /* 0 none, 1 66, 2 F3, 3 F2 */
-    int op;      /* after 0F38 */
-    int reg, rm; /* of ModRM, extended */
-    int vvvv;
-    bool memory, sib;
-    uint8_t *address; /* less an index: that is the stride */
-    int64_t stride;
-    int bytes; /* of the instruction */
-} decoded;
-
-static int64_t gpr(const ucontext_t *uc, int number)
+static uint64_t value(const uint64_t *gpr, int reg)
 {
-    static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-                                  REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
-    return uc->uc_mcontext.gregs[order[number]];
+    return reg < 0 ? 0 : gpr[reg];
 }
 
-static int64_t displacement(const uint8_t *p, int bytes)
+/* op, pp and kind of operand say it; false: none of ours. */
+static bool execute(const amx_insn *d, const uint64_t *gpr)
 {
-    int32_t d = 0;
+    uint8_t *address =
+        (uint8_t *)(uintptr_t)(value(gpr, d->base) + (uint64_t)d->disp); /* less an index: that is the stride */
+    const int64_t stride = (int64_t)(value(gpr, d->index) << d->scale);
 
-    if (bytes == 1)
-        return (int8_t)*p;
-    memcpy(&d, p, (size_t)bytes);
-    return d;
-}
-
-/* VEX in three bytes (C4), map 0F38, W 0, L 0, then an opcode and ModRM. */
-static bool decode(const uint8_t *ip, const ucontext_t *uc, decoded *d)
-{
-    if (ip[0] != 0xc4 || (ip[1] & 0x1f) != 2 || (ip[2] & 0x84) != 0)
-        return false;
-    const int r = ip[1] & 0x80 ? 0 : 8, x = ip[1] & 0x40 ? 0 : 8, b = ip[1] & 0x20 ? 0 : 8, mod = ip[4] >> 6;
-    int64_t base = 0;
-    int at = 5, disp = mod == 1 ? 1 : mod == 2 ? 4 : 0;
-
-    *d = (decoded){.pp = ip[2] & 3, .op = ip[3], .vvvv = ~(ip[2] >> 3) & 15, .memory = mod != 3};
-    d->reg = (ip[4] >> 3 & 7) + r;
-    d->rm = (ip[4] & 7) + b;
-    if (d->memory) {
-        d->sib = (ip[4] & 7) == 4;
-        if (d->sib) {
-            const int index = (ip[5] >> 3 & 7) + x;
-            at = 6;
-            if ((ip[5] & 7) == 5 && mod == 0)
-                disp = 4;
-            else
-                base = gpr(uc, (ip[5] & 7) + b);
-            d->stride = index == 4 ? 0 : gpr(uc, index) << (ip[5] >> 6);
-        } else if ((ip[4] & 7) == 5 && mod == 0) {
-            disp = 4;
-            base = (int64_t)(uintptr_t)ip + at + disp;
-        } else {
-            base = gpr(uc, d->rm);
-        }
-        d->address = (uint8_t *)(uintptr_t)(base + (disp ? displacement(ip + at, disp) : 0));
-    }
-    d->bytes = at + (d->memory ? disp : 0);
-    return true;
-}
-
-/* op, pp and kind of operand say which it is; false: none of ours. */
-static bool execute(const decoded *d)
-{
     if (d->op == 0x49 && d->memory && (d->reg & 7) == 0 && d->pp < 2) {
-        uint8_t *p = d->address + (d->sib ? d->stride : 0);
         if (d->pp == 0)
-            ldtilecfg(p);
+            ldtilecfg(address + stride);
         else
-            memcpy(p, cpu.config, sizeof cpu.config);
+            memcpy(address + stride, cpu.config, sizeof cpu.config);
     } else if (d->op == 0x49 && !d->memory && d->pp == 0 && d->reg == 0 && d->rm == 0) {
         release();
     } else if (d->op == 0x49 && !d->memory && d->pp == 3 && d->rm == 0) {
@@ -286,9 +232,9 @@ static bool execute(const decoded *d)
         COUNT(zero, 1);
         memset(&cpu.t[d->reg], 0, sizeof cpu.t[0]);
     } else if (d->op == 0x4b && d->sib && (d->pp == 3 || d->pp == 1)) {
-        tileload(d->reg, d->address, d->stride);
+        tileload(d->reg, address, stride);
     } else if (d->op == 0x4b && d->sib && d->pp == 2) {
-        tilestore(d->reg, d->address, d->stride);
+        tilestore(d->reg, address, stride);
     } else if (d->op == 0x5c && !d->memory && d->pp == 2) {
         tdpbf16ps(d->reg, d->rm, d->vvvv);
     } else {
@@ -297,34 +243,30 @@ static bool execute(const decoded *d)
     return true;
 }
 
-static void on_sigill(int sig, siginfo_t *info, void *context)
+void amx_execute(const amx_insn *insn, const uint64_t *gpr)
 {
-    ucontext_t *uc = context;
-    decoded d;
-
-    (void)info;
-    if (!decode((const uint8_t *)uc->uc_mcontext.gregs[REG_RIP], uc, &d) || !execute(&d)) {
-        signal(sig, SIG_DFL); /* returning to it ends the program as without us */
-        return;
-    }
-    uc->uc_mcontext.gregs[REG_RIP] += d.bytes;
+    if (!execute(insn, gpr))
+        refuse("an instruction of AMX that is not known here");
 }
 
 bool amx_emulate_start(void)
 {
-    struct sigaction sa = {.sa_sigaction = on_sigill, .sa_flags = SA_SIGINFO};
-
-    sigemptyset(&sa.sa_mask);
-    return rn_isa_best() == RN_ISA_AVX512_BF16 && sigaction(SIGILL, &sa, &previous) == 0;
+    return rn_isa_best() == RN_ISA_AVX512_BF16 && amx_sites_start();
 }
 
 void amx_emulate_stop(void)
 {
-    sigaction(SIGILL, &previous, NULL);
+    amx_sites_stop();
+}
+
+bool amx_emulate_skip(bool skip)
+{
+    return amx_sites_skip(skip);
 }
 
 void amx_emulate_reset(void)
 {
+    watching = true;
     memset(&counts, 0, sizeof counts);
     memset(cpu.l1, 0, sizeof cpu.l1);
     memset(cpu.l2, 0, sizeof cpu.l2);
@@ -343,6 +285,12 @@ bool amx_emulate_start(void)
 }
 
 void amx_emulate_stop(void) {}
+
+bool amx_emulate_skip(bool skip)
+{
+    (void)skip;
+    return false;
+}
 
 void amx_emulate_reset(void) {}
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The instructions of AMX on a CPU that has them not, so that kernels written for them can be checked anywhere: an illegal
- * instruction raises SIGILL, whose handler decodes it, does it on tiles kept per thread, and steps over it. Known are
+ * The instructions of AMX on a CPU that has them not, so that kernels written for them can be checked anywhere: each one
+ * is decoded where it is met first (amx_sites.h), and done on tiles kept per thread. Known are
  * ldtilecfg, sttilecfg, tilerelease, tilezero, tileloadd, tileloaddt1, tilestored and tdpbf16ps, as Intel's Software
  * Developer's Manual states them (volume 2, and volume 1 chapter 18). What the CPU would refuse (tiles without a shape,
  * shapes that do not match, a reserved bit) ends the program with a line that says so; an address that is not mapped
  * faults as it would, and the address sanitizer sees the bytes that tiles read and write.
  *
- * It also counts, and runs each line of memory that tiles touch through two caches: the explicit cost model of
- * amx_model. Some microseconds an instruction; for checks alone.
+ * It also counts and, from amx_emulate_reset on, runs each line of memory that tiles touch through two caches: the explicit cost
+ * model of amx_model. A fraction of a microsecond an instruction; for checks alone.
  */
 #ifndef AMX_EMULATE_H
 #define AMX_EMULATE_H
@@ -20,7 +20,10 @@
 /* False, and nothing is changed, where the CPU has AMX itself or the rest that such kernels use is not there (AVX-512
  * with bf16). */
 bool amx_emulate_start(void);
-void amx_emulate_stop(void); /* the handler that was there before is back */
+void amx_emulate_stop(void); /* the handlers that were there before are back */
+/* All instructions that were met so far do nothing, or are done again: what remains is a kernel's other work, to be timed. Not
+ * while kernels run. False: not to be had here. */
+bool amx_emulate_skip(bool skip);
 
 typedef struct amx_counts {
     uint64_t tdp, tdp_rows; /* products, and the rows of their sums */
