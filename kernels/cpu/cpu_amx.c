@@ -15,8 +15,7 @@
 #define WEIGHTS_FEW      (1 << 20)
 /* So many channels or fewer may be better off with a row of taps at a position. */
 #define FEW_CHANNELS     16
-/* Not RN_EPI_DBN: the graph does without. */
-#define CAN_FUSE         (RN_PRO_BN | RN_PRO_RELU | RN_PRO_ADD | RN_EPI_STATS | RN_PRO_DBN)
+#define CAN_FUSE         (RN_PRO_BN | RN_PRO_RELU | RN_PRO_ADD | RN_EPI_STATS | RN_PRO_DBN | RN_EPI_DBN)
 /* What a plan's tables and offsets hold. */
 #define MOST_STEPS       (1 << 16)
 #define MOST_STRIP_BYTES (1 << 30)
@@ -88,7 +87,7 @@ static size_t slack_positions(const rn_amx_plan *p)
 static bool is_in_place(const rn_conv_desc *d, const rn_amx_plan *p)
 {
     return d->kh == 1 && d->kw == 1 && d->ph == 0 && d->pw == 0 && p->sy == 1 && p->sx == 1 &&
-           p->c % RN_AMX_PAIR == 0 && !(d->fuse & ~(unsigned)RN_EPI_STATS);
+           p->c % RN_AMX_PAIR == 0 && !(d->fuse & ~(unsigned)(RN_EPI_STATS | RN_EPI_DBN));
 }
 
 /* Without rows and images: all pixels are one column. */

@@ -157,6 +157,15 @@ void rn_amx_put_f32(const float *sums, int rows, int n, float *out, size_t ld, b
 void rn_amx_put_stats(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
                       const float *pivot, double *stats);
 
+/* RN_EPI_DBN, of a pair of columns: where raw[] * scale + shift is not above 0, 0 is stored instead of the sum. stats: of what
+ * was stored, y, the sums over the rows of y to stats[j], of y * (raw - mean[j]) to stats[32 + j]. */
+typedef struct rn_amx_gate {
+    const uint16_t *raw; /* as `out` */
+    const float *scale, *shift, *mean;
+} rn_amx_gate;
+void rn_amx_put_dbn(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
+                    const rn_amx_gate *gate, double *stats);
+
 /* A prologue: a value v of channel c is read as v * scale[c] + shift[c] + other * weight[c] (weight NULL: 1; other NULL: 0), then
  * max(., 0) if relu, rounded. scale NULL: as it is. */
 typedef struct rn_amx_read {

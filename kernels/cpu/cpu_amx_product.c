@@ -5,6 +5,10 @@
 
 #include "kernels/cpu/cpu_amx.h"
 
+#define EPILOGUES (RN_EPI_STATS | RN_EPI_DBN)
+/* Sums of a strip and a pair of columns. */
+#define STATS     ((size_t)2 * RN_AMX_PAIR)
+
 /* One run. A task is a strip and a group of pairs of columns. */
 typedef struct product {
     const rn_conv_plan *plan;
@@ -14,7 +18,9 @@ typedef struct product {
     uint16_t *out;
     int beta, pairs;
     rn_amx_read read;
-    double *stats; /* NULL, or for each strip and pair of columns 32 sums and 32 sums of squares */
+    rn_amx_gate gate; /* of RN_EPI_DBN; raw NULL: none */
+    double *
+        stats; /* an epilogue's, else NULL: for each strip and pair of columns 32 sums and 32 sums of squares or products */
 } product;
 
 /* Images n0..n1-1, rows y0..y1-1 of the grid. */
@@ -74,12 +80,21 @@ static void map_rows(const rn_amx_plan *p, const job *j, int64_t m, int64_t skip
     }
 }
 
+/* From column c on. */
+static rn_amx_gate gate_at(const product *g, int c)
+{
+    if (!g->gate.raw)
+        return (rn_amx_gate){0};
+    return (rn_amx_gate){g->gate.raw + c, g->gate.scale + c, g->gate.shift + c, g->gate.mean + c};
+}
+
 /* The job against one pair of columns. */
 static void job_pair(const product *g, const job *j, int pair, float *sums, double *stats)
 {
     const rn_amx_plan *p = g->p;
     const int columns = rn_amx_min(p->cols - pair * RN_AMX_PAIR, RN_AMX_PAIR);
     const char *b = p->b + j->f->b + (size_t)pair * j->f->nsteps * 2 * RN_AMX_TILE;
+    const rn_amx_gate gate = gate_at(g, pair * RN_AMX_PAIR);
     int64_t map[2][RN_AMX_ROWS];
 
     for (int64_t m = 0; m < j->positions; m += 2 * j->rows) {
@@ -95,7 +110,9 @@ static void job_pair(const product *g, const job *j, int pair, float *sums, doub
         for (int i = 0; i < mt; i++) {
             const float *from = sums + (size_t)i * RN_AMX_ROWS * RN_AMX_PAIR;
             uint16_t *out = g->out + (size_t)pair * RN_AMX_PAIR;
-            if (stats)
+            if (g->gate.raw)
+                rn_amx_put_dbn(from, map[i], j->rows, columns, out, (size_t)p->cols, &gate, stats);
+            else if (stats)
                 rn_amx_put_stats(from, map[i], j->rows, columns, out, (size_t)p->cols,
                                  g->a->pivot ? g->a->pivot + (size_t)pair * RN_AMX_PAIR : NULL, stats);
             else
@@ -126,6 +143,8 @@ static void strip_task(const product *g, const strip *s, int pair0, int pair1, f
     int rows = 0;
     job j;
 
+    if (strip_stats)
+        memset(strip_stats + (size_t)pair0 * STATS, 0, (size_t)(pair1 - pair0) * STATS * sizeof *strip_stats);
     for (int i = 0; i < p->nphases; i++) {
         const rn_amx_phase *f = &p->phases[i];
         for (int n = s->n0; n < s->n1 && f->ntaps == 0 && pair0 == 0; n++) {
@@ -133,9 +152,7 @@ static void strip_task(const product *g, const strip *s, int pair0, int pair1, f
                 zero_job(g, &j);
         }
         for (int pair = pair0; pair < pair1 && f->ntaps > 0; pair++) {
-            double *stats = strip_stats ? strip_stats + (size_t)pair * 2 * RN_AMX_PAIR : NULL;
-            if (stats)
-                memset(stats, 0, 2 * RN_AMX_PAIR * sizeof *stats);
+            double *stats = strip_stats ? strip_stats + (size_t)pair * STATS : NULL;
             for (int n = s->n0; n < s->n1; n++) {
                 if (!job_of(g, s, f, n, &j))
                     break;
@@ -177,19 +194,19 @@ static int64_t strips_of(const rn_amx_plan *p)
 
 size_t rn_amx_product_workspace(const rn_amx_plan *p, const rn_conv_desc *d, int threads)
 {
-    const size_t stats = (size_t)strips_of(p) * (size_t)rn_amx_ceil(p->cols, RN_AMX_PAIR) * 2 * RN_AMX_PAIR;
+    const size_t stats = (size_t)strips_of(p) * (size_t)rn_amx_ceil(p->cols, RN_AMX_PAIR) * STATS;
 
-    return p->thread_bytes * (size_t)threads + (d->fuse & RN_EPI_STATS ? stats * sizeof(double) : 0);
+    return p->thread_bytes * (size_t)threads + (d->fuse & EPILOGUES ? stats * sizeof(double) : 0);
 }
 
 /* The strips' sums, in their order. */
 static void add_stats(const product *g)
 {
     const rn_amx_plan *p = g->p;
-    const size_t stride = (size_t)g->pairs * 2 * RN_AMX_PAIR;
+    const size_t stride = (size_t)g->pairs * STATS;
 
     for (int c = 0; c < p->cols; c++) {
-        const double *from = g->stats + (size_t)(c / RN_AMX_PAIR) * 2 * RN_AMX_PAIR + c % RN_AMX_PAIR;
+        const double *from = g->stats + (size_t)(c / RN_AMX_PAIR) * STATS + c % RN_AMX_PAIR;
         double sum = 0, square = 0;
         for (int64_t s = 0; s < strips_of(p); s++) {
             sum += from[(size_t)s * stride];
@@ -214,7 +231,8 @@ void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int bet
         .beta = beta,
         .pairs = rn_amx_ceil(p->cols, RN_AMX_PAIR),
         .read = plan->dir == RN_FWD ? rn_amx_read_src(plan->desc.fuse, a) : rn_amx_read_dst(plan->desc.fuse, a),
-        .stats = plan->desc.fuse & RN_EPI_STATS ? (double *)(ws + p->thread_bytes * (size_t)plan->be->threads) : NULL};
+        .gate = plan->desc.fuse & RN_EPI_DBN ? (rn_amx_gate){a->raw, a->scale, a->shift, a->mean} : (rn_amx_gate){0},
+        .stats = plan->desc.fuse & EPILOGUES ? (double *)(ws + p->thread_bytes * (size_t)plan->be->threads) : NULL};
     const int strips = (int)strips_of(p), groups = p->groups;
 
 #pragma omp parallel num_threads(plan->be->threads)
@@ -226,7 +244,7 @@ void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int bet
             const int k = t % groups;
             const strip s = strip_of(&g, t / groups, mine);
             strip_task(&g, &s, (int)((int64_t)g.pairs * k / groups), (int)((int64_t)g.pairs * (k + 1) / groups), sums,
-                       g.stats ? g.stats + (size_t)(t / groups) * (size_t)g.pairs * 2 * RN_AMX_PAIR : NULL);
+                       g.stats ? g.stats + (size_t)(t / groups) * (size_t)g.pairs * STATS : NULL);
         }
         rn_amx_release();
     }

@@ -211,6 +211,44 @@ void rn_amx_put_stats(const float *sums, const int64_t *map, int rows, int n, ui
     }
 }
 
+void rn_amx_put_dbn(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
+                    const rn_amx_gate *gate, double *stats)
+{
+    const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
+    const __mmask16 part[2] = {(__mmask16)mask, (__mmask16)(mask >> 16)};
+    __m512 scale[2], shift[2], mean[2], sum[2], square[2];
+
+    for (int j = 0; j < 2; j++) {
+        scale[j] = _mm512_maskz_loadu_ps(part[j], gate->scale + 16 * j);
+        shift[j] = _mm512_maskz_loadu_ps(part[j], gate->shift + 16 * j);
+        mean[j] = _mm512_maskz_loadu_ps(part[j], gate->mean + 16 * j);
+        sum[j] = square[j] = _mm512_setzero_ps();
+    }
+    for (int i = 0; i < rows; i++, sums += RN_AMX_PAIR) {
+        if (map[i] < 0)
+            continue;
+        const __m512i raw = _mm512_maskz_loadu_epi16(mask, gate->raw + (size_t)map[i] * ld);
+        const __m512 x[2] = {widen(_mm512_castsi512_si256(raw)), widen(_mm512_extracti64x4_epi64(raw, 1))};
+        __m512 v[2];
+        for (int j = 0; j < 2; j++) {
+            const __m512 z = _mm512_fmadd_ps(x[j], scale[j], shift[j]);
+            v[j] = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_GT_OQ),
+                                       _mm512_load_ps(sums + 16 * j));
+        }
+        const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]);
+        _mm512_mask_storeu_epi16(out + (size_t)map[i] * ld, mask, y);
+        const __m512 f[2] = {widen(_mm512_castsi512_si256(y)), widen(_mm512_extracti64x4_epi64(y, 1))};
+        for (int j = 0; j < 2; j++) {
+            sum[j] = _mm512_add_ps(sum[j], f[j]);
+            square[j] = _mm512_fmadd_ps(f[j], _mm512_sub_ps(x[j], mean[j]), square[j]);
+        }
+    }
+    for (int j = 0; j < 2; j++) {
+        add_wide(stats + 16 * j, sum[j]);
+        add_wide(stats + RN_AMX_PAIR + 16 * j, square[j]);
+    }
+}
+
 void rn_amx_put_f32(const float *sums, int rows, int n, float *out, size_t ld, bool add)
 {
     const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
