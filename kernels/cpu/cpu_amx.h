@@ -147,14 +147,20 @@ void rn_amx_release(void);
  * of tile (i, j) at sums[(16 i + r) * 32 + 16 j]; add: to what they hold. */
 void rn_amx_products(int mt, int nt, const char *const a[2], size_t stride, const char *b, const rn_amx_step *steps,
                      int n, bool add, float *sums);
-/* Row i of `sums` (32 apart), n columns, rounded to out + map[i] * ld; rows with map[i] < 0 are dropped. */
-void rn_amx_put(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld, bool add);
-/* The same in f32: row i to out + i * ld. */
+/* Pixels that follow each other, in the output and in a block of sums. */
+typedef struct rn_amx_run {
+    int row, n;
+    size_t at; /* elements from the output's start to the first one */
+} rn_amx_run;
+
+/* Rows of `sums` (32 apart), n columns of them, rounded to out + at, each `step` after the one before. */
+void rn_amx_put(const float *sums, const rn_amx_run *runs, int nruns, int n, uint16_t *out, size_t step, bool add);
+/* In f32: row i of so many to out + i * ld. */
 void rn_amx_put_f32(const float *sums, int rows, int n, float *out, size_t ld, bool add);
 
 /* The same as rn_amx_put without `add`, and of what it stored, y: the sums over the rows of y - pivot[j] added to stats[j], of
  * their squares to stats[32 + j]. pivot NULL: 0. */
-void rn_amx_put_stats(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
+void rn_amx_put_stats(const float *sums, const rn_amx_run *runs, int nruns, int n, uint16_t *out, size_t step,
                       const float *pivot, double *stats);
 
 /* RN_EPI_DBN, of a pair of columns: where raw[] * scale + shift is not above 0, 0 is stored instead of the sum. stats: of what
@@ -163,7 +169,7 @@ typedef struct rn_amx_gate {
     const uint16_t *raw; /* as `out` */
     const float *scale, *shift, *mean;
 } rn_amx_gate;
-void rn_amx_put_dbn(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
+void rn_amx_put_dbn(const float *sums, const rn_amx_run *runs, int nruns, int n, uint16_t *out, size_t step,
                     const rn_amx_gate *gate, double *stats);
 
 /* A prologue: a value v of channel c is read as v * scale[c] + shift[c] + other * weight[c] (weight NULL: 1; other NULL: 0), then

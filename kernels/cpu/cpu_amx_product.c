@@ -65,19 +65,33 @@ static bool job_of(const product *g, const strip *s, const rn_amx_phase *f, int 
     return true;
 }
 
-/* Pixels of the output of `rows` positions from m: -1 for those before `skip` and those that are none. */
-static void map_rows(const rn_amx_plan *p, const job *j, int64_t m, int64_t skip, int64_t *map)
+/* Rows of the grid follow each other in the output without a gap. */
+static bool is_dense(const rn_amx_plan *p)
 {
-    int64_t y = j->y0 + m / j->pitch, x = m % j->pitch;
+    return p->pitch == p->out_w && p->step_x == 1 && p->step_y == 1;
+}
 
-    for (int i = 0; i < j->rows; i++, m++) {
-        const int64_t row = ((int64_t)j->n * p->out_h + y * p->step_y + j->f->sub_y) * p->out_w;
-        map[i] = m < skip || m >= j->positions || x >= j->f->gw ? -1 : row + x * p->step_x + j->f->sub_x;
-        if (++x == j->pitch) {
-            x = 0;
-            y++;
-        }
+/* The pixels of the output of positions m..m+n-1; the first one's sums are in row `row`. Returns how many runs. */
+static int runs_of(const rn_amx_plan *p, const job *j, int64_t m, int n, int row, rn_amx_run *runs)
+{
+    const size_t image = (size_t)j->n * p->out_h, cols = (size_t)p->cols;
+    int count = 0, y = (int)(m / j->pitch), x = (int)(m % j->pitch);
+
+    if (m + n > j->positions)
+        n = (int)(j->positions - m);
+    if (is_dense(p)) {
+        runs[0] = (rn_amx_run){row, n, ((image + (size_t)j->y0) * p->out_w + (size_t)m) * cols};
+        return n > 0;
     }
+    for (; n > 0; x = 0, y++) {
+        const int inside = rn_amx_min(j->f->gw - x, n);
+        const size_t line = image + ((size_t)j->y0 + (size_t)y) * p->step_y + j->f->sub_y;
+        if (inside > 0)
+            runs[count++] = (rn_amx_run){row, inside, (line * p->out_w + (size_t)x * p->step_x + j->f->sub_x) * cols};
+        row += j->pitch - x;
+        n -= j->pitch - x;
+    }
+    return count;
 }
 
 /* From column c on. */
@@ -92,32 +106,30 @@ static rn_amx_gate gate_at(const product *g, int c)
 static void job_pair(const product *g, const job *j, int pair, float *sums, double *stats)
 {
     const rn_amx_plan *p = g->p;
-    const int columns = rn_amx_min(p->cols - pair * RN_AMX_PAIR, RN_AMX_PAIR);
+    const int c = pair * RN_AMX_PAIR, columns = rn_amx_min(p->cols - c, RN_AMX_PAIR);
     const char *b = p->b + j->f->b + (size_t)pair * j->f->nsteps * 2 * RN_AMX_TILE;
-    const rn_amx_gate gate = gate_at(g, pair * RN_AMX_PAIR);
-    int64_t map[2][RN_AMX_ROWS];
+    const size_t step = (size_t)p->step_x * p->cols;
+    const rn_amx_gate gate = gate_at(g, c);
+    rn_amx_run runs[2 * RN_AMX_ROWS];
 
     for (int64_t m = 0; m < j->positions; m += 2 * j->rows) {
         const int mt = m + j->rows < j->positions ? 2 : 1;
         const char *a[2] = {0};
+        int nruns = 0;
         for (int i = 0; i < mt; i++) {
             const int64_t first = m + (int64_t)i * j->rows, last = j->positions - j->rows;
             const int64_t from = p->in_place && first > last ? last : first; /* read nothing past the tensor */
+            const int skip = (int)(first - from);
             a[i] = j->at + (size_t)from * j->stride;
-            map_rows(p, j, from, first, map[i]);
+            nruns += runs_of(p, j, first, j->rows - skip, i * RN_AMX_ROWS + skip, runs + nruns);
         }
         rn_amx_products(mt, columns > 16 ? 2 : 1, a, j->stride, b, j->f->steps, j->f->nsteps, false, sums);
-        for (int i = 0; i < mt; i++) {
-            const float *from = sums + (size_t)i * RN_AMX_ROWS * RN_AMX_PAIR;
-            uint16_t *out = g->out + (size_t)pair * RN_AMX_PAIR;
-            if (g->gate.raw)
-                rn_amx_put_dbn(from, map[i], j->rows, columns, out, (size_t)p->cols, &gate, stats);
-            else if (stats)
-                rn_amx_put_stats(from, map[i], j->rows, columns, out, (size_t)p->cols,
-                                 g->a->pivot ? g->a->pivot + (size_t)pair * RN_AMX_PAIR : NULL, stats);
-            else
-                rn_amx_put(from, map[i], j->rows, columns, out, (size_t)p->cols, g->beta);
-        }
+        if (gate.raw)
+            rn_amx_put_dbn(sums, runs, nruns, columns, g->out + c, step, &gate, stats);
+        else if (stats)
+            rn_amx_put_stats(sums, runs, nruns, columns, g->out + c, step, g->a->pivot ? g->a->pivot + c : NULL, stats);
+        else
+            rn_amx_put(sums, runs, nruns, columns, g->out + c, step, g->beta);
     }
 }
 
@@ -125,13 +137,15 @@ static void job_pair(const product *g, const job *j, int pair, float *sums, doub
 static void zero_job(const product *g, const job *j)
 {
     const rn_amx_plan *p = g->p;
-    int64_t map[RN_AMX_ROWS];
+    const size_t cols = (size_t)p->cols, step = (size_t)p->step_x * cols;
+    rn_amx_run runs[RN_AMX_ROWS];
 
-    for (int64_t m = 0; m < j->positions && !g->beta; m += j->rows) {
-        map_rows(p, j, m, m, map);
-        for (int i = 0; i < j->rows; i++) {
-            if (map[i] >= 0)
-                memset(g->out + map[i] * p->cols, 0, (size_t)p->cols * sizeof *g->out);
+    for (int64_t m = 0; m < j->positions && !g->beta; m += RN_AMX_ROWS) {
+        const int nruns = runs_of(p, j, m, RN_AMX_ROWS, 0, runs);
+        for (int i = 0; i < nruns; i++) {
+            uint16_t *out = g->out + runs[i].at;
+            for (int k = 0; k < runs[i].n; k++, out += step)
+                memset(out, 0, cols * sizeof *out);
         }
     }
 }

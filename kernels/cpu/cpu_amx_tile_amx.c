@@ -154,25 +154,55 @@ static inline __m512 widen(__m256i h)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
-void rn_amx_put(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld, bool add)
+/* Whole lines without a mask: masked stores of words are slow on some CPUs. */
+static inline void store32(uint16_t *to, __mmask32 mask, __m512i y)
 {
-    const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
+    if (mask == 0xffffffff)
+        _mm512_storeu_si512(to, y);
+    else
+        _mm512_mask_storeu_epi16(to, mask, y);
+}
 
-    for (int i = 0; i < rows; i++, sums += RN_AMX_PAIR) {
-        if (map[i] < 0)
-            continue;
-        uint16_t *to = out + (size_t)map[i] * ld;
+static inline __m512i load32(const uint16_t *from, __mmask32 mask)
+{
+    return mask == 0xffffffff ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi16(mask, from);
+}
+
+static inline __m512i narrow(__m512 low, __m512 high)
+{
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+static inline void put_run(const float *sums, int rows, __mmask32 mask, uint16_t *to, size_t step, bool add)
+{
+    for (int i = 0; i < rows; i++, sums += RN_AMX_PAIR, to += step) {
         __m512 low = _mm512_load_ps(sums), high = _mm512_load_ps(sums + 16);
         if (add) {
-            const __m512i old = _mm512_maskz_loadu_epi16(mask, to);
+            const __m512i old = load32(to, mask);
             low = _mm512_add_ps(low, widen(_mm512_castsi512_si256(old)));
             high = _mm512_add_ps(high, widen(_mm512_extracti64x4_epi64(old, 1)));
         }
-        _mm512_mask_storeu_epi16(to, mask, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+        store32(to, mask, narrow(low, high));
     }
 }
 
-/* A tile's sums are of 16 rows; beyond that, sums are of double. */
+void rn_amx_put(const float *sums, const rn_amx_run *runs, int nruns, int n, uint16_t *out, size_t step, bool add)
+{
+    const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
+
+    for (int i = 0; i < nruns; i++) {
+        const float *from = sums + (size_t)runs[i].row * RN_AMX_PAIR;
+        uint16_t *to = out + runs[i].at;
+        if (add)
+            put_run(from, runs[i].n, mask, to, step, true);
+        else if (mask == 0xffffffff)
+            put_run(from, runs[i].n, 0xffffffff, to, step, false);
+        else
+            put_run(from, runs[i].n, mask, to, step, false);
+    }
+}
+
+/* Sums of at most 32 rows are of f32; beyond that, of double. */
 static inline void add_wide(double *to, __m512 x)
 {
     const __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(x)),
@@ -182,7 +212,7 @@ static inline void add_wide(double *to, __m512 x)
     _mm512_storeu_pd(to + 8, _mm512_add_pd(_mm512_loadu_pd(to + 8), high));
 }
 
-void rn_amx_put_stats(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
+void rn_amx_put_stats(const float *sums, const rn_amx_run *runs, int nruns, int n, uint16_t *out, size_t step,
                       const float *pivot, double *stats)
 {
     const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
@@ -193,16 +223,18 @@ void rn_amx_put_stats(const float *sums, const int64_t *map, int rows, int n, ui
         mean[j] = pivot ? _mm512_maskz_loadu_ps(part[j], pivot + 16 * j) : _mm512_setzero_ps();
         sum[j] = square[j] = _mm512_setzero_ps();
     }
-    for (int i = 0; i < rows; i++, sums += RN_AMX_PAIR) {
-        if (map[i] < 0)
-            continue;
-        const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(_mm512_load_ps(sums + 16), _mm512_load_ps(sums));
-        _mm512_mask_storeu_epi16(out + (size_t)map[i] * ld, mask, y);
-        const __m512 f[2] = {widen(_mm512_castsi512_si256(y)), widen(_mm512_extracti64x4_epi64(y, 1))};
-        for (int j = 0; j < 2; j++) {
-            const __m512 d = _mm512_sub_ps(f[j], mean[j]);
-            sum[j] = _mm512_add_ps(sum[j], d);
-            square[j] = _mm512_fmadd_ps(d, d, square[j]);
+    for (int k = 0; k < nruns; k++) {
+        const float *from = sums + (size_t)runs[k].row * RN_AMX_PAIR;
+        uint16_t *to = out + runs[k].at;
+        for (int i = 0; i < runs[k].n; i++, from += RN_AMX_PAIR, to += step) {
+            const __m512i y = narrow(_mm512_load_ps(from), _mm512_load_ps(from + 16));
+            store32(to, mask, y);
+            const __m512 f[2] = {widen(_mm512_castsi512_si256(y)), widen(_mm512_extracti64x4_epi64(y, 1))};
+            for (int j = 0; j < 2; j++) {
+                const __m512 d = _mm512_sub_ps(f[j], mean[j]);
+                sum[j] = _mm512_add_ps(sum[j], d);
+                square[j] = _mm512_fmadd_ps(d, d, square[j]);
+            }
         }
     }
     for (int j = 0; j < 2; j++) {
@@ -211,7 +243,7 @@ void rn_amx_put_stats(const float *sums, const int64_t *map, int rows, int n, ui
     }
 }
 
-void rn_amx_put_dbn(const float *sums, const int64_t *map, int rows, int n, uint16_t *out, size_t ld,
+void rn_amx_put_dbn(const float *sums, const rn_amx_run *runs, int nruns, int n, uint16_t *out, size_t step,
                     const rn_amx_gate *gate, double *stats)
 {
     const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
@@ -224,23 +256,26 @@ void rn_amx_put_dbn(const float *sums, const int64_t *map, int rows, int n, uint
         mean[j] = _mm512_maskz_loadu_ps(part[j], gate->mean + 16 * j);
         sum[j] = square[j] = _mm512_setzero_ps();
     }
-    for (int i = 0; i < rows; i++, sums += RN_AMX_PAIR) {
-        if (map[i] < 0)
-            continue;
-        const __m512i raw = _mm512_maskz_loadu_epi16(mask, gate->raw + (size_t)map[i] * ld);
-        const __m512 x[2] = {widen(_mm512_castsi512_si256(raw)), widen(_mm512_extracti64x4_epi64(raw, 1))};
-        __m512 v[2];
-        for (int j = 0; j < 2; j++) {
-            const __m512 z = _mm512_fmadd_ps(x[j], scale[j], shift[j]);
-            v[j] = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_GT_OQ),
-                                       _mm512_load_ps(sums + 16 * j));
-        }
-        const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]);
-        _mm512_mask_storeu_epi16(out + (size_t)map[i] * ld, mask, y);
-        const __m512 f[2] = {widen(_mm512_castsi512_si256(y)), widen(_mm512_extracti64x4_epi64(y, 1))};
-        for (int j = 0; j < 2; j++) {
-            sum[j] = _mm512_add_ps(sum[j], f[j]);
-            square[j] = _mm512_fmadd_ps(f[j], _mm512_sub_ps(x[j], mean[j]), square[j]);
+    for (int k = 0; k < nruns; k++) {
+        const float *from = sums + (size_t)runs[k].row * RN_AMX_PAIR;
+        const uint16_t *raw = gate->raw + runs[k].at;
+        uint16_t *to = out + runs[k].at;
+        for (int i = 0; i < runs[k].n; i++, from += RN_AMX_PAIR, raw += step, to += step) {
+            const __m512i r = load32(raw, mask);
+            const __m512 x[2] = {widen(_mm512_castsi512_si256(r)), widen(_mm512_extracti64x4_epi64(r, 1))};
+            __m512 v[2];
+            for (int j = 0; j < 2; j++) {
+                const __m512 z = _mm512_fmadd_ps(x[j], scale[j], shift[j]);
+                v[j] = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_GT_OQ),
+                                           _mm512_load_ps(from + 16 * j));
+            }
+            const __m512i y = narrow(v[0], v[1]);
+            store32(to, mask, y);
+            const __m512 f[2] = {widen(_mm512_castsi512_si256(y)), widen(_mm512_extracti64x4_epi64(y, 1))};
+            for (int j = 0; j < 2; j++) {
+                sum[j] = _mm512_add_ps(sum[j], f[j]);
+                square[j] = _mm512_fmadd_ps(f[j], _mm512_sub_ps(x[j], mean[j]), square[j]);
+            }
         }
     }
     for (int j = 0; j < 2; j++) {
