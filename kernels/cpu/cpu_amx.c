@@ -156,7 +156,7 @@ static const char *geometry(const rn_backend *be, const rn_conv_desc *d, rn_conv
     }
     if (!p->in_place) {
         p->image = (size_t)strip_bytes(p, p->block) + slack_positions(p) * RN_AMX_LINE;
-        p->thread_bytes = p->image * (size_t)p->images;
+        p->thread_bytes = 2 * p->image * (size_t)p->images; /* one is filled while the other is multiplied */
     }
     return NULL;
 }

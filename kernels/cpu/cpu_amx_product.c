@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* cpu:amx, fwd and bwd_d: strips * packed weights. */
+/*
+ * cpu:amx, fwd and bwd_d: strips * packed weights.
+ *
+ * A thread fills its next strip row by row between the blocks of tiles that it multiplies out of the present one: products queue up
+ * at their unit, and what stands between them costs nothing as long as the queue lasts.
+ */
 #include <omp.h>
 #include <string.h>
 
@@ -30,6 +35,13 @@ typedef struct strip {
     size_t image;   /* bytes between images, */
     size_t stride;  /* and between positions */
 } strip;
+
+/* The strip that comes next, of whose rows `done` are filled. `blocks` of the `all_blocks` of the present one are multiplied. */
+typedef struct filling {
+    strip s;
+    char *memory;
+    int64_t done, rows, blocks, all_blocks;
+} filling;
 
 /* One phase in one image of a strip. */
 typedef struct job {
@@ -102,8 +114,27 @@ static rn_amx_gate gate_at(const product *g, int c)
     return (rn_amx_gate){g->gate.raw + c, g->gate.scale + c, g->gate.shift + c, g->gate.mean + c};
 }
 
+static void fill_rows(const product *g, filling *next, int64_t until)
+{
+    const int rows = rn_amx_strip_rows(g->p);
+
+    for (; next->done < until; next->done++) {
+        const int image = (int)(next->done / rows);
+        rn_amx_fill_row(g->p, &g->read, g->in, next->s.n0 + image, next->s.y0, (int)(next->done % rows),
+                        next->memory + (size_t)image * g->p->image);
+    }
+}
+
+/* The next strip's share of one more block. */
+static void fill_part(const product *g, filling *next)
+{
+    next->blocks++;
+    if (next->done < next->rows)
+        fill_rows(g, next, next->rows * next->blocks / next->all_blocks);
+}
+
 /* The job against one pair of columns. */
-static void job_pair(const product *g, const job *j, int pair, float *sums, double *stats)
+static void job_pair(const product *g, const job *j, int pair, float *sums, double *stats, filling *next)
 {
     const rn_amx_plan *p = g->p;
     const int c = pair * RN_AMX_PAIR, columns = rn_amx_min(p->cols - c, RN_AMX_PAIR);
@@ -124,6 +155,7 @@ static void job_pair(const product *g, const job *j, int pair, float *sums, doub
             nruns += runs_of(p, j, first, j->rows - skip, i * RN_AMX_ROWS + skip, runs + nruns);
         }
         rn_amx_products(mt, columns > 16 ? 2 : 1, a, j->stride, b, j->f->steps, j->f->nsteps, false, sums);
+        fill_part(g, next);
         if (gate.raw)
             rn_amx_put_dbn(sums, runs, nruns, columns, g->out + c, step, &gate, stats);
         else if (stats)
@@ -150,13 +182,34 @@ static void zero_job(const product *g, const job *j)
     }
 }
 
+/* Pairs of columns of a group. */
+static int group_pair(const product *g, int group)
+{
+    return (int)((int64_t)g->pairs * group / g->p->groups);
+}
+
+/* Blocks of tiles of a strip and `pairs` pairs of columns. */
+static int64_t blocks_of(const product *g, const strip *s, int pairs)
+{
+    int64_t blocks = 0;
+    job j;
+
+    for (int i = 0; i < g->p->nphases; i++) {
+        if (g->p->phases[i].ntaps > 0 && job_of(g, s, &g->p->phases[i], s->n0, &j))
+            blocks += (j.positions + 2 * j.rows - 1) / (2 * j.rows);
+    }
+    return blocks * (s->n1 - s->n0) * pairs;
+}
+
 /* B is outermost: a pair of columns of it is read once for all images of the strip. */
-static void strip_task(const product *g, const strip *s, int pair0, int pair1, float *sums, double *strip_stats)
+static void strip_task(const product *g, const strip *s, int pair0, int pair1, float *sums, double *strip_stats,
+                       filling *next)
 {
     const rn_amx_plan *p = g->p;
     int rows = 0;
     job j;
 
+    next->all_blocks = blocks_of(g, s, pair1 - pair0);
     if (strip_stats)
         memset(strip_stats + (size_t)pair0 * STATS, 0, (size_t)(pair1 - pair0) * STATS * sizeof *strip_stats);
     for (int i = 0; i < p->nphases; i++) {
@@ -172,13 +225,15 @@ static void strip_task(const product *g, const strip *s, int pair0, int pair1, f
                     break;
                 if (j.rows != rows)
                     rn_amx_configure(rows = j.rows);
-                job_pair(g, &j, pair, sums, stats);
+                job_pair(g, &j, pair, sums, stats, next);
             }
         }
     }
+    fill_rows(g, next, next->rows);
 }
 
-static strip strip_of(const product *g, int t, char *memory)
+/* Strip t; memory: of the copy. */
+static strip strip_of(const product *g, int t, const char *memory)
 {
     const rn_amx_plan *p = g->p;
     const int blocks = rn_amx_ceil(p->gh, p->block), n0 = t / blocks * p->images, y0 = t % blocks * p->block;
@@ -194,11 +249,39 @@ static strip strip_of(const product *g, int t, char *memory)
         s.stride = (size_t)p->c * sizeof *g->in;
         s.image = (size_t)p->h * p->w * s.stride;
         s.at = (const char *)g->in + (size_t)n0 * s.image + (size_t)y0 * p->w * s.stride;
-        return s;
     }
-    for (int n = s.n0; n < s.n1; n++)
-        rn_amx_fill_strip(p, &g->read, g->in, n, y0, memory + (size_t)(n - s.n0) * p->image);
     return s;
+}
+
+/* To fill strip t into `memory`; nothing, where there is none or nothing is copied. */
+static filling filling_of(const product *g, int t, int strips, char *memory)
+{
+    if (t >= strips)
+        return (filling){0};
+    const strip s = strip_of(g, t, memory);
+    return (filling){
+        .s = s, .memory = memory, .rows = g->p->in_place ? 0 : (int64_t)(s.n1 - s.n0) * rn_amx_strip_rows(g->p)};
+}
+
+/* One thread: takes tasks, always one ahead, until there are none. */
+static void take_tasks(const product *g, int strips, int *taken, char *memory, float *sums)
+{
+    const rn_amx_plan *p = g->p;
+    const int groups = p->groups, tasks = strips * groups;
+    const size_t half = p->thread_bytes / 2;
+    int t = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED), turn = 0;
+    filling f = filling_of(g, t / groups, strips, memory);
+
+    fill_rows(g, &f, f.rows);
+    while (t < tasks) {
+        const int then = __atomic_fetch_add(taken, 1, __ATOMIC_RELAXED), k = t % groups;
+        const strip s = f.s;
+        turn = !turn;
+        f = filling_of(g, then / groups, strips, memory + (turn ? half : 0));
+        strip_task(g, &s, group_pair(g, k), group_pair(g, k + 1), sums,
+                   g->stats ? g->stats + (size_t)(t / groups) * (size_t)g->pairs * STATS : NULL, &f);
+        t = then;
+    }
 }
 
 static int64_t strips_of(const rn_amx_plan *p)
@@ -247,19 +330,13 @@ void rn_amx_run_product(const rn_conv_plan *plan, const rn_conv_args *a, int bet
         .read = plan->dir == RN_FWD ? rn_amx_read_src(plan->desc.fuse, a) : rn_amx_read_dst(plan->desc.fuse, a),
         .gate = plan->desc.fuse & RN_EPI_DBN ? (rn_amx_gate){a->raw, a->scale, a->shift, a->mean} : (rn_amx_gate){0},
         .stats = plan->desc.fuse & EPILOGUES ? (double *)(ws + p->thread_bytes * (size_t)plan->be->threads) : NULL};
-    const int strips = (int)strips_of(p), groups = p->groups;
+    const int strips = (int)strips_of(p);
+    int taken = 0;
 
 #pragma omp parallel num_threads(plan->be->threads)
     {
-        char *mine = ws + p->thread_bytes * (size_t)omp_get_thread_num();
         _Alignas(64) float sums[4 * RN_AMX_TILE / sizeof(float)];
-#pragma omp for schedule(dynamic)
-        for (int t = 0; t < strips * groups; t++) {
-            const int k = t % groups;
-            const strip s = strip_of(&g, t / groups, mine);
-            strip_task(&g, &s, (int)((int64_t)g.pairs * k / groups), (int)((int64_t)g.pairs * (k + 1) / groups), sums,
-                       g.stats ? g.stats + (size_t)(t / groups) * (size_t)g.pairs * STATS : NULL);
-        }
+        take_tasks(&g, strips, &taken, ws + p->thread_bytes * (size_t)omp_get_thread_num(), sums);
         rn_amx_release();
     }
     if (g.stats)

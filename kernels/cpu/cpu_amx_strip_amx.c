@@ -48,64 +48,105 @@ void rn_amx_read_pixel(const rn_amx_read *r, const uint16_t *x, size_t i, int c0
                                  read32(r, x + c, r->other ? r->other + i + c : NULL, c0 + c, first(m - c)));
 }
 
+/* n lines of zeros. */
+static inline void zero_lines(char *to, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++)
+        _mm512_store_si512(to + j * RN_AMX_LINE, _mm512_setzero_si512());
+}
+
 /* Plane k of one row of a sub-image: 32 channels of the pixels x0, x0 + sx, ... of the tensor's row `from`. */
 static void fill_pixels(const rn_amx_plan *p, const rn_amx_read *r, const uint16_t *from, const uint16_t *other,
                         int64_t x0, int k, char *to)
 {
+    const int64_t before = x0 >= 0 ? 0 : (-x0 + p->sx - 1) / p->sx, left = before < p->pitch ? before : p->pitch;
+    const int64_t inside = p->w > x0 ? (p->w - x0 + p->sx - 1) / p->sx : 0, end = inside < p->pitch ? inside : p->pitch;
     const __mmask32 mask = first(p->c - 32 * k);
-    const __m512i zero = _mm512_setzero_si512();
-    int j = 0;
+    const size_t step = (size_t)p->sx * p->c;
+    int64_t j = left;
 
-    for (; j < p->pitch && x0 < 0; j++, x0 += p->sx)
-        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, zero);
-    for (; j < p->pitch && x0 < p->w; j++, x0 += p->sx) {
-        const ptrdiff_t i = (ptrdiff_t)x0 * p->c + (ptrdiff_t)32 * k;
-        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, read32(r, from + i, other ? other + i : NULL, 32 * k, mask));
+    zero_lines(to, left);
+    if (end > left) {
+        const ptrdiff_t at = (ptrdiff_t)(x0 + left * p->sx) * p->c + (ptrdiff_t)32 * k;
+        from += at;
+        other = other ? other + at : NULL;
     }
-    for (; j < p->pitch; j++)
-        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, zero);
+    if (r->scale) {
+        for (; j < end; j++, from += step, other = other ? other + step : NULL)
+            _mm512_store_si512(to + j * RN_AMX_LINE, read32(r, from, other, 32 * k, mask));
+    } else if (mask == 0xffffffff) {
+        for (; j < end; j++, from += step)
+            _mm512_store_si512(to + j * RN_AMX_LINE, _mm512_loadu_si512(from));
+    } else {
+        for (; j < end; j++, from += step)
+            _mm512_store_si512(to + j * RN_AMX_LINE, _mm512_maskz_loadu_epi16(mask, from));
+    }
+    zero_lines(to + j * RN_AMX_LINE, p->pitch - j);
+}
+
+/* What the tensor's row has of the 32 numbers from `at` on. */
+static inline __mmask32 part_of_row(int64_t at, int64_t end)
+{
+    __mmask32 mask = 0xffffffff;
+
+    if (at < 0)
+        mask = at > -32 ? ~first((int)-at) : 0;
+    if (at + 32 > end)
+        mask = at < end ? mask & first((int)(end - at)) : 0;
+    return mask;
 }
 
 /* The same where a position holds a row of the window: numbers 32 k.. of the `run` that start at column x0. */
 static void fill_windows(const rn_amx_plan *p, const uint16_t *from, int64_t x0, int k, char *to)
 {
-    const int64_t end = (int64_t)p->w * p->c;
+    const int64_t end = (int64_t)p->w * p->c, step = (int64_t)p->sx * p->c;
+    const __mmask32 whole = first(p->run - 32 * k);
+    int64_t at = x0 * p->c + 32 * (int64_t)k;
+    int j = 0;
 
-    for (int j = 0; j < p->pitch; j++, x0 += p->sx) {
-        const int64_t at = x0 * p->c + 32 * (int64_t)k;
-        __mmask32 mask = first(p->run - 32 * k);
-        if (at < 0)
-            mask = at > -32 ? mask & ~first((int)-at) : 0;
-        if (at + 32 > end)
-            mask = at < end ? mask & first((int)(end - at)) : 0;
-        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, _mm512_maskz_loadu_epi16(mask, from + at));
+    for (; j < p->pitch && at < 0; j++, at += step)
+        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE,
+                           _mm512_maskz_loadu_epi16(whole & part_of_row(at, end), from + at));
+    for (; j < p->pitch && at + 32 <= end; j++, at += step)
+        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE, _mm512_maskz_loadu_epi16(whole, from + at));
+    for (; j < p->pitch; j++, at += step)
+        _mm512_store_si512(to + (size_t)j * RN_AMX_LINE,
+                           _mm512_maskz_loadu_epi16(whole & part_of_row(at, end), from + at));
+}
+
+int rn_amx_strip_rows(const rn_amx_plan *p)
+{
+    return p->nsubs * (p->block + p->dy1 - p->dy0);
+}
+
+void rn_amx_fill_row(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, int i,
+                     char *strip)
+{
+    const int rows = p->block + p->dy1 - p->dy0, s = i / rows, r = i % rows;
+    const size_t line = (size_t)p->pitch * RN_AMX_LINE, plane = (size_t)p->nsubs * rows * line;
+    const int64_t y = ((int64_t)y0 + r + p->dy0) * p->sy + p->subs[s].y;
+    const int64_t x = (int64_t)p->dx0 * p->sx + p->subs[s].x;
+    const bool inside = y >= 0 && y < p->h;
+    const size_t row = inside ? ((size_t)n * p->h + (size_t)y) * p->w * p->c : 0;
+    char *to = strip + (size_t)i * line;
+
+    for (int k = 0; k < p->planes; k++, to += plane) {
+        if (!inside)
+            memset(to, 0, line);
+        else if (p->window > 1)
+            fill_windows(p, src + row, x, k, to);
+        else
+            fill_pixels(p, read, src + row, read->other ? read->other + row : NULL, x, k, to);
     }
+    /* what the last row's taps read past its end, and tiles past the last position */
+    if (i == 0)
+        memset(strip + p->planes * plane, 0, p->image - p->planes * plane);
 }
 
 void rn_amx_fill_strip(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, char *strip)
 {
-    const int rows = p->block + p->dy1 - p->dy0;
-    const size_t line = (size_t)p->pitch * RN_AMX_LINE, plane = (size_t)p->nsubs * rows * line;
-
-    for (int s = 0; s < p->nsubs; s++) {
-        for (int r = 0; r < rows; r++) {
-            const int64_t y = ((int64_t)y0 + r + p->dy0) * p->sy + p->subs[s].y;
-            char *to = strip + ((size_t)s * rows + r) * line;
-            const bool inside = y >= 0 && y < p->h;
-            const size_t row = inside ? ((size_t)n * p->h + (size_t)y) * p->w * p->c : 0;
-            const int64_t x = (int64_t)p->dx0 * p->sx + p->subs[s].x;
-            for (int k = 0; k < p->planes; k++, to += plane) {
-                if (!inside)
-                    memset(to, 0, line);
-                else if (p->window > 1)
-                    fill_windows(p, src + row, x, k, to);
-                else
-                    fill_pixels(p, read, src + row, read->other ? read->other + row : NULL, x, k, to);
-            }
-        }
-    }
-    /* what the last row's taps read past its end, and tiles past the last position */
-    memset(strip + p->planes * plane, 0, p->image - p->planes * plane);
+    for (int i = 0; i < rn_amx_strip_rows(p); i++)
+        rn_amx_fill_row(p, read, src, n, y0, i, strip);
 }
 
 /* ---- bwd_w ------------------------------------------------------------------------------------------------------------ */
