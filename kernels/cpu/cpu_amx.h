@@ -200,13 +200,15 @@ static inline rn_amx_read rn_amx_read_dst(unsigned fuse, const rn_conv_args *a)
 /* m channels from channel c0 on of the pixel at x, read so, to `to`; i: which number of the tensor x points to. */
 void rn_amx_read_pixel(const rn_amx_read *r, const uint16_t *x, size_t i, int c0, int m, uint16_t *to);
 
-/* The strip of image n for the grid's rows from y0 is filled in so many rows, each by itself; row i; all of them. */
+/* The strip of image n for the grid's rows from y0 is filled in so many rows, each by itself; row i; plane k of row i, `pitch`
+ * positions, to `to`. */
 int rn_amx_strip_rows(const rn_amx_plan *p);
 void rn_amx_fill_row(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, int i,
                      char *strip);
-void rn_amx_fill_strip(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, char *strip);
+void rn_amx_fill_line(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, int i, int k,
+                      char *to);
 
-/* bwd_w. 32 positions, each `m` channels at px[i] (NULL: zeros), to a row of 32 numbers for each channel, ld apart. */
+/* bwd_w. 32 positions, each `m` channels at px[i], to a row of 32 numbers for each channel, ld apart. */
 void rn_amx_transpose(const uint16_t *const *px, int m, uint16_t *to, size_t ld);
 /* `n` (even) positions of a strip's plane to pairs of positions: position i, i + 1 of channel c next to each other, in
  * steps of 32 positions of two tiles of 16 channels; q: even number of the first. */

@@ -117,16 +117,23 @@ static size_t copy_floats(const rn_conv_desc *d)
     return ((size_t)d->oc * d->kh * d->kw * d->ic + 15) / 16 * 16;
 }
 
-/* The strip of an image; before, pixels of dst that a prologue was put to. */
-static size_t strip_bytes(const rn_amx_plan *p)
+/* Of a pixel of dst, in whole lines. */
+static size_t pixel_numbers(const rn_amx_plan *p)
 {
-    const size_t pixels = (size_t)STEP * (size_t)p->g.oc_pairs * RN_AMX_PAIR * sizeof(uint16_t);
-    return p->image > pixels ? p->image : pixels;
+    return (size_t)p->g.oc_pairs * RN_AMX_PAIR;
+}
+
+/* A row of positions and one more of each plane; before, pixels of dst that a prologue was put to, and one of zeros. */
+static size_t row_bytes(const rn_amx_plan *p)
+{
+    const size_t line = (size_t)p->planes * (p->pitch + 1) * RN_AMX_LINE,
+                 pixels = (STEP + 1) * pixel_numbers(p) * sizeof(uint16_t);
+    return line > pixels ? line : pixels;
 }
 
 size_t rn_amx_gradient_thread_bytes(const rn_amx_plan *p)
 {
-    return strip_bytes(p) + p->g.a_bytes + p->g.b_bytes + (size_t)p->ntaps * PAIR_FLOATS * sizeof(float);
+    return row_bytes(p) + p->g.a_bytes + p->g.b_bytes + (size_t)p->ntaps * PAIR_FLOATS * sizeof(float);
 }
 
 size_t rn_amx_gradient_workspace(const rn_amx_plan *p, const rn_conv_desc *d)
@@ -166,7 +173,7 @@ typedef struct gradient {
 
 /* One thread's memory. */
 typedef struct scratch {
-    char *strip;
+    char *row;
     uint16_t *a;
     char *b;
     float *sums;
@@ -174,7 +181,7 @@ typedef struct scratch {
 
 static scratch scratch_of(const rn_amx_plan *p, char *mine)
 {
-    scratch s = {.strip = mine, .a = (uint16_t *)(mine + strip_bytes(p))};
+    scratch s = {.row = mine, .a = (uint16_t *)(mine + row_bytes(p))};
 
     s.b = (char *)s.a + p->g.a_bytes;
     s.sums = (float *)(s.b + p->g.b_bytes);
@@ -193,64 +200,101 @@ static strip strip_at(const rn_amx_plan *p, int i)
     return (strip){n0, rn_amx_min(n0 + p->images, p->mb), y0, rn_amx_min(y0 + p->block, p->gh)};
 }
 
+/* One sub-image of image n, all planes: `left` (even) positions from number q (even) on. A row of them is copied, and
+ * interleaved while it is in the L1 cache; of an odd number one is left for the next row. */
+static void pack_sub(const gradient *g, const strip *s, int n, int sub, int left, int q, char *row, char *steps)
+{
+    const rn_amx_plan *p = g->p;
+    const int rows = p->block + p->dy1 - p->dy0;
+    int have = 0;
+
+    for (int r = 0, pairs; left > 0; r++, q += pairs, left -= pairs, have -= pairs) {
+        const int before = have;
+        have += p->pitch;
+        pairs = rn_amx_min(have, left) / 2 * 2;
+        for (int k = 0; k < p->planes; k++) {
+            char *at = row + (size_t)k * (p->pitch + 1) * RN_AMX_LINE, *to = at + (size_t)before * RN_AMX_LINE;
+            if (r < rows)
+                rn_amx_fill_line(p, &g->src, g->a->src, n, s->y0, sub * rows + r, k, to);
+            else
+                memset(to, 0, (size_t)p->pitch * RN_AMX_LINE);
+            rn_amx_interleave(at, pairs, q, steps + (size_t)k * p->g.pair_bytes);
+            if (have - pairs == 1)
+                memcpy(at, at + (size_t)pairs * RN_AMX_LINE, RN_AMX_LINE);
+        }
+    }
+}
+
 static void pack_b(const gradient *g, const strip *s, const scratch *m)
 {
     const rn_amx_plan *p = g->p;
     const int rows = p->block + p->dy1 - p->dy0, positions = p->g.image_positions, all = round_up(rows * p->pitch, 2);
     const int end = (s->n1 - s->n0 - 1) * positions + all, sub_steps = p->g.reach / STEP;
-    const size_t plane = (size_t)p->nsubs * rows * p->pitch * RN_AMX_LINE;
 
-    for (int k = 0; k < p->planes * p->nsubs; k++) /* what follows the last image */
-        memset(m->b + ((size_t)k * sub_steps + (size_t)(end / STEP)) * 2 * RN_AMX_TILE, 0,
-               (size_t)(sub_steps - end / STEP) * 2 * RN_AMX_TILE);
-    for (int n = s->n0; n < s->n1; n++) {
-        rn_amx_fill_strip(p, &g->src, g->a->src, n, s->y0, m->strip);
-        for (int k = 0; k < p->planes; k++) {
-            for (int sub = 0; sub < p->nsubs; sub++)
-                rn_amx_interleave(m->strip + (size_t)k * plane + (size_t)sub * rows * p->pitch * RN_AMX_LINE,
-                                  n + 1 < s->n1 ? positions : all, (n - s->n0) * positions,
-                                  m->b + (size_t)k * p->g.pair_bytes + (size_t)sub * sub_steps * 2 * RN_AMX_TILE);
-        }
+    for (int sub = 0; sub < p->nsubs; sub++) {
+        char *steps = m->b + (size_t)sub * sub_steps * 2 * RN_AMX_TILE;
+        for (int k = 0; k < p->planes; k++) /* what follows the last image */
+            memset(steps + (size_t)k * p->g.pair_bytes + (size_t)(end / STEP) * 2 * RN_AMX_TILE, 0,
+                   (size_t)(sub_steps - end / STEP) * 2 * RN_AMX_TILE);
+        for (int n = s->n0; n < s->n1; n++)
+            pack_sub(g, s, n, sub, n + 1 < s->n1 ? positions : all, (n - s->n0) * positions, m->row, steps);
     }
+}
+
+/* A position of A: x, y and number q in image n. */
+typedef struct place {
+    int n, y, x, q;
+} place;
+
+/* 32 positions from `at` on: channel c0 of their pixels of dst, `zeros` where there is none. Returns how many there are. */
+static int pixels_at(const gradient *g, const strip *s, place *at, int c0, const uint16_t *zeros, const uint16_t **px)
+{
+    const rn_amx_plan *p = g->p;
+    const rn_conv_desc *d = &g->plan->desc;
+    int count = 0;
+
+    for (int j = 0, n; j < STEP; j += n) {
+        const bool row = at->n < s->n1 && at->y < s->y1 - s->y0, pixel = row && at->x < p->gw;
+        n = !row ? p->g.image_positions - at->q : (pixel ? p->gw : p->pitch) - at->x;
+        n = rn_amx_min(n, STEP - j);
+        const size_t first = ((size_t)at->n * d->oh + (size_t)(s->y0 + at->y)) * d->ow + (size_t)at->x;
+        for (int i = 0; i < n; i++)
+            px[j + i] = pixel ? (const uint16_t *)g->a->dst + (first + (size_t)i) * d->oc + c0 : zeros;
+        count += pixel ? n : 0;
+        at->q += n;
+        at->x += row ? n : 0;
+        if (at->q == p->g.image_positions)
+            *at = (place){.n = at->n + 1};
+        else if (at->x == p->pitch)
+            at->x = 0, at->y++;
+    }
+    return count;
 }
 
 /* Channels c0..c1-1 of dst; rows up to whole pairs, and the steps before and after, are zeros. */
 static void pack_a(const gradient *g, const strip *s, int c0, int c1, const scratch *m)
 {
     const rn_amx_plan *p = g->p;
-    const rn_conv_desc *d = &g->plan->desc;
     const uint16_t *dst = g->a->dst, *px[STEP];
     const int channels = c1 - c0, ld = p->g.ld, padded = round_up(channels, RN_AMX_PAIR);
-    int n = s->n0, y = 0, x = 0, q = 0; /* q: position in the image */
+    uint16_t *read = (uint16_t *)m->row, *zeros = read + STEP * pixel_numbers(p);
+    place at = {.n = s->n0};
 
+    memset(zeros, 0, pixel_numbers(p) * sizeof *zeros);
     memset(m->a + (size_t)channels * ld, 0, (size_t)(padded - channels) * ld * sizeof *m->a);
     for (int i = 0; i < ld; i += STEP) {
-        bool any = false;
-        for (int j = 0; j < STEP; j++) {
-            const bool pixel = i >= STEP && n < s->n1 && y < s->y1 - s->y0 && x < p->gw;
-            px[j] = pixel ? dst + ((((size_t)n * d->oh + (size_t)(s->y0 + y)) * d->ow) + (size_t)x) * d->oc + c0 : NULL;
-            any = any || pixel;
-            if (i < STEP)
-                continue;
-            if (++q == p->g.image_positions) {
-                q = x = y = 0;
-                n++;
-            } else if (++x == p->pitch) {
-                x = 0;
-                y++;
-            }
+        if (i == 0 || pixels_at(g, s, &at, c0, zeros, px) == 0) {
+            for (int c = 0; c < channels; c++)
+                memset(m->a + (size_t)c * ld + i, 0, STEP * sizeof *m->a);
+            continue;
         }
         for (int j = 0; j < STEP && g->dst.scale; j++) {
-            uint16_t *read = (uint16_t *)m->strip + (size_t)j * padded;
-            if (!px[j])
+            if (px[j] == zeros)
                 continue;
-            rn_amx_read_pixel(&g->dst, px[j], (size_t)(px[j] - dst), c0, channels, read);
-            px[j] = read;
+            rn_amx_read_pixel(&g->dst, px[j], (size_t)(px[j] - dst), c0, channels, read + (size_t)j * padded);
+            px[j] = read + (size_t)j * padded;
         }
-        if (any)
-            rn_amx_transpose(px, channels, m->a + i, (size_t)ld);
-        for (int c = 0; c < channels && !any; c++)
-            memset(m->a + (size_t)c * ld + i, 0, STEP * sizeof *m->a);
+        rn_amx_transpose(px, channels, m->a + i, (size_t)ld);
     }
 }
 

@@ -119,52 +119,54 @@ int rn_amx_strip_rows(const rn_amx_plan *p)
     return p->nsubs * (p->block + p->dy1 - p->dy0);
 }
 
-void rn_amx_fill_row(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, int i,
-                     char *strip)
+void rn_amx_fill_line(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, int i, int k,
+                      char *to)
 {
-    const int rows = p->block + p->dy1 - p->dy0, s = i / rows, r = i % rows;
-    const size_t line = (size_t)p->pitch * RN_AMX_LINE, plane = (size_t)p->nsubs * rows * line;
-    const int64_t y = ((int64_t)y0 + r + p->dy0) * p->sy + p->subs[s].y;
+    const int rows = p->block + p->dy1 - p->dy0, s = i / rows;
+    const int64_t y = ((int64_t)y0 + i % rows + p->dy0) * p->sy + p->subs[s].y;
     const int64_t x = (int64_t)p->dx0 * p->sx + p->subs[s].x;
     const bool inside = y >= 0 && y < p->h;
     const size_t row = inside ? ((size_t)n * p->h + (size_t)y) * p->w * p->c : 0;
-    char *to = strip + (size_t)i * line;
 
-    for (int k = 0; k < p->planes; k++, to += plane) {
-        if (!inside)
-            memset(to, 0, line);
-        else if (p->window > 1)
-            fill_windows(p, src + row, x, k, to);
-        else
-            fill_pixels(p, read, src + row, read->other ? read->other + row : NULL, x, k, to);
-    }
+    if (!inside)
+        memset(to, 0, (size_t)p->pitch * RN_AMX_LINE);
+    else if (p->window > 1)
+        fill_windows(p, src + row, x, k, to);
+    else
+        fill_pixels(p, read, src + row, read->other ? read->other + row : NULL, x, k, to);
+}
+
+void rn_amx_fill_row(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, int i,
+                     char *strip)
+{
+    const size_t line = (size_t)p->pitch * RN_AMX_LINE, plane = (size_t)rn_amx_strip_rows(p) * line;
+
+    for (int k = 0; k < p->planes; k++)
+        rn_amx_fill_line(p, read, src, n, y0, i, k, strip + (size_t)i * line + (size_t)k * plane);
     /* what the last row's taps read past its end, and tiles past the last position */
     if (i == 0)
         memset(strip + p->planes * plane, 0, p->image - p->planes * plane);
 }
 
-void rn_amx_fill_strip(const rn_amx_plan *p, const rn_amx_read *read, const uint16_t *src, int n, int y0, char *strip)
-{
-    for (int i = 0; i < rn_amx_strip_rows(p); i++)
-        rn_amx_fill_row(p, read, src, n, y0, i, strip);
-}
-
 /* ---- bwd_w ------------------------------------------------------------------------------------------------------------ */
 
+/* Eight numbers at x, the first ones if the mask is not 255. */
+static inline __m128i load8(const uint16_t *x, const __mmask8 mask)
+{
+    return mask == 0xff ? _mm_loadu_si128((const __m128i *)x) : _mm_maskz_loadu_epi16(mask, x);
+}
+
 /* 32 positions x 8 channels: each of the four 128-bit lanes is a square of 8 positions. */
-static inline void transpose8(const uint16_t *const *px, int c, __mmask8 mask, uint16_t *to, size_t ld)
+static inline void transpose8(const uint16_t *const *px, int c, const __mmask8 mask, uint16_t *to, size_t ld)
 {
     __m512i z[8], t[8], u[8];
 
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) {
-        __m128i lane[4];
-        for (int l = 0; l < 4; l++)
-            lane[l] = px[8 * l + i] ? _mm_maskz_loadu_epi16(mask, px[8 * l + i] + c) : _mm_setzero_si128();
-        z[i] = _mm512_castsi128_si512(lane[0]);
-        z[i] = _mm512_inserti32x4(z[i], lane[1], 1);
-        z[i] = _mm512_inserti32x4(z[i], lane[2], 2);
-        z[i] = _mm512_inserti32x4(z[i], lane[3], 3);
+        z[i] = _mm512_castsi128_si512(load8(px[i] + c, mask));
+        z[i] = _mm512_inserti32x4(z[i], load8(px[8 + i] + c, mask), 1);
+        z[i] = _mm512_inserti32x4(z[i], load8(px[16 + i] + c, mask), 2);
+        z[i] = _mm512_inserti32x4(z[i], load8(px[24 + i] + c, mask), 3);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 8; i += 2) {
@@ -189,8 +191,12 @@ static inline void transpose8(const uint16_t *const *px, int c, __mmask8 mask, u
 
 void rn_amx_transpose(const uint16_t *const *px, int m, uint16_t *to, size_t ld)
 {
-    for (int c = 0; c < m; c += 8)
-        transpose8(px, c, m - c >= 8 ? 0xff : (__mmask8)((1u << (m - c)) - 1), to + (size_t)c * ld, ld);
+    int c = 0;
+
+    for (; c + 8 <= m; c += 8)
+        transpose8(px, c, 0xff, to + (size_t)c * ld, ld);
+    if (c < m)
+        transpose8(px, c, (__mmask8)((1u << (m - c)) - 1), to + (size_t)c * ld, ld);
 }
 
 /* Words 0, 32, 1, 33, ... of two vectors, from word `from` (0 or 16) of each on. */
