@@ -155,11 +155,11 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 	$(Q)protoc-c --proto_path=$(<D) --c_out=$(B)/gen $<
 
 # Instruction sets by file name: the rest of the file's room decides at run time whether to call in, and asks the CPU for
-# each of the features named here.
-%_avx2.o %_avx2.tidy: ISA := -mavx2 -mfma -mf16c
-%_avx512.o %_avx512.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c
-%_avx512bf16.o %_avx512bf16.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mf16c
-%_amx.o %_amx.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mf16c -mamx-tile -mamx-bf16
+# each of the features named here, but for prefetchw, which does nothing where a CPU lacks it.
+%_avx2.o %_avx2.tidy: ISA := -mavx2 -mfma -mf16c -mprfchw
+%_avx512.o %_avx512.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mf16c -mprfchw
+%_avx512bf16.o %_avx512bf16.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mf16c -mprfchw
+%_amx.o %_amx.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mf16c -mprfchw -mamx-tile -mamx-bf16
 
 # gcc contracts a * b + c only when told to in -std=c11.
 $(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast

@@ -43,9 +43,10 @@ typedef struct rn_direct_tile {
     bool half, acc;  /* half: width is nr / 2 */
     float *c;
     ptrdiff_t ldc; /* floats */
-    /* NULL, or where the sums go instead of to c, rounded to bf16: with a table that `narrows`. */
-    char *narrow;
-    ptrdiff_t ld_narrow; /* bytes */
+    /* Where the rows end up: asked for while the sums are made, or stores would wait for memory. 0 bytes: not yet. */
+    char *out;
+    ptrdiff_t ld_out, out_bytes;
+    bool narrow; /* the sums go there instead of to c, rounded to bf16: with a table that `narrows` */
 } rn_direct_tile;
 
 typedef struct rn_direct_isa {

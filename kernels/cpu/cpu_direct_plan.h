@@ -6,8 +6,8 @@
 #include "kernels/cpu/cpu_conv_plan.h"
 #include "kernels/cpu/cpu_direct.h"
 
-/* Most cells of packed weights that a task goes through for each tile: 128 KB. */
-#define RN_DIRECT_FEW_CELLS 32768
+/* Most cells of packed weights that a task goes through for each tile: 384 KB. */
+#define RN_DIRECT_FEW_CELLS 98304
 
 /* A task is a block of the output's grid (images, rows, columns) and a group of B's panels. In bwd_d it is all phases of the
  * block. Its pixels are read at n * image + y * row + x * pitch bytes, of the strip or of the tensor itself. */

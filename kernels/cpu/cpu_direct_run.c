@@ -177,7 +177,8 @@ static void tile_task(const job *g, const task *t, const panel *b, pixels px, fl
     const rn_conv_view *v = &f->view;
     const int per = g->p->isa->pack->per, nr = g->p->isa->pack->nr;
     char *out = pixel_address(g, f, px.n, px.y, px.x) + (size_t)b->j * nr * rn_dtype_size(g->dtype);
-    const rn_direct_rows rows = {out, pixel_step(g) * (ptrdiff_t)rn_dtype_size(g->dtype), px.m, b->j * nr, b->cols};
+    const ptrdiff_t size = (ptrdiff_t)rn_dtype_size(g->dtype), step = pixel_step(g);
+    const rn_direct_rows rows = {out, step * size, px.m, b->j * nr, b->cols};
     int r0, r1, s0 = 0, s1 = v->ks;
 
     clip((int64_t)px.y * v->sy + v->y0, v->kr, v->h, &r0, &r1);
@@ -215,9 +216,11 @@ static void tile_task(const job *g, const task *t, const panel *b, pixels px, fl
         .half = b->width < nr,
         .acc = !first || (straight && g->beta),
         .c = straight ? (float *)(void *)out : sums,
-        .ldc = straight ? pixel_step(g) : nr,
-        .narrow = narrow ? out : NULL,
-        .ld_narrow = pixel_step(g) * (ptrdiff_t)rn_dtype_size(g->dtype),
+        .ldc = straight ? step : nr,
+        .out = out,
+        .ld_out = step * size,
+        .out_bytes = last || straight ? b->cols * size : 0,
+        .narrow = narrow,
     };
     g->p->isa->tile(px.m, &tile);
     if (gated)

@@ -138,7 +138,7 @@ INLINE void tile_of(const int m, const int nv, const rn_direct_tile *t)
             const vec v = t->acc ? s[i][j] + c[j] : s[i][j];
 #ifdef PAIRS
             if (t->narrow) {
-                store_narrow(t->narrow + i * t->ld_narrow + j * 2 * VL, v);
+                store_narrow(t->out + i * t->ld_out + j * 2 * VL, v);
                 continue;
             }
 #endif
@@ -157,6 +157,9 @@ INLINE void tile_of(const int m, const int nv, const rn_direct_tile *t)
 
 static void tile(int m, const rn_direct_tile *t)
 {
+    for (int i = 0; i < m; i++)
+        for (ptrdiff_t b = 0; b < t->out_bytes; b += 64)
+            __builtin_prefetch(t->out + i * t->ld_out + b, 1, 3);
     switch (m) {
 #if MR == 14
         TILE(14)
