@@ -32,6 +32,8 @@ static const rn_conv_algo *const algos[] = {
 #if defined(__x86_64__)
     &rn_cpu_amx,
 #endif
+    &rn_cpu_winograd_pairs,
+    &rn_cpu_winograd_2x2_pairs,
     &rn_cpu_winograd,
     &rn_cpu_winograd_2x2,
     &rn_cpu_direct_pairs,

@@ -30,11 +30,28 @@ static const rn_wino_isa *isa_of(const rn_backend *be, int out)
     return tables[rn_cpu_backend_isa(be)][out == 4];
 }
 
-static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, const char **why)
+static const rn_wino_pairs *pairs_table(void)
+{
+#if defined(__x86_64__)
+    return &rn_wino_avx512_pairs;
+#else
+    return NULL;
+#endif
+}
+
+static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, bool pairs,
+                     const char **why)
 {
     const size_t side = (size_t)out + 2;
 
-    (void)be;
+    if (pairs && d->dtype != RN_BF16) {
+        *why = "bf16 only";
+        return false;
+    }
+    if (pairs && rn_cpu_backend_isa(be) < RN_ISA_AVX512_BF16) {
+        *why = "needs AVX512_BF16";
+        return false;
+    }
     if (d->dtype != RN_F32 && d->dtype != RN_BF16) {
         *why = "f32 and bf16 only";
         return false;
@@ -64,15 +81,15 @@ static size_t panels_of(const rn_wino_plan *p)
     return rn_wino_up((size_t)p->out.c, (size_t)p->isa->nr) / (size_t)p->isa->nr;
 }
 
-static size_t freqs_of(const rn_wino_plan *p)
+static rn_wino_place place_of(const rn_wino_plan *p)
 {
-    return (size_t)p->isa->n * (size_t)p->isa->n;
+    return rn_wino_lines((int)rn_wino_cells(p, (size_t)p->in.c), p->block);
 }
 
 /* Floats of a block of transformed tiles, and of one panel of their products. */
 static size_t block_floats(const rn_wino_plan *p)
 {
-    return freqs_of(p) * rn_wino_lines(p->in.c, p->block).freq;
+    return rn_wino_freqs(p) * place_of(p).freq;
 }
 
 static size_t sums_freq(const rn_wino_plan *p)
@@ -98,7 +115,7 @@ static size_t shared_blocks(const rn_wino_plan *p)
 static void split_product(rn_wino_plan *p, const rn_backend *be)
 {
     const size_t mr = (size_t)p->isa->mr, threads = (size_t)be->threads;
-    const size_t weights = freqs_of(p) * (size_t)p->in.c * (size_t)p->out.c * sizeof(float);
+    const size_t weights = rn_wino_freqs(p) * rn_wino_cells(p, (size_t)p->in.c) * (size_t)p->out.c * sizeof(float);
 
     p->shared = weights > SMALL_WEIGHTS;
     p->block = mr * (p->shared ? SHARED_ROWS : BLOCK_ROWS);
@@ -108,9 +125,9 @@ static void split_product(rn_wino_plan *p, const rn_backend *be)
 }
 
 /* What depends on the case alone: enough for the workspace. */
-static rn_wino_plan plan_of(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out)
+static rn_wino_plan plan_of(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, bool pairs)
 {
-    rn_wino_plan p = {.isa = isa_of(be, out)};
+    rn_wino_plan p = {.isa = isa_of(be, out), .pairs = pairs ? pairs_table() : NULL};
 
     p.io = &p.isa->io[d->dtype];
     if (dir == RN_BWD_D) {
@@ -130,14 +147,16 @@ static rn_wino_plan plan_of(const rn_backend *be, const rn_conv_desc *d, rn_conv
     return p;
 }
 
-static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out)
+static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, bool pairs)
 {
-    const rn_wino_plan p = plan_of(be, d, dir, out);
+    const rn_wino_plan p = plan_of(be, d, dir, out, pairs);
 
     if (dir == RN_BWD_W)
-        return rn_wino_gradient_workspace(&p, d);
-    const size_t sums = freqs_of(&p) * sums_freq(&p), threads = (size_t)be->threads;
-    return (sums * threads + block_floats(&p) * (p.shared ? shared_blocks(&p) : threads)) * sizeof(float);
+        return rn_wino_gradient_workspace(&p, be);
+    const size_t sums = rn_wino_freqs(&p) * sums_freq(&p), threads = (size_t)be->threads;
+    return ((sums + rn_wino_scratch(&p, p.in.c)) * threads +
+            block_floats(&p) * (p.shared ? shared_blocks(&p) : threads)) *
+           sizeof(float);
 }
 
 static void close_plan(struct rn_backend *be, void *priv)
@@ -150,7 +169,14 @@ static void close_plan(struct rn_backend *be, void *priv)
     free(p->vectors);
     free(p->partial);
     free(p->u);
+    free(p->panels);
     free(p);
+}
+
+/* Floats between the frequencies of what becomes cells of a panel. */
+static size_t panel_freq(const rn_wino_plan *p)
+{
+    return RN_WINO_PANEL * (size_t)p->isa->nr + RN_WINO_LINE;
 }
 
 static float *alloc_floats(size_t n)
@@ -158,7 +184,7 @@ static float *alloc_floats(size_t n)
     return aligned_alloc(64, rn_wino_up(n * sizeof(float), 64));
 }
 
-static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, void **priv)
+static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, bool pairs, void **priv)
 {
     rn_wino_plan *p = calloc(1, sizeof *p);
     int rc = 0;
@@ -166,15 +192,17 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     *priv = NULL;
     if (!p)
         return rn_fail(RN_E_NOMEM, "cpu:winograd: out of memory");
-    *p = plan_of(be, d, dir, out);
+    *p = plan_of(be, d, dir, out, pairs);
     RN_GO(rn_wino_fused_open(p, d, nblocks(p) * panels_of(p)));
     if (dir != RN_BWD_W) {
-        p->u_freq = (size_t)p->in.c * (size_t)p->isa->nr + RN_WINO_LINE;
-        const size_t floats = panels_of(p) * freqs_of(p) * p->u_freq;
+        p->u_freq = rn_wino_cells(p, (size_t)p->in.c) * (size_t)p->isa->nr + RN_WINO_LINE;
+        const size_t floats = panels_of(p) * rn_wino_freqs(p) * p->u_freq;
         if (!(p->u = alloc_floats(floats)))
             RN_GO(rn_fail(RN_E_NOMEM, "cpu:winograd: %zu bytes of transformed weights: out of memory",
                           floats * sizeof(float)));
     }
+    if (dir != RN_BWD_W && pairs && !(p->panels = alloc_floats((size_t)be->threads * rn_wino_freqs(p) * panel_freq(p))))
+        RN_GO(rn_fail(RN_E_NOMEM, "cpu:winograd-pairs: out of memory"));
 out:
     if (rc < 0)
         close_plan(be, p);
@@ -183,19 +211,38 @@ out:
     return rc;
 }
 
+/* Panel j of the weights. */
+static void pack(const rn_conv_plan *plan, const void *wei, size_t j)
+{
+    const rn_wino_plan *p = plan->priv;
+    const size_t nr = (size_t)p->isa->nr, freqs = rn_wino_freqs(p);
+    const int c0 = (int)(j * nr), c1 = (int)rn_wino_min((j + 1) * nr, (size_t)p->out.c), ic = plan->desc.ic;
+    void (*const to_f32)(const void *, int, int, int, int, int, float *, size_t) =
+        plan->dir == RN_FWD ? p->io->pack_fwd : p->io->pack_bwd_d;
+    float *u = p->u + j * freqs * p->u_freq;
+
+    if (!p->pairs) {
+        to_f32(wei, ic, c0, c1, 0, p->in.c, u, p->u_freq);
+        return;
+    }
+    float *rows = p->panels + (size_t)omp_get_thread_num() * freqs * panel_freq(p);
+    for (int k0 = 0; k0 < p->in.c; k0 += RN_WINO_PANEL) {
+        const int k1 = p->in.c - k0 < RN_WINO_PANEL ? p->in.c : k0 + RN_WINO_PANEL;
+        to_f32(wei, ic, c0, c1, k0, k1, rows, panel_freq(p));
+        for (size_t f = 0; f < freqs; f++)
+            p->pairs->panel(rows + f * panel_freq(p), (size_t)(k1 - k0),
+                            u + f * p->u_freq + rn_wino_cells(p, (size_t)k0) * nr);
+    }
+}
+
 static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
 {
     const rn_wino_plan *p = plan->priv;
-    const rn_conv_desc *d = &plan->desc;
-    const size_t panels = panels_of(p), nr = (size_t)p->isa->nr;
 
     (void)stream;
 #pragma omp parallel for schedule(dynamic) num_threads(plan->be->threads)
-    for (size_t j = 0; j < panels; j++) {
-        const int c0 = (int)(j * nr), c1 = (int)rn_wino_min((j + 1) * nr, (size_t)p->out.c);
-        (plan->dir == RN_FWD ? p->io->pack_fwd : p->io->pack_bwd_d)(wei, d->oc, d->ic, c0, c1,
-                                                                    p->u + j * freqs_of(p) * p->u_freq, p->u_freq);
-    }
+    for (size_t j = 0; j < panels_of(p); j++)
+        pack(plan, wei, j);
     return 0;
 }
 
@@ -208,7 +255,8 @@ typedef struct product {
     const void *in;
     void *out;
     bool add;
-    float *blocks, *sums; /* in the workspace: blocks of transformed tiles; each thread's panel of products */
+    /* In the workspace: blocks of transformed tiles; each thread's panel of products, and tile on its way into cells. */
+    float *blocks, *sums, *scratch;
 } product;
 
 static size_t block_end(const rn_wino_plan *p, size_t b)
@@ -216,29 +264,46 @@ static size_t block_end(const rn_wino_plan *p, size_t b)
     return rn_wino_min((b + 1) * p->block, p->tiles);
 }
 
+/* Tiles t0..t1-1, transformed. */
+static void transform(const product *g, size_t t0, size_t t1, float *to, rn_wino_place place)
+{
+    const rn_wino_plan *p = g->p;
+
+    if (!p->pairs) {
+        p->io->read_src(&p->in, g->in, rn_wino_read_of(p, 0), t0, t1, to, place);
+        return;
+    }
+    float *tile = g->scratch + (size_t)omp_get_thread_num() * rn_wino_scratch(p, p->in.c);
+    for (size_t t = t0; t < t1; t++, to += place.tile) {
+        p->io->read_src(&p->in, g->in, rn_wino_read_of(p, 0), t, t + 1, tile, rn_wino_scratch_place(p));
+        p->pairs->channels(tile, rn_wino_up((size_t)p->in.c, RN_WINO_LINE) / RN_WINO_LINE, rn_wino_freqs(p), to, place);
+    }
+}
+
 /* Panel j of the products of block b, which has been transformed to `v`, and their inverse transform. */
 static void multiply(const product *g, size_t b, size_t j, const float *v, float *sums)
 {
     const rn_wino_plan *p = g->p;
     const rn_wino_isa *isa = p->isa;
-    const rn_wino_place place = rn_wino_lines(p->in.c, p->block);
+    const rn_wino_place place = place_of(p);
     const size_t t0 = b * p->block, n = block_end(p, b) - t0, nr = (size_t)isa->nr, freq = sums_freq(p);
     const size_t parts = (n + (size_t)isa->mr - 1) / (size_t)isa->mr;
     const int c0 = (int)(j * nr), c1 = (int)rn_wino_min((j + 1) * nr, (size_t)p->out.c);
+    void (*const product_rows)(const rn_wino_product *) = p->pairs ? p->pairs->product_rows : isa->product_rows;
 
-    for (size_t f = 0; f < freqs_of(p); f++) {
+    for (size_t f = 0; f < rn_wino_freqs(p); f++) {
         for (size_t i = 0; i < parts; i++) {
             const size_t r0 = rn_wino_part(n, parts, i), r1 = rn_wino_part(n, parts, i + 1);
-            isa->product_rows(&(rn_wino_product){.m = (int)(r1 - r0),
-                                                 .k = p->in.c,
-                                                 .a = v + f * place.freq + r0 * place.tile,
-                                                 .a_step = place.line,
-                                                 .b = p->u + (j * freqs_of(p) + f) * p->u_freq,
-                                                 .b_step = nr,
-                                                 .b_second = nr / 2,
-                                                 .c = sums + f * freq + r0 * nr,
-                                                 .c_step = nr,
-                                                 .two = c1 - c0 > isa->vl});
+            product_rows(&(rn_wino_product){.m = (int)(r1 - r0),
+                                            .k = (int)rn_wino_cells(p, (size_t)p->in.c),
+                                            .a = v + f * place.freq + r0 * place.tile,
+                                            .a_step = place.line,
+                                            .b = p->u + (j * rn_wino_freqs(p) + f) * p->u_freq,
+                                            .b_step = nr,
+                                            .b_second = nr / 2,
+                                            .c = sums + f * freq + r0 * nr,
+                                            .c_step = nr,
+                                            .two = c1 - c0 > isa->vl});
         }
     }
     if (p->partial) {
@@ -259,10 +324,9 @@ static void run_blocks(const product *g, int threads)
     for (size_t b = 0; b < n; b++) {
         const size_t me = (size_t)omp_get_thread_num();
         float *v = g->blocks + me * floats;
-        p->io->read_src(&p->in, g->in, rn_wino_read_of(p, 0), b * p->block, block_end(p, b), v,
-                        rn_wino_lines(p->in.c, p->block));
+        transform(g, b * p->block, block_end(p, b), v, place_of(p));
         for (size_t j = 0; j < panels_of(p); j++)
-            multiply(g, b, j, v, g->sums + me * freqs_of(p) * sums_freq(p));
+            multiply(g, b, j, v, g->sums + me * rn_wino_freqs(p) * sums_freq(p));
     }
 }
 
@@ -270,17 +334,16 @@ static void run_blocks(const product *g, int threads)
 static void run_shared(const product *g, size_t b0, size_t b1, int threads)
 {
     const rn_wino_plan *p = g->p;
-    const rn_wino_place place = rn_wino_lines(p->in.c, p->block);
+    const rn_wino_place place = place_of(p);
     const size_t t0 = b0 * p->block, t1 = block_end(p, b1 - 1), floats = block_floats(p), blocks = b1 - b0;
 
 #pragma omp parallel num_threads(threads)
     {
-        float *sums = g->sums + (size_t)omp_get_thread_num() * freqs_of(p) * sums_freq(p);
+        float *sums = g->sums + (size_t)omp_get_thread_num() * rn_wino_freqs(p) * sums_freq(p);
 #pragma omp for schedule(static)
         for (size_t t = t0; t < t1; t++) {
             const size_t b = t / p->block;
-            p->io->read_src(&p->in, g->in, rn_wino_read_of(p, 0), t, t + 1,
-                            g->blocks + (b - b0) * floats + (t - b * p->block) * place.tile, place);
+            transform(g, t, t + 1, g->blocks + (b - b0) * floats + (t - b * p->block) * place.tile, place);
         }
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < blocks * panels_of(p); i++) /* one after another the blocks of a panel */
@@ -305,8 +368,9 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, vo
                  .in = plan->dir == RN_FWD ? a->src : a->dst,
                  .out = plan->dir == RN_FWD ? a->dst : a->src,
                  .add = beta != 0,
-                 .sums = ws,
-                 .blocks = (float *)ws + (size_t)threads * freqs_of(p) * sums_freq(p)};
+                 .sums = ws};
+    g.scratch = g.sums + (size_t)threads * rn_wino_freqs(p) * sums_freq(p);
+    g.blocks = g.scratch + (size_t)threads * rn_wino_scratch(p, p->in.c);
     if (!p->shared)
         run_blocks(&g, threads);
     for (size_t b = 0, step = shared_blocks(p); p->shared && b < nblocks(p); b += step)
@@ -327,21 +391,29 @@ static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *ws, vo
 #define LEAST_TILES_D  32
 #define LEAST_TILES_W  64
 
-/* With bf16, direct sums in pairs have twice the rate of the f32 sums here, where the CPU is fast at them.
- * Measured on every 3x3 layer of ResNets for ImageNet and CIFAR and on layers beside them: where this holds
- * F(4x4) took 0.35 to 0.8 of the time of cpu:im2col, the transform of the weights included. */
-static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+static bool worth_it(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
-    const rn_wino_plan p = plan_of(be, d, dir, 4);
+    const rn_wino_plan p = plan_of(be, d, dir, 4, false);
     const double pixels = (double)p.out.mb * p.out.h * p.out.w;
 
-    if (d->dtype == RN_BF16 && rn_cpu_backend_pairs(be))
-        return false;
     return d->ic >= LEAST_CHANNELS && d->oc >= LEAST_CHANNELS && (double)p.tiles * 16 <= MOST_WASTE * pixels &&
            p.tiles >= (dir == RN_BWD_W   ? LEAST_TILES_W
                        : dir == RN_BWD_D ? LEAST_TILES_D
                                          : 0) &&
            (dir != RN_BWD_W || (double)d->ic * d->oc >= LEAST_PAIRS);
+}
+
+/* Measured on every 3x3 layer of ResNets for ImageNet and CIFAR and on layers beside them: where this holds
+ * F(4x4) took 0.35 to 0.8 of the time of cpu:im2col, the transform of the weights included. With bf16, direct sums in pairs have
+ * twice the rate of the f32 sums here, where the CPU is fast at them. */
+static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return !(d->dtype == RN_BF16 && rn_cpu_backend_pairs(be)) && worth_it(be, d, dir);
+}
+
+static bool suits_pairs(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return rn_cpu_backend_pairs(be) && worth_it(be, d, dir);
 }
 
 /* F(2x2) is slower than F(4x4) wherever either is worth it, but loses less: for those who ask for it, or measure. */
@@ -356,21 +428,23 @@ static bool suits_nothing(struct rn_backend *be, const rn_conv_desc *d, rn_conv_
 /* ---- the rows ------------------------------------------------------------------------------------------------------- */
 
 /* The functions of the row for tiles of `out` x `out` pixels. */
-#define ROW(out)                                                                                                       \
-    static bool supports_##out(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)        \
+#define ROW(name, out, pairs)                                                                                          \
+    static bool supports_##name(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)       \
     {                                                                                                                  \
-        return supports(be, d, dir, out, why);                                                                         \
+        return supports(be, d, dir, out, pairs, why);                                                                  \
     }                                                                                                                  \
-    static size_t workspace_##out(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)                       \
+    static size_t workspace_##name(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)                      \
     {                                                                                                                  \
-        return workspace(be, d, dir, out);                                                                             \
+        return workspace(be, d, dir, out, pairs);                                                                      \
     }                                                                                                                  \
-    static int open_##out(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void **priv)                  \
+    static int open_##name(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void **priv)                 \
     {                                                                                                                  \
-        return open_plan(be, d, dir, out, priv);                                                                       \
+        return open_plan(be, d, dir, out, pairs, priv);                                                                \
     }
-ROW(4)
-ROW(2)
+ROW(4, 4, false)
+ROW(2, 2, false)
+ROW(pairs_4, 4, true)
+ROW(pairs_2, 2, true)
 
 const rn_conv_algo rn_cpu_winograd = {
     .name = "cpu:winograd",
@@ -390,6 +464,30 @@ const rn_conv_algo rn_cpu_winograd_2x2 = {
     .supports = supports_2,
     .workspace = workspace_2,
     .open = open_2,
+    .close = close_plan,
+    .prepare = prepare,
+    .run = run,
+    .suits = suits_nothing,
+};
+
+const rn_conv_algo rn_cpu_winograd_pairs = {
+    .name = "cpu:winograd-pairs",
+    .flags = RN_ALGO_DETERMINISTIC | RN_ALGO_WINOGRAD | RN_ALGO_LOWPREC,
+    .supports = supports_pairs_4,
+    .workspace = workspace_pairs_4,
+    .open = open_pairs_4,
+    .close = close_plan,
+    .prepare = prepare,
+    .run = run,
+    .suits = suits_pairs,
+};
+
+const rn_conv_algo rn_cpu_winograd_2x2_pairs = {
+    .name = "cpu:winograd-2x2-pairs",
+    .flags = RN_ALGO_DETERMINISTIC | RN_ALGO_WINOGRAD | RN_ALGO_LOWPREC,
+    .supports = supports_pairs_2,
+    .workspace = workspace_pairs_2,
+    .open = open_pairs_2,
     .close = close_plan,
     .prepare = prepare,
     .run = run,

@@ -34,16 +34,33 @@
  * Seen with numbers uniform in [-1, 1), of that sum, the largest error and the root of the mean square, 64 channels:
  *     F(2x2) fwd 7e-8, 1.5e-8;  F(4x4) fwd 1.8e-7, 4.4e-8 (with 0, +-1, +-2, inf: 9.5e-7, 8.7e-8)
  * The output's own rounding to bf16 is 3.9e-3 of its size at most, 1.7e-3 in the root of the mean square.
+ *
+ * "cpu:winograd-pairs" and "cpu:winograd-2x2-pairs": of bf16, for CPUs with AVX-512 BF16. What is transformed, in f32 as above, is
+ * rounded to bf16 and multiplied in pairs (vdpbf16ps), twice as many terms an instruction; sums are f32, and so is the way
+ * back. That is less than the contract's f32 arithmetic (RN_ALGO_LOWPREC): these rows are for those who allow it. Pairs are two
+ * channels of a sum in fwd and bwd_d, two tiles in bwd_w. Each factor's rounding, 2^-9 at most, is spread by K over the tile;
+ * they are of either sign, so that the error grows as the root of the number of terms. Of the output's root mean square, 64
+ * channels, the error's root mean square (and the largest of 50,000), before the output's own rounding (1.7e-3):
+ *                                uniform in [-1, 1)    normal, src after ReLU
+ *     F(2x2)                     0.0040 (0.016)        0.0035 (0.015)
+ *     F(4x4)                     0.0121 (0.087)        0.0094 (0.068)     bwd_w: 0.0127 (0.050), 0.0084 (0.026)
+ *     F(4x4) 0, +-1, +-2, inf    0.0251 (0.36)         0.0188 (0.22)
+ *     F(4x4) 0, +-1, +-1/2, inf  0.0249 (0.29)         0.0219 (0.21)
+ * Scaling rows by powers of 2 changes none of it; of the other points tried none is better beyond the noise. F(2x2)'s transforms
+ * of integers up to 8 fit bf16: such sums are exact. RN_WINO_LOSS_PAIRS_*: of the largest sum of absolute terms over the root
+ * of their number, twice what was seen at 1 to 300 channels (0.12, 0.024).
  */
 #ifndef CPU_WINO_H
 #define CPU_WINO_H
 
 #include "op/rn_conv.h"
 
-#define RN_WINO_LOSS_4     (32 * 0x1p-24)
-#define RN_WINO_LOSS_2     (4 * 0x1p-24)
-#define RN_WINO_LOSS_LAVIN (128 * 0x1p-24) /* of another library's F(4x4) with Lavin and Gray's points */
+#define RN_WINO_LOSS_4       (32 * 0x1p-24)
+#define RN_WINO_LOSS_2       (4 * 0x1p-24)
+#define RN_WINO_LOSS_PAIRS_4 0.25 /* of the same over the root of the number of terms */
+#define RN_WINO_LOSS_PAIRS_2 0.05
+#define RN_WINO_LOSS_LAVIN   (128 * 0x1p-24) /* of another library's F(4x4) with Lavin and Gray's points */
 
-extern const rn_conv_algo rn_cpu_winograd, rn_cpu_winograd_2x2;
+extern const rn_conv_algo rn_cpu_winograd, rn_cpu_winograd_2x2, rn_cpu_winograd_pairs, rn_cpu_winograd_2x2_pairs;
 
 #endif

@@ -11,11 +11,6 @@
 /* Channels of each side in a task. */
 #define CHUNK        64
 
-static size_t freqs_of(const rn_wino_plan *p)
-{
-    return (size_t)p->isa->n * (size_t)p->isa->n;
-}
-
 /* Floats between the frequencies of a task's sums. */
 static size_t sums_freq(const rn_wino_plan *p)
 {
@@ -27,34 +22,53 @@ static size_t chunks_of(int channels, int chunk)
     return (size_t)((channels + chunk - 1) / chunk);
 }
 
-static size_t tile_floats(const rn_wino_plan *p)
+/* Tiles of a cell. */
+static size_t cell(const rn_wino_plan *p)
 {
-    return freqs_of(p) * (rn_wino_up((size_t)p->in.c, RN_WINO_LINE) + rn_wino_rows(p->out.c, 1).tile);
+    return p->pairs ? 2 : 1;
+}
+
+static size_t cell_floats(const rn_wino_plan *p)
+{
+    return rn_wino_freqs(p) * (rn_wino_up((size_t)p->in.c, RN_WINO_LINE) + rn_wino_rows(p->out.c, 1).tile);
+}
+
+static rn_wino_place place_src(const rn_wino_plan *p)
+{
+    return rn_wino_lines(p->in.c, p->block / cell(p));
+}
+
+static rn_wino_place place_dst(const rn_wino_plan *p)
+{
+    return rn_wino_rows(p->out.c, p->block / cell(p));
 }
 
 void rn_wino_split_gradient(rn_wino_plan *p, const rn_backend *be, const rn_conv_desc *d)
 {
-    size_t blocks;
+    const size_t fit = SHARED_BYTES / sizeof(float) / cell_floats(p), cells = rn_wino_cells(p, p->tiles);
+    const size_t blocks = fit ? (cells + fit - 1) / fit : cells;
 
     (void)be;
     p->ic_chunk = (int)rn_wino_min(CHUNK, rn_wino_up((size_t)d->ic, (size_t)p->isa->nr));
     p->oc_chunk = (int)rn_wino_min(CHUNK, (size_t)d->oc);
-    p->block = SHARED_BYTES / sizeof(float) / tile_floats(p);
-    p->block = rn_wino_min(p->block ? p->block : 1, p->tiles);
-    blocks = (p->tiles + p->block - 1) / p->block;
-    p->block = (p->tiles + blocks - 1) / blocks;
+    p->block = (cells + blocks - 1) / blocks * cell(p);
 }
 
 static size_t sums_floats(const rn_wino_plan *p)
 {
-    return chunks_of(p->out.c, p->oc_chunk) * chunks_of(p->in.c, p->ic_chunk) * freqs_of(p) * sums_freq(p);
+    return chunks_of(p->out.c, p->oc_chunk) * chunks_of(p->in.c, p->ic_chunk) * rn_wino_freqs(p) * sums_freq(p);
 }
 
-size_t rn_wino_gradient_workspace(const rn_wino_plan *p, const rn_conv_desc *d)
+/* Of one thread: the tiles of a cell. */
+static size_t scratch_floats(const rn_wino_plan *p)
 {
-    (void)d;
-    return (sums_floats(p) +
-            freqs_of(p) * (rn_wino_lines(p->in.c, p->block).freq + rn_wino_rows(p->out.c, p->block).freq)) *
+    return 2 * rn_wino_scratch(p, p->in.c > p->out.c ? p->in.c : p->out.c);
+}
+
+size_t rn_wino_gradient_workspace(const rn_wino_plan *p, const rn_backend *be)
+{
+    return (sums_floats(p) + rn_wino_freqs(p) * (place_src(p).freq + place_dst(p).freq) +
+            scratch_floats(p) * (size_t)be->threads) *
            sizeof(float);
 }
 
@@ -63,57 +77,82 @@ typedef struct gradient {
     const void *src, *dst;
     float *wei;
     bool add;
-    float *v, *y, *sums;
+    float *v, *y, *sums, *scratch;
 } gradient;
 
-/* Frequency f of chunk (oc, ic) of the sums over n tiles. */
+/* Frequency f of chunk (oc, ic) of the sums over n cells of tiles. */
 static void multiply(const gradient *g, size_t oc, size_t ic, size_t f, size_t n, bool acc)
 {
     const rn_wino_plan *p = g->p;
     const rn_wino_isa *isa = p->isa;
-    const rn_wino_place v = rn_wino_lines(p->in.c, p->block), y = rn_wino_rows(p->out.c, p->block);
+    const rn_wino_place v = place_src(p), y = place_dst(p);
     const size_t mr = (size_t)isa->mr, nr = (size_t)isa->nr;
     const size_t o0 = oc * (size_t)p->oc_chunk, i0 = ic * (size_t)p->ic_chunk;
     const size_t on = rn_wino_min((size_t)p->oc_chunk, (size_t)p->out.c - o0),
                  in = rn_wino_min((size_t)p->ic_chunk, (size_t)p->in.c - i0), parts = (on + mr - 1) / mr;
-    float *sums = g->sums + (oc * chunks_of(p->in.c, p->ic_chunk) + ic) * freqs_of(p) * sums_freq(p) + f * sums_freq(p);
+    float *sums =
+        g->sums + (oc * chunks_of(p->in.c, p->ic_chunk) + ic) * rn_wino_freqs(p) * sums_freq(p) + f * sums_freq(p);
+
+    void (*const product_cols)(const rn_wino_product *) = p->pairs ? p->pairs->product_cols : isa->product_cols;
 
     for (size_t t = 0; t < n; t += MOST_TILES, acc = true) {
         for (size_t i = 0; i < parts; i++) {
             const size_t r0 = rn_wino_part(on, parts, i), r1 = rn_wino_part(on, parts, i + 1);
             for (size_t c = 0; c < in; c += nr) {
                 const size_t line = (i0 + c) / RN_WINO_LINE, at = (i0 + c) % RN_WINO_LINE;
-                isa->product_cols(&(rn_wino_product){.m = (int)(r1 - r0),
-                                                     .k = (int)rn_wino_min(MOST_TILES, n - t),
-                                                     .a = g->y + f * y.freq + t * y.tile + o0 + r0,
-                                                     .a_step = y.tile,
-                                                     .b = g->v + f * v.freq + line * v.line + t * v.tile + at,
-                                                     .b_step = v.tile,
-                                                     .b_second = isa->vl == RN_WINO_LINE ? v.line : (size_t)isa->vl,
-                                                     .c = sums + r0 * (size_t)p->ic_chunk + c,
-                                                     .c_step = (size_t)p->ic_chunk,
-                                                     .two = in - c > (size_t)isa->vl,
-                                                     .acc = acc});
+                product_cols(&(rn_wino_product){.m = (int)(r1 - r0),
+                                                .k = (int)rn_wino_min(MOST_TILES, n - t),
+                                                .a = g->y + f * y.freq + t * y.tile + o0 + r0,
+                                                .a_step = y.tile,
+                                                .b = g->v + f * v.freq + line * v.line + t * v.tile + at,
+                                                .b_step = v.tile,
+                                                .b_second = isa->vl == RN_WINO_LINE ? v.line : (size_t)isa->vl,
+                                                .c = sums + r0 * (size_t)p->ic_chunk + c,
+                                                .c_step = (size_t)p->ic_chunk,
+                                                .two = in - c > (size_t)isa->vl,
+                                                .acc = acc});
             }
         }
     }
+}
+
+/* The tiles of a cell, t and perhaps the one after it, of src or of dst. */
+static void transform(const gradient *g, bool src, size_t t, bool alone, float *to)
+{
+    const rn_wino_plan *p = g->p;
+    const rn_wino_grid *grid = src ? &p->in : &p->out;
+    const rn_wino_place place = src ? place_src(p) : place_dst(p), lone = rn_wino_scratch_place(p);
+    const rn_wino_read *read = rn_wino_read_of(p, src ? 0 : 1);
+    const void *tensor = src ? g->src : g->dst;
+    const size_t one = rn_wino_scratch(p, grid->c), lines = rn_wino_up((size_t)grid->c, RN_WINO_LINE) / RN_WINO_LINE;
+    float *tiles = g->scratch + (size_t)omp_get_thread_num() * scratch_floats(p);
+
+    if (!p->pairs) {
+        (src ? p->io->read_src : p->io->read_dst)(grid, tensor, read, t, t + 1, to, place);
+        return;
+    }
+    for (int i = 0; i < (alone ? 1 : 2); i++, t++)
+        (src ? p->io->read_src : p->io->read_dst)(grid, tensor, read, t, t + 1, tiles + (size_t)i * one, lone);
+    p->pairs->tiles(tiles, alone ? NULL : tiles + one, lines, rn_wino_freqs(p), to, place);
 }
 
 /* Tiles t0..t1-1: transformed by all threads, then summed. */
 static void add_tiles(const gradient *g, size_t t0, size_t t1)
 {
     const rn_wino_plan *p = g->p;
-    const rn_wino_place v = rn_wino_lines(p->in.c, p->block), y = rn_wino_rows(p->out.c, p->block);
-    const size_t ics = chunks_of(p->in.c, p->ic_chunk), ocs = chunks_of(p->out.c, p->oc_chunk), fs = freqs_of(p);
+    const rn_wino_place v = place_src(p), y = place_dst(p);
+    const size_t ics = chunks_of(p->in.c, p->ic_chunk), ocs = chunks_of(p->out.c, p->oc_chunk), fs = rn_wino_freqs(p);
+    const size_t n = rn_wino_cells(p, t1 - t0);
 
 #pragma omp for schedule(static)
-    for (size_t t = t0; t < t1; t++) {
-        p->io->read_src(&p->in, g->src, rn_wino_read_of(p, 0), t, t + 1, g->v + (t - t0) * v.tile, v);
-        p->io->read_dst(&p->out, g->dst, rn_wino_read_of(p, 1), t, t + 1, g->y + (t - t0) * y.tile, y);
+    for (size_t i = 0; i < n; i++) {
+        const size_t t = t0 + i * cell(p);
+        transform(g, true, t, t + 1 == t1, g->v + i * v.tile);
+        transform(g, false, t, t + 1 == t1, g->y + i * y.tile);
     }
 #pragma omp for schedule(static)
     for (size_t i = 0; i < ocs * ics * fs; i++)
-        multiply(g, i / fs / ics, i / fs % ics, i % fs, t1 - t0, t0 > 0);
+        multiply(g, i / fs / ics, i / fs % ics, i % fs, n, t0 > 0);
 }
 
 static void write_row(const gradient *g, size_t o)
@@ -124,7 +163,7 @@ static void write_row(const gradient *g, size_t o)
     for (size_t i = 0; i < ics; i++) {
         const size_t c0 = i * (size_t)p->ic_chunk, c1 = rn_wino_min(c0 + (size_t)p->ic_chunk, (size_t)p->in.c);
         const float *from =
-            g->sums + (o / (size_t)p->oc_chunk * ics + i) * freqs_of(p) * sums_freq(p) + row * (size_t)p->ic_chunk;
+            g->sums + (o / (size_t)p->oc_chunk * ics + i) * rn_wino_freqs(p) * sums_freq(p) + row * (size_t)p->ic_chunk;
         p->isa->write_wei(g->wei, p->in.c, (int)o, (int)c0, (int)c1, from, sums_freq(p), g->add);
     }
 }
@@ -136,7 +175,8 @@ void rn_wino_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, in
 
     g.sums = ws;
     g.v = g.sums + sums_floats(p);
-    g.y = g.v + freqs_of(p) * rn_wino_lines(p->in.c, p->block).freq;
+    g.y = g.v + rn_wino_freqs(p) * place_src(p).freq;
+    g.scratch = g.y + rn_wino_freqs(p) * place_dst(p).freq;
 #pragma omp parallel num_threads(plan->be->threads)
     {
         for (size_t t = 0; t < p->tiles; t += p->block)

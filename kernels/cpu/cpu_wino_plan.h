@@ -11,6 +11,7 @@
 
 #define RN_WINO_LINE   16 /* channels that lie together: a cache line of f32 */
 #define RN_WINO_NR_MAX 32
+#define RN_WINO_PANEL  32
 
 /* A tensor cut into tiles: tile (n, i, j) covers side x side pixels from (i * step + y0, j * step + x0); what falls outside
  * is read as zeros and not written. */
@@ -64,10 +65,10 @@ typedef struct rn_wino_io {
      * what is done with them. */
     void (*write_dst)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1, const float *from,
                       size_t freq, bool add, const rn_wino_finish *finish);
-    /* Columns c0..c1-1 of the weights as a panel, to[f * freq + k * nr + column - c0], zeros up to nr. Columns are oc and k
-     * counts ic (fwd), or the reverse and the taps turned round (bwd_d). */
-    void (*pack_fwd)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq);
-    void (*pack_bwd_d)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq);
+    /* Columns c0..c1-1 of the weights as rows k0..k1-1 of a panel, to[f * freq + (k - k0) * nr + column - c0], zeros up to nr.
+     * Columns are oc and k counts ic (fwd), or the reverse and the taps turned round (bwd_d). ic: of the weights. */
+    void (*pack_fwd)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to, size_t freq);
+    void (*pack_bwd_d)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to, size_t freq);
 } rn_wino_io;
 
 /* What depends on the instruction set and on the tile's size. n: side of a transformed tile; its n * n values are called
@@ -84,23 +85,40 @@ typedef struct rn_wino_isa {
     rn_wino_io io[2]; /* by the tensors' type: RN_F32, RN_BF16 */
 } rn_wino_isa;
 
+/* cpu:winograd-pairs: what is transformed is rounded to bf16, two terms of a sum to a cell of 32 bits. A product takes cells where
+ * it takes floats otherwise, k counts them, and each step adds two terms. The transforms are those of rn_wino_isa, to memory
+ * that is soon read again: from[line * freqs + f][16]. An odd last term has a zero beside it. */
+typedef struct rn_wino_pairs {
+    void (*product_rows)(const rn_wino_product *p);
+    void (*product_cols)(const rn_wino_product *p);
+    /* Channels 2 i and 2 i + 1 of a tile of so many lines of channels: cell i, lines of 16 cells. */
+    void (*channels)(const float *from, size_t lines, size_t freqs, float *to, rn_wino_place place);
+    /* The same channel of two tiles: lines of 16 cells, as many as `from` has. second: NULL, no second tile. */
+    void (*tiles)(const float *first, const float *second, size_t lines, size_t freqs, float *to, rn_wino_place place);
+    /* Rows 2 i and 2 i + 1 of one frequency of a panel with k rows of nr floats: row i of cells. */
+    void (*panel)(const float *from, size_t k, float *to);
+} rn_wino_pairs;
+
 extern const rn_wino_isa rn_wino_portable_4, rn_wino_portable_2;
 #if defined(__x86_64__)
 extern const rn_wino_isa rn_wino_avx2_4, rn_wino_avx2_2;
 extern const rn_wino_isa rn_wino_avx512_4, rn_wino_avx512_2;
+extern const rn_wino_pairs rn_wino_avx512_pairs;
 #endif
 
 typedef struct rn_wino_plan {
     const rn_wino_isa *isa;
-    const rn_wino_io *io; /* of isa, for the tensors' type */
-    rn_wino_grid in, out; /* fwd, bwd_d: what is read and what is written; bwd_w: src and dst */
+    const rn_wino_io *io;       /* of isa, for the tensors' type */
+    const rn_wino_pairs *pairs; /* NULL: cells are f32, one term each */
+    rn_wino_grid in, out;       /* fwd, bwd_d: what is read and what is written; bwd_w: src and dst */
     size_t tiles;
     float *vectors;         /* fused work: mul, add, by of src and of dst, and a pivot of zeros, whole lines */
     rn_wino_read read[2];   /* of src (bwd_d: dst), and of dst in bwd_w */
+    float *panels;          /* pairs: RN_WINO_PANEL rows of a panel for each thread, before they go into cells */
     float *partial;         /* an epilogue's sums, two times nr for each panel of each block */
     float *u;               /* fwd, bwd_d: packed weights, panel by panel, frequency by frequency */
     size_t u_freq;          /* floats between frequencies of a panel */
-    size_t block;           /* tiles transformed at a time */
+    size_t block;           /* tiles transformed at a time; even where bwd_w pairs them */
     bool shared;            /* ... by all threads together, or by each its own */
     int oc_chunk, ic_chunk; /* bwd_w: channels that one task sums */
 } rn_wino_plan;
@@ -113,6 +131,29 @@ static inline size_t rn_wino_up(size_t n, size_t to)
 static inline size_t rn_wino_min(size_t a, size_t b)
 {
     return a < b ? a : b;
+}
+
+/* Cells of n terms. */
+static inline size_t rn_wino_cells(const rn_wino_plan *p, size_t n)
+{
+    return p->pairs ? (n + 1) / 2 : n;
+}
+
+static inline size_t rn_wino_freqs(const rn_wino_plan *p)
+{
+    return (size_t)p->isa->n * (size_t)p->isa->n;
+}
+
+/* Floats of one tile of c channels on its way into cells; none where cells are floats. */
+static inline size_t rn_wino_scratch(const rn_wino_plan *p, int c)
+{
+    return p->pairs ? rn_wino_freqs(p) * rn_wino_up((size_t)c, RN_WINO_LINE) : 0;
+}
+
+/* The place of that tile. */
+static inline rn_wino_place rn_wino_scratch_place(const rn_wino_plan *p)
+{
+    return (rn_wino_place){.freq = RN_WINO_LINE, .line = rn_wino_freqs(p) * RN_WINO_LINE};
 }
 
 /* n things dealt out evenly over `parts`: the first one of part i. */
@@ -152,7 +193,7 @@ static inline const rn_wino_read *rn_wino_read_of(const rn_wino_plan *p, int ten
 
 /* cpu_wino_gradient.c */
 void rn_wino_split_gradient(rn_wino_plan *p, const rn_backend *be, const rn_conv_desc *d);
-size_t rn_wino_gradient_workspace(const rn_wino_plan *p, const rn_conv_desc *d);
+size_t rn_wino_gradient_workspace(const rn_wino_plan *p, const rn_backend *be);
 void rn_wino_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws);
 
 #endif

@@ -4,6 +4,7 @@
  *   VL          floats in a vector: 4, 8 or 16
  *   MR          rows of the register tile: MR * 2 accumulators, 2 vectors of B and 1 of A must fit the registers
  *   TABLE(out)  name of the table for output tiles of that side
+ *   PAIRS       products of pairs of bf16, and of all else nothing: no TABLE
  * The code is in the compiler's own vectors; -mavx2 or -mavx512f make the instructions of them.
  */
 #include <stdint.h>
@@ -13,7 +14,12 @@
 #include "base/rn_half.h"
 #include "kernels/cpu/cpu_wino_plan.h"
 
-#define NR     (2 * VL)
+#define NR (2 * VL)
+#ifdef PAIRS
+#define v_mac(s, x, b) ((s) = _mm512_dpbf16_ps(s, (__m512bh)_mm512_set1_ps(x), (__m512bh)(b)))
+#else
+#define v_mac(s, x, b) ((s) += (x) * (b))
+#endif
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -50,6 +56,7 @@ INLINE void v_store_n(float *p, vec v, int n)
     memcpy(p, &v, (size_t)n * sizeof *p);
 }
 
+#ifndef PAIRS
 /* ---- elements of a tensor ------------------------------------------------------------------------------------------ */
 
 /* All arithmetic is in f32. `type` is a constant in every instance: the way in and out of memory, and nothing else, is of
@@ -113,6 +120,7 @@ INLINE float e_one(const rn_dtype type, const void *p)
     return type == RN_F32 ? *(const float *)p : rn_f32_of_bf16(*(const uint16_t *)p);
 }
 
+#endif
 /* ---- register tiles ------------------------------------------------------------------------------------------------ */
 
 /* m, nv and cols are constants in every instance, so that the accumulators are registers. */
@@ -133,9 +141,9 @@ INLINE void tile(const int m, const int nv, const bool cols, const rn_wino_produ
             UNROLL
             for (int i = 0; i < m; i++) {
                 const float x = a[cols ? i : i * RN_WINO_LINE];
-                s[i][0] += x * b0;
+                v_mac(s[i][0], x, b0);
                 if (nv == 2)
-                    s[i][1] += x * b1;
+                    v_mac(s[i][1], x, b1);
             }
             a += cols ? p->a_step : 1;
             b += b_step;
@@ -188,6 +196,7 @@ static void product_cols(const rn_wino_product *p)
     }
 }
 
+#ifndef PAIRS
 /* ---- where tiles lie ------------------------------------------------------------------------------------------------ */
 
 /* Pixels of a tile of `side`, row by row; NULL outside the tensor. */
@@ -238,3 +247,4 @@ INLINE vec read_through(const rn_dtype type, const rn_wino_read *read, vec v, co
 #undef OUT
 #define OUT 2
 #include "kernels/cpu/cpu_wino_transform.h"
+#endif

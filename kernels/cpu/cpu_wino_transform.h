@@ -323,14 +323,15 @@ INLINE void WINO(pack_vector)(const vec *taps, float *to, size_t freq)
 }
 
 /* Output channels o0..o1-1, at most VL, a line of input channels at a time: read along them, used across. */
-INLINE void WINO(pack_fwd)(const rn_dtype type, const void *wei, int ic, int c0, int c1, float *to, size_t freq)
+INLINE void WINO(pack_fwd)(const rn_dtype type, const void *wei, int ic, int c0, int c1, int first, int last, float *to,
+                           size_t freq)
 {
     const char *w = wei;
 
     for (int o = 0; o < NR; o += VL) {
         const int n = c1 - c0 - o < 0 ? 0 : c1 - c0 - o < VL ? c1 - c0 - o : VL;
-        for (int k0 = 0; k0 < ic; k0 += RN_WINO_LINE) {
-            const int kn = ic - k0 < RN_WINO_LINE ? ic - k0 : RN_WINO_LINE;
+        for (int k0 = first; k0 < last; k0 += RN_WINO_LINE) {
+            const int kn = last - k0 < RN_WINO_LINE ? last - k0 : RN_WINO_LINE;
             vec across[RN_WINO_LINE][9];
             memset(across, 0, sizeof across);
             for (int i = 0; i < n; i++) {
@@ -341,15 +342,15 @@ INLINE void WINO(pack_fwd)(const rn_dtype type, const void *wei, int ic, int c0,
                 }
             }
             for (int k = 0; k < kn; k++)
-                WINO(pack_vector)(across[k], to + (size_t)(k0 + k) * NR + o, freq);
+                WINO(pack_vector)(across[k], to + (size_t)(k0 - first + k) * NR + o, freq);
         }
     }
 }
 
-INLINE void WINO(pack_bwd_d)(const rn_dtype type, const void *wei, int oc, int ic, int c0, int c1, float *to,
-                             size_t freq)
+INLINE void WINO(pack_bwd_d)(const rn_dtype type, const void *wei, int ic, int c0, int c1, int first, int last,
+                             float *to, size_t freq)
 {
-    for (int k = 0; k < oc; k++) {
+    for (int k = first; k < last; k++) {
         for (int c = 0; c < NR; c += VL) {
             const int n = c1 - c0 - c < 0 ? 0 : c1 - c0 - c;
             vec taps[9];
@@ -357,7 +358,7 @@ INLINE void WINO(pack_bwd_d)(const rn_dtype type, const void *wei, int oc, int i
                 const size_t row = ((size_t)k * 9 + 8 - (size_t)r) * (size_t)ic + (size_t)c0;
                 taps[r] = e_load(type, (const char *)wei + (row + (size_t)(n ? c : 0)) * e_size(type), n);
             }
-            WINO(pack_vector)(taps, to + (size_t)k * NR + c, freq);
+            WINO(pack_vector)(taps, to + (size_t)(k - first) * NR + c, freq);
         }
     }
 }
@@ -397,14 +398,14 @@ static void WINO(write_wei)(float *wei, int ic, int o, int c0, int c1, const flo
     {                                                                                                                  \
         WINO(write)(type, g, tensor, c0, c1, t0, t1, from, freq, add, finish);                                         \
     }                                                                                                                  \
-    static void WINO(pack_fwd_##name)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq)         \
+    static void WINO(pack_fwd_##name)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to, size_t freq) \
     {                                                                                                                  \
-        (void)oc;                                                                                                      \
-        WINO(pack_fwd)(type, wei, ic, c0, c1, to, freq);                                                               \
+        WINO(pack_fwd)(type, wei, ic, c0, c1, k0, k1, to, freq);                                                       \
     }                                                                                                                  \
-    static void WINO(pack_bwd_d_##name)(const void *wei, int oc, int ic, int c0, int c1, float *to, size_t freq)       \
+    static void WINO(pack_bwd_d_##name)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to,            \
+                                        size_t freq)                                                                   \
     {                                                                                                                  \
-        WINO(pack_bwd_d)(type, wei, oc, ic, c0, c1, to, freq);                                                         \
+        WINO(pack_bwd_d)(type, wei, ic, c0, c1, k0, k1, to, freq);                                                     \
     }
 
 WINO_IO(f32, RN_F32)

@@ -18,15 +18,30 @@
 /* Rounding to the nearest integer tells which was meant. */
 #define NEAREST  0.499
 
-/* Of the largest sum of absolute terms in the tensor: what Winograd's transforms may lose beyond REAL_TOL, as it is derived in
- * cpu_wino.h. Another library's F(4x4) is held to the bound of its own points, 0, +-1, +-2. */
-static inline double winograd_tol(const rn_conv_algo *algo)
+/* Terms in one sum of the destination. */
+static inline double terms(const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return dir == RN_BWD_W ? (double)d->mb * d->oh * d->ow : (double)d->kh * d->kw * (dir == RN_FWD ? d->ic : d->oc);
+}
+
+/* Of the largest sum of absolute terms in the tensor, n to a sum: what Winograd's transforms may lose beyond REAL_TOL, as it is
+ * stated in cpu_wino.h. Another library's F(4x4) is held to the bound of its own points, 0, +-1, +-2. */
+static inline double winograd_tol(const rn_conv_algo *algo, double n)
 {
     if (!(algo->flags & RN_ALGO_WINOGRAD))
         return 0;
-    return strcmp(algo->name, "cpu:winograd") == 0       ? RN_WINO_LOSS_4
-           : strcmp(algo->name, "cpu:winograd-2x2") == 0 ? RN_WINO_LOSS_2
-                                                         : RN_WINO_LOSS_LAVIN;
+    return strcmp(algo->name, "cpu:winograd") == 0             ? RN_WINO_LOSS_4
+           : strcmp(algo->name, "cpu:winograd-2x2") == 0       ? RN_WINO_LOSS_2
+           : strcmp(algo->name, "cpu:winograd-pairs") == 0     ? RN_WINO_LOSS_PAIRS_4 / sqrt(n)
+           : strcmp(algo->name, "cpu:winograd-2x2-pairs") == 0 ? RN_WINO_LOSS_PAIRS_2 / sqrt(n)
+                                                               : RN_WINO_LOSS_LAVIN;
+}
+
+/* Whether sums of small integers come out exactly, or so nearly that the nearest integer tells: not where what is multiplied has
+ * been rounded to bf16, unless, as F(2x2)'s transforms of them, it fits. */
+static inline bool knows_integers(const rn_conv_algo *algo)
+{
+    return !(algo->flags & RN_ALGO_LOWPREC) || strcmp(algo->name, "cpu:winograd-2x2-pairs") == 0;
 }
 
 static inline float round_to(rn_dtype t, double x)
@@ -61,7 +76,7 @@ static inline double rounding(rn_dtype t, double value)
     return t == RN_BF16 ? fmax(0x1p-8 * fabs(value), 0x1p-134) : t == RN_F16 ? fmax(0x1p-11 * fabs(value), 0x1p-25) : 0;
 }
 
-/* What the algorithm may make of an exact integer sum that it knows to `loss`, as a value and by how much it may be missed: the
+/* What an algorithm may make of an exact integer sum that it knows to `loss`, as a value and by how much it may be missed: the
  * integer that is nearest, but where the loss may push a sum across a tie of the type's rounding also the value beyond. */
 static inline double exact_bound(rn_dtype t, double sum, double loss, double *want)
 {
