@@ -403,14 +403,21 @@ static bool worth_it(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir di
            (dir != RN_BWD_W || (double)d->ic * d->oc >= LEAST_PAIRS);
 }
 
-/* Measured on every 3x3 layer of ResNets for ImageNet and CIFAR and on layers beside them: where this holds
- * F(4x4) took 0.35 to 0.8 of the time of cpu:im2col, the transform of the weights included. With bf16, direct sums in pairs have
- * twice the rate of the f32 sums here, where the CPU is fast at them. */
-static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+/* Where direct sums go in pairs at twice the rate of the f32 sums here, this is faster (0.66 to 0.83 of the time) in fwd and bwd_d as
+ * long as the weights are small, and else about as fast, but for the weights' transform. */
+static bool beats_direct_pairs(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
-    return !(d->dtype == RN_BF16 && rn_cpu_backend_pairs(be)) && worth_it(be, d, dir);
+    return dir != RN_BWD_W && !plan_of(be, d, dir, 4, false).shared;
 }
 
+/* Measured on every 3x3 layer of ResNets for ImageNet and CIFAR and on layers beside them: where this holds
+ * F(4x4) took 0.35 to 0.8 of the time of cpu:im2col, the transform of the weights included. */
+static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return worth_it(be, d, dir) && (d->dtype != RN_BF16 || !rn_cpu_backend_pairs(be) || beats_direct_pairs(be, d, dir));
+}
+
+/* The same layers: 0.4 to 0.6 of the time of cpu:direct-pairs in fwd and bwd_d, 0.55 to 0.9 of that of cpu:strip in bwd_w. */
 static bool suits_pairs(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
     return rn_cpu_backend_pairs(be) && worth_it(be, d, dir);
