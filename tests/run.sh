@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 # run.sh BUILD_DIR [GLOB...]: runs every test program (or those whose name matches a glob) and adds up their TAP.
 # A program must print a plan ("1..N") and N results; one that stops short, crashes or prints none counts as failed.
-# Closing line: "N passed, N failed, N skipped". Exit 1 on a failure, 3 when nothing passed.
-set -u
+# JOBS of them at a time (one per core, 8 at most): most have one thread, and the machine's cores should not wait for it.
+# Ends with the programs that cost the most CPU time, and a closing line: "N passed, N failed, N skipped".
+# Exit 1 on a failure, 3 when nothing passed.
+set -um # each job a process group of its own, so that an interrupted run leaves none behind
 
 build=$(realpath "$1")
 shift
@@ -16,7 +18,10 @@ export GOMP_SPINCOUNT=1000 KMP_BLOCKTIME=0
 # An allocation too large is an error that the library reports: under the sanitizer it must get to see NULL, too.
 export ASAN_OPTIONS=allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS} TSAN_OPTIONS=allocator_may_return_null=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}
 work=$(mktemp -d "${TMPDIR:-/tmp}/rnkit-check.XXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap 'jobs -p | sed s/^/-/ | xargs -r kill -- 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+jobs=${JOBS:-$(nproc)}
+[ "$jobs" -le 8 ] || jobs=8
 
 programs=()
 while IFS= read -r p; do programs+=("$p"); done < <(
@@ -24,7 +29,41 @@ while IFS= read -r p; do programs+=("$p"); done < <(
     find "$here/cli" "$here/e2e" -type f -name 'test_*.sh' 2>/dev/null | sort
 )
 
-passed=0 failed=0 skipped=0 failures=()
+# run_one PROGRAM: prints its lines at once when it is done, and leaves "passed failed skipped cpu-seconds" in NAME.sum.
+run_one() {
+    local p=$1 name rc took cpu ok bad skip plan why
+    name=$(basename "$p" .sh)
+    mkdir -p "$work/$name"
+    TIMEFORMAT='%R %U %S'
+    { time (cd "$work/$name" && TMPDIR=$work/$name "$p" >"$work/$name.out" 2>"$work/$name.err" </dev/null); } 2>"$work/$name.time"
+    rc=$?
+    read -r took cpu < <(awk '{printf "%.1f %.1f\n", $1, $2 + $3}' "$work/$name.time")
+    read -r ok bad skip plan < <(awk '
+        /^(not )?ok .*# *[Ss][Kk][Ii][Pp]/ {skip++; next} # cmocka says "not ok" of what it skips
+        /^ok( |$)/ {ok++; next}
+        /^not ok( |$)/ {bad++; next}
+        /^1\.\.[0-9]+/ {sub(/^1\.\./, ""); plan += $1; seen = 1}
+        END {print ok+0, bad+0, skip+0, seen ? plan : -1}' "$work/$name.out")
+    why=""
+    if [ "$plan" -lt 0 ]; then why="printed no plan"
+    elif [ "$plan" -eq 0 ]; then why="planned no test"
+    elif [ $((ok + bad + skip)) -ne "$plan" ]; then why="planned $plan tests, reported $((ok + bad + skip))"
+    elif [ $rc -ne 0 ] && [ "$bad" -eq 0 ]; then why="exit status $rc without a failed test"
+    fi
+    if [ -n "$why" ]; then bad=$((bad + 1)); fi
+    {
+        printf '%-28s %5d passed %4d failed %4d skipped %7ss %7s CPU s%s\n' "$name" "$ok" "$bad" "$skip" "$took" "$cpu" "${why:+   <- $why}"
+        grep -hE '^(not )?ok .*# *[Ss][Kk][Ii][Pp]' "$work/$name.out" | sed -E 's/^(not )?ok [0-9 -]*/    skipped: /' | sort | uniq -c | sort -rn | head -5 | sed 's/^ *1 / /'
+        if [ "$bad" -gt 0 ]; then
+            { grep -h -A12 '^not ok' "$work/$name.out" | head -60; tail -n 25 "$work/$name.err"; } | sed 's/^/    | /'
+        fi
+    } >"$work/$name.lines"
+    flock "$work" cat "$work/$name.lines"
+    echo "$ok $bad $skip $cpu $name" >"$work/$name.sum"
+    rm -rf "${work:?}/$name" "$work/$name".{out,err,time}
+}
+
+started=0
 for p in "${programs[@]}"; do
     name=$(basename "$p" .sh)
     case ${RNKIT_KIND:-all}:$p in c:*.sh) continue ;; esac # RNKIT_KIND=c: no shell tests
@@ -39,35 +78,17 @@ for p in "${programs[@]}"; do
     "$build"/tests/check-kernels) ;;
     "$build"/*) [ -f "$here/${p#"$build"/tests/}.c" ] || continue ;;
     esac
-    mkdir -p "$work/$name"
-    start=$(date +%s.%N)
-    (cd "$work/$name" && TMPDIR=$work/$name "$p") >"$work/$name.out" 2>"$work/$name.err" </dev/null
-    rc=$?
-    took=$(awk -v a="$start" -v b="$(date +%s.%N)" 'BEGIN{printf "%.1f", b-a}')
-    read -r ok bad skip plan < <(awk '
-        /^(not )?ok .*# *[Ss][Kk][Ii][Pp]/ {skip++; next} # cmocka says "not ok" of what it skips
-        /^ok( |$)/ {ok++; next}
-        /^not ok( |$)/ {bad++; next}
-        /^1\.\.[0-9]+/ {sub(/^1\.\./, ""); plan += $1; seen = 1}
-        END {print ok+0, bad+0, skip+0, seen ? plan : -1}' "$work/$name.out")
-    why=""
-    if [ "$plan" -lt 0 ]; then why="printed no plan"
-    elif [ "$plan" -eq 0 ]; then why="planned no test"
-    elif [ $((ok + bad + skip)) -ne "$plan" ]; then why="planned $plan tests, reported $((ok + bad + skip))"
-    elif [ $rc -ne 0 ] && [ "$bad" -eq 0 ]; then why="exit status $rc without a failed test"
-    fi
-    if [ -n "$why" ]; then bad=$((bad + 1)); fi
-    passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-    printf '%-34s %5d passed %4d failed %4d skipped %8ss%s\n' "$name" "$ok" "$bad" "$skip" "$took" "${why:+   <- $why}"
-    grep -hE '^(not )?ok .*# *[Ss][Kk][Ii][Pp]' "$work/$name.out" | sed -E 's/^(not )?ok [0-9 -]*/    skipped: /' | sort | uniq -c | sort -rn | head -5 | sed 's/^ *1 / /'
-    if [ "$bad" -gt 0 ]; then
-        failures+=("$name")
-        { grep -h -A12 '^not ok' "$work/$name.out" | head -60; tail -n 25 "$work/$name.err"; } | sed 's/^/    | /'
-    fi
-    rm -rf "${work:?}/$name"
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    run_one "$p" &
+    started=$((started + 1))
 done
+wait
 
-[ $failed = 0 ] || echo "failed: ${failures[*]}"
+cat "$work"/*.sum >"$work/sums" 2>/dev/null
+read -r finished passed failed skipped cpu < <(awk '{p += $1; f += $2; s += $3; c += $4} END {printf "%d %d %d %d %.0f\n", NR, p, f, s, c}' "$work/sums")
+[ "$finished" = "$started" ] || { echo "run.sh: $((started - finished)) of $started programs left no result" >&2; failed=$((failed + 1)); }
+[ "$started" -lt 5 ] || echo "most CPU time, of $cpu s: $(sort -k4,4nr "$work/sums" | head -8 | awk '{printf "%s%s %s", (NR > 1 ? ", " : ""), $5, $4}')"
+[ "$failed" = 0 ] || echo "failed: $(awk '$2 > 0 {print $5}' "$work/sums" | sort | xargs)"
 echo "$passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ] || exit 1
-[ $passed -gt 0 ] || exit 3
+[ "$failed" = 0 ] || exit 1
+[ "$passed" -gt 0 ] || exit 3
