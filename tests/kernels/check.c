@@ -38,10 +38,38 @@ static uint32_t hash_text(uint32_t h, const char *s)
     return h;
 }
 
+/* --every: of each algorithm, direction and instruction set of a group, the first case and each N-th after it. */
+struct check_turn {
+    const char *group, *dir, *algo, *isa;
+    uint64_t n;
+};
+
+static struct check_turn *turn_of(check_run *r, const check_id *id)
+{
+    for (int i = r->nturns - 1; i >= 0; i--) {
+        struct check_turn *t = &r->turns[i];
+        if (!strcmp(t->group, id->group) && !strcmp(t->dir, id->dir) && !strcmp(t->algo, id->algo) &&
+            !strcmp(t->isa, id->isa))
+            return t;
+    }
+    struct check_turn *grown = realloc(r->turns, ((size_t)r->nturns + 1) * sizeof *grown);
+    if (!grown) {
+        fprintf(stderr, "check-kernels: out of memory\n");
+        abort();
+    }
+    r->turns = grown;
+    r->turns[r->nturns] = (struct check_turn){id->group, id->dir, id->algo, id->isa, 0};
+    return &r->turns[r->nturns++];
+}
+
 bool check_begin(check_run *r, const check_id *id)
 {
     if (!selected(r, id))
         return false;
+    if (r->every > 1 && turn_of(r, id)->n++ % r->every != 0) {
+        r->left_out++;
+        return false;
+    }
     if (r->list) {
         printf("--group %s --case '%s' --dir '%s' --algo '%s' --isa '%s'\n", id->group, id->cas, id->dir, id->algo,
                id->isa);
@@ -104,29 +132,13 @@ static void free_buffers(check_run *r)
     }
 }
 
-/* The last one is shared by what does not fit: then the table is too small, and check_refused_all says so. */
-static check_tally *tally_of(check_run *r)
-{
-    const int room = (int)(sizeof r->tally / sizeof *r->tally);
-    for (int i = 0; i < r->ntallies; i++)
-        if (strcmp(r->tally[i].group, r->id.group) == 0 && strcmp(r->tally[i].algo, r->id.algo) == 0)
-            return &r->tally[i];
-    if (r->ntallies < room)
-        r->ntallies++;
-    check_tally *t = &r->tally[r->ntallies - 1];
-    t->group = r->id.group;
-    t->algo = r->id.algo;
-    t->optional = r->optional;
-    return t;
-}
-
 void check_end(check_run *r)
 {
     free_buffers(r);
     printf("%s %d - ", r->failed ? "not ok" : "ok", r->count);
     print_id(r);
     printf("%s\n", r->emulated && strcmp(r->id.isa, "amx") == 0 ? " (AMX emulated)" : "");
-    tally_of(r)->ran++;
+    check_tally_add(r, NULL);
     if (r->failed) {
         printf("# repro: check-kernels --group %s --case '%s' --dir '%s' --algo '%s' --isa '%s' --seed %llu\n",
                r->id.group, r->id.cas, r->id.dir, r->id.algo, r->id.isa, (unsigned long long)r->seed);
@@ -139,45 +151,15 @@ void check_end(check_run *r)
 
 void check_refuse(check_run *r, const char *reason)
 {
-    check_tally *t = tally_of(r);
     free_buffers(r);
     printf("# not a check: ");
     print_id(r);
     printf(": %s\n", reason);
-    if (t->refused++ == 0)
-        snprintf(t->why, sizeof t->why, "%s", reason);
+    check_tally_add(r, reason);
     r->refused++;
     r->count--;
-}
-
-/* An algorithm of one type of tensors refuses the others' groups; one that needs an instruction set, CPUs without it. */
-static bool ran_elsewhere(const check_run *r, const char *algo)
-{
-    for (int i = 0; i < r->ntallies; i++)
-        if (strcmp(r->tally[i].algo, algo) == 0 && r->tally[i].ran > 0)
-            return true;
-    return r->group || !r->be[RN_ISA_AVX512_BF16];
-}
-
-void check_refused_all(check_run *r)
-{
-    if (r->ntallies == (int)(sizeof r->tally / sizeof *r->tally)) {
-        printf("not ok %d - more algorithms than check_run.tally holds\n", ++r->count);
-        r->bad++;
-    }
-    for (int i = 0; i < r->ntallies; i++) {
-        const check_tally *t = &r->tally[i];
-        if (t->ran > 0)
-            continue;
-        const bool must = strncmp(t->algo, "cpu:", 4) == 0 && !t->optional && !r->cas && !r->dir && !r->isa &&
-                          !ran_elsewhere(r, t->algo);
-        printf("%s %d - %s %s%sall %d cases refused, the first: %s\n", must ? "not ok" : "ok", ++r->count, t->group,
-               t->algo, must ? ": " : " # SKIP ", t->refused, t->why);
-        if (must)
-            r->bad++;
-        else
-            r->skipped++;
-    }
+    if (r->every > 1)
+        turn_of(r, &r->id)->n = 0; /* the next one has the turn */
 }
 
 /* ---- buffers ------------------------------------------------------------------------------------------------------ */

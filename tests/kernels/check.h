@@ -31,10 +31,9 @@ typedef struct check_id {
     const char *group, *cas, *dir, *algo, *isa; /* "" where a word does not apply */
 } check_id;
 
-/* What an algorithm of one group did with the selected cases. */
+/* What an algorithm did with the selected cases of one group and direction. */
 typedef struct check_tally {
-    const char *group, *algo;
-    bool optional; /* it may refuse all */
+    const char *group, *algo, *dir;
     int ran, refused;
     char why[120]; /* the first refusal */
 } check_tally;
@@ -42,11 +41,8 @@ typedef struct check_tally {
 typedef struct check_run {
     /* from the command line */
     const char *group, *cas, *dir, *algo, *isa; /* comma-separated fnmatch patterns; NULL: all */
-    uint64_t seed;
+    uint64_t seed, every;
     bool list, time, model;
-
-    bool
-        optional; /* the group that runs is about what an algorithm may leave to others: refusing all of it is no failure */
 
     /* One CPU backend per instruction set (check_isa_names[i]), slowest first; NULL where this CPU has it not. */
     rn_backend *be[CHECK_ISAS];
@@ -60,9 +56,11 @@ typedef struct check_run {
     int complaints;
     struct check_buffer *buffers;
 
-    check_tally tally[128]; /* of algorithms that may refuse a case */
+    check_tally *tally; /* ntallies of them, of convolutions */
     int ntallies;
-    int count, ok, bad, skipped, refused, listed;
+    struct check_turn *turns; /* --every: whose turn it is */
+    int nturns;
+    int count, ok, bad, skipped, refused, listed, left_out;
 } check_run;
 
 typedef struct check_group {
@@ -82,9 +80,13 @@ void check_fail(check_run *r, const char *fmt, ...) __attribute__((format(printf
 void check_end(check_run *r);
 /* Instead of check_end: the algorithm is not for this case, which is no check then; the reason is shown. */
 void check_refuse(check_run *r, const char *reason);
-/* After all groups: an algorithm that was selected and took no case at all is a skipped check, so that it is seen; one of our
- * own (cpu:*) with all of its group's cases before it is a failed one. */
-void check_refused_all(check_run *r);
+
+/* check_tally.c: who was checked on what, so that nothing goes unchecked unseen. check_end and check_refuse count. */
+void check_tally_add(check_run *r, const char *refusal); /* the check that goes on; refusal: NULL when it ran */
+/* After all groups. Prints how many cases each algorithm had, by group and direction; then, unless a part was selected, each of
+ * our own (cpu:*) must have had some of each, but where its table says that it is not for them: a failed check otherwise.
+ * Another library's that took none is a skipped one. Frees the tally. */
+void check_tally_close(check_run *r);
 
 /* Buffers live until check_end. Canaries stand on both sides; the content is NaN as f32, bf16 and f16.
  * 64-byte aligned. Never NULL: the program stops when memory is short. */
