@@ -11,9 +11,11 @@ CC ?= cc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-OPT ?= -O2 -g
-WERROR ?= 0
 SAN ?=
+# A sanitizer's checks at every access make what the optimiser gets long: its time is not worth it in a build for tests.
+OPT ?= $(if $(SAN),-O1 -g1,-O2 -g)
+KERNEL_OPT := $(if $(SAN),-O1,-O3)
+WERROR ?= 0
 COVERAGE ?= 0
 ONEDNN ?= auto
 MPI ?= auto
@@ -162,21 +164,21 @@ $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
 %_amx.o %_amx.tidy: ISA := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma -mf16c -mprfchw -mamx-tile -mamx-bf16
 
 # gcc contracts a * b + c only when told to in -std=c11.
-$(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast
+$(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp $(KERNEL_OPT) -ffp-contract=fast
 # Nobody looks at the exception flags: without this, gcc branches around the rounding to 16 bits instead of vectorising it.
-$(B)/kernels/cpu/cpu_ops_%.o: ROOM_CFLAGS := -fopenmp -O3 -ffp-contract=fast -fno-trapping-math
+$(B)/kernels/cpu/cpu_ops_%.o: ROOM_CFLAGS := -fopenmp $(KERNEL_OPT) -ffp-contract=fast -fno-trapping-math
 $(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/base/rn_version.o: ROOM_CFLAGS := $(if $(MPI_SO),-DRN_WITH_MPI=1)
 # Loops of a vector's parts must be unrolled, or the sums live in memory.
-$(B)/libcore/data/image/rn_resize_%.o: ROOM_CFLAGS := -ffp-contract=off -O3
-$(B)/libcore/base/rn_half%.o: ROOM_CFLAGS := -ffp-contract=off -O3
+$(B)/libcore/data/image/rn_resize_%.o: ROOM_CFLAGS := -ffp-contract=off $(KERNEL_OPT)
+$(B)/libcore/base/rn_half%.o: ROOM_CFLAGS := -ffp-contract=off $(KERNEL_OPT)
 $(B)/tests/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/tests/kernels/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 $(B)/kernels/onednn/%.o: ROOM_CFLAGS := -ffp-contract=off -fopenmp
 $(B)/bench/bench_caches.o: ROOM_CFLAGS := -fopenmp
 # A result tells what it was built with.
-$(B)/bench/bench_machine.o: ROOM_CFLAGS := -DRN_BUILD_FLAGS='"$(OPT)$(if $(SAN), -fsanitize=$(SAN)); kernels/cpu -O3 -ffp-contract=fast"'
+$(B)/bench/bench_machine.o: ROOM_CFLAGS := -DRN_BUILD_FLAGS='"$(OPT)$(if $(SAN), -fsanitize=$(SAN)); kernels/cpu $(KERNEL_OPT) -ffp-contract=fast"'
 
 $(B)/gen/%.o: $(B)/gen/%.c
 	$(call SAY,CC,$@)
