@@ -20,10 +20,9 @@ static const struct {
 } not_for[] = {
     {"cpu:amx", "conv,conv_f16,conv_fuse,conv_fuse_f16", "*"},
     {"cpu:winograd*", "conv_f16,conv_fuse_f16", "*"},
-    {"cpu:direct-pairs", "conv,conv_f16,conv_fuse*", "*"},
-    {"cpu:direct-pairs", "conv_bf16", "bwd_w"},
-    {"cpu:direct", "conv_fuse*", "*"},
-    {"cpu:direct", "conv,conv_bf16,conv_f16", "bwd_w"},
+    {"cpu:winograd-pairs,cpu:winograd-2x2-pairs", "conv,conv_fuse", "*"},
+    {"cpu:direct-pairs", "conv,conv_f16,conv_fuse,conv_fuse_f16", "*"},
+    {"cpu:direct*", "*", "bwd_w"},
     {"cpu:strip", "*", "fwd,bwd_d"},
 };
 
@@ -33,6 +32,8 @@ static const struct {
     int isa;
 } least[] = {
     {"cpu:amx", RN_ISA_AMX},
+    {"cpu:winograd-pairs", RN_ISA_AVX512_BF16},
+    {"cpu:winograd-2x2-pairs", RN_ISA_AVX512_BF16},
     {"cpu:direct-pairs", RN_ISA_AVX512_BF16},
 };
 
