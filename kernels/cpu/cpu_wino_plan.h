@@ -61,10 +61,10 @@ typedef struct rn_wino_io {
                      float *to, rn_wino_place place);
     void (*read_dst)(const rn_wino_grid *g, const void *tensor, const rn_wino_read *read, size_t t0, size_t t1,
                      float *to, rn_wino_place place);
-    /* The inverse: channels c0..c1-1 of tiles t0..t1-1, from[f * freq + (t - t0) * nr + c - c0], c1 - c0 <= nr. finish: NULL, or
+    /* The inverse: channels c0..c1-1 of tiles t0..t1-1, from[(t - t0) * m_tile + f * nr + c - c0], c1 - c0 <= nr. finish: NULL, or
      * what is done with them. */
     void (*write_dst)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1, const float *from,
-                      size_t freq, bool add, const rn_wino_finish *finish);
+                      bool add, const rn_wino_finish *finish);
     /* Columns c0..c1-1 of the weights as rows k0..k1-1 of a panel, to[f * freq + (k - k0) * nr + column - c0], zeros up to nr.
      * Columns are oc and k counts ic (fwd), or the reverse and the taps turned round (bwd_d). ic: of the weights. */
     void (*pack_fwd)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to, size_t freq);
@@ -77,6 +77,9 @@ typedef struct rn_wino_isa {
     int out, n; /* pixels of the output along a tile, and side of the transformed tile, out + 2 */
     int vl;     /* floats in a vector */
     int mr, nr; /* register tile: rows, and columns in two vectors */
+    /* Floats of a tile's sums, of all frequencies side by side: an odd number of cache lines, so that one frequency of many
+     * tiles takes all sets of a cache. */
+    size_t m_tile;
 
     void (*product_rows)(const rn_wino_product *p);
     void (*product_cols)(const rn_wino_product *p);

@@ -199,6 +199,15 @@ static void product_cols(const rn_wino_product *p)
 #ifndef PAIRS
 /* ---- where tiles lie ------------------------------------------------------------------------------------------------ */
 
+/* Is all of a tile of `side` inside the tensor? */
+static bool tile_inside(const rn_wino_grid *g, size_t t, int side)
+{
+    const int y0 = (int)(t / (size_t)g->tw % (size_t)g->th) * g->step + g->y0;
+    const int x0 = (int)(t % (size_t)g->tw) * g->step + g->x0;
+
+    return y0 >= 0 && x0 >= 0 && y0 + side <= g->h && x0 + side <= g->w;
+}
+
 /* Pixels of a tile of `side`, row by row; NULL outside the tensor. */
 static void tile_pixels(const rn_wino_grid *g, size_t t, int side, char *tensor, size_t esize, char **pixel)
 {

@@ -8,8 +8,14 @@
 #define WINO(name)       WINO_JOIN(name##_, OUT)
 #define SIDE             (OUT + 2)
 #define FREQS            (SIDE * SIDE)
+#define M_TILE           ((FREQS * NR / RN_WINO_LINE | 1) * RN_WINO_LINE)
 
 /* ---- one dimension -------------------------------------------------------------------------------------------------- */
+
+/* The values at 0, at each pair of points +-x, and at infinity are made apart: part 0, 1, .., PARTS - 1, of one value or of two. */
+#define PARTS          (OUT / 2 + 2)
+#define PART_AT(part)  ((part) ? 2 * (part)-1 : 0)
+#define PART_LEN(part) ((part) == 0 || (part) == PARTS - 1 ? 1 : 2)
 
 #if OUT == 4
 /* Points 0, +-P, +-Q and infinity; see cpu_wino.h for why these. */
@@ -23,30 +29,51 @@
 #define AT_Q ((float)(1.0 / (2.0 * QQ * ((double)QQ - PP))))
 
 /* B^T d: the values that the tile of src, seen as a polynomial, contributes at each point. */
-INLINE void WINO(src_1d)(const vec *d, vec *o)
+INLINE void WINO(src_part)(const int part, const vec *d, vec *o)
 {
-    const vec p_even = d[4] - QQ * d[2], p_odd = P * d[3] - P * QQ * d[1];
-    const vec q_even = d[4] - PP * d[2], q_odd = Q * d[3] - Q * PP * d[1];
+    const float one = part == 1 ? P : Q, other = part == 1 ? QQ : PP; /* the point, and the other one's square */
 
-    o[0] = PP * QQ * d[0] + (d[4] - (PP + QQ) * d[2]);
-    o[1] = p_even + p_odd;
-    o[2] = p_even - p_odd;
-    o[3] = q_even + q_odd;
-    o[4] = q_even - q_odd;
-    o[5] = PP * QQ * d[1] + (d[5] - (PP + QQ) * d[3]);
+    if (part == 0) {
+        o[0] = PP * QQ * d[0] + (d[4] - (PP + QQ) * d[2]);
+    } else if (part == 3) {
+        o[0] = PP * QQ * d[1] + (d[5] - (PP + QQ) * d[3]);
+    } else {
+        const vec even = d[4] - other * d[2], odd = one * d[3] - one * other * d[1];
+        o[0] = even + odd;
+        o[1] = even - odd;
+    }
 }
 
 /* G g */
-INLINE void WINO(wei_1d)(const vec *g, vec *o)
+INLINE void WINO(wei_part)(const int part, const vec *g, vec *o)
 {
-    const vec p_even = g[0] + PP * g[2], q_even = g[0] + QQ * g[2];
+    const float one = part == 1 ? P : Q, at = part == 1 ? AT_P : AT_Q;
 
-    o[0] = AT_0 * g[0];
-    o[1] = AT_P * (p_even + P * g[1]);
-    o[2] = AT_P * (p_even - P * g[1]);
-    o[3] = AT_Q * (q_even + Q * g[1]);
-    o[4] = AT_Q * (q_even - Q * g[1]);
-    o[5] = g[2];
+    if (part == 0) {
+        o[0] = AT_0 * g[0];
+    } else if (part == 3) {
+        o[0] = g[2];
+    } else {
+        const vec even = g[0] + one * one * g[2];
+        o[0] = at * (even + one * g[1]);
+        o[1] = at * (even - one * g[1]);
+    }
+}
+
+/* A y */
+INLINE void WINO(dst_part)(const int part, const vec *y, vec *o)
+{
+    const float one = part == 1 ? P : Q;
+
+    if (part == 0) {
+        o[0] = y[0];
+    } else if (part == 3) {
+        o[0] = y[3];
+    } else {
+        const vec even = y[0] + one * one * y[2], odd = one * y[1] + one * one * one * y[3];
+        o[0] = even + odd;
+        o[1] = even - odd;
+    }
 }
 
 /* G^T m */
@@ -57,20 +84,6 @@ INLINE void WINO(wei_back_1d)(const vec *m, vec *o)
     o[0] = AT_0 * m[0] + (p_sum + q_sum);
     o[1] = (AT_P * P) * (m[1] - m[2]) + (AT_Q * Q) * (m[3] - m[4]);
     o[2] = PP * p_sum + (QQ * q_sum + m[5]);
-}
-
-/* A y */
-INLINE void WINO(dst_1d)(const vec *y, vec *o)
-{
-    const vec p_even = y[0] + PP * y[2], p_odd = P * y[1] + P * PP * y[3];
-    const vec q_even = y[0] + QQ * y[2], q_odd = Q * y[1] + Q * QQ * y[3];
-
-    o[0] = y[0];
-    o[1] = p_even + p_odd;
-    o[2] = p_even - p_odd;
-    o[3] = q_even + q_odd;
-    o[4] = q_even - q_odd;
-    o[5] = y[3];
 }
 
 /* A^T m */
@@ -93,22 +106,40 @@ INLINE void WINO(dst_back_1d)(const vec *m, vec *o)
 #undef AT_Q
 #else
 /* Points 0, +-1 and infinity: Lavin and Gray's, section 4.1. */
-INLINE void WINO(src_1d)(const vec *d, vec *o)
+INLINE void WINO(src_part)(const int part, const vec *d, vec *o)
 {
-    o[0] = d[0] - d[2];
-    o[1] = d[1] + d[2];
-    o[2] = d[2] - d[1];
-    o[3] = d[1] - d[3];
+    if (part == 0) {
+        o[0] = d[0] - d[2];
+    } else if (part == 2) {
+        o[0] = d[1] - d[3];
+    } else {
+        o[0] = d[1] + d[2];
+        o[1] = d[2] - d[1];
+    }
 }
 
-INLINE void WINO(wei_1d)(const vec *g, vec *o)
+INLINE void WINO(wei_part)(const int part, const vec *g, vec *o)
 {
-    const vec even = g[0] + g[2];
+    if (part == 0) {
+        o[0] = g[0];
+    } else if (part == 2) {
+        o[0] = g[2];
+    } else {
+        o[0] = 0.5f * (g[0] + g[2] + g[1]);
+        o[1] = 0.5f * (g[0] + g[2] - g[1]);
+    }
+}
 
-    o[0] = g[0];
-    o[1] = 0.5f * (even + g[1]);
-    o[2] = 0.5f * (even - g[1]);
-    o[3] = g[2];
+INLINE void WINO(dst_part)(const int part, const vec *y, vec *o)
+{
+    if (part == 0) {
+        o[0] = y[0];
+    } else if (part == 2) {
+        o[0] = -y[1];
+    } else {
+        o[0] = y[0] + y[1];
+        o[1] = y[0] - y[1];
+    }
 }
 
 INLINE void WINO(wei_back_1d)(const vec *m, vec *o)
@@ -120,14 +151,6 @@ INLINE void WINO(wei_back_1d)(const vec *m, vec *o)
     o[2] = sum + m[3];
 }
 
-INLINE void WINO(dst_1d)(const vec *y, vec *o)
-{
-    o[0] = y[0];
-    o[1] = y[0] + y[1];
-    o[2] = y[0] - y[1];
-    o[3] = -y[1];
-}
-
 INLINE void WINO(dst_back_1d)(const vec *m, vec *o)
 {
     o[0] = m[0] + (m[1] + m[2]);
@@ -137,100 +160,148 @@ INLINE void WINO(dst_back_1d)(const vec *m, vec *o)
 
 /* ---- two dimensions ------------------------------------------------------------------------------------------------- */
 
-/* x: rows of `from` values to `to`, along columns and along rows. */
-#define WINO_2D(name, one, from, to)                                                                                   \
-    INLINE void WINO(name)(vec(*x)[SIDE], vec(*o)[SIDE])                                                               \
+/* x(i, j), `side` x `side` of them, to their frequencies: a part along the columns, then the rows that this makes. Two rows of
+ * frequencies are under way at a time, which fit the registers; all of them would not, and it is cheaper to load twice than
+ * to store once more. */
+#define WINO_2D(name, one, side, x, ...)                                                                               \
+    INLINE void WINO(name)(__VA_ARGS__, float *to, size_t freq)                                                        \
+    {                                                                                                                  \
+        UNROLL                                                                                                         \
+        for (int g = 0; g < PARTS; g++) {                                                                              \
+            vec t[2][SIDE];                                                                                            \
+            UNROLL                                                                                                     \
+            for (int j = 0; j < (side); j++) {                                                                         \
+                vec c[SIDE], r[2];                                                                                     \
+                UNROLL                                                                                                 \
+                for (int i = 0; i < (side); i++)                                                                       \
+                    c[i] = x(i, j);                                                                                    \
+                one(g, c, r);                                                                                          \
+                t[0][j] = r[0];                                                                                        \
+                if (PART_LEN(g) == 2)                                                                                  \
+                    t[1][j] = r[1];                                                                                    \
+            }                                                                                                          \
+            UNROLL                                                                                                     \
+            for (int r = 0; r < 2; r++) {                                                                              \
+                if (r >= PART_LEN(g))                                                                                  \
+                    break;                                                                                             \
+                float *row = to + (size_t)((PART_AT(g) + r) * SIDE) * freq;                                            \
+                UNROLL                                                                                                 \
+                for (int h = 0; h < PARTS; h++) {                                                                      \
+                    vec o[2];                                                                                          \
+                    one(h, t[r], o);                                                                                   \
+                    v_store(row + (size_t)PART_AT(h) * freq, o[0]);                                                    \
+                    if (PART_LEN(h) == 2)                                                                              \
+                        v_store(row + (size_t)(PART_AT(h) + 1) * freq, o[1]);                                          \
+                }                                                                                                      \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+#define IN_MEMORY(i, j)  e_load(type, x + (size_t)(i)*row + (size_t)(j)*pixel, VL)
+#define IN_VECTORS(i, j) x[(i)*3 + (j)]
+/* row, pixel: bytes between rows, and between the pixels of a row */
+WINO_2D(src_any, WINO(src_part), SIDE, IN_MEMORY, const rn_dtype type, const char *x, size_t row, size_t pixel)
+WINO_2D(dst_any, WINO(dst_part), OUT, IN_MEMORY, const rn_dtype type, const char *x, size_t row, size_t pixel)
+WINO_2D(wei_any, WINO(wei_part), 3, IN_VECTORS, const vec *x)
+#undef IN_MEMORY
+#undef IN_VECTORS
+
+/* Functions of their own: inlined into a loop, compilers keep every address of it on the stack. */
+#define WINO_CALLED(name, of, type)                                                                                    \
+    static __attribute__((noinline)) void WINO(name)(const char *x, size_t row, size_t pixel, float *to, size_t freq)  \
+    {                                                                                                                  \
+        WINO(of)(type, x, row, pixel, to, freq);                                                                       \
+    }
+WINO_CALLED(src_2d_f32, src_any, RN_F32)
+WINO_CALLED(src_2d_bf16, src_any, RN_BF16)
+WINO_CALLED(dst_2d_f32, dst_any, RN_F32)
+WINO_CALLED(dst_2d_bf16, dst_any, RN_BF16)
+static __attribute__((noinline)) void WINO(wei_2d)(const vec *x, float *to, size_t freq)
+{
+    WINO(wei_any)(x, to, freq);
+}
+
+/* Frequencies back to `side` x `side` values: along their rows, then along the columns. */
+#define WINO_BACK(name, one, side)                                                                                     \
+    INLINE void WINO(name)(const float *from, size_t freq, vec(*o)[SIDE])                                              \
     {                                                                                                                  \
         vec t[SIDE][SIDE];                                                                                             \
         UNROLL                                                                                                         \
-        for (int j = 0; j < (from); j++) {                                                                             \
-            vec c[SIDE], r[SIDE];                                                                                      \
+        for (int i = 0; i < SIDE; i++) {                                                                               \
+            vec m[SIDE];                                                                                               \
             UNROLL                                                                                                     \
-            for (int i = 0; i < (from); i++)                                                                           \
-                c[i] = x[i][j];                                                                                        \
-            one(c, r);                                                                                                 \
-            UNROLL                                                                                                     \
-            for (int i = 0; i < (to); i++)                                                                             \
-                t[i][j] = r[i];                                                                                        \
+            for (int j = 0; j < SIDE; j++)                                                                             \
+                m[j] = v_load(from + (size_t)(i * SIDE + j) * freq);                                                   \
+            one(m, t[i]);                                                                                              \
         }                                                                                                              \
         UNROLL                                                                                                         \
-        for (int i = 0; i < (to); i++)                                                                                 \
-            one(t[i], o[i]);                                                                                           \
+        for (int j = 0; j < (side); j++) {                                                                             \
+            vec c[SIDE], r[SIDE];                                                                                      \
+            UNROLL                                                                                                     \
+            for (int i = 0; i < SIDE; i++)                                                                             \
+                c[i] = t[i][j];                                                                                        \
+            one(c, r);                                                                                                 \
+            UNROLL                                                                                                     \
+            for (int i = 0; i < (side); i++)                                                                           \
+                o[i][j] = r[i];                                                                                        \
+        }                                                                                                              \
     }
 
-WINO_2D(src_2d, WINO(src_1d), SIDE, SIDE)
-WINO_2D(wei_2d, WINO(wei_1d), 3, SIDE)
-WINO_2D(wei_back_2d, WINO(wei_back_1d), SIDE, 3)
-WINO_2D(dst_2d, WINO(dst_1d), OUT, SIDE)
-WINO_2D(dst_back_2d, WINO(dst_back_1d), SIDE, OUT)
-
-INLINE void WINO(store_all)(float *to, size_t freq, vec (*o)[SIDE])
-{
-    UNROLL
-    for (int i = 0; i < SIDE; i++) {
-        UNROLL
-        for (int j = 0; j < SIDE; j++)
-            v_store(to + (size_t)(i * SIDE + j) * freq, o[i][j]);
-    }
-}
-
-INLINE void WINO(load_all)(const float *from, size_t freq, vec (*x)[SIDE])
-{
-    UNROLL
-    for (int i = 0; i < SIDE; i++) {
-        UNROLL
-        for (int j = 0; j < SIDE; j++)
-            x[i][j] = v_load(from + (size_t)(i * SIDE + j) * freq);
-    }
-}
+WINO_BACK(dst_back_2d, WINO(dst_back_1d), OUT)
+WINO_BACK(wei_back_2d, WINO(wei_back_1d), 3)
 
 /* ---- tensors -------------------------------------------------------------------------------------------------------- */
 
-/* Tiles of src (side SIDE) or of dst (side OUT), of channels c..c+VL-1, n of which there are. */
-INLINE void WINO(read_vector)(const rn_dtype type, const bool src, const rn_wino_read *read, const char *tensor,
-                              char *const *pixel, int c, int n, float *to, size_t freq)
+/* Channels c..c+VL-1 of a tile, n of which there are, as f32 side by side: what lies at its pixels, through `read`. */
+INLINE void WINO(gather)(const rn_dtype type, const int side, const rn_wino_read *read, const char *tensor,
+                         char *const *pixel, int c, int n, float *to)
 {
-    const int side = src ? SIDE : OUT;
-    vec x[SIDE][SIDE], o[SIDE][SIDE];
-
-    UNROLL
-    for (int i = 0; i < side; i++) {
-        UNROLL
-        for (int j = 0; j < side; j++) {
-            vec v = {0};
-            if (pixel[i * side + j]) {
-                const char *at = pixel[i * side + j] + (size_t)c * e_size(type);
-                v = e_load(type, at, n);
-                if (read)
-                    v = read_through(type, read, v, read->other ? (const char *)read->other + (at - tensor) : NULL, c,
-                                     n);
-            }
-            x[i][j] = v;
+    for (int i = 0; i < side * side; i++, to += VL) {
+        vec v = {0};
+        if (pixel[i]) {
+            const char *at = pixel[i] + (size_t)c * e_size(type);
+            v = e_load(type, at, n);
+            if (read)
+                v = read_through(type, read, v, read->other ? (const char *)read->other + (at - tensor) : NULL, c, n);
         }
+        v_store(to, v);
     }
-    if (src)
-        WINO(src_2d)(x, o);
-    else
-        WINO(dst_2d)(x, o);
-    WINO(store_all)(to, freq, o);
 }
 
+/* Tiles of src (side SIDE) or of dst (side OUT): those that need no more than their transform are read in place. */
 INLINE void WINO(read)(const rn_dtype type, const bool src, const rn_wino_grid *g, const void *tensor,
                        const rn_wino_read *read, size_t t0, size_t t1, float *to, rn_wino_place place)
 {
+    const int side = src ? SIDE : OUT;
+    void (*const transform)(const char *, size_t, size_t, float *, size_t) =
+        type == RN_BF16 ? (src ? WINO(src_2d_bf16) : WINO(dst_2d_bf16))
+        : src           ? WINO(src_2d_f32)
+                        : WINO(dst_2d_f32);
     char *pixel[FREQS];
+    float tile[FREQS * VL] __attribute__((aligned(64)));
 
     for (size_t t = t0; t < t1; t++) {
-        tile_pixels(g, t, src ? SIDE : OUT, (char *)tensor, e_size(type), pixel);
+        const bool in_place = !read && tile_inside(g, t, side);
+        tile_pixels(g, t, in_place ? 1 : side, (char *)tensor, e_size(type), pixel);
         for (int c = 0; c < (int)rn_wino_up((size_t)g->c, RN_WINO_LINE); c += VL) {
             float *at = to + (size_t)(c / RN_WINO_LINE) * place.line + (t - t0) * place.tile + c % RN_WINO_LINE;
             const int n = g->c - c;
+            if (in_place && n >= VL) {
+                const size_t one = (size_t)g->c * e_size(type), row = one * (size_t)g->w;
+                const char *x = pixel[0] + (size_t)c * e_size(type);
+                transform(x, row, one, at, place.freq);
+                continue;
+            }
+            if (in_place)
+                tile_pixels(g, t, side, (char *)tensor, e_size(type), pixel);
             if (n >= VL && !read)
-                WINO(read_vector)(type, src, NULL, tensor, pixel, c, VL, at, place.freq);
+                WINO(gather)(type, side, NULL, tensor, pixel, c, VL, tile);
             else if (n >= VL)
-                WINO(read_vector)(type, src, read, tensor, pixel, c, VL, at, place.freq);
+                WINO(gather)(type, side, read, tensor, pixel, c, VL, tile);
             else /* the rest of a line is zeros */
-                WINO(read_vector)(type, src, read, tensor, pixel, n < 0 ? 0 : c, n < 0 ? 0 : n, at, place.freq);
+                WINO(gather)(type, side, read, tensor, pixel, n < 0 ? 0 : c, n < 0 ? 0 : n, tile);
+            (src ? WINO(src_2d_f32) : WINO(dst_2d_f32))((const char *)tile, (size_t)side * VL * sizeof *tile,
+                                                        VL * sizeof *tile, at, place.freq);
         }
     }
 }
@@ -268,14 +339,13 @@ INLINE void WINO(finish)(const rn_dtype type, const rn_wino_finish *f, const cha
     v_store(f->sumsq + c, v_load(f->sumsq + c) + sumsq);
 }
 
-/* Channels c0 + c on, n of VL, of one tile. */
+/* The pixels of a tile out of its frequencies. */
 INLINE void WINO(write_vector)(const rn_dtype type, const rn_wino_finish *finish, const char *tensor,
-                               char *const *pixel, int c0, int c, int n, const float *from, size_t freq, bool add)
+                               char *const *pixel, int c0, int c, int n, const float *from, bool add)
 {
-    vec x[SIDE][SIDE], o[SIDE][SIDE], v[OUT * OUT];
+    vec o[SIDE][SIDE], v[OUT * OUT];
 
-    WINO(load_all)(from, freq, x);
-    WINO(dst_back_2d)(x, o);
+    WINO(dst_back_2d)(from, NR, o);
     UNROLL
     for (int i = 0; i < OUT * OUT; i++)
         v[i] = o[i / OUT][i % OUT];
@@ -290,37 +360,39 @@ INLINE void WINO(write_vector)(const rn_dtype type, const rn_wino_finish *finish
     }
 }
 
-INLINE void WINO(write)(const rn_dtype type, const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1,
-                        const float *from, size_t freq, bool add, const rn_wino_finish *finish)
+/* ... and nothing else to be done. */
+INLINE void WINO(write_plain)(const rn_dtype type, char *p, size_t row, size_t pixel, const float *from)
 {
+    vec o[SIDE][SIDE];
+
+    WINO(dst_back_2d)(from, NR, o);
+    UNROLL
+    for (int i = 0; i < OUT * OUT; i++)
+        e_store(type, p + (size_t)(i / OUT) * row + (size_t)(i % OUT) * pixel, o[i / OUT][i % OUT], VL);
+}
+
+INLINE void WINO(write)(const rn_dtype type, const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1,
+                        const float *from, bool add, const rn_wino_finish *finish)
+{
+    const size_t one = (size_t)g->c * e_size(type), row = one * (size_t)g->w;
     char *pixel[OUT * OUT];
 
-    for (size_t t = t0; t < t1; t++) {
+    for (size_t t = t0; t < t1; t++, from += M_TILE) {
+        const bool plain = !finish && !add && tile_inside(g, t, OUT);
         tile_pixels(g, t, OUT, tensor, e_size(type), pixel);
         for (int c = 0; c < c1 - c0; c += VL) {
-            const float *at = from + (t - t0) * NR + (size_t)c;
             const int n = c1 - c0 - c;
-            if (n >= VL)
-                WINO(write_vector)(type, finish, tensor, pixel, c0, c, VL, at, freq, add);
+            if (n >= VL && plain)
+                WINO(write_plain)(type, pixel[0] + (size_t)(c0 + c) * e_size(type), row, one, from + c);
+            else if (n >= VL)
+                WINO(write_vector)(type, finish, tensor, pixel, c0, c, VL, from + c, add);
             else
-                WINO(write_vector)(type, finish, tensor, pixel, c0, c, n, at, freq, add);
+                WINO(write_vector)(type, finish, tensor, pixel, c0, c, n, from + c, add);
         }
     }
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------------- */
-
-/* taps[r * 3 + s] to their frequencies. */
-INLINE void WINO(pack_vector)(const vec *taps, float *to, size_t freq)
-{
-    vec x[SIDE][SIDE], o[SIDE][SIDE];
-
-    UNROLL
-    for (int i = 0; i < 9; i++)
-        x[i / 3][i % 3] = taps[i];
-    WINO(wei_2d)(x, o);
-    WINO(store_all)(to, freq, o);
-}
 
 /* Output channels o0..o1-1, at most VL, a line of input channels at a time: read along them, used across. */
 INLINE void WINO(pack_fwd)(const rn_dtype type, const void *wei, int ic, int c0, int c1, int first, int last, float *to,
@@ -342,7 +414,7 @@ INLINE void WINO(pack_fwd)(const rn_dtype type, const void *wei, int ic, int c0,
                 }
             }
             for (int k = 0; k < kn; k++)
-                WINO(pack_vector)(across[k], to + (size_t)(k0 - first + k) * NR + o, freq);
+                WINO(wei_2d)(across[k], to + (size_t)(k0 - first + k) * NR + o, freq);
         }
     }
 }
@@ -358,7 +430,7 @@ INLINE void WINO(pack_bwd_d)(const rn_dtype type, const void *wei, int ic, int c
                 const size_t row = ((size_t)k * 9 + 8 - (size_t)r) * (size_t)ic + (size_t)c0;
                 taps[r] = e_load(type, (const char *)wei + (row + (size_t)(n ? c : 0)) * e_size(type), n);
             }
-            WINO(pack_vector)(taps, to + (size_t)(k - first) * NR + c, freq);
+            WINO(wei_2d)(taps, to + (size_t)(k - first) * NR + c, freq);
         }
     }
 }
@@ -367,9 +439,8 @@ static void WINO(write_wei)(float *wei, int ic, int o, int c0, int c1, const flo
 {
     for (int c = c0; c < c1; c += VL) {
         const int n = c1 - c < VL ? c1 - c : VL;
-        vec x[SIDE][SIDE], w[SIDE][SIDE];
-        WINO(load_all)(from + (c - c0), freq, x);
-        WINO(wei_back_2d)(x, w);
+        vec w[SIDE][SIDE];
+        WINO(wei_back_2d)(from + (c - c0), freq, w);
         UNROLL
         for (int i = 0; i < 9; i++) {
             float *p = wei + ((size_t)o * 9 + (size_t)i) * (size_t)ic + c;
@@ -394,9 +465,9 @@ static void WINO(write_wei)(float *wei, int ic, int o, int c0, int c1, const flo
         WINO(read)(type, false, g, tensor, read, t0, t1, to, place);                                                   \
     }                                                                                                                  \
     static void WINO(write_dst_##name)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1,      \
-                                       const float *from, size_t freq, bool add, const rn_wino_finish *finish)         \
+                                       const float *from, bool add, const rn_wino_finish *finish)                      \
     {                                                                                                                  \
-        WINO(write)(type, g, tensor, c0, c1, t0, t1, from, freq, add, finish);                                         \
+        WINO(write)(type, g, tensor, c0, c1, t0, t1, from, add, finish);                                               \
     }                                                                                                                  \
     static void WINO(pack_fwd_##name)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to, size_t freq) \
     {                                                                                                                  \
@@ -423,6 +494,7 @@ const rn_wino_isa TABLE(OUT) = {
     .vl = VL,
     .mr = MR,
     .nr = NR,
+    .m_tile = M_TILE,
     .product_rows = product_rows,
     .product_cols = product_cols,
     .write_wei = WINO(write_wei),
@@ -433,7 +505,12 @@ const rn_wino_isa TABLE(OUT) = {
 #undef WINO_JOIN
 #undef WINO
 #undef WINO_2D
+#undef WINO_BACK
+#undef PARTS
+#undef PART_AT
+#undef PART_LEN
 #undef WINO_IO
 #undef WINO_IO_OF
 #undef SIDE
 #undef FREQS
+#undef M_TILE
