@@ -32,7 +32,8 @@ static int speed(const bench_record *a, const bench_record *b, bool same_run, do
         from_quartiles(a, b, &r);
     else if (same_run && a->n == b->n)
         RN_TRY(bench_ratio_pairs(a->samples, b->samples, a->n, confidence, &r));
-    else
+    /* n pairs have 2^n patterns of signs, n and n samples (2n choose n) orders: these still tell where those are too few. */
+    if (a->samples && b->samples && !r.has_interval)
         RN_TRY(bench_ratio_apart(a->samples, a->n, b->samples, b->n, confidence, &r));
     *out = a->less_is_better ? r : (bench_ratio){1 / r.ratio, 1 / r.hi, 1 / r.lo, r.has_interval};
     return 0;
@@ -55,20 +56,91 @@ static double quiet_speed(const bench_record *a, const bench_record *b)
     return a->less_is_better ? best(a) / best(b) : best(b) / best(a);
 }
 
-/* The whole interval on one side of what does not matter, and the quietest samples too; or inside it. Anything else is not
- * known: a neighbour who came in the middle of B moves its median, but hardly its best sample. */
-static enum bench_verdict judge(const bench_pair *p, double tolerance)
+/* The whole interval on one side of what does not matter, and the quietest samples too, by more than disturbances do; or inside
+ * it. Anything else is not known: a neighbour who came in the middle of B moves its median, but hardly its best sample. */
+static enum bench_verdict judge(const bench_pair *p, double tolerance, double noise)
 {
     const double up = 1 + tolerance, down = 1 / up;
     const bench_ratio *s = &p->speed;
 
     if (!s->has_interval)
         return BENCH_UNCLEAR;
-    if (s->lo > up && (p->quiet > up || p->quiet <= 0))
+    if (s->lo > up && (p->quiet > up * noise || p->quiet <= 0))
         return BENCH_FASTER;
-    if (s->hi < down && p->quiet < down)
+    if (s->hi < down && p->quiet < down / noise)
         return BENCH_SLOWER;
     return s->lo >= down && s->hi <= up ? BENCH_SAME : BENCH_UNCLEAR;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Third quartile over best of the samples: what neighbours made of a case where they were there for a quarter of it. */
+static int disturbance(const bench_record *r, double *out)
+{
+    double *v = malloc((size_t)r->n * sizeof *v);
+
+    if (!v)
+        return rn_fail(RN_E_NOMEM, "compare: out of memory");
+    for (int i = 0; i < r->n; i++)
+        v[i] = r->less_is_better ? r->samples[i] : 1 / r->samples[i];
+    qsort(v, (size_t)r->n, sizeof *v, ascending);
+    *out = v[(r->n * 3 - 1) / 4] / v[0];
+    free(v);
+    return 0;
+}
+
+/* What neighbours did within the cases of both runs, nine cases in ten less: they may do as much to all rounds of one case. */
+static int noise_of(const bench_comparison *c, double *out)
+{
+    double *v = malloc((2 * c->n + 1) * sizeof *v);
+    size_t n = 0;
+    int rc = 0;
+
+    *out = 1;
+    if (!v)
+        return rn_fail(RN_E_NOMEM, "compare: out of memory");
+    for (size_t i = 0; i < c->n; i++) {
+        const bench_record *const sides[] = {c->v[i].a, c->v[i].b};
+        for (int j = 0; j < 2; j++) {
+            if (sides[j]->samples && sides[j]->n > 1)
+                RN_GO(disturbance(sides[j], &v[n++]));
+        }
+    }
+    if (n) {
+        qsort(v, n, sizeof *v, ascending);
+        *out = v[(n - 1) * 9 / 10];
+    }
+out:
+    free(v);
+    return rc;
+}
+
+/* All pairs as one family: Bonferroni's level for each (Dunn, "Multiple Comparisons among Means", 1961), so that all intervals
+ * hold together. In one run what disturbs a round disturbs both sides of it. */
+static int judge_all(bench_comparison *c, const bench_compare_opts *o, bool same_run)
+{
+    size_t family = 0;
+
+    for (size_t i = 0; i < c->n; i++)
+        family += !c->v[i].b->no_time;
+    c->confidence_each = family ? 1 - (1 - o->confidence) / (double)family : o->confidence;
+    c->noise = 1;
+    if (!same_run)
+        RN_TRY(noise_of(c, &c->noise));
+    for (size_t i = 0; i < c->n; i++) {
+        bench_pair *p = &c->v[i];
+        if (!p->b->no_time) {
+            RN_TRY(speed(p->a, p->b, same_run, c->confidence_each, &p->speed));
+            p->quiet = quiet_speed(p->a, p->b);
+            p->verdict = judge(p, o->tolerance, c->noise);
+        }
+        c->counts[p->verdict]++;
+    }
+    return 0;
 }
 
 /* ---- pairing -------------------------------------------------------------------------------------------------------- */
@@ -138,7 +210,7 @@ static int in_file_order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int pair_up(side *a, const side *b, const bench_compare_opts *o, bool same_run, bench_comparison *out)
+static void pair_up(side *a, const side *b, const bench_compare_opts *o, bench_comparison *out)
 {
     const bool any_algo = o->a_algo || o->b_algo;
 
@@ -156,16 +228,8 @@ static int pair_up(side *a, const side *b, const bench_compare_opts *o, bool sam
                 out->only_b[out->nonly_b++] = other;
             continue;
         }
-        bench_pair *p = &out->v[out->n++];
-        *p = (bench_pair){.a = r, .b = other, .verdict = BENCH_LOST};
-        if (!other->no_time) {
-            RN_TRY(speed(r, other, same_run, o->confidence, &p->speed));
-            p->quiet = quiet_speed(r, other);
-            p->verdict = judge(p, o->tolerance);
-        }
-        out->counts[p->verdict]++;
+        out->v[out->n++] = (bench_pair){.a = r, .b = other, .verdict = BENCH_LOST};
     }
-    return 0;
 }
 
 static void sum_up(bench_comparison *c)
@@ -209,7 +273,8 @@ int bench_compare(const bench_records *a, const bench_records *b, const bench_co
     out->only_b = calloc(sa.n + sb.n + 1, sizeof *out->only_b);
     if (!out->v || !out->only_a || !out->only_b)
         RN_GO(rn_fail(RN_E_NOMEM, "compare: out of memory"));
-    RN_GO(pair_up(&sa, &sb, opts, a == b, out));
+    pair_up(&sa, &sb, opts, out);
+    RN_GO(judge_all(out, opts, a == b));
     qsort(sa.v, sa.n, sizeof *sa.v, by_key);
     for (size_t i = 0; i < sb.n; i++) {
         if (!partner(&sa, sb.v[i], opts->a_algo || opts->b_algo))

@@ -48,7 +48,7 @@ typedef struct bench_pair {
 } bench_pair;
 
 typedef struct bench_compare_opts {
-    double tolerance, confidence; /* shares: 0.05, 0.95 */
+    double tolerance, confidence; /* shares: 0.05, 0.95; the confidence is that all intervals hold together */
     const char *a_algo, *b_algo;  /* patterns, or NULL: the same algorithm in both */
 } bench_compare_opts;
 
@@ -57,6 +57,8 @@ typedef struct bench_comparison {
     size_t n;
     const bench_record **only_a, **only_b; /* figures that the other has not */
     size_t nonly_a, nonly_b;
+    double confidence_each;  /* of each interval: Bonferroni's share */
+    double noise;            /* >= 1: two runs' best samples must differ by more, beside the tolerance; 1 in one run */
     double geomean;          /* of the speeds */
     double total_a, total_b; /* ms, each as often as the network has it; 0 where not all are times */
     size_t counts[BENCH_VERDICTS];

@@ -75,9 +75,13 @@ static void print_text(const files *f, const bench_compare_opts *o, const bench_
     printf("# A: %s%s%s\n# B: %s%s%s\n", f->a_name, o->a_algo ? ", the fastest of " : "", o->a_algo ? o->a_algo : "",
            f->b_name, o->b_algo ? ", the fastest of " : "", o->b_algo ? o->b_algo : "");
     print_differences(c->v[0].a, c->v[0].b);
-    printf("# speed: B's in units of A's, with its %g %% interval%s; quiet: of the best samples. A verdict needs both "
-           "beyond %g %%\n",
-           100 * o->confidence, f->one ? ", of rounds paired" : "", 100 * o->tolerance);
+    printf(
+        "# speed: B's in units of A's, with its interval%s; all of them together hold with %g %%, each with %.7g %%\n"
+        "# quiet: speed of the best samples. A verdict needs both beyond %g %%",
+        f->one ? ", of rounds paired" : "", 100 * o->confidence, 100 * c->confidence_each, 100 * o->tolerance);
+    if (c->noise > 1)
+        printf(", and quiet by another %.3g %%: what disturbed the rounds of a case", 100 * (c->noise - 1));
+    putchar('\n');
     printf("%-8s %7s %17s %7s %12s %12s\n", "verdict", "speed", "interval", "quiet", "A", "B");
     for (size_t i = 0; i < c->n; i++)
         print_pair(&c->v[i]);
@@ -128,6 +132,8 @@ static int print_json(const files *f, const bench_compare_opts *o, const bench_c
 {
     json_t *j = json_pack("{s:s, s:s, s:f, s:f}", "a", f->a_name, "b", f->b_name, "tolerance_pct", 100 * o->tolerance,
                           "confidence_pct", 100 * o->confidence);
+    json_object_set_new(j, "confidence_each_pct", json_real(100 * c->confidence_each));
+    json_object_set_new(j, "noise_pct", json_real(100 * (c->noise - 1)));
     json_t *cases = json_array();
 
     for (size_t i = 0; i < c->n; i++)
@@ -216,7 +222,7 @@ int bench_compare_main(int argc, char **argv)
     compare_opts o = {.tolerance = 5, .confidence = 95};
     const rn_opt opts[] = {
         {RN_OPT_REAL, "tolerance", "PCT", &o.tolerance, "Differences up to here do not matter.", NULL, 0, 1000},
-        {RN_OPT_REAL, "confidence", "PCT", &o.confidence, "Of the intervals.", NULL, 50, 99.99},
+        {RN_OPT_REAL, "confidence", "PCT", &o.confidence, "That all intervals hold.", NULL, 50, 99.99},
         {RN_OPT_TEXT, "a-algo", "PATTERN", &o.a_algo,
          "Convolutions: of A the fastest of these, case by case, e.g. 'onednn:*'.", NULL, 0, 0},
         {RN_OPT_TEXT, "b-algo", "PATTERN", &o.b_algo, "The same of B, e.g. 'cpu:*'.", NULL, 0, 0},
@@ -229,17 +235,21 @@ int bench_compare_main(int argc, char **argv)
         .summary =
             "Compares two outputs of rn-bench conv, peak, train, loader or resize --json, or two algorithms in one of\n"
             "conv, figure by figure.",
-        .epilog =
-            "faster, slower: the whole interval is beyond the tolerance; same: inside it; unclear: anything else, and "
-            "what\n"
-            "has no interval; lost: timed in A, refused or wrong in B. Of two files, the interval is of the rounds "
-            "within\n"
-            "them: what else changes from run to run is not in it. Algorithms that were timed in one run are compared\n"
-            "round by round.\n"
-            "Examples:\n"
-            "  rn-bench compare before.json after.json --tolerance 3\n"
-            "  rn-bench compare conv.json --a-algo 'onednn:*' --b-algo 'cpu:*'\n"
-            "Exit: 0 done, 1 something is slower or lost, 2 usage, 3 no figure is in both.",
+        .epilog = "faster, slower: the whole interval is beyond the tolerance, and so are the best samples; same: "
+                  "inside it;\n"
+                  "unclear: anything else, and what has no interval; lost: timed in A, refused or wrong in B.\n"
+                  "The intervals hold all together: where nothing differs, a comparison has a false verdict in at most "
+                  "1 of 20\n"
+                  "(--confidence), however many cases it has; more cases need more rounds. Of two files, the interval "
+                  "is of the\n"
+                  "rounds within them, and the best samples must differ by more than disturbances did within the "
+                  "cases; what\n"
+                  "else changes from run to run is not known. Algorithms that were timed in one run are compared round "
+                  "by round.\n"
+                  "Examples:\n"
+                  "  rn-bench compare before.json after.json --tolerance 3\n"
+                  "  rn-bench compare conv.json --a-algo 'onednn:*' --b-algo 'cpu:*'\n"
+                  "Exit: 0 done, 1 something is slower or lost, 2 usage, 3 no figure is in both.",
         .opts = opts,
         .nopts = sizeof opts / sizeof *opts,
         .min_operands = 1,
