@@ -224,6 +224,7 @@ $(TOOL_BIN): $(B)/bin/%: $(B)/tools/%.o $(B)/librnkernels.a $(B)/librnkit.a
 # What rn-bench is made of can be tested, too.
 $(filter $(B)/tests/unit/test_bench%,$(UNIT_BIN)): $(filter-out %/rn_bench.o,$(BENCH_SRC:%.c=$(B)/%.o))
 
+$(B)/tests/unit/test_check: $(filter-out %/check_main.o,$(CHECK_SRC:%.c=$(B)/%.o))
 $(B)/tests/unit/test_amx: $(B)/tests/kernels/amx_emulate.o $(B)/tests/kernels/amx_sites.o
 $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	@mkdir -p $(@D)
@@ -293,8 +294,9 @@ man: $(B)/man/.made ## write the man pages, build/*/man/*.1, from the tools' --h
 $(B)/man/.made: $(TOOL_BIN) $(BENCH_BIN) docs/man/make.sh docs/man/man.awk
 	@docs/man/make.sh $(B)/bin $(B)/man && touch $@
 
-# A sanitizer run of the C tests alone, less tests/golden: what whole models and the shell tests add is time.
-check-san: ## build and run the C unit tests with the address and undefined behaviour sanitizers
+# A sanitizer run of the C tests alone, less tests/golden: what whole models and the shell tests add is time. Of check-kernels'
+# cases a part, of every algorithm, direction and instruction set some.
+check-san: ## build and run the C tests with the address and undefined behaviour sanitizers
 	@$(MAKE) -j$(JOBS) SAN=address,undefined unit
 	@$(MAKE) SAN=address,undefined check-unit
 
@@ -302,9 +304,10 @@ check-tsan: ## build and run the tests of our own threads with the thread saniti
 	@$(MAKE) -j$(JOBS) SAN=thread unit
 	@$(MAKE) SAN=thread check-unit
 
-unit: $(UNIT_BIN) $(if $(findstring thread,$(SAN)),,$(FUZZ_BIN))
+unit: $(UNIT_BIN) $(if $(findstring thread,$(SAN)),,$(FUZZ_BIN) $(CHECK_BIN))
 check-unit: unit
-	@RNKIT_KIND=c tests/run.sh $(B) $(notdir $(patsubst %.c,%,$(filter-out tests/golden/%,$(UNIT_SRC)) $(if $(findstring thread,$(SAN)),,$(FUZZ_SRC))))
+	@EVERY=25 RNKIT_KIND=c tests/run.sh $(B) $(notdir $(patsubst %.c,%,$(filter-out tests/golden/%,$(UNIT_SRC)) $(if $(findstring thread,$(SAN)),,$(FUZZ_SRC)))) \
+	  $(if $(findstring thread,$(SAN)),,$(notdir $(CHECK_BIN)))
 
 # libFuzzer comes with clang. What it finds goes into tests/fuzz/corpus/NAME, where every make check tries it again.
 FUZZ_SAN := CC=clang SAN=address,undefined,fuzzer-no-link

@@ -3,6 +3,7 @@
 # run.sh BUILD_DIR [GLOB...]: runs every test program (or those whose name matches a glob) and adds up their TAP.
 # A program must print a plan ("1..N") and N results; one that stops short, crashes or prints none counts as failed.
 # JOBS of them at a time (one per core, 8 at most): most have one thread, and the machine's cores should not wait for it.
+# EVERY=N: check-kernels takes only every N-th case of each algorithm, direction and instruction set (sanitizers' builds).
 # Ends with the programs that cost the most CPU time, and a closing line: "N passed, N failed, N skipped".
 # Exit 1 on a failure, 3 when nothing passed.
 set -um # each job a process group of its own, so that an interrupted run leaves none behind
@@ -31,11 +32,13 @@ while IFS= read -r p; do programs+=("$p"); done < <(
 
 # run_one PROGRAM: prints its lines at once when it is done, and leaves "passed failed skipped cpu-seconds" in NAME.sum.
 run_one() {
-    local p=$1 name rc took cpu ok bad skip plan why
+    local p=$1 args=() label name rc took cpu ok bad skip plan why
     name=$(basename "$p" .sh)
+    [ "$name" != check-kernels ] || [ "${EVERY:-1}" = 1 ] || args=(--every "$EVERY")
+    label="$name${args[*]:+ ${args[*]}}"
     mkdir -p "$work/$name"
     TIMEFORMAT='%R %U %S'
-    { time (cd "$work/$name" && TMPDIR=$work/$name "$p" >"$work/$name.out" 2>"$work/$name.err" </dev/null); } 2>"$work/$name.time"
+    { time (cd "$work/$name" && TMPDIR=$work/$name "$p" "${args[@]}" >"$work/$name.out" 2>"$work/$name.err" </dev/null); } 2>"$work/$name.time"
     rc=$?
     read -r took cpu < <(awk '{printf "%.1f %.1f\n", $1, $2 + $3}' "$work/$name.time")
     read -r ok bad skip plan < <(awk '
@@ -52,7 +55,7 @@ run_one() {
     fi
     if [ -n "$why" ]; then bad=$((bad + 1)); fi
     {
-        printf '%-28s %5d passed %4d failed %4d skipped %7ss %7s CPU s%s\n' "$name" "$ok" "$bad" "$skip" "$took" "$cpu" "${why:+   <- $why}"
+        printf '%-28s %5d passed %4d failed %4d skipped %7ss %7s CPU s%s\n' "$label" "$ok" "$bad" "$skip" "$took" "$cpu" "${why:+   <- $why}"
         grep -hE '^(not )?ok .*# *[Ss][Kk][Ii][Pp]' "$work/$name.out" | sed -E 's/^(not )?ok [0-9 -]*/    skipped: /' | sort | uniq -c | sort -rn | head -5 | sed 's/^ *1 / /'
         if [ "$bad" -gt 0 ]; then
             { grep -h -A12 '^not ok' "$work/$name.out" | head -60; tail -n 25 "$work/$name.err"; } | sed 's/^/    | /'

@@ -20,67 +20,9 @@
 #include "kernels/rn_kernels.h"
 #include "nn/graph/rn_graph.h"
 #include "nn/model/rn_model.h"
+#include "wrong_conv.h"
 
 /* ---- wrong kernels -------------------------------------------------------------------------------------------------- */
-
-enum fault { ONE_ELEMENT, ONE_NAN, READS_DST, SWAPPED, LOW_PRECISION, STALE_WORKSPACE, FAILS, RIGHT, FAULTS };
-static const char *const fault_names[FAULTS] = {"one-element", "one-nan",         "reads-dst", "swapped",
-                                                "low-prec",    "stale-workspace", "fails",     "right"};
-
-static bool does_all(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
-{
-    (void)be, (void)d, (void)dir, (void)why;
-    return true;
-}
-
-static size_t some(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
-{
-    (void)be, (void)d, (void)dir;
-    return 64;
-}
-
-static size_t elements(const rn_conv_plan *p)
-{
-    const rn_conv_desc *d = &p->desc;
-
-    return p->dir == RN_FWD     ? (size_t)d->mb * d->oh * d->ow * d->oc
-           : p->dir == RN_BWD_D ? (size_t)d->mb * d->ih * d->iw * d->ic
-                                : (size_t)d->oc * d->kh * d->kw * d->ic;
-}
-
-static int run(rn_conv_plan *p, const rn_conv_args *a, int beta, void *workspace, void *stream)
-{
-    float *out = p->dir == RN_FWD ? a->dst : p->dir == RN_BWD_D ? a->src : a->wei, old = out[5];
-    const size_t n = elements(p);
-    enum fault f = 0;
-
-    while (strcmp(fault_names[f], p->algo->name) != 0)
-        f++;
-    if (f == FAILS)
-        return rn_fail(RN_E_IO, "out of order");
-    if (rn_ref_conv.run(p, a, beta, workspace, stream) < 0)
-        return -1;
-    if (f == ONE_ELEMENT)
-        out[n - 2] += 1;
-    if (f == ONE_NAN)
-        out[n / 2] = NAN;
-    if (f == READS_DST)
-        out[5] += 0 * old;
-    if (f == STALE_WORKSPACE)
-        out[3] += 0 * *(float *)workspace;
-    for (size_t i = 0; f == SWAPPED && i + 1 < n; i += n) { /* neighbours in memory: channels, or taps */
-        float first = out[i];
-        out[i] = out[i + 1] + (out[i] == out[i + 1]);
-        out[i + 1] = first;
-    }
-    for (size_t i = 0; f == LOW_PRECISION && i < n; i++) { /* 16 bits of the significand: right for small integers */
-        uint32_t u;
-        memcpy(&u, &out[i], 4);
-        u &= 0xffffff00u;
-        memcpy(&out[i], &u, 4);
-    }
-    return 0;
-}
 
 static void no_time_for_wrong_results(void **state)
 {
@@ -92,7 +34,7 @@ static void no_time_for_wrong_results(void **state)
     (void)state;
     assert_int_equal(rn_backend_open(rn_backends, "cpu", &bo, &be), 0);
     for (int i = 0; i < FAULTS; i++) {
-        algos[i] = (rn_conv_algo){.name = fault_names[i], .supports = does_all, .workspace = some, .run = run};
+        algos[i] = wrong_conv(i);
         list[i] = &algos[i];
     }
     be->conv_algos = list;
@@ -106,7 +48,7 @@ static void no_time_for_wrong_results(void **state)
         assert_int_equal(n, FAULTS);
         for (int i = 0; i < FAULTS; i++) {
             if (r[i].verified != (i == RIGHT))
-                fail_msg("%s, %s: verified %d, '%s'", rn_conv_dir_name(dir), fault_names[i], r[i].verified,
+                fail_msg("%s, %s: verified %d, '%s'", rn_conv_dir_name(dir), wrong_conv_names[i], r[i].verified,
                          r[i].failure);
             assert_true(i == RIGHT ? r[i].ms > 0 && r[i].nsamples == 3 : r[i].ms == 0 && *r[i].failure);
         }
