@@ -16,8 +16,10 @@
  *   - fwd, bwd_d: weights are transformed in prepare(), as panels of the register tile's columns. Where they are small each
  *     thread takes blocks of its own; where they are not, all threads transform the same blocks and divide the panels, so that
  *     each panel is read once for many tiles. The sum over channels has one order in both: the bits do not depend on threads.
- *   - bwd_w: all threads transform the same block of src and dst, then divide frequencies and channels; each sum belongs to one
- *     thread, blocks follow each other: no reduction, and the same bits for any number of threads.
+ *   - bwd_w: where the sums of all channels are small, tiles are divided into groups, as many for any number of threads, and a
+ *     thread goes through a group with sums of its own; the groups' are added up in their order. Where they are not, all threads
+ *     transform the same block of src and dst, then divide frequencies and channels; each sum belongs to one thread, blocks follow
+ *     each other. Either way the same bits for any number of threads.
  *
  * Rounding error. All arithmetic is in f32 (bf16 is widened on its way in, and rounded once on its way out), but values meet
  * that the direct sum keeps apart, larger ones than the result, and cancel.

@@ -123,6 +123,7 @@ typedef struct rn_wino_plan {
     size_t u_freq;          /* floats between frequencies of a panel */
     size_t block;           /* tiles transformed at a time; even where bwd_w pairs them */
     bool shared;            /* ... by all threads together, or by each its own */
+    size_t groups;          /* bwd_w, not shared: of tiles, with sums of their own */
     int oc_chunk, ic_chunk; /* bwd_w: channels that one task sums */
 } rn_wino_plan;
 
@@ -157,6 +158,11 @@ static inline size_t rn_wino_scratch(const rn_wino_plan *p, int c)
 static inline rn_wino_place rn_wino_scratch_place(const rn_wino_plan *p)
 {
     return (rn_wino_place){.freq = RN_WINO_LINE, .line = rn_wino_freqs(p) * RN_WINO_LINE};
+}
+
+static inline size_t rn_wino_max(size_t a, size_t b)
+{
+    return a > b ? a : b;
 }
 
 /* n things dealt out evenly over `parts`: the first one of part i. */

@@ -30,7 +30,7 @@ static const char *const cases[] = {
     "mb2ic5ih4oc17kh3sh1000000ph1", "mb2ic5ih3oc17kh5sh1000000ph1000000",
     /* long sums: more than one block of K, of pixels, of channels */
     "mb1ic130ih6oc70kh3ph1", "mb2ic300ih5oc16kh3ph1", "mb5ic16ih21oc16kh3ph1", "mb1ic512ih4oc130kh1",
-    "mb2ic40ih4oc300kh3ph1", "mb64ic8ih4oc16kh3ph1",
+    "mb2ic40ih4oc300kh3ph1", "mb64ic8ih4oc16kh3ph1", "mb5ic16ih29oc16kh3ph1",
     /* small maps of many images: taps in the padding are left out */
     "mb33ic17ih5oc19kh3ph1", "mb40ic16ih7oc16kh5sh2ph2", "mb30ic5ih3iw4oc36kh3sh1ph2", "mb300ic3ih3oc5kh3ph1",
     "mb28ic50ih3oc300kh3ph1", "mb24ic16ih6iw5oc31kh3sh2ph1", "mb70ic1ih4oc3kh7ph3",
