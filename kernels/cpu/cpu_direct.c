@@ -53,22 +53,22 @@ static bool supports_pairs(struct rn_backend *be, const rn_conv_desc *d, rn_conv
     return false;
 }
 
-/* With one tap, cpu:im2col's panels are no copies too many, and it is mostly the faster one: figures in cpu_direct.h. */
-static bool has_taps(const rn_conv_desc *d)
+/* Of one tap, only without padding (cpu_direct_point.c): otherwise cpu:im2col's panels are no copies too many. */
+static bool is_better(const rn_conv_desc *d)
 {
-    return d->kh > 1 || d->kw > 1;
+    return d->kh > 1 || d->kw > 1 || (!d->ph && !d->pw);
 }
 
 static bool widening_suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
     (void)dir;
-    return has_taps(d) && !(d->dtype == RN_BF16 && rn_cpu_backend_pairs(be));
+    return is_better(d) && !(d->dtype == RN_BF16 && rn_cpu_backend_pairs(be));
 }
 
 static bool pairs_suit(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
     (void)dir;
-    return has_taps(d) && rn_cpu_backend_pairs(be);
+    return rn_cpu_backend_pairs(be) && is_better(d);
 }
 
 static void close_plan(struct rn_backend *be, void *priv)
@@ -87,9 +87,12 @@ static void close_plan(struct rn_backend *be, void *priv)
 static int open_cut(struct rn_backend *be, const rn_direct_isa *isa, const rn_conv_desc *d, rn_conv_dir dir,
                     rn_direct_plan *p)
 {
+    rn_conv_desc flat;
+
     *p = (rn_direct_plan){.w = {.isa = isa->pack, .half = rn_half_kern_of(rn_cpu_backend_isa(be))}, .isa = isa};
-    RN_TRY(rn_conv_open_phases(&p->w, d, dir));
-    p->cut = rn_direct_cut_of(isa, &p->w, d, be->threads);
+    rn_direct_flatten(d, dir, &flat, &p->lattice);
+    RN_TRY(rn_conv_open_phases(&p->w, &flat, dir));
+    p->cut = rn_direct_cut_of(isa, &p->w, &flat, &p->lattice, be->threads);
     return 0;
 }
 

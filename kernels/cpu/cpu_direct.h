@@ -16,10 +16,13 @@
  * Numbers in the strip are f32, widened as they are copied ("cpu:direct"), or bf16 as they are, of which the tile multiplies
  * and adds pairs ("cpu:direct-pairs", vdpbf16ps: twice the rate of f32 on AMD's CPUs, half of it on Intel's).
  *
- * Where cpu:im2col stays better, and why both are kept: most kernels of one tap, which it copies no more often than this does
- * (bf16 pairs on 2 busy cores of Zen 4, 16 images, GFLOP/s of cpu:im2col and of this: 64 -> 256 channels at 56x56 281 and 237,
- * though backwards 293 and 331; 64 -> 128, stride 2, 331 and 293). On small maps with many channels, where pixels are counted
- * images first, the two are equal (512 -> 512 at 7x7 512 and 515). The 7x7 stem is the other end: 291 and 353.
+ * Of one tap, pixels are one long row, which a stride thins out (cpu_direct_point.c). With few weights a tile is multiplied by panel
+ * after panel in one go, so that the multiplications of the next begin while the sums of the last are rounded; and what will be
+ * written is asked for (prefetchw) while they are made.
+ *
+ * cpu:im2col is kept for bwd_w, and for kernels of one tap with padding; of the others it is the slower one or equal: bf16 pairs
+ * on 2 busy cores of Zen 4, GFLOP/s of cpu:im2col and of this: 16 images, 64 -> 128 at 56x56, stride 2, 266 and 373, backwards 151 and 361; 8 images, 256 -> 1024 at 14x14 328 and 382;
+ * the 7x7 stem 291 and 353. On small maps with many channels, where pixels are counted images first, the two are equal.
  */
 #ifndef CPU_DIRECT_H
 #define CPU_DIRECT_H
@@ -42,11 +45,14 @@ typedef struct rn_direct_tile {
     ptrdiff_t b_row; /* cells from one window row to the next */
     bool half, acc;  /* half: width is nr / 2 */
     float *c;
-    ptrdiff_t ldc; /* floats */
+    ptrdiff_t ldc;     /* floats */
+    int panels;        /* of B, one after the other: more than 1 where c is the destination, or with `narrow` */
+    ptrdiff_t b_panel; /* cells from one to the next */
     /* Where the rows end up: asked for while the sums are made, or stores would wait for memory. 0 bytes: not yet. */
     char *out;
-    ptrdiff_t ld_out, out_bytes;
-    bool narrow; /* the sums go there instead of to c, rounded to bf16: with a table that `narrows` */
+    ptrdiff_t ld_out, out_bytes; /* of a panel */
+    const char *soon, *soon_end; /* what will be written next; or nothing, both the same address */
+    bool narrow;                 /* the sums go there instead of to c, rounded to bf16: with a table that `narrows` */
 } rn_direct_tile;
 
 typedef struct rn_direct_isa {

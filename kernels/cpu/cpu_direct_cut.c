@@ -123,6 +123,8 @@ static void set_blocks(rn_direct_cut *c, const rn_im2col_plan *w, int64_t pixel,
 {
     const int mr = w->isa->mr, panels = rn_ceil_div(w->cols, w->isa->nr);
     const int64_t want = threads > 1 ? 6 * (int64_t)threads : 1;
+    /* A lattice's tasks share nothing and are short: more of them end closer to each other. */
+    const int64_t most = threads > 1 && c->xunit > 1 ? 16 * (int64_t)threads : want;
 
     c->nb = c->by_image ? rn_imin(c->mb, mr) : 1;
     c->yb = 1;
@@ -137,7 +139,7 @@ static void set_blocks(rn_direct_cut *c, const rn_im2col_plan *w, int64_t pixel,
             c->nb++;
     }
     count_blocks(c);
-    while (rn_direct_blocks(c) < want) {
+    while (rn_direct_blocks(c) < most) {
         if (!c->by_image && c->nb > 1)
             c->nb = rn_ceil_div(c->nb, 2);
         else if (c->yb * c->xb > 4 * mr && c->yb > 1)
@@ -151,12 +153,14 @@ static void set_blocks(rn_direct_cut *c, const rn_im2col_plan *w, int64_t pixel,
     /* evenly, as rn_part deals them out */
     c->nb = rn_ceil_div(c->mb, c->nblocks);
     c->yb = rn_ceil_div(c->gh, c->yblocks);
-    c->xb = rn_ceil_div(c->gw, c->xblocks);
+    c->xblocks = rn_imin(c->xblocks, c->gw / c->xunit);
+    c->xb = rn_ceil_div(c->gw / c->xunit, c->xblocks) * c->xunit;
     c->groups =
         rn_direct_blocks(c) < want ? rn_imin(panels, (int)((want + rn_direct_blocks(c) - 1) / rn_direct_blocks(c))) : 1;
 }
 
-rn_direct_cut rn_direct_cut_of(const rn_direct_isa *isa, const rn_im2col_plan *w, const rn_conv_desc *d, int threads)
+rn_direct_cut rn_direct_cut_of(const rn_direct_isa *isa, const rn_im2col_plan *w, const rn_conv_desc *d,
+                               const rn_direct_lattice *l, int threads)
 {
     const rn_conv_view *v = &w->phases[0].view;
     rn_direct_cut c = {.mb = v->mb, .gh = 1, .gw = 1};
@@ -165,11 +169,15 @@ rn_direct_cut rn_direct_cut_of(const rn_direct_isa *isa, const rn_im2col_plan *w
     join_windows(&c, w);
     c.ty = rn_imin(v->sy, c.kr);
     c.tx = rn_imin(v->sx, c.ks);
-    c.in_place = reads_in_place(&c, isa, v, d);
+    c.in_place = !l->gathers && reads_in_place(&c, isa, v, d);
+    c.reads_lattice = l->gathers && (size_t)isa->cell == rn_dtype_size(d->dtype) && !(d->fuse & RN_PRO_BN) &&
+                      !collide((ptrdiff_t)v->c * isa->cell * l->sw, isa->pack->mr);
+    c.xunit = l->gathers || l->scatters ? l->ow : 1;
     set_blocks(&c, w, (int64_t)v->c * isa->cell, threads);
     set_strides(&c, isa, v);
     for (int i = 0; i < w->nphases; i++)
         blocked = blocked || rn_direct_block_rows(w, &w->phases[i]) < w->phases[i].view.kr;
+    c.result_bytes = l->scatters ? (size_t)c.xb * (size_t)w->cols * rn_dtype_size(d->dtype) : 0;
     c.sums_floats = (size_t)isa->pack->nr * (blocked ? (size_t)c.nb * c.yb * c.xb : (size_t)isa->pack->mr);
     return c;
 }

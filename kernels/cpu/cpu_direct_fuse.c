@@ -39,7 +39,8 @@ void rn_direct_gate(const rn_direct_finish *f, const rn_direct_rows *r, float *s
     f->isa->gate_rows(rows, raw, r->m, r->n, f->args->scale + r->c0, f->args->shift + r->c0);
 }
 
-void rn_direct_add_up(const rn_direct_finish *f, const rn_direct_rows *r, float *sum, float *sumsq)
+/* Columns c0..c0+n-1, at most a panel's. */
+static void add_up_panel(const rn_direct_finish *f, const rn_direct_rows *r, float *sum, float *sumsq)
 {
     const void *raw[RN_CONV_MR_MAX], *out[RN_CONV_MR_MAX];
     const bool dbn = f->epilogue & RN_EPI_DBN;
@@ -54,5 +55,16 @@ void rn_direct_add_up(const rn_direct_finish *f, const rn_direct_rows *r, float 
     for (int j = 0; j < r->n; j++) {
         sum[r->c0 + j] += tile[0][j];
         sumsq[r->c0 + j] += tile[1][j];
+    }
+}
+
+void rn_direct_add_up(const rn_direct_finish *f, const rn_direct_rows *r, float *sum, float *sumsq)
+{
+    for (int j = 0; j < r->n; j += RN_CONV_NR_MAX) {
+        rn_direct_rows part = *r;
+        part.out += (size_t)j * f->size;
+        part.c0 += j;
+        part.n = rn_imin(r->n - j, RN_CONV_NR_MAX);
+        add_up_panel(f, &part, sum, sumsq);
     }
 }

@@ -84,8 +84,20 @@ INLINE void step(const int m, const int nv, const bool odd, const char *const *p
 #define OPAQUE(p) (void)(p)
 #endif
 
+/* Memory that will be written, asked for a line a step. */
+typedef struct soon {
+    const char *at, *end;
+} soon;
+
+INLINE void ask(soon *w)
+{
+    __builtin_prefetch(w->at, 1, 3);
+    w->at += w->at < w->end ? 64 : 0;
+}
+
 /* A run of cells. Returns where B goes on. */
-INLINE const float *run_of(const int m, const int nv, const char *a, ptrdiff_t lda, int n, const float *b, vec (*s)[2])
+INLINE const float *run_of(const int m, const int nv, const char *a, ptrdiff_t lda, int n, const float *b, soon *w,
+                           vec (*s)[2])
 {
     const char *p[(MR + 2) / 3];
     int k = n / PER;
@@ -96,7 +108,9 @@ INLINE const float *run_of(const int m, const int nv, const char *a, ptrdiff_t l
         OPAQUE(p[i]);
     }
     for (; k >= 2; k -= 2) {
+        ask(w);
         step(m, nv, false, p, lda, 0, b, s);
+        ask(w);
         step(m, nv, false, p, lda, 4, b + nv * VL, s);
         b += 2 * nv * VL;
         UNROLL
@@ -116,34 +130,54 @@ INLINE const float *run_of(const int m, const int nv, const char *a, ptrdiff_t l
     return b;
 }
 
+/* Sums to where they end, or are kept. */
+INLINE void put(const int m, const int nv, const rn_direct_tile *t, vec (*s)[2], float *c, char *out)
+{
+    if (t->acc) {
+        UNROLL
+        for (int i = 0; i < m; i++)
+            for (int j = 0; j < nv; j++)
+                s[i][j] += load(c + i * t->ldc + j * VL);
+    }
+#ifdef PAIRS
+    if (t->narrow) {
+        UNROLL
+        for (int i = 0; i < m; i++)
+            for (int j = 0; j < nv; j++)
+                store_narrow(out + i * t->ld_out + j * 2 * VL, s[i][j]);
+        return;
+    }
+#endif
+    (void)out;
+    UNROLL
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < nv; j++)
+            *(vec_in_memory *)(c + i * t->ldc + j * VL) = s[i][j];
+}
+
 /* m and nv (vectors of a row: 1 or 2) are constants in every instance, so that the accumulators are registers. */
 INLINE void tile_of(const int m, const int nv, const rn_direct_tile *t)
 {
-    vec s[MR][2];
+    const float *panel = t->b;
+    float *c = t->c;
+    char *out = t->out;
+    soon w = {t->soon, t->soon_end};
 
-    UNROLL
-    for (int i = 0; i < m; i++)
-        s[i][0] = s[i][1] = (vec){0};
-    for (int r = 0; r < t->rows; r++) {
-        const char *a = t->a + r * t->row_step;
-        const float *b = t->b + r * t->b_row;
-        for (int q = 0; q < t->taps; q++, a += t->tap_step)
-            b = run_of(m, nv, a, t->lda, t->run, b, s);
-    }
-    UNROLL
-    for (int i = 0; i < m; i++) {
-        vec_in_memory *c = (vec_in_memory *)(t->c + i * t->ldc);
+    for (int n = t->panels; n > 0; n--, panel += t->b_panel, c += nv * VL, out += t->out_bytes) {
+        vec s[MR][2];
         UNROLL
-        for (int j = 0; j < nv; j++) {
-            const vec v = t->acc ? s[i][j] + c[j] : s[i][j];
-#ifdef PAIRS
-            if (t->narrow) {
-                store_narrow(t->out + i * t->ld_out + j * 2 * VL, v);
-                continue;
-            }
-#endif
-            c[j] = v;
+        for (int i = 0; i < m; i++)
+            s[i][0] = s[i][1] = (vec){0};
+        for (ptrdiff_t at = 0; at < t->out_bytes; at += 64)
+            for (int i = 0; i < m; i++)
+                __builtin_prefetch(out + i * t->ld_out + at, 1, 3);
+        for (int r = 0; r < t->rows; r++) {
+            const char *a = t->a + r * t->row_step;
+            const float *b = panel + r * t->b_row;
+            for (int q = 0; q < t->taps; q++, a += t->tap_step)
+                b = run_of(m, nv, a, t->lda, t->run, b, &w, s);
         }
+        put(m, nv, t, s, c, out);
     }
 }
 
@@ -157,9 +191,6 @@ INLINE void tile_of(const int m, const int nv, const rn_direct_tile *t)
 
 static void tile(int m, const rn_direct_tile *t)
 {
-    for (int i = 0; i < m; i++)
-        for (ptrdiff_t b = 0; b < t->out_bytes; b += 64)
-            __builtin_prefetch(t->out + i * t->ld_out + b, 1, 3);
     switch (m) {
 #if MR == 14
         TILE(14)
