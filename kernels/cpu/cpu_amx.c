@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/rn_error.h"
+#include "base/rn_half.h"
 #include "kernels/cpu/cpu_backend.h"
 
 /* Bytes of strips that leave the L2 cache (2 MB on all CPUs with AMX) room for the weights and the output; more where
@@ -295,6 +296,43 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
 nomem:
     close_plan(be, p);
     return rn_fail(RN_E_NOMEM, "cpu:amx: out of memory");
+}
+
+/* ---- the test ---------------------------------------------------------------------------------------------------------- */
+
+/* Element i of it: small integers, exact in bf16. */
+static int test_value(int i)
+{
+    return i * 7 % 13 - 6;
+}
+
+bool rn_amx_works(void)
+{
+    enum { K = 2 * RN_AMX_PAIR, SIDE = 2 * RN_AMX_ROWS, B = RN_AMX_TILE / 2 };
+    _Alignas(64) uint16_t a[SIDE * K], b[2 * 2 * B]; /* rows of K; steps of 32 terms, of two tiles */
+    _Alignas(64) float sums[SIDE * SIDE];
+    const rn_amx_step steps[2] = {{0, 0}, {RN_AMX_LINE, 2 * RN_AMX_TILE}};
+    const char *rows[2] = {(const char *)a, (const char *)(a + RN_AMX_ROWS * K)};
+    bool right = true;
+
+    for (int i = 0; i < SIDE * K; i++) {
+        const int row = i / K, k = i % K; /* of B: column `row` */
+        a[i] = rn_bf16_of_f32((float)test_value(i));
+        b[k / 32 * 2 * B + row / 16 * B + k % 32 / 2 * 32 + row % 16 * 2 + k % 2] =
+            rn_bf16_of_f32((float)test_value(3 * i + 1));
+    }
+    for (int i = 0; i < SIDE * SIDE; i++)
+        sums[i] = -1e9f; /* not what it comes to */
+    rn_amx_configure(RN_AMX_ROWS);
+    rn_amx_products(2, 2, rows, K * sizeof *a, (const char *)b, steps, 2, false, sums);
+    rn_amx_release();
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        int want = 0;
+        for (int k = 0; k < K; k++)
+            want += test_value(i / SIDE * K + k) * test_value(3 * (i % SIDE * K + k) + 1);
+        right = right && sums[i] == (float)want;
+    }
+    return right;
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------------------- */

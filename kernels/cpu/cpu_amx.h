@@ -37,6 +37,9 @@
 
 extern const rn_conv_algo rn_cpu_amx;
 
+/* A product of four tiles against plain C, in some microseconds. To be asked before AMX is used for anything. */
+bool rn_amx_works(void);
+
 #define RN_AMX_ROWS 16
 #define RN_AMX_LINE 64   /* bytes of a tile's row */
 #define RN_AMX_TILE 1024 /* bytes */

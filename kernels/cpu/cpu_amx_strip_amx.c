@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu_amx.h"
+#include "kernels/cpu/cpu_interleave.h"
 
 static inline __mmask32 first(int n)
 {
@@ -199,20 +200,12 @@ void rn_amx_transpose(const uint16_t *const *px, int m, uint16_t *to, size_t ld)
         transpose8(px, c, (__mmask8)((1u << (m - c)) - 1), to + (size_t)c * ld, ld);
 }
 
-/* Words 0, 32, 1, 33, ... of two vectors, from word `from` (0 or 16) of each on. */
-static inline __m512i interleave(__m512i p, __m512i q, int from)
-{
-    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
-                                         5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-    return _mm512_permutex2var_epi16(p, _mm512_add_epi16(low, _mm512_set1_epi16((short)from)), q);
-}
-
 void rn_amx_interleave(const char *plane, int n, int q, char *steps)
 {
     for (int i = 0; i < n; i += 2, q += 2, plane += 2 * RN_AMX_LINE) {
         char *to = steps + (size_t)(q / 32) * 2 * RN_AMX_TILE + (size_t)(q % 32 / 2) * RN_AMX_LINE;
         const __m512i one = _mm512_load_si512(plane), two = _mm512_load_si512(plane + RN_AMX_LINE);
-        _mm512_store_si512(to, interleave(one, two, 0));
-        _mm512_store_si512(to + RN_AMX_TILE, interleave(one, two, 16));
+        _mm512_store_si512(to, rn_interleave(one, two, 0));
+        _mm512_store_si512(to + RN_AMX_TILE, rn_interleave(one, two, 16));
     }
 }

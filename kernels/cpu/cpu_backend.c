@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/rn_cpu_amx.h"
 #include "base/rn_error.h"
+#include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "kernels/cpu/cpu_amx.h"
 #include "kernels/cpu/cpu_conv.h"
@@ -165,6 +167,19 @@ static bool measure_pairs(rn_isa isa)
 #endif
 }
 
+/* What AMX turns out to be worth: if its tiles do not multiply as they should, the level below. */
+static rn_isa proven(rn_isa isa)
+{
+#if defined(__x86_64__)
+    if (isa == RN_ISA_AMX && !rn_amx_works()) {
+        rn_warn(
+            "cpu: AMX is left alone: the tiles of this CPU, or of what emulates them, do not multiply as they should");
+        return RN_ISA_AVX512_BF16;
+    }
+#endif
+    return isa;
+}
+
 int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
 {
     rn_isa isa = RN_ISA_PORTABLE;
@@ -182,7 +197,7 @@ int rn_cpu_open_at(const rn_backend_opts *opts, rn_isa isa, rn_backend **out)
     cpu_backend *c = calloc(1, sizeof *c);
     if (!c)
         return rn_fail(RN_E_NOMEM, "cpu: out of memory");
-    c->isa = isa;
+    c->isa = isa = proven(isa);
     c->capped = isa < rn_isa_best();
     c->pairs = measure_pairs(isa);
     c->be = (rn_backend){.device = "cpu",
@@ -200,11 +215,12 @@ int rn_cpu_open_at(const rn_backend_opts *opts, rn_isa isa, rn_backend **out)
     rn_onednn_version(dnnl, sizeof dnnl);
 #endif
     cpu_model(model, sizeof model);
-    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s%s%s%s", model, rn_isa_names[isa],
+    const char *no_amx = isa == RN_ISA_AVX512_BF16 && !c->capped ? rn_isa_no_amx() : NULL;
+    snprintf(c->be.describe, sizeof c->be.describe, "%s, %s%s%s%s%s%s", model, rn_isa_names[isa],
              isa < RN_ISA_AVX512_BF16 ? ""
              : c->pairs               ? " (bf16 in pairs)"
                                       : " (bf16 widened to f32, which is faster than in pairs)",
-             *dnnl ? ", oneDNN " : "", dnnl);
+             no_amx ? ", without AMX: " : "", no_amx ? no_amx : "", *dnnl ? ", oneDNN " : "", dnnl);
     *out = &c->be;
     return 0;
 }

@@ -6,6 +6,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "kernels/cpu/cpu_interleave.h"
+
 #define VL 16
 #define MR 14
 
@@ -24,25 +26,17 @@ typedef __m512 vec;
 #define v_load_n(p, n)     _mm512_maskz_loadu_ps(v_mask(n), p)
 #define v_store_n(p, v, n) _mm512_mask_storeu_ps(p, v_mask(n), v)
 
-/* Words 0, 32, 1, 33, ... of two vectors, from word 0 or 16 on. */
-static inline __m512i interleave(__m512i p, __m512i q, int from)
-{
-    const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37,
-                                         5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-    return _mm512_permutex2var_epi16(p, _mm512_add_epi16(low, _mm512_set1_epi16((short)from)), q);
-}
-
 typedef uint16_t __attribute__((may_alias)) word; /* panels are f32 to everyone else */
 
 static inline void pairs_in_place(word *b, int width)
 {
     if (width == 32) {
         const __m512i p = _mm512_loadu_si512(b), q = _mm512_loadu_si512(b + 32);
-        _mm512_storeu_si512(b, interleave(p, q, 0));
-        _mm512_storeu_si512(b + 32, interleave(p, q, 16));
+        _mm512_storeu_si512(b, rn_interleave(p, q, 0));
+        _mm512_storeu_si512(b + 32, rn_interleave(p, q, 16));
     } else {
         const __m512i p = _mm512_loadu_si512(b), q = _mm512_castsi256_si512(_mm512_extracti64x4_epi64(p, 1));
-        _mm512_storeu_si512(b, interleave(p, q, 0));
+        _mm512_storeu_si512(b, rn_interleave(p, q, 0));
     }
 }
 

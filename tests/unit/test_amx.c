@@ -6,6 +6,7 @@
  */
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,7 @@
 
 #include "base/rn_cpu.h"
 #include "base/rn_rng.h"
+#include "kernels/cpu/cpu_backend.h"
 #include "tests/kernels/amx_emulate.h"
 
 #if defined(__x86_64__)
@@ -266,6 +268,55 @@ static void faults(void **state)
     }
 }
 
+/* The backend tries the tiles before it relies on them. */
+static void tiles_that_do_not_multiply(void **state)
+{
+    const rn_backend_opts opts = {.threads = 1};
+    rn_backend *be = NULL;
+
+    (void)state;
+    if (!need_amx())
+        skip();
+    assert_int_equal(rn_cpu_open_at(&opts, RN_ISA_AMX, &be), 0);
+    assert_int_equal(rn_cpu_backend_isa(be), RN_ISA_AMX);
+    rn_backend_close(be);
+    if (!amx_emulate_skip(true))
+        skip();
+    assert_int_equal(rn_cpu_open_at(&opts, RN_ISA_AMX, &be), 0);
+    assert_int_equal(rn_cpu_backend_isa(be), RN_ISA_AVX512_BF16);
+    rn_backend_close(be);
+    assert_true(amx_emulate_skip(false));
+    assert_int_equal(rn_cpu_open_at(&opts, RN_ISA_AMX, &be), 0);
+    assert_int_equal(rn_cpu_backend_isa(be), RN_ISA_AMX);
+    rn_backend_close(be);
+}
+
+/* What was overwritten is there again: the signal's own action is taken. */
+static void stopping(void **state)
+{
+    int status = 0;
+
+    (void)state;
+    if (!need_amx())
+        skip();
+    fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const tile_config config = config_of((shape){16, 16, 16});
+        tile_config seen;
+        operands o = {0};
+        signal(SIGILL, SIG_DFL);
+        amx_emulate_start();
+        multiply(&config, o.c, o.a, o.b, &seen);
+        amx_emulate_stop();
+        multiply(&config, o.c, o.a, o.b, &seen);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGILL);
+}
+
 static void counting(void **state)
 {
     const shape s = {7, 16, 16};
@@ -298,6 +349,8 @@ int main(void)
         cmocka_unit_test(tiles_move),
         cmocka_unit_test(faults),
         cmocka_unit_test(counting),
+        cmocka_unit_test(tiles_that_do_not_multiply),
+        cmocka_unit_test(stopping),
     };
     const rn_isa best = rn_isa_best();
     printf("# AMX instructions: %s\n", best == RN_ISA_AMX ? "this CPU's own"
