@@ -33,8 +33,11 @@
  * Of all pairs of multiples of 1/16 ours lose within the noise as little as the best, and the constants made of them are exact
  * in f32. Roundings are not all the worst, nor of one sign: RN_WINO_LOSS_*, of the largest sum of absolute terms in the
  * tensor, is half of K or less, and more than twice what was seen in any case of check-kernels, which holds every case to it.
- * Seen with numbers uniform in [-1, 1), of that sum, the largest error and the root of the mean square, 64 channels:
- *     F(2x2) fwd 7e-8, 1.5e-8;  F(4x4) fwd 1.8e-7, 4.4e-8 (with 0, +-1, +-2, inf: 9.5e-7, 8.7e-8)
+ * Seen with numbers uniform in [-1, 1), of that sum, the largest error and the root of the mean square: these kernels (AVX-512)
+ * against sums in double over all elements, mb4ic64ih28oc64kh3ph1
+ *     F(2x2) fwd 7.7e-8, 1.3e-8;  bwd_d 7.1e-8, 1.3e-8;  bwd_w 3.2e-8, 6.5e-9
+ *     F(4x4) fwd 4.1e-7, 3.9e-8;  bwd_d 4.0e-7, 4.0e-8;  bwd_w 1.2e-7, 1.5e-8
+ * and no more with 512 channels to 128 but in bwd_w, where there is less to sum: F(4x4) 2.8e-7, 3.4e-8.
  * The output's own rounding to bf16 is 3.9e-3 of its size at most, 1.7e-3 in the root of the mean square.
  *
  * "cpu:winograd-pairs" and "cpu:winograd-2x2-pairs": of bf16, for CPUs with AVX-512 BF16. What is transformed, in f32 as above, is
