@@ -14,6 +14,7 @@ typedef struct job {
     int beta;
     const rn_conv_read *read; /* what the tensor is read through, or NULL */
     rn_direct_finish finish;
+    float *partial; /* with an epilogue: sum[cols], sumsq[cols] of each block */
 } job;
 
 /* A block of the grid, images n0..n1-1, rows y0..y1-1, columns x0..x1-1, by panels j0..j1-1; and a thread's memory. */
@@ -429,7 +430,7 @@ static float *clear_partial(const job *g, const task *t, int64_t block)
 {
     const rn_im2col_plan *w = &g->p->w;
     const int c0 = t->j0 * w->isa->nr, n = rn_imin(w->cols, t->j1 * w->isa->nr) - c0;
-    float *sum = w->fused->partial + (size_t)block * 2 * (size_t)w->cols;
+    float *sum = g->partial + (size_t)block * 2 * (size_t)w->cols;
 
     memset(sum + c0, 0, (size_t)n * sizeof *sum);
     memset(sum + w->cols + c0, 0, (size_t)n * sizeof *sum);
@@ -500,7 +501,8 @@ void rn_direct_run(const rn_conv_plan *plan, const rn_conv_args *a, int beta, vo
                    .dtype = plan->desc.dtype,
                    .beta = beta,
                    .read = p->w.fused ? p->w.fused->read_view : NULL,
-                   .finish = rn_direct_finish_of(plan, a)};
+                   .finish = rn_direct_finish_of(plan, a),
+                   .partial = p->w.fused ? p->w.fused->partial : NULL};
     const int64_t tasks = rn_direct_blocks(c) * c->groups;
     const size_t bytes = rn_direct_workspace(c, 1);
 
@@ -512,7 +514,7 @@ void rn_direct_run(const rn_conv_plan *plan, const rn_conv_args *a, int beta, vo
         t.base = t.x0;
         t.sums = (float *)(void *)(memory + (c->strip_bytes + 63) / 64 * 64);
         t.result = c->result_bytes ? (char *)(t.sums + (c->sums_floats + 15) / 16 * 16) : NULL;
-        t.partial = g.finish.epilogue ? clear_partial(&g, &t, i / c->groups) : NULL;
+        t.partial = g.partial ? clear_partial(&g, &t, i / c->groups) : NULL;
         look_ahead(&g, &t, i + (int64_t)omp_get_num_threads() * c->groups, tasks);
         run_task(&g, &t);
     }
