@@ -171,12 +171,11 @@ static void close_plan(struct rn_backend *be, void *priv)
 {
     rn_wino_plan *p = priv;
 
-    (void)be;
     if (!p)
         return;
+    be->free(be, p->u);
     free(p->vectors);
     free(p->partial);
-    free(p->u);
     free(p->panels);
     free(p);
 }
@@ -205,9 +204,9 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     if (dir != RN_BWD_W) {
         p->u_freq = rn_wino_cells(p, (size_t)p->in.c) * (size_t)p->isa->nr + RN_WINO_LINE;
         const size_t floats = panels_of(p) * rn_wino_freqs(p) * p->u_freq;
-        if (!(p->u = alloc_floats(floats)))
-            RN_GO(rn_fail(RN_E_NOMEM, "cpu:winograd: %zu bytes of transformed weights: out of memory",
-                          floats * sizeof(float)));
+        void *u;
+        RN_GO(be->alloc(be, floats * sizeof *p->u, &u)); /* in huge pages where they are large */
+        p->u = u;
     }
     if (dir != RN_BWD_W && pairs && !(p->panels = alloc_floats((size_t)be->threads * rn_wino_freqs(p) * panel_freq(p))))
         RN_GO(rn_fail(RN_E_NOMEM, "cpu:winograd-pairs: out of memory"));
