@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/rn_cpu_amx.h"
 #include "base/rn_error.h"
@@ -27,6 +28,7 @@ typedef struct cpu_backend {
     bool capped, pairs;
     void *scratch;
     size_t scratch_bytes;
+    size_t past;
 } cpu_backend;
 
 /* clang-format off */
@@ -70,6 +72,16 @@ bool rn_cpu_backend_pairs(const rn_backend *be)
 void rn_cpu_backend_set_pairs(rn_backend *be, bool pairs)
 {
     ((cpu_backend *)be->priv)->pairs = pairs;
+}
+
+size_t rn_cpu_backend_past(const rn_backend *be)
+{
+    return ((const cpu_backend *)be->priv)->past;
+}
+
+void rn_cpu_backend_set_past(rn_backend *be, size_t bytes)
+{
+    ((cpu_backend *)be->priv)->past = bytes;
 }
 
 /* ---- memory: everything is synchronous, streams are ignored ------------------------------------------------------ */
@@ -180,6 +192,17 @@ static rn_isa proven(rn_isa isa)
     return isa;
 }
 
+/* As the C library reads it from the CPU. */
+static size_t last_cache(void)
+{
+    enum { WHERE_UNKNOWN = 32 << 20 };
+    long bytes = -1;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    return bytes > 0 ? (size_t)bytes : WHERE_UNKNOWN;
+}
+
 int rn_cpu_open(const rn_backend_opts *opts, rn_backend **out)
 {
     rn_isa isa = RN_ISA_PORTABLE;
@@ -200,6 +223,7 @@ int rn_cpu_open_at(const rn_backend_opts *opts, rn_isa isa, rn_backend **out)
     c->isa = isa = proven(isa);
     c->capped = isa < rn_isa_best();
     c->pairs = measure_pairs(isa);
+    c->past = last_cache();
     c->be = (rn_backend){.device = "cpu",
                          .threads = rn_jobs(opts->threads),
                          .workspace_limit = opts->workspace_limit,

@@ -24,6 +24,10 @@ bool rn_cpu_backend_pairs(const rn_backend *be);
 /* Terms a second in pairs of bf16 / in f32. Only with RN_ISA_AVX512_BF16 or better. */
 double rn_cpu_pairs_rate(void);
 
+/* Bytes from which on a tensor is written past the caches: what all cores' last one holds. */
+size_t rn_cpu_backend_past(const rn_backend *be);
+void rn_cpu_backend_set_past(rn_backend *be, size_t bytes); /* for checks alone: at any size */
+
 /* For checks alone: a backend of `isa`, whatever this CPU has, for a caller that emulates the rest; and pairs as if they
  * had been found so, that both ways can be checked everywhere. */
 int rn_cpu_open_at(const rn_backend_opts *opts, rn_isa isa, rn_backend **out);

@@ -40,6 +40,12 @@ static inline int cpu_ops_threads(const struct rn_backend *be, int64_t values)
     return values <= CPU_OPS_SMALL ? 1 : be->threads;
 }
 
+/* True for a tensor of which nothing would be found in the caches by who reads it next. */
+static inline bool cpu_ops_past(const struct rn_backend *be, rn_dtype t, int64_t values)
+{
+    return (size_t)values * rn_dtype_size(t) >= rn_cpu_backend_past(be);
+}
+
 /* Long vectors are cut into blocks of CPU_OPS_SMALL values: their number, and how long block b is. */
 static inline int64_t cpu_ops_blocks(int64_t n)
 {

@@ -37,18 +37,20 @@ static bn_cut cut_rows(int64_t rows, int c)
     return s;
 }
 
-/* Part b: how many rows of what width, and where. Part s->blocks is the narrow rest. */
+/* Part b: how many rows of what width, where, and where among the signs. Part s->blocks is the narrow rest. */
 typedef struct bn_part {
     int64_t rows, offset;
     int width;
+    size_t open;
 } bn_part;
 
 static bn_part part_of(const bn_cut *s, int b)
 {
+    const size_t signs = cpu_signs_row(s->width);
     if (b == s->blocks)
-        return (bn_part){s->rows % s->fold, s->wide * s->width, s->c};
+        return (bn_part){s->rows % s->fold, s->wide * s->width, s->c, (size_t)s->wide * signs};
     const int64_t first = (int64_t)b * s->per_block, left = s->wide - first;
-    return (bn_part){left < s->per_block ? left : s->per_block, first * s->width, s->width};
+    return (bn_part){left < s->per_block ? left : s->per_block, first * s->width, s->width, (size_t)first * signs};
 }
 
 /* Parts lo..hi-1 are this thread's. */
@@ -62,17 +64,21 @@ static bn_share share_of(const bn_cut *s)
     return (bn_share){(int)(s->parts * t / n), (int)(s->parts * (t + 1) / n)};
 }
 
-/* Scratch: two double sums per part and value of a row, the same joined per channel, and four repeated per-channel vectors. */
+/* Scratch: two double sums per part and value of a row, the same joined per channel, four repeated per-channel vectors, and
+ * where the ReLU was open: the writing pass then need not read y again. */
 typedef struct bn_room {
-    double *p, *q;   /* (parts, width) */
-    double *jp, *jq; /* (c) */
-    float *vec[4];   /* (width) */
+    double *p, *q;       /* (parts, width) */
+    double *jp, *jq;     /* (c) */
+    float *vec[4];       /* (width) */
+    unsigned char *open; /* of a backward pass with a ReLU */
 } bn_room;
 
-static int room_for(struct rn_backend *be, const bn_cut *s, bn_room *out)
+static int room_for(struct rn_backend *be, const bn_cut *s, bool signs, bn_room *out)
 {
-    const size_t sums = (size_t)s->parts * (size_t)s->width, joined = (size_t)s->c, all = 2 * (sums + joined);
-    double *mem = rn_cpu_backend_scratch(be, all * sizeof(double) + 4 * (size_t)s->width * sizeof(float));
+    const size_t sums = (size_t)s->parts * (size_t)s->width, joined = (size_t)s->c, all = 2 * (sums + joined),
+                 vectors = 4 * (size_t)s->width * sizeof(float),
+                 open = (size_t)s->wide * cpu_signs_row(s->width) + (size_t)(s->rows % s->fold) * cpu_signs_row(s->c);
+    double *mem = rn_cpu_backend_scratch(be, all * sizeof(double) + vectors + (signs ? open : 0));
     if (!mem)
         return rn_fail(RN_E_NOMEM, "batch normalisation: no memory for the sums of %d channels", s->c);
     out->p = mem;
@@ -81,6 +87,7 @@ static int room_for(struct rn_backend *be, const bn_cut *s, bn_room *out)
     out->jq = out->jp + joined;
     for (int i = 0; i < 4; i++)
         out->vec[i] = (float *)(mem + all) + (size_t)i * (size_t)s->width;
+    out->open = signs ? (unsigned char *)(mem + all) + vectors : NULL;
     return RN_OK;
 }
 
@@ -145,12 +152,12 @@ static void affine_inference(const rn_op_bn_fwd *a, const bn_cut *s, const bn_ro
         spread(s, room->vec[v], 0, a->c);
 }
 
-static void apply_part(const rn_op_bn_fwd *a, const cpu_ops_kern *k, const bn_room *room, bn_part part)
+static void apply_part(const rn_op_bn_fwd *a, const cpu_ops_kern *k, const bn_room *room, bn_part part, bool past)
 {
     const cpu_bn_affine p = {room->vec[0], room->vec[1], room->vec[2]};
     const int64_t o = part.offset;
     k->bn_apply(part.rows, part.width, cpu_ops_at(a->x, a->dtype, o), a->res ? cpu_ops_at(a->res, a->dtype, o) : NULL,
-                cpu_ops_to(a->y, a->dtype, o), &p, a->relu);
+                cpu_ops_to(a->y, a->dtype, o), &p, a->relu, past);
 }
 
 int cpu_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
@@ -161,7 +168,8 @@ int cpu_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
     const bn_cut s = cut_rows(a->rows, a->c);
     bn_room room;
     int rc = RN_OK;
-    RN_TRY(room_for(be, &s, &room));
+    RN_TRY(room_for(be, &s, false, &room));
+    const bool past = cpu_ops_past(be, a->dtype, a->rows * a->c);
     if (!a->train)
         affine_inference(a, &s, &room);
     const int nt = cpu_ops_threads(be, a->rows * a->c);
@@ -192,7 +200,7 @@ int cpu_bn_fwd(struct rn_backend *be, const rn_op_bn_fwd *a, void *stream)
             }
         }
         for (int b = mine.hi - 1; b >= mine.lo; b--)
-            apply_part(a, k, &room, part_of(&s, b));
+            apply_part(a, k, &room, part_of(&s, b), past);
     }
     return rc;
 }
@@ -232,18 +240,18 @@ static void finish_bwd(const rn_op_bn_bwd *a, const bn_cut *s, const bn_room *ro
         spread(s, room->vec[v], from, to);
 }
 
-static void grad_part(const rn_op_bn_bwd *a, const cpu_ops_kern *k, const bn_room *room, bn_part part)
+static void grad_part(const rn_op_bn_bwd *a, const cpu_ops_kern *k, const bn_room *room, bn_part part, bool past)
 {
     const cpu_bn_grad p = {.mean = room->vec[0],
                            .a = room->vec[1],
                            .k = room->vec[2],
                            .b = room->vec[3],
-                           .relu = a->relu,
+                           .open = a->relu ? room->open + part.open : NULL,
                            .dx_add = a->dx_beta,
-                           .dres_add = a->dres_beta};
+                           .dres_add = a->dres_beta,
+                           .past = past};
     const int64_t o = part.offset;
-    k->bn_grad_apply(part.rows, part.width, cpu_ops_at(a->x, a->dtype, o),
-                     a->relu ? cpu_ops_at(a->y, a->dtype, o) : NULL, cpu_ops_at(a->dy, a->dtype, o),
+    k->bn_grad_apply(part.rows, part.width, cpu_ops_at(a->x, a->dtype, o), cpu_ops_at(a->dy, a->dtype, o),
                      cpu_ops_to(a->dx, a->dtype, o), a->dres ? cpu_ops_to(a->dres, a->dtype, o) : NULL, &p);
 }
 
@@ -255,7 +263,8 @@ int cpu_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
     const bn_cut s = cut_rows(a->rows, a->c);
     bn_room room;
     int rc = RN_OK;
-    RN_TRY(room_for(be, &s, &room));
+    RN_TRY(room_for(be, &s, a->relu, &room));
+    const bool past = cpu_ops_past(be, a->dtype, a->rows * a->c);
     memcpy(room.vec[0], a->mean, sizeof(float) * (size_t)a->c);
     spread(&s, room.vec[0], 0, a->c);
     const int nt = cpu_ops_threads(be, a->rows * a->c);
@@ -267,7 +276,7 @@ int cpu_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
             const int64_t o = (int64_t)b * s.width, at = part.offset;
             k->bn_grad_sums(part.rows, part.width, cpu_ops_at(a->x, a->dtype, at),
                             a->relu ? cpu_ops_at(a->y, a->dtype, at) : NULL, cpu_ops_at(a->dy, a->dtype, at),
-                            room.vec[0], room.p + o, room.q + o);
+                            room.vec[0], room.p + o, room.q + o, a->relu ? room.open + part.open : NULL);
         }
 #pragma omp barrier
 #pragma omp for schedule(static)
@@ -286,7 +295,7 @@ int cpu_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
                 finish_bwd(a, &s, &room, ch, ch + JOIN < a->c ? ch + JOIN : a->c);
         }
         for (int b = mine.hi - 1; b >= mine.lo; b--)
-            grad_part(a, k, &room, part_of(&s, b));
+            grad_part(a, k, &room, part_of(&s, b), past);
     }
     return rc;
 }

@@ -130,29 +130,31 @@ typedef struct bn_lanes {
 } bn_lanes;
 
 INLINE void apply_pair(const act *x, const act *res, act *y, const bn_lanes *p, int i, const int n, const bool has_res,
-                       const bool relu)
+                       const bool relu, bool past)
 {
     two v = two_fma(two_sub(get_some(x + i, n), load_two(p->v[0] + i)), load_two(p->v[1] + i), load_two(p->v[2] + i));
     if (has_res)
         v = two_add(v, get_some(res + i, n));
-    put_some(y + i, relu ? two_relu(v) : v, n);
+    put_either(y + i, relu ? two_relu(v) : v, n, past);
 }
 
 INLINE void bn_apply_strip(int64_t rows, int width, int64_t ld, const act *x, const act *res, act *y, const bn_lanes *p,
-                           const bool has_res, const bool relu)
+                           const bool has_res, const bool relu, bool past)
 {
     const int whole = width / PAIR * PAIR;
     for (int64_t o = 0; o < rows * ld; o += ld) {
         for (int i = 0; i < whole; i += PAIR)
-            apply_pair(x + o, has_res ? res + o : NULL, y + o, p, i, PAIR, has_res, relu);
+            apply_pair(x + o, has_res ? res + o : NULL, y + o, p, i, PAIR, has_res, relu, past);
         if (whole < width)
-            apply_pair(x + o, has_res ? res + o : NULL, y + o, p, whole, width - whole, has_res, relu);
+            apply_pair(x + o, has_res ? res + o : NULL, y + o, p, whole, width - whole, has_res, relu, past);
     }
 }
 
-static void bn_apply(int64_t rows, int c, const void *x, const void *res, void *y, const cpu_bn_affine *p, bool relu)
+static void bn_apply(int64_t rows, int c, const void *x, const void *res, void *y, const cpu_bn_affine *p, bool relu,
+                     bool past)
 {
     bn_lanes lanes;
+    past = past && can_put_past(y, c);
     for (int s = 0; s < c; s += BN_APPLY) {
         const int width = c - s < BN_APPLY ? c - s : BN_APPLY;
         const act *xs = (const act *)x + s, *rs = res ? (const act *)res + s : NULL;
@@ -161,19 +163,22 @@ static void bn_apply(int64_t rows, int c, const void *x, const void *res, void *
         to_lanes(p->scale + s, width, lanes.v[1]);
         to_lanes(p->shift + s, width, lanes.v[2]);
         if (res && relu)
-            bn_apply_strip(rows, width, c, xs, rs, ys, &lanes, true, true);
+            bn_apply_strip(rows, width, c, xs, rs, ys, &lanes, true, true, past);
         else if (res)
-            bn_apply_strip(rows, width, c, xs, rs, ys, &lanes, true, false);
+            bn_apply_strip(rows, width, c, xs, rs, ys, &lanes, true, false, past);
         else if (relu)
-            bn_apply_strip(rows, width, c, xs, NULL, ys, &lanes, false, true);
+            bn_apply_strip(rows, width, c, xs, NULL, ys, &lanes, false, true, past);
         else
-            bn_apply_strip(rows, width, c, xs, NULL, ys, &lanes, false, false);
+            bn_apply_strip(rows, width, c, xs, NULL, ys, &lanes, false, false, past);
     }
+    if (past)
+        put_past_end();
 }
 
-/* Adds k rows' g, dy where the ReLU let it through, and its products with x less its mean. */
+/* Adds k rows' g, dy where the ReLU let it through, and its products with x less its mean; keeps where that was. */
 INLINE void grad_sums_pair(const act *x, const act *y, const act *dy, int64_t ld, const int k, const int n,
-                           const float *mean, float *sum, float *dot, const bool relu)
+                           const float *mean, float *sum, float *dot, unsigned char *open, size_t open_ld,
+                           const bool relu)
 {
     const two m = load_two(mean);
     two g[BN_ROWS], d[BN_ROWS];
@@ -184,7 +189,9 @@ INLINE void grad_sums_pair(const act *x, const act *y, const act *dy, int64_t ld
         fetch(dy + o, BN_AHEAD * ld);
         if (relu) {
             fetch(y + o, BN_AHEAD * ld);
-            g[r] = two_gate(g[r], get_some(y + o, n));
+            const signs s = two_above(get_some(y + o, n));
+            memcpy(open + (size_t)r * open_ld, &s, sizeof s);
+            g[r] = two_where(g[r], s);
         }
         d[r] = two_sub(get_some(x + o, n), m);
     }
@@ -193,7 +200,8 @@ INLINE void grad_sums_pair(const act *x, const act *y, const act *dy, int64_t ld
 }
 
 INLINE void bn_grad_sums_strip(int64_t rows, int width, int64_t ld, const act *x, const act *y, const act *dy,
-                               const float *mean, double *sum_g, double *sum_gx, const bool relu)
+                               const float *mean, double *sum_g, double *sum_gx, unsigned char *open, size_t open_ld,
+                               const bool relu)
 {
     float sum[BN_STRIP], dot[BN_STRIP], m[BN_STRIP];
     double g[BN_STRIP] = {0}, gx[BN_STRIP] = {0};
@@ -205,7 +213,8 @@ INLINE void bn_grad_sums_strip(int64_t rows, int width, int64_t ld, const act *x
         memset(dot, 0, bytes);
 #define SUMS(r, k, n, i)                                                                                               \
     grad_sums_pair(x + (done + (r)) * ld + (i), relu ? y + (done + (r)) * ld + (i) : NULL,                             \
-                   dy + (done + (r)) * ld + (i), ld, k, n, m + (i), sum + (i), dot + (i), relu)
+                   dy + (done + (r)) * ld + (i), ld, k, n, m + (i), sum + (i), dot + (i),                              \
+                   relu ? open + (size_t)(done + (r)) * open_ld + (size_t)(i) / 8 : NULL, open_ld, relu)
         BN_EACH(count, width, SUMS);
 #undef SUMS
 #pragma omp simd
@@ -219,15 +228,17 @@ INLINE void bn_grad_sums_strip(int64_t rows, int width, int64_t ld, const act *x
 }
 
 static void bn_grad_sums(int64_t rows, int c, const void *x, const void *y, const void *dy, const float *mean,
-                         double *sum_g, double *sum_gx)
+                         double *sum_g, double *sum_gx, void *open)
 {
+    const size_t open_ld = cpu_signs_row(c);
     for (int s = 0; s < c; s += BN_STRIP) {
         const int width = c - s < BN_STRIP ? c - s : BN_STRIP;
         const act *xs = (const act *)x + s, *dys = (const act *)dy + s;
         if (y)
-            bn_grad_sums_strip(rows, width, c, xs, (const act *)y + s, dys, mean + s, sum_g + s, sum_gx + s, true);
+            bn_grad_sums_strip(rows, width, c, xs, (const act *)y + s, dys, mean + s, sum_g + s, sum_gx + s,
+                               (unsigned char *)open + s / 8, open_ld, true);
         else
-            bn_grad_sums_strip(rows, width, c, xs, NULL, dys, mean + s, sum_g + s, sum_gx + s, false);
+            bn_grad_sums_strip(rows, width, c, xs, NULL, dys, mean + s, sum_g + s, sum_gx + s, NULL, 0, false);
     }
 }
 
@@ -235,56 +246,66 @@ enum { DRES_NONE, DRES_SET, DRES_ADD };
 
 /* Where the tensors' strips begin. */
 typedef struct bn_grad_at {
-    const act *x, *y, *dy;
+    const act *x, *dy;
+    const unsigned char *open;
     act *dx, *dres;
 } bn_grad_at;
 
-INLINE void grad_pair(const bn_grad_at *t, const bn_lanes *p, int64_t o, int i, const int n, const bool relu,
-                      const bool dx_add, const int dres_mode)
+INLINE void grad_pair(const bn_grad_at *t, const bn_lanes *p, int64_t o, const unsigned char *open, int i, const int n,
+                      const bool relu, const bool dx_add, const int dres_mode, bool past)
 {
     two g = get_some(t->dy + o, n);
-    if (relu)
-        g = two_gate(g, get_some(t->y + o, n));
+    if (relu) {
+        signs s;
+        memcpy(&s, open, sizeof s);
+        g = two_where(g, s);
+    }
     const two far = two_sub(get_some(t->x + o, n), load_two(p->v[0] + i));
     two d = two_sub(two_mul(load_two(p->v[1] + i), g), two_fma(load_two(p->v[2] + i), far, load_two(p->v[3] + i)));
     if (dx_add)
         d = two_add(get_some(t->dx + o, n), d);
-    put_some(t->dx + o, d, n);
+    put_either(t->dx + o, d, n, past);
     if (dres_mode == DRES_SET)
-        put_some(t->dres + o, g, n);
+        put_either(t->dres + o, g, n, past);
     else if (dres_mode == DRES_ADD)
-        put_some(t->dres + o, two_add(get_some(t->dres + o, n), g), n);
+        put_either(t->dres + o, two_add(get_some(t->dres + o, n), g), n, past);
 }
 
 INLINE void bn_grad_apply_strip(int64_t rows, int width, int64_t ld, const bn_grad_at *t, const bn_lanes *p,
-                                const bool relu, const bool dx_add, const int dres_mode)
+                                const bool relu, const bool dx_add, const int dres_mode, bool past)
 {
     const int whole = width / PAIR * PAIR;
+    const size_t open_ld = cpu_signs_row((int)ld);
+    const unsigned char *open = t->open;
     for (int64_t o = 0; o < rows * ld; o += ld) {
         for (int i = 0; i < whole; i += PAIR)
-            grad_pair(t, p, o + i, i, PAIR, relu, dx_add, dres_mode);
+            grad_pair(t, p, o + i, open + (size_t)i / 8, i, PAIR, relu, dx_add, dres_mode, past);
         if (whole < width)
-            grad_pair(t, p, o + whole, whole, width - whole, relu, dx_add, dres_mode);
+            grad_pair(t, p, o + whole, open + (size_t)whole / 8, whole, width - whole, relu, dx_add, dres_mode, past);
+        if (relu)
+            open += open_ld;
     }
 }
 
-static void bn_grad_apply(int64_t rows, int c, const void *x, const void *y, const void *dy, void *dx, void *dres,
+static void bn_grad_apply(int64_t rows, int c, const void *x, const void *dy, void *dx, void *dres,
                           const cpu_bn_grad *p)
 {
+    const bool relu = p->open, past = p->past && can_put_past(dx, c) && (!dres || can_put_past(dres, c));
     const int mode = !dres ? DRES_NONE : p->dres_add ? DRES_ADD : DRES_SET;
     const float *const vectors[4] = {p->mean, p->a, p->k, p->b};
     bn_lanes lanes;
     for (int s = 0; s < c; s += BN_APPLY) {
         const int width = c - s < BN_APPLY ? c - s : BN_APPLY;
-        const bn_grad_at t = {(const act *)x + s, y ? (const act *)y + s : NULL, (const act *)dy + s, (act *)dx + s,
+        const bn_grad_at t = {(const act *)x + s, (const act *)dy + s,
+                              relu ? (const unsigned char *)p->open + s / 8 : NULL, (act *)dx + s,
                               dres ? (act *)dres + s : NULL};
         for (int k = 0; k < 4; k++)
             to_lanes(vectors[k] + s, width, lanes.v[k]);
 #define AS(relu_, add_, mode_)                                                                                         \
     case (relu_) + 2 * (add_) + 4 * (mode_):                                                                           \
-        bn_grad_apply_strip(rows, width, c, &t, &lanes, relu_, add_, mode_);                                           \
+        bn_grad_apply_strip(rows, width, c, &t, &lanes, relu_, add_, mode_, past);                                     \
         break
-        switch ((p->relu ? 1 : 0) + (p->dx_add ? 2 : 0) + 4 * mode) {
+        switch ((relu ? 1 : 0) + (p->dx_add ? 2 : 0) + 4 * mode) {
             AS(0, 0, DRES_NONE);
             AS(1, 0, DRES_NONE);
             AS(0, 1, DRES_NONE);
@@ -300,4 +321,6 @@ static void bn_grad_apply(int64_t rows, int c, const void *x, const void *y, con
         }
 #undef AS
     }
+    if (past)
+        put_past_end();
 }

@@ -21,11 +21,18 @@ typedef struct cpu_bn_affine {
     const float *mean, *scale, *shift;
 } cpu_bn_affine;
 
-/* dx [+]= a * g - (b + k * (x - mean)), dres [+]= g, g = dy where !relu || y > 0 else 0. */
+/* dx [+]= a * g - (b + k * (x - mean)), dres [+]= g, g = dy where `open` says so (NULL: everywhere), else 0; past: see bn_apply. */
 typedef struct cpu_bn_grad {
     const float *mean, *a, *k, *b;
-    bool relu, dx_add, dres_add;
+    const void *open;
+    bool dx_add, dres_add, past;
 } cpu_bn_grad;
+
+/* Where a ReLU was open: a bit a value, as bn_grad_sums leaves them; bytes of a row of c values. */
+static inline size_t cpu_signs_row(int c)
+{
+    return ((size_t)c + 31) / 32 * 4;
+}
 
 /* dx [+]= g * s, dres [+]= g, ds [+]= sum g * x, g = dy where y > 0 (y NULL: everywhere). dx, ds, dres may be NULL. */
 typedef struct cpu_scale_grad {
@@ -97,16 +104,19 @@ typedef struct cpu_ops_kern {
 
     /* Mean and sum of squares around it, per channel, of these rows. */
     void (*bn_moments)(int64_t rows, int c, const void *x, double *mean, double *m2);
-    void (*bn_apply)(int64_t rows, int c, const void *x, const void *res, void *y, const cpu_bn_affine *p, bool relu);
-    /* sum g and sum g * (x - mean), per channel; y NULL: g = dy. */
+    /* past: y (or dx and dres) is larger than the caches, where nothing of it would be found again; a hint. */
+    void (*bn_apply)(int64_t rows, int c, const void *x, const void *res, void *y, const cpu_bn_affine *p, bool relu,
+                     bool past);
+    /* sum g and sum g * (x - mean), per channel, g = dy where y > 0, which `open` keeps: rows of cpu_signs_row(c) bytes, for
+     * this table's bn_grad_apply alone. y NULL: g = dy, and open is NULL. */
     void (*bn_grad_sums)(int64_t rows, int c, const void *x, const void *y, const void *dy, const float *mean,
-                         double *sum_g, double *sum_gx);
-    void (*bn_grad_apply)(int64_t rows, int c, const void *x, const void *y, const void *dy, void *dx, void *dres,
+                         double *sum_g, double *sum_gx, void *open);
+    void (*bn_grad_apply)(int64_t rows, int c, const void *x, const void *dy, void *dx, void *dres,
                           const cpu_bn_grad *p);
 
     /* Rows from..to-1 of the destination: (image, line) pairs, image-major. */
     void (*maxpool_fwd)(const rn_op_pool *a, int64_t from, int64_t to);
-    void (*maxpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to);
+    void (*maxpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to, bool past); /* past: see bn_apply */
     void (*avgpool_fwd)(const rn_op_pool *a, int64_t from, int64_t to);
     void (*avgpool_bwd)(const rn_op_pool *a, int64_t from, int64_t to);
     void (*gap_fwd)(int hw, int c, const void *x, void *y);             /* one image */

@@ -9,6 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "base/rn_half.h"
 #include "kernels/cpu/cpu_ops_kern.h"
 

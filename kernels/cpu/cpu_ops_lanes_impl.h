@@ -117,6 +117,48 @@ INLINE void put_some(act *p, two v, const int n)
     memcpy(p, t, (size_t)n * sizeof *t);
 }
 
+/*
+ * Past the caches, for what is larger than they are: a line that is written in whole is then not read first, and drives out
+ * nothing that is read next. Only at addresses that are whole registers apart from 0; put_past_end() before others read it.
+ */
+INLINE void put_past(act *p, two v)
+{
+    enum { PARTS = PAIR * sizeof(act) / CPU_VEC_BYTES };
+    act t[PAIR];
+    bits u[PARTS];
+    put_pair(t, v);
+    memcpy(u, t, sizeof u);
+    for (size_t i = 0; i < PARTS; i++) {
+#if CPU_VEC_BYTES == 64
+        _mm512_stream_si512((__m512i *)p + i, (__m512i)u[i]);
+#elif CPU_VEC_BYTES == 32
+        _mm256_stream_si256((__m256i *)p + i, (__m256i)u[i]);
+#elif defined(__SSE2__)
+        _mm_stream_si128((__m128i *)p + i, (__m128i)u[i]);
+#else
+        memcpy((bits *)p + i, &u[i], sizeof u[i]);
+#endif
+    }
+}
+INLINE void put_either(act *p, two v, const int n, bool past)
+{
+    if (n == PAIR && past)
+        put_past(p, v);
+    else
+        put_some(p, v, n);
+}
+INLINE void put_past_end(void)
+{
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
+/* True where rows of `ld` values from p on are whole registers apart from 0. */
+INLINE bool can_put_past(const act *p, int64_t ld)
+{
+    return (uintptr_t)p % CPU_VEC_BYTES == 0 && ld % PAIR == 0;
+}
+
 /* Whole pairs that hold n values. */
 INLINE int in_pairs(int n)
 {
@@ -174,4 +216,49 @@ INLINE two two_relu(two x)
 INLINE two two_gate(two x, two y)
 {
     return (two){(vec)((mask)x.a & (y.a > 0)), (vec)((mask)x.b & (y.b > 0))};
+}
+
+/* A bit a lane, a's first. */
+#if CPU_VEC_BYTES == 64
+typedef uint32_t signs;
+#elif CPU_VEC_BYTES == 32
+typedef uint16_t signs;
+#else
+typedef uint8_t signs;
+#endif
+INLINE signs lane_bits(mask m)
+{
+#if CPU_VEC_BYTES == 64
+    return _mm512_test_epi32_mask((__m512i)m, (__m512i)m);
+#elif CPU_VEC_BYTES == 32
+    return (signs)_mm256_movemask_ps((__m256)m);
+#elif defined(__SSE2__)
+    return (signs)_mm_movemask_ps((__m128)m);
+#else
+    signs s = 0;
+    for (int i = 0; i < VLEN; i++)
+        s |= (signs)((m[i] & 1) << i);
+    return s;
+#endif
+}
+INLINE vec where_bits(vec x, signs s)
+{
+#if CPU_VEC_BYTES == 64
+    return (vec)_mm512_maskz_mov_ps((__mmask16)s, (__m512)x);
+#elif CPU_VEC_BYTES == 32
+    const bits lane = {1, 2, 4, 8, 16, 32, 64, 128};
+    return (vec)((mask)x & ((lane & s) != 0));
+#else
+    const bits lane = {1, 2, 4, 8};
+    return (vec)((mask)x & ((lane & s) != 0));
+#endif
+}
+/* Where y > 0, to keep; and x there, else 0: two_gate in two steps. */
+INLINE signs two_above(two y)
+{
+    return (signs)(lane_bits(y.a > 0) | lane_bits(y.b > 0) << VLEN);
+}
+INLINE two two_where(two x, signs s)
+{
+    return (two){where_bits(x.a, s), where_bits(x.b, (signs)(s >> VLEN))};
 }

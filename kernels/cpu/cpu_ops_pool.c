@@ -30,7 +30,12 @@ int cpu_maxpool_bwd(struct rn_backend *be, const rn_op_pool *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_pool(a, true, true));
-    by_line(be, a, (int64_t)a->mb * a->ih, cpu_ops_kern_of(be, a->dtype)->maxpool_bwd);
+    const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
+    const int nt = cpu_ops_threads(be, values_in(a));
+    const bool past = cpu_ops_past(be, a->dtype, values_in(a));
+#pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
+    for (int64_t i = 0; i < (int64_t)a->mb * a->ih; i++)
+        k->maxpool_bwd(a, i, i + 1, past);
     return RN_OK;
 }
 

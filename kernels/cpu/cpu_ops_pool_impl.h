@@ -138,29 +138,65 @@ static void avgpool_fwd(const rn_op_pool *a, int64_t from, int64_t to)
     }
 }
 
-/* The gradient of input pixel (h, w), channels s..s+n-1, from the windows that cover it; `out` is the offset of the
- * image's first output. */
-INLINE void grad_pixel(const rn_op_pool *a, int64_t out, int h, int w, pool_span hs, pool_span ws, int s, act *dx,
-                       const int n, const bool max)
+/* An input pixel, the windows that cover it, and the offset of the image's first output. */
+typedef struct pool_pixel {
+    int h, w;
+    pool_span hs, ws;
+    int64_t out;
+} pool_pixel;
+
+#ifdef CPU_OPS_BF16
+/* The windows' gradients of n <= PAIR channels, where tap `tap` of them won: told in 16 bits, before they are widened. */
+INLINE two won_pair(const act *dy, const uint8_t *won, int tap, const int n)
 {
+    enum { PARTS = PAIR / KEYS };
+    act t[PAIR] = {0};
+    marks m[PARTS] = {0};
+    keys v[PARTS];
+    memcpy(t, dy, (size_t)n * sizeof *t);
+    memcpy(m, won, (size_t)n);
+    memcpy(v, t, sizeof v);
+    for (size_t i = 0; i < PARTS; i++)
+        v[i] &= __builtin_convertvector(m[i], keys) == (key)tap;
+    memcpy(t, v, sizeof t);
+    return get_pair(t);
+}
+
+/* The gradient of the pixel's n channels from s on; n is POOL_STRIP, or at most a PAIR. */
+INLINE void max_grad(const rn_op_pool *a, const pool_pixel *at, int s, act *dx, const int n, bool past)
+{
+    enum { PAIRS = POOL_STRIP / PAIR };
+    const int pairs = n == POOL_STRIP ? PAIRS : 1, each = n == POOL_STRIP ? PAIR : n;
+    two sum[PAIRS] = {0};
+    for (int oh = at->hs.lo; oh < at->hs.hi; oh++)
+        for (int ow = at->ws.lo; ow < at->ws.hi; ow++) {
+            const int64_t o = at->out + ((int64_t)oh * a->ow + ow) * a->c + s;
+            const int tap = (at->h - (oh * a->sh - a->ph)) * a->kw + (at->w - (ow * a->sw - a->pw));
+            for (int i = 0; i < pairs; i++)
+                sum[i] =
+                    two_add(sum[i], won_pair((const act *)a->src + o + i * PAIR, a->argmax + o + i * PAIR, tap, each));
+        }
+    for (int i = 0; i < pairs; i++) {
+        if (a->beta)
+            sum[i] = two_add(get_some(dx + i * PAIR, each), sum[i]);
+        put_either(dx + i * PAIR, sum[i], each, past);
+    }
+}
+#else
+INLINE void max_grad(const rn_op_pool *a, const pool_pixel *at, int s, act *dx, const int n, bool past)
+{
+    (void)past;
     float sum[POOL_STRIP] = {0};
-    for (int oh = hs.lo; oh < hs.hi; oh++)
-        for (int ow = ws.lo; ow < ws.hi; ow++) {
-            const int64_t o = out + ((int64_t)oh * a->ow + ow) * a->c + s;
+    for (int oh = at->hs.lo; oh < at->hs.hi; oh++)
+        for (int ow = at->ws.lo; ow < at->ws.hi; ow++) {
+            const int64_t o = at->out + ((int64_t)oh * a->ow + ow) * a->c + s;
             const act *dy = (const act *)a->src + o;
-            if (max) {
-                const int tap = (h - (oh * a->sh - a->ph)) * a->kw + (w - (ow * a->sw - a->pw));
-                const uint8_t *won = a->argmax + o;
+            const uint8_t *won = a->argmax + o;
+            const int tap = (at->h - (oh * a->sh - a->ph)) * a->kw + (at->w - (ow * a->sw - a->pw));
 #pragma omp simd
-                for (int i = 0; i < n; i++) {
-                    const float g = get(dy[i]);
-                    sum[i] += won[i] == tap ? g : 0;
-                }
-            } else {
-                const float count = pool_count(a, oh, ow);
-#pragma omp simd
-                for (int i = 0; i < n; i++)
-                    sum[i] += get(dy[i]) / count;
+            for (int i = 0; i < n; i++) {
+                const float g = get(dy[i]);
+                sum[i] += won[i] == tap ? g : 0;
             }
         }
     if (a->beta) {
@@ -173,33 +209,67 @@ INLINE void grad_pixel(const rn_op_pool *a, int64_t out, int h, int w, pool_span
     for (int i = 0; i < n; i++)
         dx[i] = put(sum[i]);
 }
+#endif
 
-INLINE void pool_bwd(const rn_op_pool *a, int64_t from, int64_t to, const bool max)
+static void maxpool_bwd(const rn_op_pool *a, int64_t from, int64_t to, bool past)
 {
+    past = past && can_put_past(a->dst, a->c);
     for (int64_t line = from; line < to; line++) {
-        const int64_t out = line / a->ih * a->oh * a->ow * a->c;
-        const int h = (int)(line % a->ih);
-        const pool_span hs = pool_windows(h, a->kh, a->sh, a->ph, a->oh);
-        for (int w = 0; w < a->iw; w++) {
-            const pool_span ws = pool_windows(w, a->kw, a->sw, a->pw, a->ow);
-            act *dx = (act *)a->dst + (line * a->iw + w) * a->c;
+        pool_pixel at = {.h = (int)(line % a->ih), .out = line / a->ih * a->oh * a->ow * a->c};
+        at.hs = pool_windows(at.h, a->kh, a->sh, a->ph, a->oh);
+        for (at.w = 0; at.w < a->iw; at.w++) {
+            at.ws = pool_windows(at.w, a->kw, a->sw, a->pw, a->ow);
+            act *dx = (act *)a->dst + (line * a->iw + at.w) * a->c;
             int s = 0;
             for (; s + POOL_STRIP <= a->c; s += POOL_STRIP) /* of a known length: the sums stay in registers */
-                grad_pixel(a, out, h, w, hs, ws, s, dx + s, POOL_STRIP, max);
+                max_grad(a, &at, s, dx + s, POOL_STRIP, past);
+            for (; s + PAIR <= a->c; s += PAIR)
+                max_grad(a, &at, s, dx + s, PAIR, past);
             if (s < a->c)
-                grad_pixel(a, out, h, w, hs, ws, s, dx + s, a->c - s, max);
+                max_grad(a, &at, s, dx + s, a->c - s, false);
         }
     }
+    if (past)
+        put_past_end();
 }
 
-static void maxpool_bwd(const rn_op_pool *a, int64_t from, int64_t to)
+INLINE void avg_grad(const rn_op_pool *a, const pool_pixel *at, int s, act *dx, const int n)
 {
-    pool_bwd(a, from, to, true);
+    float sum[POOL_STRIP] = {0};
+    for (int oh = at->hs.lo; oh < at->hs.hi; oh++)
+        for (int ow = at->ws.lo; ow < at->ws.hi; ow++) {
+            const act *dy = (const act *)a->src + at->out + ((int64_t)oh * a->ow + ow) * a->c + s;
+            const float count = pool_count(a, oh, ow);
+#pragma omp simd
+            for (int i = 0; i < n; i++)
+                sum[i] += get(dy[i]) / count;
+        }
+    if (a->beta) {
+#pragma omp simd
+        for (int i = 0; i < n; i++)
+            dx[i] = put(get(dx[i]) + sum[i]);
+        return;
+    }
+#pragma omp simd
+    for (int i = 0; i < n; i++)
+        dx[i] = put(sum[i]);
 }
 
 static void avgpool_bwd(const rn_op_pool *a, int64_t from, int64_t to)
 {
-    pool_bwd(a, from, to, false);
+    for (int64_t line = from; line < to; line++) {
+        pool_pixel at = {.h = (int)(line % a->ih), .out = line / a->ih * a->oh * a->ow * a->c};
+        at.hs = pool_windows(at.h, a->kh, a->sh, a->ph, a->oh);
+        for (at.w = 0; at.w < a->iw; at.w++) {
+            at.ws = pool_windows(at.w, a->kw, a->sw, a->pw, a->ow);
+            act *dx = (act *)a->dst + (line * a->iw + at.w) * a->c;
+            int s = 0;
+            for (; s + POOL_STRIP <= a->c; s += POOL_STRIP)
+                avg_grad(a, &at, s, dx + s, POOL_STRIP);
+            if (s < a->c)
+                avg_grad(a, &at, s, dx + s, a->c - s);
+        }
+    }
 }
 
 static void gap_fwd(int hw, int c, const void *from, void *to)
