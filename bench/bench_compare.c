@@ -126,7 +126,7 @@ static int judge_all(bench_comparison *c, const bench_compare_opts *o, bool same
     size_t family = 0;
 
     for (size_t i = 0; i < c->n; i++)
-        family += !c->v[i].b->no_time;
+        family += !c->v[i].b->no_time; /* NOLINT(clang-analyzer-core.NullDereference): a pair has both sides */
     c->confidence_each = family ? 1 - (1 - o->confidence) / (double)family : o->confidence;
     c->noise = 1;
     if (!same_run)

@@ -281,6 +281,8 @@ static void pack_a(const gradient *g, const strip *s, int c0, int c1, const scra
     place at = {.n = s->n0};
 
     memset(zeros, 0, pixel_numbers(p) * sizeof *zeros);
+    for (int j = 0; j < STEP; j++)
+        px[j] = zeros;
     memset(m->a + (size_t)channels * ld, 0, (size_t)(padded - channels) * ld * sizeof *m->a);
     for (int i = 0; i < ld; i += STEP) {
         if (i == 0 || pixels_at(g, s, &at, c0, zeros, px) == 0) {

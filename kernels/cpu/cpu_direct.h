@@ -20,9 +20,11 @@
  * after panel in one go, so that the multiplications of the next begin while the sums of the last are rounded; and what will be
  * written is asked for (prefetchw) while they are made.
  *
- * cpu:im2col is kept for bwd_w, and for kernels of one tap with padding; of the others it is the slower one or equal: bf16 pairs
- * on 2 busy cores of Zen 4, GFLOP/s of cpu:im2col and of this: 16 images, 64 -> 128 at 56x56, stride 2, 266 and 373, backwards 151 and 361; 8 images, 256 -> 1024 at 14x14 328 and 382;
- * the 7x7 stem 291 and 353. On small maps with many channels, where pixels are counted images first, the two are equal.
+ * cpu:im2col is kept for bwd_w, and for kernels of one tap with padding. Elsewhere it is the slower one or equal, but for f32 of one
+ * tap and stride 2 with 128 channels or more, where it is a few per cent ahead. bf16 pairs on 2 busy cores of Zen 4, GFLOP/s of
+ * cpu:im2col and of this: 16 images, 64 -> 128 at 56x56, stride 2, 266 and 373, backwards 151 and 361; 8 images, 256 -> 1024 at
+ * 14x14 328 and 382; the 7x7 stem 291 and 353. On small maps with many channels, where pixels are counted images first, the two
+ * are equal.
  */
 #ifndef CPU_DIRECT_H
 #define CPU_DIRECT_H

@@ -70,7 +70,7 @@ typedef uint16_t halves_in_memory __attribute__((vector_size(2 * VL), aligned(2)
 /* The upper halves are v in bf16, rounded to nearest even; a NaN stays one. */
 INLINE bits bf16_bits(vec v)
 {
-    const bits b = (bits)v, nan = (bits)(v != v);
+    const bits b = (bits)v, nan = (bits)(v != v); /* NOLINT(misc-redundant-expression): what a NaN is */
 
     return ((b + (0x7fff + ((b >> 16) & 1))) & ~nan) | ((b | 0x400000) & nan);
 }

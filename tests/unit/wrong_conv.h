@@ -10,9 +10,20 @@
 #include "base/rn_error.h"
 #include "kernels/ref/ref_conv.h"
 
-enum wrong_conv { ONE_ELEMENT, ONE_NAN, READS_DST, SWAPPED, LOW_PRECISION, STALE_WORKSPACE, FAILS, RIGHT, FAULTS };
-static const char *const wrong_conv_names[FAULTS] = {"one-element", "one-nan",         "reads-dst", "swapped",
-                                                     "low-prec",    "stale-workspace", "fails",     "right"};
+enum wrong_conv {
+    ONE_ELEMENT,
+    ONE_NAN,
+    READS_DST,
+    SWAPPED,
+    LOW_PRECISION,
+    ROUGH,
+    STALE_WORKSPACE,
+    FAILS,
+    RIGHT,
+    FAULTS
+};
+static const char *const wrong_conv_names[FAULTS] = {
+    "one-element", "one-nan", "reads-dst", "swapped", "low-prec", "six-per-cent", "stale-workspace", "fails", "right"};
 
 static bool wrong_conv_supports(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
 {
@@ -66,6 +77,8 @@ static int wrong_conv_run(rn_conv_plan *p, const rn_conv_args *a, int beta, void
         u &= 0xffffff00u;
         memcpy(&out[i], &u, 4);
     }
+    for (size_t i = 0; f == ROUGH && i < n; i++)
+        out[i] *= i % 2 ? 1.06f : 0.94f;
     return 0;
 }
 
