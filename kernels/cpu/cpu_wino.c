@@ -510,11 +510,27 @@ static bool worth_it(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir di
            (dir != RN_BWD_W || (double)d->ic * d->oc >= LEAST_PAIRS);
 }
 
-/* Where direct sums go in pairs at twice the rate of the f32 sums here, this is faster (0.66 to 0.83 of the time) in fwd and bwd_d as
- * long as the weights are small, and else about as fast, but for the weights' transform. */
+/* Beside direct sums in pairs, at twice the rate of f32's, narrow transforms are read by too few products; and sums in f32 win
+ * as long as the weights are small: 0.66 to 0.83 of the time in fwd and bwd_d, 0.78 to 0.9 in bwd_w, and else about the same, but for
+ * the weights' transform. */
+#define LEAST_BESIDE_PAIRS   32
+#define LEAST_BESIDE_PAIRS_W 64
+#define MOST_BESIDE_PAIRS_W  128
+
+static int fewest(const rn_conv_desc *d)
+{
+    return d->ic < d->oc ? d->ic : d->oc;
+}
+
+static bool wide_beside_pairs(const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return fewest(d) >= (dir == RN_BWD_W ? LEAST_BESIDE_PAIRS_W : LEAST_BESIDE_PAIRS);
+}
+
 static bool beats_direct_pairs(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
-    return dir != RN_BWD_W && !plan_of(be, d, dir, 4, false).shared;
+    return wide_beside_pairs(d, dir) && (dir == RN_BWD_W ? d->ic <= MOST_BESIDE_PAIRS_W && d->oc <= MOST_BESIDE_PAIRS_W
+                                                         : !plan_of(be, d, dir, 4, false).shared);
 }
 
 /* Measured on every 3x3 layer of ResNets for ImageNet and CIFAR and on layers beside them: where this holds
@@ -527,7 +543,7 @@ static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 /* The same layers: 0.4 to 0.6 of the time of cpu:direct-pairs in fwd and bwd_d, 0.55 to 0.9 of that of cpu:strip in bwd_w. */
 static bool suits_pairs(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
 {
-    return rn_cpu_backend_pairs(be) && worth_it(be, d, dir);
+    return rn_cpu_backend_pairs(be) && wide_beside_pairs(d, dir) && worth_it(be, d, dir);
 }
 
 /* F(2x2) is slower than F(4x4) wherever either is worth it, but loses less: for those who ask for it, or measure. */
