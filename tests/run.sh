@@ -30,23 +30,24 @@ while IFS= read -r p; do programs+=("$p"); done < <(
     find "$here/cli" "$here/e2e" -type f -name 'test_*.sh' 2>/dev/null | sort
 )
 
-# run_one PROGRAM: prints its lines at once when it is done, and leaves "passed failed skipped cpu-seconds" in NAME.sum.
+# run_one PROGRAM N: prints its lines at once when it is done, and leaves "passed failed skipped cpu-seconds name" in N.sum: a C
+# test and a shell test may have the same name.
 run_one() {
-    local p=$1 args=() label name rc took cpu ok bad skip plan why
+    local p=$1 at=$work/$2 args=() label name rc took cpu ok bad skip plan why
     name=$(basename "$p" .sh)
     [ "$name" != check-kernels ] || [ "${EVERY:-1}" = 1 ] || args=(--every "$EVERY")
     label="$name${args[*]:+ ${args[*]}}"
-    mkdir -p "$work/$name"
+    mkdir -p "$at"
     TIMEFORMAT='%R %U %S'
-    { time (cd "$work/$name" && TMPDIR=$work/$name "$p" "${args[@]}" >"$work/$name.out" 2>"$work/$name.err" </dev/null); } 2>"$work/$name.time"
+    { time (cd "$at" && TMPDIR=$at "$p" "${args[@]}" >"$at.out" 2>"$at.err" </dev/null); } 2>"$at.time"
     rc=$?
-    read -r took cpu < <(awk '{printf "%.1f %.1f\n", $1, $2 + $3}' "$work/$name.time")
+    read -r took cpu < <(awk '{printf "%.1f %.1f\n", $1, $2 + $3}' "$at.time")
     read -r ok bad skip plan < <(awk '
         /^(not )?ok .*# *[Ss][Kk][Ii][Pp]/ {skip++; next} # cmocka says "not ok" of what it skips
         /^ok( |$)/ {ok++; next}
         /^not ok( |$)/ {bad++; next}
         /^1\.\.[0-9]+/ {sub(/^1\.\./, ""); plan += $1; seen = 1}
-        END {print ok+0, bad+0, skip+0, seen ? plan : -1}' "$work/$name.out")
+        END {print ok+0, bad+0, skip+0, seen ? plan : -1}' "$at.out")
     why=""
     if [ "$plan" -lt 0 ]; then why="printed no plan"
     elif [ "$plan" -eq 0 ]; then why="planned no test"
@@ -56,14 +57,14 @@ run_one() {
     if [ -n "$why" ]; then bad=$((bad + 1)); fi
     {
         printf '%-28s %5d passed %4d failed %4d skipped %7ss %7s CPU s%s\n' "$label" "$ok" "$bad" "$skip" "$took" "$cpu" "${why:+   <- $why}"
-        grep -hE '^(not )?ok .*# *[Ss][Kk][Ii][Pp]' "$work/$name.out" | sed -E 's/^(not )?ok [0-9 -]*/    skipped: /' | sort | uniq -c | sort -rn | head -5 | sed 's/^ *1 / /'
+        grep -hE '^(not )?ok .*# *[Ss][Kk][Ii][Pp]' "$at.out" | sed -E 's/^(not )?ok [0-9 -]*/    skipped: /' | sort | uniq -c | sort -rn | head -5 | sed 's/^ *1 / /'
         if [ "$bad" -gt 0 ]; then
-            { grep -h -A12 '^not ok' "$work/$name.out" | head -60; tail -n 25 "$work/$name.err"; } | sed 's/^/    | /'
+            { grep -h -A12 '^not ok' "$at.out" | head -60; tail -n 25 "$at.err"; } | sed 's/^/    | /'
         fi
-    } >"$work/$name.lines"
-    flock "$work" cat "$work/$name.lines"
-    echo "$ok $bad $skip $cpu $name" >"$work/$name.sum"
-    rm -rf "${work:?}/$name" "$work/$name".{out,err,time}
+    } >"$at.lines"
+    flock "$work" cat "$at.lines"
+    echo "$ok $bad $skip $cpu $name" >"$at.sum"
+    rm -rf "${at:?}" "$at".{out,err,time}
 }
 
 started=0
@@ -82,7 +83,7 @@ for p in "${programs[@]}"; do
     "$build"/*) [ -f "$here/${p#"$build"/tests/}.c" ] || continue ;;
     esac
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
-    run_one "$p" &
+    run_one "$p" $started &
     started=$((started + 1))
 done
 wait
