@@ -82,7 +82,7 @@ def libraries(piece):
 
 
 def has_fast(piece):
-    return any(r.get("lowprec") for rows in piece["rounds"] for r in rows)
+    return any(r.get("lowprec") and r.get("verified") for rows in piece["rounds"] for r in rows)
 
 
 def pairs_of(rows, library, directions=DIRECTIONS, fast=False):
