@@ -11,6 +11,9 @@ CC ?= cc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+ifeq ($(origin CXX),default)
+CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),g++)
+endif
 SAN ?=
 # A sanitizer's checks at every access make what the optimiser gets long: its time is not worth it in a build for tests.
 OPT ?= $(if $(SAN),-O1 -g1,-O2 -g)
@@ -19,10 +22,10 @@ WERROR ?= 0
 COVERAGE ?= 0
 ONEDNN ?= auto
 MPI ?= auto
-CUDA ?= auto
-ifeq ($(CUDA),1)
-$(error CUDA=1, but this version has no CUDA backend yet: build with CUDA=auto or CUDA=0)
-endif
+# No GPU has run it yet, so that it is built only when asked for: 1, or auto, where nvcc is found.
+CUDA ?= 0
+CUDA_ARCH ?= 80 90a
+NVCC ?= nvcc
 PREFIX ?= /usr/local
 RNKIT_DATA ?= ../shared/data
 JOBS ?= $(shell nproc)
@@ -32,7 +35,7 @@ comma := ,
 export RNKIT_DATA
 
 # ---- packages -----------------------------------------------------------------------------------------------
-DEPS_BUILD := gcc make pkg-config libarchive-dev zlib1g-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
+DEPS_BUILD := gcc g++ make pkg-config libarchive-dev zlib1g-dev libjpeg62-turbo-dev/libjpeg-turbo8-dev liblmdb-dev libssl-dev \
   libmatio-dev libprotobuf-c-dev protobuf-c-compiler libjansson-dev libpng-dev libdnnl-dev libopenmpi-dev libcmocka-dev
 DEPS_RUN := gnuplot-nox dataset-fashion-mnist openmpi-bin
 DEPS_BENCH := gnuplot-nox openssl python3-dev python3-venv
@@ -79,6 +82,13 @@ $(error MPI=1 but Open MPI is not there: install libopenmpi-dev, or build with M
 endif
 endif
 
+# So does CUDA: a shared object that --device cuda loads.
+HAVE_CUDA := $(if $(filter-out 0,$(CUDA)),$(shell command -v $(NVCC) >/dev/null 2>&1 && echo 1 || echo 0),0)
+USE_CUDA := $(if $(filter auto,$(CUDA)),$(HAVE_CUDA),$(CUDA))
+ifeq ($(USE_CUDA)$(HAVE_CUDA),10)
+$(error CUDA=1 but $(NVCC) is not there: install the CUDA toolkit, give NVCC=/path/to/nvcc, or build with CUDA=0)
+endif
+
 # ---- flags ------------------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 ifeq ($(WERROR),1)
@@ -93,11 +103,13 @@ ifeq ($(COVERAGE),1)
 BASE_CFLAGS += --coverage -fprofile-update=atomic
 endif
 LIBS := $(PKG_LIBS) -lm -ldl -pthread
+# What the CUDA object uses of librnkit is the program's own.
+EXPORT := -Wl,--export-dynamic-symbol=rn_*
 ifeq ($(USE_ONEDNN),1)
 LIBS += $(if $(ONEDNN_PREFIX),-L$(ONEDNN_PREFIX)/lib -Wl$(comma)-rpath$(comma)$(ONEDNN_PREFIX)/lib) -ldnnl
 BASE_CFLAGS += -DRN_WITH_ONEDNN=1 $(ONEDNN_CFLAGS)
 endif
-HASH := $(shell (echo '$(CC) $(BASE_CFLAGS) $(LIBS) $(USE_ONEDNN) $(USE_MPI)'; $(CC) --version | head -1) 2>/dev/null | md5sum | cut -c1-10)
+HASH := $(shell (echo '$(CC) $(BASE_CFLAGS) $(LIBS) $(USE_ONEDNN) $(USE_MPI) $(USE_CUDA)'; $(CC) --version | head -1) 2>/dev/null | md5sum | cut -c1-10)
 B := build/$(HASH)
 ALL_CFLAGS = $(BASE_CFLAGS) $(PKG_CFLAGS) -I$(B)/gen $(CFLAGS)
 
@@ -111,6 +123,7 @@ KERNEL_SRC := $(sort $(wildcard kernels/*.c kernels/ref/*.c kernels/cpu/*.c))
 ifeq ($(USE_ONEDNN),1)
 KERNEL_SRC += $(sort $(wildcard kernels/onednn/*.c))
 endif
+CUDA_SRC := $(sort $(wildcard kernels/cuda/*.cu))
 MPI_SRC := $(if $(filter 1,$(USE_MPI)),$(sort $(wildcard kernels/mpi/*.c)))
 TOOL_SRC := $(sort $(wildcard tools/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
@@ -126,6 +139,9 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o) $(GEN_C:.c=.o)
 KERNEL_OBJ := $(KERNEL_SRC:%.c=$(B)/%.o)
 TOOL_BIN := $(TOOL_SRC:tools/%.c=$(B)/bin/%)
 MPI_SO := $(if $(MPI_SRC),$(B)/lib/rnkit/rnkit_mpi.so)
+CUDA_SO := $(if $(filter 1,$(USE_CUDA)),$(B)/lib/rnkit/rnkit_cuda.so)
+# The same kernels compiled for the host, for the tests; without sanitizers, which do not follow its fibers.
+EMULATED_SO := $(if $(SAN),,$(B)/tests/cuda/rnkit_cuda_emulated.so)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/bin/rn-bench)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
 CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
@@ -142,13 +158,13 @@ SAY = @printf '  %-6s %s\n' $(1) $(2)
 # ---- build ------------------------------------------------------------------------------------------------
 .PHONY: all deps deps-lint demo reproduce study check check-run check-long check-cuda bench bench-data bench-accuracy bench-step install man help clean format lint lint-run coverage tests demo-run reproduce-run
 
-all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) bin ## build the tools into bin/
+all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO) bin ## build the tools into bin/
 
 .PHONY: bin
-bin: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO)
+bin: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO)
 	@mkdir -p $(B)/bin && ln -sfn $(B)/bin bin
 
-tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) ## build the tests
+tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) $(EMULATED_SO) ## build the tests
 
 .SECONDARY: $(GEN_C) $(GEN_H)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
@@ -169,7 +185,7 @@ $(B)/kernels/cpu/%.o: ROOM_CFLAGS := -fopenmp $(KERNEL_OPT) -ffp-contract=fast
 $(B)/kernels/cpu/cpu_ops_%.o: ROOM_CFLAGS := -fopenmp $(KERNEL_OPT) -ffp-contract=fast -fno-trapping-math
 $(B)/kernels/ref/%.o: ROOM_CFLAGS := -ffp-contract=off
 $(B)/libcore/%.o: ROOM_CFLAGS := -ffp-contract=off
-$(B)/libcore/base/rn_version.o: ROOM_CFLAGS := $(if $(MPI_SO),-DRN_WITH_MPI=1)
+$(B)/libcore/base/rn_version.o: ROOM_CFLAGS := $(if $(MPI_SO),-DRN_WITH_MPI=1) $(if $(CUDA_SO),-DRN_WITH_CUDA=1)
 # Loops of a vector's parts must be unrolled, or the sums live in memory.
 $(B)/libcore/data/image/rn_resize_%.o: ROOM_CFLAGS := -ffp-contract=off $(KERNEL_OPT)
 $(B)/libcore/base/rn_half%.o: ROOM_CFLAGS := -ffp-contract=off $(KERNEL_OPT)
@@ -213,7 +229,7 @@ $(B)/librnkernels.a: $(KERNEL_OBJ)
 	$(Q)ar rcs $@ $^
 
 # Kernels come first: libcore includes nothing of them.
-LINK = $(call SAY,LD,$@); mkdir -p $(@D); $(if $(Q),,set -x;) $(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) $(LIBS)
+LINK = $(call SAY,LD,$@); mkdir -p $(@D); $(if $(Q),,set -x;) $(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) $(EXPORT) $(LIBS)
 
 $(B)/bin/rn-bench: $(BENCH_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
@@ -229,7 +245,7 @@ $(B)/tests/unit/test_amx: $(B)/tests/kernels/amx_emulate.o $(B)/tests/kernels/am
 $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(B)/librnkernels.a $(B)/librnkit.a
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) -lcmocka $(LIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) -fopenmp -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDFLAGS) -lcmocka $(EXPORT) $(LIBS)
 
 # Without sanitizers: the program that loads it brings their runtime, the MPI library knows nothing of it.
 $(B)/lib/rnkit/rnkit_mpi.so: $(MPI_SRC)
@@ -237,6 +253,34 @@ $(B)/lib/rnkit/rnkit_mpi.so: $(MPI_SRC)
 	$(call SAY,LD,$@)
 	$(Q)$(CC) $(filter-out --coverage -fsanitize=% -fno-sanitize-recover=%,$(BASE_CFLAGS)) $(MPI_CFLAGS) $(CFLAGS) \
 	  -MMD -MP -MT $@ -MF $(@:.so=.d) -shared -fPIC -o $@ $(MPI_SRC) $(LDFLAGS) $(MPI_LIBS)
+
+NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra $(if $(filter 1,$(WERROR)),-Werror all-warnings) \
+  -Ilibcore -I. $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
+  -gencode arch=compute_$(patsubst %a,%,$(lastword $(CUDA_ARCH))),code=compute_$(patsubst %a,%,$(lastword $(CUDA_ARCH)))
+$(B)/kernels/cuda/%.o: kernels/cuda/%.cu
+	@mkdir -p $(@D)
+	$(call SAY,NVCC,$<)
+	$(Q)$(NVCC) $(NVCC_FLAGS) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+$(B)/lib/rnkit/rnkit_cuda.so: $(CUDA_SRC:%.cu=$(B)/%.o)
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)
+	$(Q)$(NVCC) -shared -o $@ $^
+
+# The emulated device's headers stand where the toolkit's would.
+EMULATED_OBJ := $(CUDA_SRC:kernels/cuda/%.cu=$(B)/tests/cuda/%.o) $(B)/tests/cuda/emulate.o
+EMULATED_FLAGS = -std=c++17 -DRN_CUDA_EMULATED -O1 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra \
+  -Wno-unknown-pragmas $(if $(filter 1,$(WERROR)),-Werror) -Itests/cuda -Ilibcore -I.
+$(B)/tests/cuda/%.o: kernels/cuda/%.cu
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$<)
+	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -c -o $@ -x c++ $<
+$(B)/tests/cuda/emulate.o: tests/cuda/emulate.cpp
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$<)
+	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -c -o $@ $<
+$(B)/tests/cuda/rnkit_cuda_emulated.so: $(EMULATED_OBJ)
+	$(call SAY,LD,$@)
+	$(Q)$(CXX) -shared -o $@ $^
 
 $(B)/tests/fault/fault.so: tests/fault/fault.c
 	@mkdir -p $(@D)
@@ -254,7 +298,7 @@ $(LIBFUZZER_BIN): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/librnkit.a
 $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
 
--include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d)
+-include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(EMULATED_OBJ:.o=.d)
 
 # ---- packages: install what is missing, or say how -----------------------------------------------------------
 # A word a/b means either package will do (Debian|Ubuntu).
@@ -286,7 +330,7 @@ check-run: tests
 install: all man ## install the tools and man pages under PREFIX (default /usr/local)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(TOOL_BIN) $(BENCH_BIN) $(DESTDIR)$(PREFIX)/bin
-	$(if $(MPI_SO),install -d $(DESTDIR)$(PREFIX)/lib/rnkit && install -m 755 $(MPI_SO) $(DESTDIR)$(PREFIX)/lib/rnkit)
+	$(if $(MPI_SO)$(CUDA_SO),install -d $(DESTDIR)$(PREFIX)/lib/rnkit && install -m 755 $(MPI_SO) $(CUDA_SO) $(DESTDIR)$(PREFIX)/lib/rnkit)
 	install -m 644 $(B)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 # Made from the tools' own --help, so that they cannot differ from it.

@@ -11,9 +11,9 @@
 #include "base/rn_comm.h"
 #include "base/rn_comm_module.h"
 #include "base/rn_error.h"
-#include "base/rn_io.h"
 #include "base/rn_launch.h"
 #include "base/rn_log.h"
+#include "base/rn_module.h"
 
 /* How long a rank that failed waits for the others to fail, too, before it ends them. */
 #define END_SECONDS 3.0
@@ -26,26 +26,10 @@ rn_comm *rn_comm_world(void)
     return world;
 }
 
-/* <folder of the program>/../lib/rnkit/rnkit_mpi.so: so it lies in the build and where `make install` puts it. */
-static int module_path(char out[PATH_MAX])
-{
-    char exe[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    if (n < 0)
-        return rn_fail(RN_E_IO, "cannot tell where this program lies (/proc/self/exe)");
-    exe[n] = 0;
-    for (int up = 0; up < 2; up++) {
-        char *slash = strrchr(exe, '/');
-        if (slash)
-            *slash = 0;
-    }
-    return rn_path_join(out, PATH_MAX, exe, "lib/rnkit/" RN_COMM_MODULE);
-}
-
 static int open_module(const rn_launch *l, rn_comm_module **out)
 {
     char path[PATH_MAX];
-    RN_TRY(module_path(path));
+    RN_TRY(rn_module_path(RN_COMM_MODULE, path));
     if (access(path, R_OK) != 0)
         return rn_fail(RN_E_ABSENT,
                        "%s started %d processes, but this build has no MPI (%s is not there): install libopenmpi-dev "

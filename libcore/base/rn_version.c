@@ -76,5 +76,9 @@ void rn_version_print(const char *tool, FILE *out)
 #else
     fprintf(out, "MPI: no\n");
 #endif
+#ifdef RN_WITH_CUDA
+    fprintf(out, "CUDA: yes\n");
+#else
     fprintf(out, "CUDA: no\n");
+#endif
 }

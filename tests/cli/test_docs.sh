@@ -7,7 +7,7 @@ root=$(realpath "$RNKIT_TESTS/..")
 
 # Files present in the tour by their name or, for x.c, by x.
 missing=0
-for f in "$root"/libcore/*/*.[ch] "$root"/libcore/*/*/*.[ch] "$root"/kernels/*.[ch] "$root"/kernels/*/*.[ch] "$root"/bench/*.c "$root"/tools/*.c; do
+for f in "$root"/libcore/*/*.[ch] "$root"/libcore/*/*/*.[ch] "$root"/kernels/*.[ch] "$root"/kernels/*/*.[ch] "$root"/kernels/*/*.cu "$root"/bench/*.c "$root"/tools/*.c; do
     base=$(basename "$f")
     stem=${base%.*}
     grep -qwF -- "$stem" "$root/docs/tour.md" || { echo "docs/tour.md does not name $f" >&2; missing=$((missing + 1)); }
@@ -19,7 +19,7 @@ gone=0
 while read -r word; do
     compgen -G "$root/*/$word*" >/dev/null || compgen -G "$root/*/*/$word*" >/dev/null || compgen -G "$root/libcore/*/*/$word*" >/dev/null ||
         { echo "docs/tour.md names $word, which is not there" >&2; gone=$((gone + 1)); }
-done < <(grep -oE '\b(rn|ref|cpu|onednn|bench|kernels)_[a-z0-9_]+' "$root/docs/tour.md" | sort -u)
+done < <(grep -oE '\b(rn|ref|cpu|onednn|cuda|bench|kernels)_[a-z0-9_]+' "$root/docs/tour.md" | sort -u)
 check "every file the tour names is there" [ $gone = 0 ]
 
 broken=0

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/rn_cpu.h"
+#include "base/rn_error.h"
 #include "op/rn_select.h"
 
 #define GUARD          256 /* bytes of canary on either side */
@@ -15,13 +16,36 @@
 #define POISON         0xff /* 0xffff.. is a NaN in f32, bf16 and f16 */
 #define MAX_COMPLAINTS 3    /* lines printed of one failed check */
 
-const char *const check_isa_names[CHECK_ISAS] = {"portable", "avx2", "avx512", "avx512bf16", "amx"};
+const char *const check_isa_names[CHECK_ISAS] = {"portable", "avx2", "avx512", "avx512bf16", "amx", "cuda"};
 
 struct check_buffer {
     struct check_buffer *next;
     uint8_t *base;
     size_t bytes;
 };
+
+/* ---- memory -------------------------------------------------------------------------------------------------------- */
+
+/* What a device can read and write, too, if one is checked. */
+static void *memory(check_run *r, size_t bytes)
+{
+    rn_backend *be = r->be[CHECK_CUDA];
+    void *p = NULL;
+
+    if (!be)
+        return aligned_alloc(64, bytes);
+    return be->alloc_host(be, bytes, &p) == 0 ? p : NULL;
+}
+
+static void release(check_run *r, void *p)
+{
+    rn_backend *be = r->be[CHECK_CUDA];
+
+    if (be)
+        be->free_host(be, p);
+    else
+        free(p);
+}
 
 /* ---- identity ----------------------------------------------------------------------------------------------------- */
 
@@ -127,7 +151,7 @@ static void free_buffers(check_run *r)
         check_guard(r, b, 0, "before");
         check_guard(r, b, GUARD + b->bytes, "after");
         r->buffers = b->next;
-        free(b->base);
+        release(r, b->base);
         free(b);
     }
 }
@@ -164,11 +188,19 @@ void check_refuse(check_run *r, const char *reason)
 
 /* ---- buffers ------------------------------------------------------------------------------------------------------ */
 
+void check_wait(check_run *r)
+{
+    rn_backend *be = r->be[CHECK_CUDA];
+
+    if (be && be->sync(be, NULL) < 0)
+        check_fail(r, "%s", rn_error_text());
+}
+
 void *check_bytes(check_run *r, size_t bytes)
 {
     struct check_buffer *b = malloc(sizeof *b);
     size_t total = (bytes + 2 * GUARD + 63) & ~(size_t)63;
-    uint8_t *base = b ? aligned_alloc(64, total) : NULL;
+    uint8_t *base = b ? memory(r, total) : NULL;
 
     if (!base) {
         fprintf(stderr, "check-kernels: %zu bytes: out of memory\n", total);

@@ -24,8 +24,9 @@
 #include "base/rn_rng.h"
 #include "op/rn_backend.h"
 
-#define CHECK_ISAS     5
-#define CHECK_ISAS_ALL 3 /* those that every type has code for; the others have it for bf16 only */
+#define CHECK_ISAS     6
+#define CHECK_ISAS_ALL 3 /* those that every type has code for; the other CPUs have it for bf16 only */
+#define CHECK_CUDA     5 /* no instruction set, but the device of --device cuda; then it is the only one */
 
 typedef struct check_id {
     const char *group, *cas, *dir, *algo, *isa; /* "" where a word does not apply */
@@ -41,10 +42,11 @@ typedef struct check_tally {
 typedef struct check_run {
     /* from the command line */
     const char *group, *cas, *dir, *algo, *isa; /* comma-separated fnmatch patterns; NULL: all */
+    const char *device;
     uint64_t seed, every;
     bool list, time, model;
 
-    /* One CPU backend per instruction set (check_isa_names[i]), slowest first; NULL where this CPU has it not. */
+    /* One CPU backend per instruction set (check_isa_names[i]), slowest first, then the device; NULL where that is not there. */
     rn_backend *be[CHECK_ISAS];
     int best;      /* index of the last one that is there */
     bool emulated; /* be[RN_ISA_AMX] runs on a CPU without AMX, its instructions in software */
@@ -89,13 +91,15 @@ void check_tally_add(check_run *r, const char *refusal); /* the check that goes 
 void check_tally_close(check_run *r);
 
 /* Buffers live until check_end. Canaries stand on both sides; the content is NaN as f32, bf16 and f16.
- * 64-byte aligned. Never NULL: the program stops when memory is short. */
+ * 64-byte aligned; a device that is checked can read and write them, too. Never NULL: the program stops when memory is short. */
 void *check_bytes(check_run *r, size_t bytes);
 float *check_f32(check_run *r, size_t n);
 
 void check_fill_int(check_run *r, float *p, size_t n, int max);    /* integers in -max..max */
 void check_fill_real(check_run *r, float *p, size_t n, float max); /* uniform in [-max, max) */
 void check_poison(void *p, size_t bytes);                          /* NaN in every format */
+/* Waits until a device is done, before its results are looked at. */
+void check_wait(check_run *r);
 
 /* Exact comparison of n values. Returns whether they agree. */
 bool check_equal(check_run *r, const char *what, const float *got, const float *want, size_t n);

@@ -124,6 +124,7 @@ static output run_once(check_run *r, rn_conv_plan *plan, const conv_case *c, con
         was[j] = memcpy(check_bytes(r, bytes_of(c, j)), t[j], bytes_of(c, j));
     if (rn_conv_prepare(plan, t[WEI], NULL) < 0 || rn_conv_run(plan, &args, beta, ws, NULL) < 0)
         check_fail(r, "%s", rn_error_text());
+    check_wait(r);
     for (int j = 0; j < TENSORS; j++) {
         if (j != (int)c->dir && memcmp(t[j], was[j], bytes_of(c, j)) != 0)
             check_fail(r, "changed its input");
@@ -229,6 +230,7 @@ static void time_plan(check_run *r, rn_conv_plan *plan, const conv_case *c)
         double t = rn_now();
         if (rn_conv_run(plan, &args, 0, ws, NULL) < 0)
             return;
+        check_wait(r);
         t = rn_now() - t;
         best = t < best ? t : best;
     }
@@ -284,6 +286,8 @@ static void check_algo(check_run *r, conv_case *c, const rn_conv_algo *algo, int
  * CPU's best. */
 static bool runs_at(const check_run *r, rn_dtype dtype, const rn_conv_algo *algo, int isa)
 {
+    if (isa == CHECK_CUDA)
+        return true;
     if (strncmp(algo->name, "cpu:", 4) != 0)
         return isa == r->best;
     if (strcmp(algo->name, "cpu:amx") == 0 || isa == RN_ISA_AMX) /* the others do there what they do without AMX */

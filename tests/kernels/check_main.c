@@ -2,6 +2,7 @@
 /* check-kernels: every kernel against its reference, in one program that prints TAP. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "amx_emulate.h"
 #include "base/rn_error.h"
@@ -34,7 +35,13 @@ static int open_backend(check_run *r, int isa)
 
 static int open_backends(check_run *r)
 {
-    for (int i = 0; i < CHECK_ISAS; i++) {
+    if (r->device && strcmp(r->device, "cpu") != 0) {
+        RN_TRY(rn_backend_open(rn_backends, r->device, NULL, &r->be[CHECK_CUDA]));
+        printf("# %s: %s\n", r->device, r->be[CHECK_CUDA]->describe);
+        r->best = CHECK_CUDA;
+        return 0;
+    }
+    for (int i = 0; i < CHECK_CUDA; i++) {
         int rc = open_backend(r, i);
         if (rc == RN_E_ABSENT) {
             printf("# %s\n", rn_error_text());
@@ -86,6 +93,8 @@ int main(int argc, char **argv)
         {RN_OPT_TEXT, "algo", "PATTERN", &r.algo, "Algorithms by name, e.g. 'cpu:*'.", NULL, 0, 0},
         {RN_OPT_TEXT, "isa", "PATTERN", &r.isa, "Instruction sets: portable, avx2, avx512, avx512bf16, amx.", NULL, 0,
          0},
+        {RN_OPT_TEXT, "device", "NAME", &r.device, "What to check: cpu, with every instruction set it has, or cuda.",
+         NULL, 0, 0},
         {RN_OPT_UINT, "seed", "N", &r.seed, "Seed of all data.", NULL, 0, 0},
         {RN_OPT_UINT, "every", "N", &r.every,
          "Of each algorithm, direction and instruction set of a group only every N-th case, for slow builds.", NULL, 0,

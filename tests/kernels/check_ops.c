@@ -10,8 +10,10 @@
 void check_ops_each(check_run *r, const char *group, const char *cas, const char *dir, check_ops_body body,
                     const void *what)
 {
-    for (int i = 0; i < CHECK_ISAS_ALL; i++) {
-        if (!r->be[i] || !check_begin(r, &(check_id){group, cas, dir, "cpu:ops", check_isa_names[i]}))
+    for (int i = 0; i < CHECK_ISAS; i++) {
+        const char *who = i == CHECK_CUDA ? "cuda:ops" : "cpu:ops";
+        if ((i >= CHECK_ISAS_ALL && i != CHECK_CUDA) || !r->be[i] ||
+            !check_begin(r, &(check_id){group, cas, dir, who, check_isa_names[i]}))
             continue;
         body(r, r->be[i], what);
         check_end(r);
@@ -37,6 +39,7 @@ void check_ran(check_run *r, const char *what, int rc)
 {
     if (rc < 0)
         check_fail(r, "%s: %s", what, rn_error_text());
+    check_wait(r);
 }
 
 bool check_near(check_run *r, const char *what, const float *got, const float *want, const double *mag, size_t n,

@@ -133,7 +133,7 @@ static bool at_home(const check_run *r, const char *algo)
 static void judge(check_run *r, const char *group, const char *algo, const char *dir)
 {
     const check_tally *t = find(r, group, algo, dir);
-    const bool ran = t && t->ran > 0, ours = strncmp(algo, "cpu:", 4) == 0, excuse = excused(algo, group, dir);
+    const bool ran = t && t->ran > 0, ours = rn_select_match("cpu:*,cuda:*", algo), excuse = excused(algo, group, dir);
 
     if (ours ? ran != excuse : ran)
         return;

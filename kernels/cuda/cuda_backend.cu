@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* A device, its memory, its streams. */
+#include "kernels/cuda/cuda_backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels/cuda/cuda_launch.h"
+#include "kernels/cuda/cuda_module.h"
+#include "kernels/cuda/cuda_ops.h"
+
+extern "C" {
+#include "base/rn_opt.h"
+}
+
+/* What has mma.sync for bf16 and cp.async. */
+enum { CAPABILITY_LEAST = 80 };
+
+typedef struct cuda_backend {
+    rn_backend be;
+    int multiprocessors, capability;
+    void *scratch;
+    size_t scratch_bytes;
+} cuda_backend;
+
+static cuda_backend *of(const rn_backend *be)
+{
+    return (cuda_backend *)be->priv;
+}
+
+int rn_cuda_multiprocessors(const rn_backend *be)
+{
+    return of(be)->multiprocessors;
+}
+
+int rn_cuda_capability(const rn_backend *be)
+{
+    return of(be)->capability;
+}
+
+int rn_cuda_status(cudaError_t err, const char *what)
+{
+    switch (err) {
+    case cudaSuccess:
+        return RN_OK;
+    case cudaErrorMemoryAllocation:
+        return rn_fail(RN_E_NOMEM, "cuda: %s: the device's memory is full: a smaller batch needs less", what);
+    case cudaErrorInsufficientDriver:
+        return rn_fail(RN_E_ABSENT,
+                       "device cuda: no NVIDIA driver here that this build's CUDA %d.%d can use: install one, "
+                       "or use --device cpu",
+                       CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    case cudaErrorNoDevice:
+        return rn_fail(RN_E_ABSENT, "device cuda: there is a driver, but no device that it lets this process see "
+                                    "(CUDA_VISIBLE_DEVICES): use --device cpu");
+    default:
+        return rn_fail(RN_E_IO, "cuda: %s: %s (%s)", what, cudaGetErrorString(err), cudaGetErrorName(err));
+    }
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------- */
+
+static int cuda_alloc(rn_backend *be, size_t bytes, void **out)
+{
+    char what[64];
+
+    (void)be;
+    *out = NULL;
+    snprintf(what, sizeof what, "cudaMalloc of %zu bytes", bytes);
+    return rn_cuda_status(cudaMalloc(out, bytes ? bytes : 1), what);
+}
+
+static void cuda_free(rn_backend *be, void *p)
+{
+    (void)be;
+    if (p)
+        (void)cudaFree(p);
+}
+
+static int cuda_alloc_host(rn_backend *be, size_t bytes, void **out)
+{
+    char what[64];
+
+    (void)be;
+    *out = NULL;
+    snprintf(what, sizeof what, "cudaHostAlloc of %zu bytes", bytes);
+    return rn_cuda_status(cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault), what);
+}
+
+static void cuda_free_host(rn_backend *be, void *p)
+{
+    (void)be;
+    if (p)
+        (void)cudaFreeHost(p);
+}
+
+static int cuda_copy(rn_backend *be, void *dst, const void *src, size_t bytes, enum rn_copy_kind kind, rn_stream s)
+{
+    static const cudaMemcpyKind kinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice};
+
+    (void)be;
+    return bytes ? rn_cuda_status(cudaMemcpyAsync(dst, src, bytes, kinds[kind], (cudaStream_t)s), "a copy") : RN_OK;
+}
+
+static int cuda_memset(rn_backend *be, void *dst, int byte, size_t bytes, rn_stream s)
+{
+    (void)be;
+    return bytes ? rn_cuda_status(cudaMemsetAsync(dst, byte, bytes, (cudaStream_t)s), "memset") : RN_OK;
+}
+
+int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
+{
+    cuda_backend *c = of(be);
+
+    if (bytes > c->scratch_bytes) {
+        RN_TRY(rn_cuda_status(cudaDeviceSynchronize(), "waiting for those who use the scratch"));
+        cuda_free(be, c->scratch);
+        c->scratch_bytes = 0;
+        RN_TRY(cuda_alloc(be, bytes, &c->scratch));
+        c->scratch_bytes = bytes;
+    }
+    *out = c->scratch;
+    return RN_OK;
+}
+
+/* ---- streams and events ------------------------------------------------------------------------------------------- */
+
+static int cuda_stream_open(rn_backend *be, rn_stream *out)
+{
+    (void)be;
+    *out = NULL;
+    return rn_cuda_status(cudaStreamCreateWithFlags((cudaStream_t *)out, cudaStreamNonBlocking), "a stream");
+}
+
+static void cuda_stream_close(rn_backend *be, rn_stream s)
+{
+    (void)be;
+    if (s)
+        (void)cudaStreamDestroy((cudaStream_t)s);
+}
+
+static int cuda_sync(rn_backend *be, rn_stream s)
+{
+    (void)be;
+    return rn_cuda_status(cudaStreamSynchronize((cudaStream_t)s), "waiting for what was launched");
+}
+
+static int cuda_event_open(rn_backend *be, rn_event *out)
+{
+    (void)be;
+    *out = NULL;
+    return rn_cuda_status(cudaEventCreate((cudaEvent_t *)out), "an event");
+}
+
+static int cuda_event_record(rn_backend *be, rn_event e, rn_stream s)
+{
+    (void)be;
+    return rn_cuda_status(cudaEventRecord((cudaEvent_t)e, (cudaStream_t)s), "an event");
+}
+
+static int cuda_event_ms(rn_backend *be, rn_event from, rn_event to, double *ms)
+{
+    float f = 0;
+
+    (void)be;
+    RN_TRY(rn_cuda_status(cudaEventSynchronize((cudaEvent_t)to), "waiting for an event"));
+    RN_TRY(rn_cuda_status(cudaEventElapsedTime(&f, (cudaEvent_t)from, (cudaEvent_t)to), "the time between events"));
+    *ms = (double)f;
+    return RN_OK;
+}
+
+static void cuda_event_close(rn_backend *be, rn_event e)
+{
+    (void)be;
+    if (e)
+        (void)cudaEventDestroy((cudaEvent_t)e);
+}
+
+/* ---- open --------------------------------------------------------------------------------------------------------- */
+
+static void cuda_close(rn_backend *be)
+{
+    cuda_backend *c = of(be);
+
+    cuda_free(be, c->scratch);
+    free(c);
+}
+
+static int describe(cuda_backend *c, int device)
+{
+    cudaDeviceProp p;
+    int driver = 0, runtime = 0;
+
+    RN_TRY(rn_cuda_status(cudaGetDeviceProperties(&p, device), "the device's properties"));
+    RN_TRY(rn_cuda_status(cudaDriverGetVersion(&driver), "the driver's version"));
+    RN_TRY(rn_cuda_status(cudaRuntimeGetVersion(&runtime), "the runtime's version"));
+    c->multiprocessors = p.multiProcessorCount;
+    c->capability = p.major * 10 + p.minor;
+    if (c->capability < CAPABILITY_LEAST)
+        return rn_fail(RN_E_ABSENT,
+                       "device cuda: %s has compute capability %d.%d, this build needs 8.0: use --device cpu", p.name,
+                       p.major, p.minor);
+    snprintf(c->be.describe, sizeof c->be.describe,
+             "%.100s, sm_%d, %d multiprocessors, %.1f GiB, driver for CUDA %d.%d, runtime %d.%d", p.name, c->capability,
+             p.multiProcessorCount, (double)p.totalGlobalMem / (1 << 30), driver / 1000, driver % 1000 / 10,
+             runtime / 1000, runtime % 1000 / 10);
+    return RN_OK;
+}
+
+static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
+{
+    int n = 0, rc;
+
+    *out = NULL;
+    RN_TRY(rn_cuda_status(cudaGetDeviceCount(&n), "counting devices"));
+    if (n < 1)
+        return rn_cuda_status(cudaErrorNoDevice, "counting devices");
+    RN_TRY(rn_cuda_status(cudaSetDevice(0), "taking the first device"));
+    cuda_backend *c = (cuda_backend *)calloc(1, sizeof *c);
+    if (!c)
+        return rn_fail(RN_E_NOMEM, "cuda: out of memory");
+    rn_backend *be = &c->be;
+    be->priv = c;
+    be->device = "cuda";
+    be->threads = 1; /* nothing here depends on the host's */
+    be->workspace_limit = opts->workspace_limit;
+    be->alloc = cuda_alloc;
+    be->free = cuda_free;
+    be->alloc_host = cuda_alloc_host;
+    be->free_host = cuda_free_host;
+    be->copy = cuda_copy;
+    be->memset = cuda_memset;
+    be->stream_open = cuda_stream_open;
+    be->stream_close = cuda_stream_close;
+    be->sync = cuda_sync;
+    be->event_open = cuda_event_open;
+    be->event_record = cuda_event_record;
+    be->event_ms = cuda_event_ms;
+    be->event_close = cuda_event_close;
+    be->ops = rn_cuda_ops();
+    be->conv_algos = rn_cuda_conv_algos();
+    be->close = cuda_close;
+    rc = describe(c, 0);
+    if (rc == RN_OK)
+        rc = rn_cuda_ops_complete();
+    if (rc < 0) {
+        cuda_close(be);
+        return rc;
+    }
+    *out = be;
+    return RN_OK;
+}
+
+/* The name is RN_CUDA_MODULE_SYMBOL. */
+extern "C" __attribute__((visibility("default")))
+const rn_cuda_module rnkit_cuda_module = {RN_VERSION, RN_CUDA_MODULE_SIZES, cuda_open};

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The CUDA backend: what its rooms know of it beyond rn_backend.h. Everything runs in the order of its stream; nothing here
+ * waits but sync, event_ms and the copies that say so.
+ */
+#ifndef CUDA_BACKEND_H
+#define CUDA_BACKEND_H
+
+#include "op/rn_backend.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Scratch of the ops, device memory, 256-byte aligned, contents undefined; good until the next call of rn_cuda_scratch. One
+ * stream at a time uses ops that ask for it. It grows to the largest that was asked for: the first step of a net allocates,
+ * later ones do not.
+ */
+int rn_cuda_scratch(struct rn_backend *be, size_t bytes, void **out);
+
+int rn_cuda_multiprocessors(const struct rn_backend *be);
+/* Major * 10 + minor of the compute capability: 80, 90. */
+int rn_cuda_capability(const struct rn_backend *be);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/* A device in software: cuda_runtime.h beside this file says what for. One thread of the host drives it. */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <map>
+#include <vector>
+
+#include "cuda_runtime.h"
+
+enum { STACK = 256 << 10, THREADS_MOST = 1024, SHARED_DEFAULT = 48 << 10, SHARED_MOST = 227 << 10 };
+
+rn_emu_place rn_emu;
+
+static void die(const char *what, const char *name)
+{
+    fprintf(stderr, "emulated device: %s: %s, block %u,%u,%u thread %u,%u,%u\n", name, what, blockIdx.x, blockIdx.y,
+            blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
+    abort();
+}
+
+/* ---- fibers --------------------------------------------------------------------------------------------------------- */
+
+/* Saves what a call must keep and the stack's top in *from, and goes on where `to` was left. */
+extern "C" void rn_emu_switch(void **from, void *to);
+#if defined(__x86_64__)
+__asm__(".text\n"
+        ".type rn_emu_switch, @function\n"
+        "rn_emu_switch:\n"
+        "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
+        "  movq %rsp, (%rdi)\n  movq %rsi, %rsp\n"
+        "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
+        "  ret\n"
+        ".size rn_emu_switch, . - rn_emu_switch\n");
+enum { SAVED = 6 };
+#elif defined(__aarch64__)
+__asm__(".text\n"
+        ".type rn_emu_switch, @function\n"
+        "rn_emu_switch:\n"
+        "  sub sp, sp, #160\n"
+        "  stp x19, x20, [sp]\n  stp x21, x22, [sp, #16]\n  stp x23, x24, [sp, #32]\n  stp x25, x26, [sp, #48]\n"
+        "  stp x27, x28, [sp, #64]\n  stp x29, x30, [sp, #80]\n  stp d8, d9, [sp, #96]\n  stp d10, d11, [sp, #112]\n"
+        "  stp d12, d13, [sp, #128]\n  stp d14, d15, [sp, #144]\n"
+        "  mov x9, sp\n  str x9, [x0]\n  mov sp, x1\n"
+        "  ldp x19, x20, [sp]\n  ldp x21, x22, [sp, #16]\n  ldp x23, x24, [sp, #32]\n  ldp x25, x26, [sp, #48]\n"
+        "  ldp x27, x28, [sp, #64]\n  ldp x29, x30, [sp, #80]\n  ldp d8, d9, [sp, #96]\n  ldp d10, d11, [sp, #112]\n"
+        "  ldp d12, d13, [sp, #128]\n  ldp d14, d15, [sp, #144]\n"
+        "  add sp, sp, #160\n  ret\n"
+        ".size rn_emu_switch, . - rn_emu_switch\n");
+#else
+#error "the emulated device knows x86-64 and aarch64"
+#endif
+
+typedef struct fiber {
+    char *stack; /* NULL: none yet */
+    void *top;
+    dim3 place;
+    enum { NEW, READY, AT_BARRIER, IN_WARP, GONE } state;
+    void (*fn)(void *const *); /* IN_WARP */
+    void *mine;
+} fiber;
+
+static struct {
+    const char *name;
+    const std::function<void()> *body;
+    std::vector<fiber> fibers;
+    fiber *now;
+    void *host; /* the stack that runs them */
+    std::vector<char *> stacks;
+    char *shared;
+    std::map<const void *, int> allowed;
+    cudaError_t error;
+    uint64_t random;
+} emu;
+
+static uint64_t draw(void)
+{
+    emu.random ^= emu.random << 13;
+    emu.random ^= emu.random >> 7;
+    emu.random ^= emu.random << 17;
+    return emu.random;
+}
+
+static void enter(void)
+{
+    (*emu.body)();
+    emu.now->state = fiber::GONE;
+    rn_emu_switch(&emu.now->top, emu.host);
+    die("a thread went on after its end", emu.name);
+}
+
+static char *stack_get(void)
+{
+    if (!emu.stacks.empty()) {
+        char *s = emu.stacks.back();
+        emu.stacks.pop_back();
+        return s;
+    }
+    char *s = (char *)mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (s == MAP_FAILED)
+        die("no memory for a stack", emu.name);
+    mprotect(s, 4096, PROT_NONE);
+    return s;
+}
+
+static void resume(fiber *f)
+{
+    if (f->state == fiber::NEW) {
+        f->stack = stack_get();
+        uintptr_t top = ((uintptr_t)f->stack + STACK) & ~(uintptr_t)63;
+#if defined(__x86_64__)
+        void **sp = (void **)(top - 64);
+        *--sp = (void *)enter; /* where ret goes, with the stack as a call would have left it */
+        sp -= SAVED;
+        memset(sp, 0, SAVED * sizeof *sp);
+#else
+        void **sp = (void **)(top - 64 - 160);
+        memset(sp, 0, 160);
+        sp[11] = (void *)enter;
+#endif
+        f->top = sp;
+    }
+    f->state = fiber::READY;
+    emu.now = f;
+    rn_emu.thread = f->place;
+    rn_emu_switch(&emu.host, f->top);
+    if (f->state == fiber::GONE) {
+        emu.stacks.push_back(f->stack);
+        f->stack = NULL;
+    }
+}
+
+static void leave(void)
+{
+    fiber *f = emu.now;
+
+    rn_emu_switch(&f->top, emu.host);
+}
+
+void rn_emu_barrier(void)
+{
+    emu.now->state = fiber::AT_BARRIER;
+    leave();
+}
+
+void rn_emu_warp(void (*fn)(void *const *), void *mine)
+{
+    emu.now->state = fiber::IN_WARP;
+    emu.now->fn = fn;
+    emu.now->mine = mine;
+    leave();
+}
+
+void *rn_emu_shared(void)
+{
+    return emu.shared;
+}
+
+/* ---- blocks ----------------------------------------------------------------------------------------------------------- */
+
+/* Warps whose 32 lanes wait for the same thing. Returns whether there was one. */
+static bool step_warps(void)
+{
+    bool any = false;
+
+    for (size_t w = 0; w + 32 <= emu.fibers.size(); w += 32) {
+        void *lanes[32];
+        bool all = true;
+        for (int i = 0; all && i < 32; i++) {
+            const fiber &f = emu.fibers[w + (size_t)i];
+            all = f.state == fiber::IN_WARP && f.fn == emu.fibers[w].fn;
+            lanes[i] = f.mine;
+        }
+        if (!all)
+            continue;
+        emu.fibers[w].fn(lanes);
+        for (size_t i = w; i < w + 32; i++)
+            emu.fibers[i].state = fiber::READY;
+        any = true;
+    }
+    return any;
+}
+
+/* All that live are at the barrier: goes on. */
+static bool step_block(void)
+{
+    bool any = false;
+
+    for (const fiber &f : emu.fibers) {
+        if (f.state != fiber::GONE && f.state != fiber::AT_BARRIER)
+            return false;
+        any = any || f.state == fiber::AT_BARRIER;
+    }
+    for (fiber &f : emu.fibers)
+        f.state = f.state == fiber::AT_BARRIER ? fiber::READY : f.state;
+    return any;
+}
+
+static void run_block(dim3 block, size_t shared, const std::vector<unsigned> &order)
+{
+    rn_emu.block = block;
+    memset(emu.shared, 0xff, shared); /* NaN */
+    for (size_t i = 0; i < emu.fibers.size(); i++) {
+        emu.fibers[i].state = fiber::NEW;
+        emu.fibers[i].place = dim3((unsigned)i % rn_emu.threads.x, (unsigned)i / rn_emu.threads.x % rn_emu.threads.y,
+                                   (unsigned)i / rn_emu.threads.x / rn_emu.threads.y);
+    }
+    for (bool any = true; any;) {
+        for (unsigned i : order)
+            if (emu.fibers[i].state == fiber::NEW || emu.fibers[i].state == fiber::READY)
+                resume(&emu.fibers[i]);
+        any = step_warps();
+        any = step_block() || any;
+    }
+    for (const fiber &f : emu.fibers)
+        if (f.state != fiber::GONE) {
+            rn_emu.thread = f.place;
+            die(f.state == fiber::AT_BARRIER ? "waits at a barrier that others do not come to"
+                                             : "waits for lanes of its warp that do not come",
+                emu.name);
+        }
+}
+
+static void shuffle(std::vector<unsigned> &v)
+{
+    for (size_t i = v.size(); emu.random && i > 1; i--)
+        std::swap(v[i - 1], v[draw() % i]);
+}
+
+static void seed(void)
+{
+    static bool done;
+    const char *text = getenv("RNKIT_EMULATE_SEED");
+    char *end = NULL;
+
+    if (done)
+        return;
+    done = true;
+    emu.random = 1;
+    if (text) {
+        errno = 0;
+        emu.random = strtoull(text, &end, 10);
+        if (errno || end == text || *end) {
+            fprintf(stderr, "RNKIT_EMULATE_SEED=%s: not a number\n", text);
+            abort();
+        }
+    }
+    emu.shared = (char *)aligned_alloc(128, SHARED_MOST / 128 * 128 + 128);
+    if (!emu.shared)
+        abort();
+}
+
+static void open_memory(bool open);
+
+void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t,
+                   const std::function<void()> &body)
+{
+    const uint64_t threads = (uint64_t)block.x * block.y * block.z;
+    const auto allowed = emu.allowed.find(kernel);
+
+    seed();
+    if (threads < 1 || threads > THREADS_MOST || block.z > 64 || grid.x < 1 || grid.x > 0x7fffffffu || grid.y < 1 ||
+        grid.y > 65535 || grid.z < 1 || grid.z > 65535 ||
+        shared > (size_t)(allowed == emu.allowed.end() ? SHARED_DEFAULT : allowed->second)) {
+        fprintf(stderr, "emulated device: %s: grid %u,%u,%u block %u,%u,%u shared %zu: not possible\n", name, grid.x,
+                grid.y, grid.z, block.x, block.y, block.z, shared);
+        emu.error = cudaErrorInvalidConfiguration;
+        return;
+    }
+    emu.name = name;
+    emu.body = &body;
+    emu.fibers.assign((size_t)threads, fiber());
+    rn_emu.threads = block;
+    rn_emu.blocks = grid;
+    std::vector<unsigned> order((size_t)threads), blocks;
+    for (size_t i = 0; i < order.size(); i++)
+        order[i] = (unsigned)i;
+    shuffle(order);
+    open_memory(true);
+    const uint64_t n = (uint64_t)grid.x * grid.y * grid.z, turn = emu.random ? draw() % n : 0;
+    for (uint64_t i = 0; i < n; i++) { /* another first one; in the other direction half of the time */
+        const uint64_t k = emu.random & 1 ? (turn + i) % n : (turn + n - i) % n;
+        run_block(dim3((unsigned)(k % grid.x), (unsigned)(k / grid.x % grid.y), (unsigned)(k / grid.x / grid.y)),
+                  shared, order);
+    }
+    open_memory(false);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------------------- */
+
+/* Pages of which the last follows the allocation at once, but for what 256-byte alignment leaves: those bytes are canaries. */
+typedef struct memory {
+    char *map;
+    size_t mapped, bytes;
+} memory;
+
+static std::map<uintptr_t, memory> device;
+static const unsigned char CANARY = 0xa5;
+
+static size_t pages(size_t bytes)
+{
+    return (bytes + 4095) / 4096 * 4096;
+}
+
+static void open_memory(bool open)
+{
+    for (auto &m : device)
+        mprotect(m.second.map, m.second.mapped - 4096, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes)
+{
+    memory m = {NULL, 0, bytes};
+    const size_t room = (bytes + 255) / 256 * 256;
+
+    m.mapped = pages(room) + 4096;
+    m.map = (char *)mmap(NULL, m.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (m.map == MAP_FAILED)
+        return emu.error = cudaErrorMemoryAllocation;
+    char *p = m.map + pages(room) - room;
+    memset(p, 0xff, bytes);
+    memset(p + bytes, CANARY, room - bytes);
+    mprotect(m.map, m.mapped, PROT_NONE);
+    device[(uintptr_t)p] = m;
+    *out = p;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *p)
+{
+    const auto at = device.find((uintptr_t)p);
+
+    if (!p)
+        return cudaSuccess;
+    if (at == device.end())
+        die("cudaFree of what is not an allocation", "host");
+    const memory m = at->second;
+    mprotect(m.map, m.mapped - 4096, PROT_READ);
+    for (size_t i = m.bytes; i < (m.bytes + 255) / 256 * 256; i++)
+        if (((unsigned char *)p)[i] != CANARY)
+            die("something was written behind an allocation", "host");
+    munmap(m.map, m.mapped);
+    device.erase(at);
+    return cudaSuccess;
+}
+
+/* Whether [p, p + bytes) lies in one allocation. */
+static bool on_device(const void *p, size_t bytes)
+{
+    auto at = device.upper_bound((uintptr_t)p);
+
+    if (at == device.begin())
+        return false;
+    at--;
+    return (uintptr_t)p - at->first <= at->second.bytes && bytes <= at->second.bytes - ((uintptr_t)p - at->first);
+}
+
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned)
+{
+    *out = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    return *out ? cudaSuccess : (emu.error = cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFreeHost(void *p)
+{
+    free(p);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t)
+{
+    if (on_device(dst, bytes) != (kind != cudaMemcpyDeviceToHost) ||
+        on_device(src, bytes) != (kind != cudaMemcpyHostToDevice)) {
+        fprintf(stderr, "emulated device: a copy of %zu bytes whose ends are not where its kind %d says\n", bytes,
+                (int)kind);
+        abort();
+    }
+    open_memory(true);
+    memmove(dst, src, bytes);
+    open_memory(false);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *dst, int byte, size_t bytes, cudaStream_t)
+{
+    if (!on_device(dst, bytes)) {
+        fprintf(stderr, "emulated device: a memset of %zu bytes that are not on the device\n", bytes);
+        abort();
+    }
+    open_memory(true);
+    memset(dst, byte, bytes);
+    open_memory(false);
+    return cudaSuccess;
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------------------- */
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
+{
+    memset(p, 0, sizeof *p);
+    snprintf(p->name, sizeof p->name, "no GPU: emulated on the CPU, for tests");
+    p->totalGlobalMem = (size_t)1 << 31;
+    p->sharedMemPerBlockOptin = SHARED_MOST;
+    p->major = 9;
+    p->multiProcessorCount = 4;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDriverGetVersion(int *v)
+{
+    *v = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *v)
+{
+    *v = CUDART_VERSION;
+    return cudaSuccess;
+}
+
+const char *cudaGetErrorString(cudaError_t e)
+{
+    return e == cudaErrorInvalidConfiguration ? "invalid configuration argument" : "error";
+}
+
+const char *cudaGetErrorName(cudaError_t e)
+{
+    return e == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration" : "cudaError";
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    const cudaError_t e = emu.error;
+
+    emu.error = cudaSuccess;
+    return e;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
+{
+    *s = (cudaStream_t)malloc(1);
+    return *s ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t s)
+{
+    free(s);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *e)
+{
+    *e = (cudaEvent_t)calloc(1, sizeof(struct timespec));
+    return *e ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t e)
+{
+    free(e);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t)
+{
+    clock_gettime(CLOCK_MONOTONIC, (struct timespec *)e);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
+{
+    const struct timespec *a = (const struct timespec *)from, *b = (const struct timespec *)to;
+
+    *ms = (float)((double)(b->tv_sec - a->tv_sec) * 1e3 + (double)(b->tv_nsec - a->tv_nsec) * 1e-6);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute, int value)
+{
+    if (value > SHARED_MOST)
+        return cudaErrorInvalidValue;
+    emu.allowed[kernel] = value;
+    return cudaSuccess;
+}
