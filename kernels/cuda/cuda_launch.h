@@ -35,9 +35,11 @@ extern "C" int rn_cuda_status(cudaError_t err, const char *what);
 #define RN_CUDA_SHARED(type, name) type *const name = (type *)rn_emu_shared()
 #define RN_UNROLL
 #else
+/* clang-format off */ /* it would part the brackets of the launch */
 #define RN_CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                 \
-    ((kernel) < < < (grid), (block), (shared_bytes), (cudaStream_t)(stream) >>> (__VA_ARGS__),                         \
+    ((kernel)<<<(grid), (block), (shared_bytes), (cudaStream_t)(stream)>>>(__VA_ARGS__),                               \
      rn_cuda_status(cudaGetLastError(), #kernel))
+/* clang-format on */
 #define RN_CUDA_SHARED(type, name)                                                                                     \
     extern __shared__ __align__(128) char rn_cuda_shared_bytes[];                                                      \
     type *const name = (type *)rn_cuda_shared_bytes

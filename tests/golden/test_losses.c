@@ -95,7 +95,7 @@ static void hold(rn_backend *be, const rn_ops *ops, const golden *g)
         assert_true(fabs(grad[i] - g->grad[i]) <= 2e-7 * (g->taught ? 1 + g->temperature : 1));
 }
 
-/* Every case of a file, by every backend. */
+/* Every case of a file, by the reference and by the CPU's ops. */
 static void hold_file(const char *name, golden *g, int want)
 {
     const char *at;
@@ -105,13 +105,10 @@ static void hold_file(const char *name, golden *g, int want)
     for (; at < last; at += strspn(at, "\n"), cases++) {
         read_case(&at, g);
         hold(NULL, &rn_ref_ops, g);
-        for (int i = 0; rn_backends[i].device; i++) {
-            rn_backend *be = NULL;
-            const rn_backend_opts o = {.threads = 2};
-            assert_int_equal(rn_backend_open(rn_backends, rn_backends[i].device, &o, &be), 0);
-            hold(be, be->ops, g);
-            rn_backend_close(be);
-        }
+        rn_backend *be = NULL;
+        assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 2}, &be), 0);
+        hold(be, be->ops, g);
+        rn_backend_close(be);
     }
     assert_int_equal(cases, want);
     free(text);
