@@ -94,8 +94,8 @@ static double of_type(rn_dtype t, double n)
     X(bn_fwd, rn_op_bn_fwd, a->dtype, 0, of_type(a->dtype, ROWS * (a->res ? 3 : 2))) \
     X(bn_bwd, rn_op_bn_bwd, a->dtype, 0, \
       of_type(a->dtype, ROWS * (2 + a->relu + ADDS(a->dx, a->dx_beta) + ADDS(a->dres, a->dres_beta)))) \
-    X(bn_stats, rn_op_bn_stats, RN_F32, 0, of_type(RN_F32, 11.0 * a->c)) \
-    X(bn_grad_stats, rn_op_bn_grad_stats, RN_F32, 0, of_type(RN_F32, 10.0 * a->c)) \
+    X(bn_stats, rn_op_bn_stats, RN_F32, 0, of_type(RN_F32, 13.0 * a->c)) \
+    X(bn_grad_stats, rn_op_bn_grad_stats, RN_F32, 0, of_type(RN_F32, 12.0 * a->c)) \
     X(relu_fwd, rn_op_relu, a->dtype, 0, of_type(a->dtype, COUNT * 2)) \
     X(relu_bwd, rn_op_relu_bwd, a->dtype, 0, of_type(a->dtype, COUNT * 3)) \
     X(add, rn_op_add, a->dtype, 0, of_type(a->dtype, COUNT * 3)) \

@@ -162,7 +162,7 @@ void rn_amx_put(const float *sums, const rn_amx_run *runs, int nruns, int n, uin
 void rn_amx_put_f32(const float *sums, int rows, int n, float *out, size_t ld, bool add);
 
 /* The same as rn_amx_put without `add`, and of what it stored, y: the sums over the rows of y - pivot[j] added to stats[j], of
- * their squares to stats[32 + j]. pivot NULL: 0. */
+ * their squares to stats[32 + j] (cpu_sums.h). pivot NULL: 0. */
 void rn_amx_put_stats(const float *sums, const rn_amx_run *runs, int nruns, int n, uint16_t *out, size_t step,
                       const float *pivot, double *stats);
 

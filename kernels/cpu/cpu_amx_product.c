@@ -309,8 +309,8 @@ static void add_stats(const product *g)
             sum += from[(size_t)s * stride];
             square += from[(size_t)s * stride + RN_AMX_PAIR];
         }
-        g->a->sum[c] = (float)sum;
-        g->a->sumsq[c] = (float)square;
+        g->a->sum[c] = sum;
+        g->a->sumsq[c] = square;
     }
 }
 

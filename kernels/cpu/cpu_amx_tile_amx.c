@@ -7,6 +7,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/cpu_amx.h"
+#include "kernels/cpu/cpu_sums.h"
 
 #define FENCE() __asm__ volatile("" ::: "memory")
 
@@ -217,30 +218,37 @@ void rn_amx_put_stats(const float *sums, const rn_amx_run *runs, int nruns, int 
 {
     const __mmask32 mask = n >= RN_AMX_PAIR ? 0xffffffff : (1u << n) - 1;
     const __mmask16 part[2] = {(__mmask16)mask, (__mmask16)(mask >> 16)};
-    __m512 mean[2], sum[2], square[2];
+    __m512 own[2], sum[2], square[2];
+    float tile[3][RN_AMX_PAIR];
+    int m = 0;
 
-    for (int j = 0; j < 2; j++) {
-        mean[j] = pivot ? _mm512_maskz_loadu_ps(part[j], pivot + 16 * j) : _mm512_setzero_ps();
+    if (nruns == 0)
+        return;
+    for (int j = 0; j < 2; j++) { /* a row in the middle: those at an image's edge are more likely to be unlike the others */
+        own[j] = _mm512_maskz_loadu_ps(part[j], sums + (size_t)runs[nruns / 2].row * RN_AMX_PAIR + 16 * j);
         sum[j] = square[j] = _mm512_setzero_ps();
     }
     for (int k = 0; k < nruns; k++) {
         const float *from = sums + (size_t)runs[k].row * RN_AMX_PAIR;
         uint16_t *to = out + runs[k].at;
+        m += runs[k].n;
         for (int i = 0; i < runs[k].n; i++, from += RN_AMX_PAIR, to += step) {
             const __m512i y = narrow(_mm512_load_ps(from), _mm512_load_ps(from + 16));
             store32(to, mask, y);
             const __m512 f[2] = {widen(_mm512_castsi512_si256(y)), widen(_mm512_extracti64x4_epi64(y, 1))};
             for (int j = 0; j < 2; j++) {
-                const __m512 d = _mm512_sub_ps(f[j], mean[j]);
+                const __m512 d = _mm512_sub_ps(f[j], own[j]);
                 sum[j] = _mm512_add_ps(sum[j], d);
                 square[j] = _mm512_fmadd_ps(d, d, square[j]);
             }
         }
     }
     for (int j = 0; j < 2; j++) {
-        add_wide(stats + 16 * j, sum[j]);
-        add_wide(stats + RN_AMX_PAIR + 16 * j, square[j]);
+        _mm512_storeu_ps(tile[0] + 16 * j, sum[j]);
+        _mm512_storeu_ps(tile[1] + 16 * j, square[j]);
+        _mm512_storeu_ps(tile[2] + 16 * j, own[j]);
     }
+    rn_add_about(n < RN_AMX_PAIR ? n : RN_AMX_PAIR, m, tile[0], tile[1], tile[2], pivot, stats, stats + RN_AMX_PAIR);
 }
 
 void rn_amx_put_dbn(const float *sums, const rn_amx_run *runs, int nruns, int n, uint16_t *out, size_t step,

@@ -174,10 +174,10 @@ typedef struct rn_conv_isa {
     void (*read_pixels)(const rn_conv_read *f, const void *from, int n, int c, void *to, ptrdiff_t pitch);
     /* Finished sums of m rows, n columns: 0 where raw * scale + shift is not above 0. */
     void (*gate_rows)(float *const *sums, const void *const *raw, int m, int n, const float *scale, const float *shift);
-    /* Stored values of m rows, n columns, added to sum and sumsq. raw NULL: d = out - less, and d^2; else out, and
-     * out * (raw - less). */
-    void (*sum_rows)(const void *const *out, const void *const *raw, int m, int n, const float *less, float *sum,
-                     float *sumsq);
+    /* Stored values of m rows, n columns, added to sum and sumsq, which are those of few rows in f32 and of more in double. raw
+     * NULL: d = out - less, and d^2 (cpu_sums.h); else out, and out * (raw - less). */
+    void (*sum_rows)(const void *const *out, const void *const *raw, int m, int n, const float *less, double *sum,
+                     double *sumsq);
 } rn_conv_isa;
 
 extern const rn_conv_isa rn_conv_isa_portable_f32, rn_conv_isa_portable_bf16, rn_conv_isa_portable_f16;

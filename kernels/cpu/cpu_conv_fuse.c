@@ -40,7 +40,7 @@ int rn_conv_fused_open(const rn_conv_desc *d, rn_conv_dir dir, size_t parts, rn_
     const size_t row = padded(row_columns(d, dir)), dst = padded(d->oc), zeros = padded(p->cols);
     f->parts = d->fuse & (RN_EPI_STATS | RN_EPI_DBN) ? parts : 0;
     f->vectors = calloc(3 * row + 3 * dst + zeros, sizeof(float));
-    f->partial = f->parts ? malloc(f->parts * 2 * (size_t)p->cols * sizeof(float)) : NULL;
+    f->partial = f->parts ? malloc(f->parts * 2 * (size_t)p->cols * sizeof *f->partial) : NULL;
     if (!f->vectors || (f->parts && !f->partial))
         return rn_fail(RN_E_NOMEM, "fused sums of a convolution: out of memory");
     f->view = (rn_conv_read){.mul = f->vectors, .add = f->vectors + row, .by = f->vectors + 2 * row};
@@ -99,15 +99,15 @@ static void add_up(const rn_conv_fused *f, int cols, int c0, const rn_conv_args 
     double sum[BLOCK] = {0}, sumsq[BLOCK] = {0};
 
     for (size_t i = 0; i < f->parts; i++) {
-        const float *part = f->partial + i * 2 * (size_t)cols + c0;
+        const double *part = f->partial + i * 2 * (size_t)cols + c0;
         for (int c = 0; c < n; c++) {
             sum[c] += part[c];
             sumsq[c] += part[cols + c];
         }
     }
     for (int c = 0; c < n; c++) {
-        a->sum[c0 + c] = (float)sum[c];
-        a->sumsq[c0 + c] = (float)sumsq[c];
+        a->sum[c0 + c] = sum[c];
+        a->sumsq[c0 + c] = sumsq[c];
     }
 }
 

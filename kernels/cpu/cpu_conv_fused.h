@@ -69,13 +69,16 @@ static void TYPED(gate_rows)(float *const *sums, const void *const *raw, int m, 
     }
 }
 
-static void TYPED(sum_rows)(const void *const *out, const void *const *raw, int m, int n, const float *less, float *sum,
-                            float *sumsq)
+static void TYPED(sum_rows)(const void *const *out, const void *const *raw, int m, int n, const float *less,
+                            double *sum, double *sumsq)
 {
+    float tile[3][VL];
+
     for (int j = 0; j < n; j += VL) {
         const int part = n - j < VL ? n - j : VL;
-        const vec l = v_load_n(less + j, part);
-        vec s = v_load_n(sum + j, part), t = v_load_n(sumsq + j, part);
+        /* Of statistics, a row in the middle: those at an image's edge are more likely to be unlike the others. */
+        const vec l = raw ? v_load_n(less + j, part) : w_load_n((const ELEM *)out[m / 2] + j, part);
+        vec s = v_zero(), t = v_zero();
         for (int i = 0; i < m; i++) {
             vec v = w_load_n((const ELEM *)out[i] + j, part), w;
             if (raw) {
@@ -87,7 +90,14 @@ static void TYPED(sum_rows)(const void *const *out, const void *const *raw, int 
             s = v_add(s, v);
             t = v_mad(v, w, t);
         }
-        v_store_n(sum + j, s, part);
-        v_store_n(sumsq + j, t, part);
+        v_store(tile[0], s);
+        v_store(tile[1], t);
+        v_store(tile[2], l);
+        if (raw)
+            rn_add_wide(part, tile[0], tile[1], sum + j, sumsq + j);
+        else if (part == VL)
+            rn_add_about(VL, m, tile[0], tile[1], tile[2], less + j, sum + j, sumsq + j);
+        else
+            rn_add_about(part, m, tile[0], tile[1], tile[2], less + j, sum + j, sumsq + j);
     }
 }

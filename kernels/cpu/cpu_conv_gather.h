@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "kernels/cpu/cpu_conv.h"
+#include "kernels/cpu/cpu_sums.h"
 
 #include "kernels/cpu/cpu_conv_fused.h"
 

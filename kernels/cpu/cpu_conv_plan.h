@@ -37,7 +37,7 @@ typedef struct rn_conv_fused {
     const rn_conv_read *read_view, *read_dst; /* NULL: as it is */
     float *vectors;                           /* theirs */
     const float *zeros;                       /* cols */
-    float *partial; /* an epilogue's sums: for each part of the pixels sum[cols], sumsq[cols] */
+    double *partial; /* an epilogue's sums: for each part of the pixels sum[cols], sumsq[cols] */
     size_t parts;
 } rn_conv_fused;
 

@@ -22,7 +22,7 @@ typedef struct product {
     int groups;   /* groups of panels; more than one when there are few pixels */
     size_t chunk; /* pixels; image minor: chunks of one grid position */
     size_t nchunks;
-    float *partial; /* of the phase's first chunk, when there is an epilogue */
+    double *partial; /* of the phase's first chunk, when there is an epilogue */
 } product;
 
 /* Taps that a chunk needs: window rows r0..r1-1, columns s0..s1-1. */
@@ -169,7 +169,7 @@ static void gate_rows(const product *g, float *const *sums, const void *const *r
 static void sum_rows(const product *g, size_t chunk, void *const *out, const void *const *raw, int m, int c0, int n)
 {
     const rn_im2col_plan *p = g->p;
-    float *sum = g->partial + chunk * 2 * (size_t)p->cols + c0;
+    double *sum = g->partial + chunk * 2 * (size_t)p->cols + c0;
     const float *less = g->epilogue & RN_EPI_DBN ? g->args->mean : g->args->pivot ? g->args->pivot : p->fused->zeros;
 
     p->isa->sum_rows((const void *const *)out, g->epilogue & RN_EPI_DBN ? raw : NULL, m, n, less + c0, sum,
@@ -178,7 +178,7 @@ static void sum_rows(const product *g, size_t chunk, void *const *out, const voi
 
 static void clear_sums(const product *g, size_t chunk, int c0, int n)
 {
-    float *sum = g->partial + chunk * 2 * (size_t)g->p->cols + c0;
+    double *sum = g->partial + chunk * 2 * (size_t)g->p->cols + c0;
 
     memset(sum, 0, (size_t)n * sizeof *sum);
     memset(sum + g->p->cols, 0, (size_t)n * sizeof *sum);

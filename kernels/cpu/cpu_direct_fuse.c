@@ -40,25 +40,19 @@ void rn_direct_gate(const rn_direct_finish *f, const rn_direct_rows *r, float *s
 }
 
 /* Columns c0..c0+n-1, at most a panel's. */
-static void add_up_panel(const rn_direct_finish *f, const rn_direct_rows *r, float *sum, float *sumsq)
+static void add_up_panel(const rn_direct_finish *f, const rn_direct_rows *r, double *sum, double *sumsq)
 {
     const void *raw[RN_CONV_MR_MAX], *out[RN_CONV_MR_MAX];
     const bool dbn = f->epilogue & RN_EPI_DBN;
-    float tile[2][RN_CONV_NR_MAX] = {
-        {0}}; /* a tile's sums by themselves: hundreds of terms one by one would lose digits */
 
     if (dbn)
         raw_rows(f, r, raw);
     for (int i = 0; i < r->m; i++)
         out[i] = r->out + i * r->step;
-    f->isa->sum_rows(out, dbn ? raw : NULL, r->m, r->n, f->less + r->c0, tile[0], tile[1]);
-    for (int j = 0; j < r->n; j++) {
-        sum[r->c0 + j] += tile[0][j];
-        sumsq[r->c0 + j] += tile[1][j];
-    }
+    f->isa->sum_rows(out, dbn ? raw : NULL, r->m, r->n, f->less + r->c0, sum + r->c0, sumsq + r->c0);
 }
 
-void rn_direct_add_up(const rn_direct_finish *f, const rn_direct_rows *r, float *sum, float *sumsq)
+void rn_direct_add_up(const rn_direct_finish *f, const rn_direct_rows *r, double *sum, double *sumsq)
 {
     for (int j = 0; j < r->n; j += RN_CONV_NR_MAX) {
         rn_direct_rows part = *r;

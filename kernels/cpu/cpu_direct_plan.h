@@ -94,6 +94,6 @@ rn_direct_finish rn_direct_finish_of(const rn_conv_plan *plan, const rn_conv_arg
 /* Before the sums are stored; those of a pixel are `ld` floats apart. */
 void rn_direct_gate(const rn_direct_finish *f, const rn_direct_rows *r, float *sums, ptrdiff_t ld);
 /* After: into sum and sumsq of all columns. */
-void rn_direct_add_up(const rn_direct_finish *f, const rn_direct_rows *r, float *sum, float *sumsq);
+void rn_direct_add_up(const rn_direct_finish *f, const rn_direct_rows *r, double *sum, double *sumsq);
 
 #endif

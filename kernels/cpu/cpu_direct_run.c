@@ -14,7 +14,7 @@ typedef struct job {
     int beta;
     const rn_conv_read *read; /* what the tensor is read through, or NULL */
     rn_direct_finish finish;
-    float *partial; /* with an epilogue: sum[cols], sumsq[cols] of each block */
+    double *partial; /* with an epilogue: sum[cols], sumsq[cols] of each block */
 } job;
 
 /* A block of the grid, images n0..n1-1, rows y0..y1-1, columns x0..x1-1, by panels j0..j1-1; and a thread's memory. */
@@ -22,7 +22,7 @@ typedef struct task {
     int n0, n1, y0, y1, x0, x1, j0, j1;
     char *strip;
     float *sums;
-    float *partial; /* with an epilogue: the block's sum[cols], sumsq[cols] */
+    double *partial; /* with an epilogue: the block's sum[cols], sumsq[cols] */
     /* With a lattice: pixels base.. are read at `from`, in the strip or the tensor, and written to `to`, in `result`, the tensor, or
      * where they always are (NULL). `soon`: memory that is written next. */
     int base;
@@ -426,11 +426,11 @@ static void run_task(const job *g, task *t)
 }
 
 /* The block's sums, of the columns of this task. */
-static float *clear_partial(const job *g, const task *t, int64_t block)
+static double *clear_partial(const job *g, const task *t, int64_t block)
 {
     const rn_im2col_plan *w = &g->p->w;
     const int c0 = t->j0 * w->isa->nr, n = rn_imin(w->cols, t->j1 * w->isa->nr) - c0;
-    float *sum = g->partial + (size_t)block * 2 * (size_t)w->cols;
+    double *sum = g->partial + (size_t)block * 2 * (size_t)w->cols;
 
     memset(sum + c0, 0, (size_t)n * sizeof *sum);
     memset(sum + w->cols + c0, 0, (size_t)n * sizeof *sum);

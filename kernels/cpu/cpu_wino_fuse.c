@@ -70,7 +70,7 @@ rn_wino_finish rn_wino_finish_of(const rn_conv_plan *plan, const rn_conv_args *a
 {
     const rn_wino_plan *p = plan->priv;
     const size_t nr = (size_t)p->isa->nr;
-    float *sum = p->partial + (block * panels_of(p) + panel) * 2 * nr;
+    double *sum = p->partial + (block * panels_of(p) + panel) * 2 * nr;
 
     memset(sum, 0, 2 * nr * sizeof *sum);
     if (plan->desc.fuse & RN_EPI_DBN)
@@ -90,13 +90,13 @@ void rn_wino_fused_end(const rn_conv_plan *plan, const rn_conv_args *a, size_t b
         return;
 #pragma omp parallel for schedule(static) num_threads(plan->be->threads)
     for (size_t c = 0; c < channels; c++) {
-        const float *part = p->partial + c / nr * 2 * nr + c % nr;
+        const double *part = p->partial + c / nr * 2 * nr + c % nr;
         double sum = 0, sumsq = 0;
         for (size_t b = 0; b < blocks; b++, part += panels * 2 * nr) {
             sum += part[0];
             sumsq += part[nr];
         }
-        a->sum[c] = (float)sum;
-        a->sumsq[c] = (float)sumsq;
+        a->sum[c] = sum;
+        a->sumsq[c] = sumsq;
     }
 }

@@ -34,7 +34,7 @@ typedef struct rn_wino_finish {
     const float *less;          /* pivot or mean */
     const float *scale, *shift; /* of the gate */
     const void *raw;            /* of the output's shape; NULL: RN_EPI_STATS */
-    float *sum, *sumsq;         /* nr floats each */
+    double *sum, *sumsq;        /* nr of them each */
 } rn_wino_finish;
 
 /* Where transformed tiles go: frequency f of channel c of tile t is at [f * freq + c / LINE * line + t * tile + c % LINE]. */
@@ -118,7 +118,7 @@ typedef struct rn_wino_plan {
     float *vectors;         /* fused work: mul, add, by of src and of dst, and a pivot of zeros, whole lines */
     rn_wino_read read[2];   /* of src (bwd_d: dst), and of dst in bwd_w */
     float *panels;          /* pairs: RN_WINO_PANEL rows of a panel for each thread, before they go into cells */
-    float *partial;         /* an epilogue's sums, two times nr for each panel of each block */
+    double *partial;        /* an epilogue's sums, two times nr for each panel of each block */
     float *u;               /* fwd, bwd_d: packed weights, panel by panel, frequency by frequency */
     size_t u_freq;          /* floats between frequencies of a panel */
     size_t block;           /* tiles transformed at a time; even where bwd_w pairs them */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/rn_half.h"
+#include "kernels/cpu/cpu_sums.h"
 #include "kernels/cpu/cpu_wino_plan.h"
 
 #define NR (2 * VL)

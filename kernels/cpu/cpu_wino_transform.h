@@ -310,8 +310,12 @@ INLINE void WINO(read)(const rn_dtype type, const bool src, const rn_wino_grid *
 INLINE void WINO(finish)(const rn_dtype type, const rn_wino_finish *f, const char *tensor, char *const *pixel, int c0,
                          int c, int n, vec *v)
 {
-    const vec less = e_load(RN_F32, f->less + c0 + c, n);
+    /* Of statistics, a pixel that the tile has, rather not one of the image's edge (cpu_sums.h). */
+    const int middle = pixel[OUT + 1] ? OUT + 1 : 0;
+    const vec less = f->raw ? e_load(RN_F32, f->less + c0 + c, n) : e_round(type, v[middle]);
     vec sum = {0}, sumsq = {0}, scale = {0}, shift = {0};
+    float part[3][VL];
+    int m = 0;
 
     if (f->raw) {
         scale = e_load(RN_F32, f->scale + c0 + c, n);
@@ -321,6 +325,7 @@ INLINE void WINO(finish)(const rn_dtype type, const rn_wino_finish *f, const cha
         vec w;
         if (!pixel[i])
             continue;
+        m++;
         v[i] = e_round(type, v[i]);
         if (f->raw) {
             const char *at = pixel[i] + (size_t)(c0 + c) * e_size(type);
@@ -335,8 +340,15 @@ INLINE void WINO(finish)(const rn_dtype type, const rn_wino_finish *f, const cha
         }
         sumsq += w;
     }
-    v_store(f->sum + c, v_load(f->sum + c) + sum);
-    v_store(f->sumsq + c, v_load(f->sumsq + c) + sumsq);
+    v_store(part[0], sum);
+    v_store(part[1], sumsq);
+    v_store(part[2], less);
+    if (f->raw)
+        rn_add_wide(n, part[0], part[1], f->sum + c, f->sumsq + c);
+    else if (n == VL)
+        rn_add_about(VL, m, part[0], part[1], part[2], f->less + c0 + c, f->sum + c, f->sumsq + c);
+    else
+        rn_add_about(n, m, part[0], part[1], part[2], f->less + c0 + c, f->sum + c, f->sumsq + c);
 }
 
 /* The pixels of a tile out of its frequencies. */

@@ -212,8 +212,8 @@ static void add_up(const rn_conv_desc *d, const rn_conv_args *a, size_t n)
             sum += v;
             sumsq += v * (stats ? v : (double)get(d->dtype, a->raw, i) - a->mean[c]);
         }
-        a->sum[c] = (float)sum;
-        a->sumsq[c] = (float)sumsq;
+        a->sum[c] = sum;
+        a->sumsq[c] = sumsq;
     }
 }
 

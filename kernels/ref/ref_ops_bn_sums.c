@@ -30,7 +30,7 @@ int ref_bn_stats(struct rn_backend *be, const rn_op_bn_stats *a, void *stream)
     if (!a->train)
         return RN_OK;
     for (int ch = 0; ch < a->c; ch++) {
-        const double off = (double)a->sum[ch] / (double)a->rows, sq = a->sumsq[ch] - (double)a->sum[ch] * off;
+        const double off = a->sum[ch] / (double)a->rows, sq = a->sumsq[ch] - a->sum[ch] * off;
         mean[ch] = a->running_mean[ch] + off;
         m2[ch] = sq < 0 ? 0 : sq; /* a NaN stays one */
     }
@@ -55,7 +55,7 @@ int ref_bn_grad_stats(struct rn_backend *be, const rn_op_bn_grad_stats *a, void 
     for (int ch = 0; ch < a->c; ch++) {
         g[ch] = a->sum[ch];
         gx[ch] = a->sumsq[ch];
-        a->dbeta[ch] = a->sum[ch];
+        a->dbeta[ch] = (float)a->sum[ch];
         a->dgamma[ch] = (float)(gx[ch] * a->inv_std[ch]);
     }
     if (a->comm)

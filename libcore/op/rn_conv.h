@@ -43,14 +43,16 @@ const char *rn_conv_dir_name(rn_conv_dir d); /* "fwd", "bwd_d", "bwd_w" */
  *   RN_PRO_ADD   ... + residual
  *   RN_PRO_RELU  ... then max(., 0); a NaN stays NaN
  * The statistics that the next one needs, of dst as stored (rounded):
- *   RN_EPI_STATS fwd: sum[oc] = sum (dst - pivot[oc]), sumsq[oc] = sum (dst - pivot[oc])^2 over mb, oh, ow. With a pivot near
- *                the mean, the variance E[d^2] - E[d]^2 does not cancel.
+ *   RN_EPI_STATS fwd: sum[oc] = sum (dst - pivot[oc]), sumsq[oc] = sum (dst - pivot[oc])^2 over mb, oh, ow.
+ *                The variance, E[d^2] - E[d]^2, keeps its digits however far the pivot is from the mean: the running mean is
+ *                25 deviations off it in the first batches of some nets.
  * And the backward pass of both. With g = dy where the ReLU let it through, else 0, its input gradient is g ka + x kb + kc:
  *   RN_PRO_DBN   bwd_d, bwd_w: dst is read as dst * ka[oc] + x * kb[oc] + kc[oc]
  *   RN_EPI_DBN   bwd_d: of the BN and ReLU that the forward pass read through RN_PRO_BN | RN_PRO_RELU, raw being the tensor it
  *                read: g = raw * scale[ic] + shift[ic] > 0 ? d loss / d src : 0 is stored in src, and of g as stored
  *                sum[ic] = sum g, sumsq[ic] = sum g * (raw - mean[ic]) over mb, ih, iw.
- * Sums are overwritten, carried in no less than f32 in parts of bounded length, and the same bits for the same thread count.
+ * Sums are double and overwritten: in f32 over some tens of terms, which RN_EPI_STATS takes about one of their own values, then
+ * in double; the same bits for the same thread count.
  * An epilogue's destination is overwritten: beta is 0. A prologue goes with either beta.
  */
 enum rn_conv_fuse {
@@ -95,12 +97,12 @@ enum rn_conv_flags {
     RN_ALGO_REFERENCE = 4 /* plain loops, for checking only: chosen by name or when nothing else fits */
 };
 
-/* Vectors are f32. What d->fuse does not ask for is not looked at. No two overlap. */
+/* Vectors are f32, but for the sums. What d->fuse does not ask for is not looked at. No two overlap. */
 typedef struct rn_conv_args {
     void *src, *wei, *dst;      /* one of them, by direction, is the destination */
     const float *scale, *shift; /* RN_PRO_BN, RN_EPI_DBN: per ic */
     const void *residual;       /* RN_PRO_ADD: shape and dtype of src */
-    float *sum, *sumsq;         /* RN_EPI_STATS: per oc; RN_EPI_DBN: per ic */
+    double *sum, *sumsq;        /* RN_EPI_STATS: per oc; RN_EPI_DBN: per ic */
     const float *pivot;         /* RN_EPI_STATS: per oc; NULL: 0 */
     const void *x;              /* RN_PRO_DBN: shape and dtype of dst */
     const float *ka, *kb, *kc;  /* RN_PRO_DBN: per oc */

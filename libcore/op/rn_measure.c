@@ -38,7 +38,7 @@ static void blocks_of(const rn_conv_desc *d, rn_conv_dir dir, block b[NBLOCKS])
     const size_t ic = (size_t)d->ic, oc = (size_t)d->oc, channels = dir == RN_FWD ? oc : ic;
     const block src = {(size_t)d->mb * d->ih * d->iw * ic, d->dtype},
                 dst = {(size_t)d->mb * d->oh * d->ow * oc, d->dtype};
-    const block none = {0, RN_F32}, per_ic = {ic, RN_F32}, per_oc = {oc, RN_F32}, sums = {channels, RN_F32};
+    const block none = {0, RN_F32}, per_ic = {ic, RN_F32}, per_oc = {oc, RN_F32}, sums = {2 * channels, RN_F32}; /* doubles */
     const bool bn = d->fuse & (RN_PRO_BN | RN_EPI_DBN), epi = d->fuse & (RN_EPI_STATS | RN_EPI_DBN);
     const bool dbn = d->fuse & RN_PRO_DBN;
 

@@ -97,7 +97,7 @@ typedef struct rn_op_bn_stats {
     int64_t rows;
     int c;
     float eps, momentum;
-    const float *sum, *sumsq;
+    const double *sum, *sumsq;
     const float *gamma, *beta;
     float *running_mean, *running_var;
     float *mean, *var, *inv_std, *scale, *shift; /* written */
@@ -109,7 +109,7 @@ typedef struct rn_op_bn_stats {
 typedef struct rn_op_bn_grad_stats {
     int64_t rows;
     int c;
-    const float *sum, *sumsq;
+    const double *sum, *sumsq;
     const float *gamma, *mean, *inv_std;
     float *dgamma, *dbeta, *ka, *kb, *kc; /* written */
     double *room;                         /* (2 c) */

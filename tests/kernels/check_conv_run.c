@@ -64,7 +64,7 @@ static double exact_bound(rn_dtype t, double sum, double loss, double *want)
 
 typedef struct output {
     void *t;
-    float *sum, *sumsq;
+    double *sum, *sumsq;
 } output;
 
 static size_t bytes_of(const conv_case *c, int tensor)
@@ -102,8 +102,8 @@ static rn_conv_args make_args(check_run *r, const conv_case *c, const conv_data 
         .scale = given(r, c, RN_PRO_BN | RN_EPI_DBN, RN_F32, g->scale, ic),
         .shift = given(r, c, RN_PRO_BN | RN_EPI_DBN, RN_F32, g->shift, ic),
         .residual = given(r, c, RN_PRO_ADD, type, g->residual, c->n[SRC]),
-        .sum = summed ? check_f32(r, check_conv_channels(c)) : NULL,
-        .sumsq = summed ? check_f32(r, check_conv_channels(c)) : NULL,
+        .sum = summed ? check_bytes(r, check_conv_channels(c) * sizeof(double)) : NULL,
+        .sumsq = summed ? check_bytes(r, check_conv_channels(c) * sizeof(double)) : NULL,
         .pivot = pivot ? given(r, c, RN_EPI_STATS, RN_F32, g->pivot, oc) : NULL,
         .x = given(r, c, RN_PRO_DBN, type, g->x, c->n[DST]),
         .ka = given(r, c, RN_PRO_DBN, RN_F32, g->ka, oc),
@@ -133,6 +133,29 @@ static output run_once(check_run *r, rn_conv_plan *plan, const conv_case *c, con
 }
 
 /* The sums, over what was stored. */
+/* RN_EPI_STATS: the squares around the mean, of which nothing may be lost to a pivot that is far off. */
+static void compare_spread(check_run *r, const conv_case *c, const float *got, const output *o)
+{
+    const size_t channels = check_conv_channels(c), n = c->n[c->dir], rows = n / channels;
+    double *mean = check_conv_alloc(3 * channels, sizeof *mean), *want = mean + channels, *mag = want + channels;
+    float *spread = check_conv_alloc(channels, sizeof *spread);
+
+    for (size_t i = 0; i < n; i++)
+        mean[i % channels] += got[i] / (double)rows;
+    for (size_t i = 0; i < n; i++) {
+        const double d = got[i] - mean[i % channels];
+        want[i % channels] += d * d;
+        mag[i % channels] = fmax(mag[i % channels], 4 * (double)rows * d * d); /* twice as far from each other */
+    }
+    for (size_t ch = 0; ch < channels; ch++) {
+        spread[ch] = (float)(o->sumsq[ch] - o->sum[ch] * o->sum[ch] / (double)rows);
+        mag[ch] += fabs(o->sumsq[ch]) * 0x1p-48 / SUM_TOL;
+    }
+    check_close(r, "squares around the mean", spread, want, mag, channels, SUM_TOL);
+    free(mean);
+    free(spread);
+}
+
 static void compare_sums(check_run *r, const conv_case *c, const conv_data *g, const float *got, const output *o,
                          bool pivot)
 {
@@ -140,6 +163,7 @@ static void compare_sums(check_run *r, const conv_case *c, const conv_data *g, c
     const bool stats = c->d.fuse & RN_EPI_STATS;
     double *want = check_conv_alloc(4 * channels, sizeof *want), *mag = want + channels, *wantsq = mag + channels,
            *magsq = wantsq + channels;
+    float *sum = check_conv_alloc(2 * channels, sizeof *sum), *sumsq = sum + channels;
 
     for (size_t i = 0; i < c->n[c->dir]; i++) {
         const size_t ch = i % channels;
@@ -151,9 +175,16 @@ static void compare_sums(check_run *r, const conv_case *c, const conv_data *g, c
         wantsq[ch] += v * by;
         magsq[ch] += size * (stats ? size : fabs((double)g->raw[i]) + fabs((double)g->mean[ch]));
     }
-    check_close(r, "sum", o->sum, want, mag, channels, SUM_TOL);
-    check_close(r, "sumsq", o->sumsq, wantsq, magsq, channels, SUM_TOL);
+    for (size_t ch = 0; ch < channels; ch++) {
+        sum[ch] = (float)o->sum[ch];
+        sumsq[ch] = (float)o->sumsq[ch];
+    }
+    check_close(r, "sum", sum, want, mag, channels, SUM_TOL);
+    check_close(r, "sumsq", sumsq, wantsq, magsq, channels, SUM_TOL);
+    if (stats)
+        compare_spread(r, c, got, o);
     free(want);
+    free(sum);
 }
 
 static void compare(check_run *r, const conv_case *c, const conv_data *g, const rn_conv_algo *algo, int beta,
@@ -185,7 +216,7 @@ static void compare(check_run *r, const conv_case *c, const conv_data *g, const 
 
 static bool same(const conv_case *c, const output *a, const output *b)
 {
-    const size_t sums = check_conv_channels(c) * sizeof(float);
+    const size_t sums = check_conv_channels(c) * sizeof(double);
 
     return memcmp(a->t, b->t, c->n[c->dir] * rn_dtype_size(check_conv_type(c, c->dir))) == 0 &&
            (!a->sum || (memcmp(a->sum, b->sum, sums) == 0 && memcmp(a->sumsq, b->sumsq, sums) == 0));

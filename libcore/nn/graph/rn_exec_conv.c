@@ -32,8 +32,8 @@ int rn_exec_conv_fwd(const rn_exec *c)
     rn_conv_args a = {.src = c->in->t.data, .wei = rn_net_operand(c->net, c->node), .dst = c->out->t.data};
     add_src_norm(c, &a);
     if (bn >= 0) {
-        a.sum = rn_net_bn_aux(c->net, bn, RN_BN_SUM);
-        a.sumsq = rn_net_bn_aux(c->net, bn, RN_BN_SUMSQ);
+        a.sum = rn_net_bn_sums(c->net, bn, RN_BN_SUM);
+        a.sumsq = rn_net_bn_sums(c->net, bn, RN_BN_SUMSQ);
         a.pivot = c->net->graph.params[c->net->graph.nodes[bn].param + 2].value; /* the running mean */
     }
     RN_TRY(rn_conv_run(c->net->conv[c->index][RN_FWD], &a, 0, c->net->workspace, NULL));
@@ -80,8 +80,8 @@ int rn_exec_conv_bwd(const rn_exec *c)
     if (c->node->bn_in >= 0) {
         d.raw = c->in->t.data;
         d.mean = rn_net_bn_aux(c->net, c->node->bn_in, RN_BN_MEAN);
-        d.sum = rn_net_bn_aux(c->net, c->node->bn_in, RN_BN_SUM);
-        d.sumsq = rn_net_bn_aux(c->net, c->node->bn_in, RN_BN_SUMSQ);
+        d.sum = rn_net_bn_sums(c->net, c->node->bn_in, RN_BN_SUM);
+        d.sumsq = rn_net_bn_sums(c->net, c->node->bn_in, RN_BN_SUMSQ);
     }
     return rn_conv_run(plan[RN_BWD_D], &d, c->node->dx_beta, c->net->workspace, NULL);
 }

@@ -100,6 +100,12 @@ static inline float *rn_net_bn_aux(const rn_net *net, int i, enum rn_bn_aux whic
     return (float *)rn_net_slot(net, RN_SLOT_AUX, i) + (int64_t)which * t->dim[t->nd - 1];
 }
 
+/* One of doubles. */
+static inline double *rn_net_bn_sums(const rn_net *net, int i, enum rn_bn_aux which)
+{
+    return (double *)(void *)rn_net_bn_aux(net, i, which);
+}
+
 /* Runs the nodes from `first` on. train: batch statistics, and what backward needs is kept. n: rows that count. */
 int rn_net_forward(rn_net *net, int first, bool train, int n);
 int rn_net_backward(rn_net *net);

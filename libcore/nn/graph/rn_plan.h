@@ -25,15 +25,15 @@ enum rn_slot_kind {
     RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c], with convolutions' help all of enum rn_bn_aux; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb] */
 };
 
-/* Vectors of c values that a BN keeps, in this order. */
+/* Vectors of c values that a BN keeps, where they begin, in c floats. Doubles begin at even ones. */
 enum rn_bn_aux {
     RN_BN_MEAN,
     RN_BN_INV_STD,
-    RN_BN_VAR,
+    RN_BN_SUM, /* c doubles, as the next */
+    RN_BN_SUMSQ = RN_BN_SUM + 2,
+    RN_BN_VAR = RN_BN_SUMSQ + 2,
     RN_BN_SCALE,
     RN_BN_SHIFT,
-    RN_BN_SUM,
-    RN_BN_SUMSQ,
     RN_BN_KA,
     RN_BN_KB,
     RN_BN_KC,
