@@ -7,6 +7,7 @@
 #include "op/rn_measure.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #include "base/rn_io.h"
 #include "base/rn_log.h"
 #include "base/rn_rng.h"
+#include "op/rn_tuning.h"
 
 #define LEAST_ROUNDS 5
 #define MOST_ROUNDS  400
@@ -38,7 +40,8 @@ static void blocks_of(const rn_conv_desc *d, rn_conv_dir dir, block b[NBLOCKS])
     const size_t ic = (size_t)d->ic, oc = (size_t)d->oc, channels = dir == RN_FWD ? oc : ic;
     const block src = {(size_t)d->mb * d->ih * d->iw * ic, d->dtype},
                 dst = {(size_t)d->mb * d->oh * d->ow * oc, d->dtype};
-    const block none = {0, RN_F32}, per_ic = {ic, RN_F32}, per_oc = {oc, RN_F32}, sums = {2 * channels, RN_F32}; /* doubles */
+    const block none = {0, RN_F32}, per_ic = {ic, RN_F32}, per_oc = {oc, RN_F32},
+                sums = {2 * channels, RN_F32}; /* doubles */
     const bool bn = d->fuse & (RN_PRO_BN | RN_EPI_DBN), epi = d->fuse & (RN_EPI_STATS | RN_EPI_DBN);
     const bool dbn = d->fuse & RN_PRO_DBN;
 
@@ -55,10 +58,9 @@ static void blocks_of(const rn_conv_desc *d, rn_conv_dir dir, block b[NBLOCKS])
     b[MEAN] = d->fuse & RN_EPI_DBN ? per_ic : none;
 }
 
-/* Device memory filled with numbers in [-1, 1): zeros run faster than data on some devices. */
-static int alloc_filled(rn_backend *be, block b, uint32_t tag, void **out)
+int rn_measure_alloc(rn_backend *be, size_t count, rn_dtype dtype, uint32_t tag, void **out)
 {
-    size_t bytes = b.count * rn_dtype_size(b.dtype);
+    const size_t bytes = count * rn_dtype_size(dtype);
     rn_rng rng;
 
     RN_TRY(be->alloc(be, bytes, out));
@@ -66,12 +68,12 @@ static int alloc_filled(rn_backend *be, block b, uint32_t tag, void **out)
     if (!host)
         return rn_fail(RN_E_NOMEM, "selector: %zu bytes: out of memory", bytes);
     rn_rng_seed(&rng, 1, RN_STREAM_TEST, tag, 0);
-    for (size_t i = 0; i < b.count; i++) {
-        if (b.dtype == RN_F32) {
+    for (size_t i = 0; i < count; i++) {
+        if (dtype == RN_F32) {
             float v = (float)rn_rng_u32(&rng) * 0x1p-31f - 1.0f;
             memcpy(host + i * 4, &v, 4);
         } else { /* a 16-bit float of either kind near +-1: sign at random, the rest from 1.0 */
-            uint16_t v = (uint16_t)((b.dtype == RN_BF16 ? 0x3f00 : 0x3800) | (rn_rng_u32(&rng) & 0x80ff));
+            uint16_t v = (uint16_t)((dtype == RN_BF16 ? 0x3f00 : 0x3800) | (rn_rng_u32(&rng) & 0x80ff));
             memcpy(host + i * 2, &v, 2);
         }
     }
@@ -89,7 +91,7 @@ static int alloc_all(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, voi
     blocks_of(d, dir, b);
     for (int i = 0; i < NBLOCKS; i++) {
         if (b[i].count)
-            RN_TRY(alloc_filled(be, b[i], (uint32_t)i + 1, &mem[i]));
+            RN_TRY(rn_measure_alloc(be, b[i].count, b[i].dtype, (uint32_t)i + 1, &mem[i]));
     }
     return 0;
 }
@@ -184,10 +186,18 @@ static int warm_up(rn_backend *be, entrant *e, const rn_conv_args *args)
     return 0;
 }
 
+double rn_measure_rounded(double ms)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.*g", RN_TUNING_DIGITS, ms);
+    return strtod(text, NULL);
+}
+
 static void costs(const entrant *e, rn_candidate *c, int n)
 {
     for (int i = 0; i < n; i++)
-        c[i].ms = e[i].samples ? cost(&e[i]) : 0;
+        c[i].ms = e[i].samples ? rn_measure_rounded(cost(&e[i])) : 0;
 }
 
 /* Is nobody so near the border between a tie and a loss that noise could move the choice? */

@@ -27,4 +27,23 @@ int rn_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const rn_
  * the others, or -1. */
 int rn_measure_best(const rn_candidate *c, int n, int *second);
 
+/* A batch norm by itself, as the backend's table runs it. */
+typedef enum rn_bn_pass { RN_BN_FWD, RN_BN_APPLY /* with statistics that are known */, RN_BN_BWD } rn_bn_pass;
+
+typedef struct rn_bn_case {
+    rn_bn_pass pass;
+    rn_dtype dtype;
+    int64_t rows;
+    int c;
+    bool relu, res; /* res: a residual, and in RN_BN_BWD its gradient */
+} rn_bn_case;
+
+/* Its cost in quiet rounds, of about budget_s. */
+int rn_measure_bn(rn_backend *be, const rn_bn_case *c, double budget_s, double *ms);
+
+/* For both: what tuning files keep of a cost, so that whoever reads one finds the costs that were compared. */
+double rn_measure_rounded(double ms);
+/* Device memory of `count` numbers in [-1, 1), drawn by `tag`: zeros run faster than data on some devices. */
+int rn_measure_alloc(rn_backend *be, size_t count, rn_dtype dtype, uint32_t tag, void **out);
+
 #endif

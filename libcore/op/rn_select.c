@@ -54,6 +54,15 @@ static void cache_key(const rn_selector *s, const rn_conv_desc *d, rn_conv_dir d
         p->counts_prepare && dir != RN_BWD_W ? " prepare" : "");
 }
 
+static void bn_key(const rn_selector *s, const rn_bn_case *c, char *key, size_t cap)
+{
+    static const char *const passes[] = {[RN_BN_FWD] = "bn_fwd", [RN_BN_APPLY] = "bn_apply", [RN_BN_BWD] = "bn_bwd"};
+
+    snprintf(key, cap, "rnkit " RN_VERSION " | %s | %s | threads=%d | %s rows%lldc%d %s%s%s", s->be->device,
+             s->be->describe, s->be->threads, passes[c->pass], (long long)c->rows, c->c, rn_dtype_name(c->dtype),
+             c->relu ? " relu" : "", c->res ? " residual" : "");
+}
+
 int rn_selector_open(rn_backend *be, const rn_select_policy *policy, rn_selector **out)
 {
     rn_selector *s = calloc(1, sizeof *s);
@@ -178,14 +187,16 @@ static int to_tuning(rn_selector *s, const char *key, const rn_select_choice *c)
     return rn_tuning_put(s->tuning, key, &e);
 }
 
+static double budget_of(const rn_selector *s)
+{
+    return s->policy.budget_s > 0 ? s->policy.budget_s : s->policy.mode == RN_SELECT_FULL ? 0.5 : 0.05;
+}
+
 static int measure(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_select_choice *out)
 {
     const bool full = s->policy.mode == RN_SELECT_FULL;
-    const rn_measure_opts opts = {.budget_s = s->policy.budget_s > 0 ? s->policy.budget_s
-                                              : full                 ? 0.5
-                                                                     : 0.05,
-                                  .prepare = s->policy.counts_prepare && dir != RN_BWD_W,
-                                  .drop_above = full ? 3 : 1.3};
+    const rn_measure_opts opts = {
+        .budget_s = budget_of(s), .prepare = s->policy.counts_prepare && dir != RN_BWD_W, .drop_above = full ? 3 : 1.3};
     rn_candidate c[MAX_CANDIDATES] = {{0}};
     int n = 0, best = 0, second = -1;
 
@@ -194,14 +205,15 @@ static int measure(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_se
         if (!((*a)->flags & RN_ALGO_REFERENCE) && !refusal(s, *a, d, dir) && wanted)
             c[n++].algo = *a;
     }
-    if (n > 1) {
+    const bool timed = n > 1 || (n == 1 && s->policy.times_lone);
+    if (timed) {
         RN_TRY(rn_measure(s->be, d, dir, &opts, c, n));
         best = rn_measure_best(c, n, &second);
     }
     if (n == 0 || best < 0)
         return RN_OK; /* only the reference may be left: the caller falls back to the order */
     *out = (rn_select_choice){
-        .algo = c[best].algo, .ms = c[best].ms, .by = n > 1 ? RN_SELECTED_MEASURED : RN_SELECTED_ALONE};
+        .algo = c[best].algo, .ms = c[best].ms, .by = timed ? RN_SELECTED_MEASURED : RN_SELECTED_ALONE};
     if (second >= 0) {
         out->second = c[second].algo;
         out->second_ms = c[second].ms;
@@ -226,4 +238,25 @@ int rn_selector_pick(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_
     }
     out->algo = first_in_order(s, d, dir);
     return out->algo ? RN_OK : fail_with_reasons(s, d, dir);
+}
+
+int rn_selector_bn_ms(rn_selector *s, const rn_bn_case *c, double *ms)
+{
+    const bool full = s->policy.mode == RN_SELECT_FULL;
+    rn_tuned e = {.algo = "op", .full = full};
+    char key[1024];
+
+    *ms = 0;
+    if (!s->tuning)
+        return RN_OK;
+    bn_key(s, c, key, sizeof key);
+    if (rn_tuning_get(s->tuning, key, &e) && (e.full || !full)) {
+        *ms = e.ms;
+        return RN_OK;
+    }
+    if (s->policy.mode == RN_SELECT_ORDER)
+        return RN_OK;
+    RN_TRY(rn_measure_bn(s->be, c, budget_of(s), ms));
+    e = (rn_tuned){.algo = "op", .ms = *ms, .full = full};
+    return rn_tuning_put(s->tuning, key, &e);
 }

@@ -7,6 +7,7 @@
 #define RN_SELECT_H
 
 #include "op/rn_backend.h"
+#include "op/rn_measure.h"
 #include "op/rn_tuning.h"
 
 enum rn_select_mode {
@@ -24,6 +25,7 @@ typedef struct rn_select_policy {
     bool allow_lowprec;  /* also consider RN_ALGO_LOWPREC */
     bool allow_nondet;   /* also consider algorithms that are not RN_ALGO_DETERMINISTIC */
     bool counts_prepare; /* measured: with the time for new weights, which come before each run in training */
+    bool times_lone;     /* measured: also what there is no choice for, as whoever compares sums of costs needs it */
     double
         budget_s; /* measured: seconds for one case, up to six times that where the choice is close; 0: 0.1, FULL 0.5 */
     rn_tuning *tuning; /* choices measured before are taken from it (in any mode), and new ones kept there. Must outlive
@@ -48,6 +50,8 @@ typedef struct rn_selector rn_selector;
 int rn_selector_open(rn_backend *be, const rn_select_policy *policy, rn_selector **out);
 /* Picks; RN_E_UNSUPPORTED with every candidate's reason when none fits. */
 int rn_selector_pick(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_select_choice *out);
+/* What a batch norm costs that stands by itself: measured, or measured before; 0 where nothing is measured. */
+int rn_selector_bn_ms(rn_selector *s, const rn_bn_case *c, double *ms);
 void rn_selector_close(rn_selector *s); /* accepts NULL */
 
 /* Does `name` match the comma-separated fnmatch list `pattern` (NULL and "" match all)? What matches an entry behind a '!' is

@@ -11,7 +11,7 @@
 
 typedef struct rn_tuning rn_tuning;
 
-enum { RN_TUNED_NAME_MAX = 64 };
+enum { RN_TUNED_NAME_MAX = 64, RN_TUNING_DIGITS = 6 /* of costs, in texts and files */ };
 
 typedef struct rn_tuned {
     char algo[RN_TUNED_NAME_MAX], second[RN_TUNED_NAME_MAX]; /* second: "" when there was one candidate */

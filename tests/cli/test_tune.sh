@@ -44,6 +44,33 @@ exits "goes on with what the run itself keeps" 0 train --tune quick --out parts 
 check "to the same bits" same_weights measured parts
 check "a file that lacks them gets them" cmp measured/tune.json shared.json
 
+# ---- batch norms done by convolutions --------------------------------------------------------------------------------
+# ways RUN: how each batch norm runs, and what convolutions do for them
+ways() { head -n 1 "$1/log.jsonl" | grep -oE '"(layer|dir|fuse|way)":"[^"]*"'; }
+fuse=(--tune quick --fuse auto --tune-file fused.json)
+exits "measures batch norms with the convolutions beside them" 0 train "${fuse[@]}" --out fused
+check "tells what it chose, and what the second best would have cost" grep -qE 'layer1\.0\.bn1 +(apart|given|through) +[0-9.]+ ms with the convolutions beside it; second (apart|given|through) [0-9.]+ ms' err.txt
+check "the log has all of them: 20" [ "$(ways fused | grep -c '"way"')" = 20 ]
+check "with their cost" grep -qE '"batch_norms":\[\{"layer":"bn1","way":"[a-z]+","ms":[0-9.e-]+,"second":"[a-z]+","second_ms":[0-9.e-]+\}' fused/log.jsonl
+check "the tuning file says which costs are of fused work" bash -c 'grep -q "fuse=pro_bn+pro_relu" fused.json && grep -q "fuse=epi_stats" fused.json && grep -q " fuse=none " fused.json && grep -q "| bn_bwd rows" fused.json'
+cp fused.json kept.json
+exits "stops" 1 train "${fuse[@]}" --out fparts --stop-after-steps 2
+check "chose the same" diff <(ways fused) <(ways fparts)
+echo '{"version": 2, "entries": {}}' >fused.json
+check "is killed on its way" kill_at fparts 4 rn-train "${how[@]}" "${fuse[@]}" --out fparts
+exits "goes on with what it chose, having no file to take it from" 0 train "${fuse[@]}" --out fparts
+check "to the same bits" same_run fused fparts
+check "replays the costs without measuring" bash -c 'rn-train "$@" --tune off --fuse auto --tune-file kept.json --out freplayed 2>/dev/null' - "${how[@]}"
+check "to the same bits, too" same_weights fused freplayed
+exits "fuses whatever can be" 0 train --fuse on --out fon
+check "which the log names" bash -c 'ways=$(head -n 1 fon/log.jsonl); [[ $ways == *\"way\":\"through\"* && $ways == *\"fuse\":\"epi_stats\"* && $ways == *\"fuse\":\"pro_bn+pro_relu* ]]'
+check "and the checkpoint" grep -raq "fwd cpu:[a-z0-9-]* pro_bn+pro_relu" "$(newest fon)"
+exits "stops" 1 train --fuse on --out fonparts --stop-after-steps 4
+exits "goes on" 0 train --fuse on --out fonparts
+check "to the same bits" same_run fon fonparts
+exits "goes on otherwise" 1 train --fuse off --out fonparts
+says "never: that is another recipe" "fuse on -> off"
+
 # ---- by order, by name -----------------------------------------------------------------------------------------------
 exits "trains by table order" 0 train --out ordered
 check "measures nothing, keeps nothing" bash -c 'grep -q "\"by\":\"order\"" ordered/log.jsonl && ! grep -q second_ms ordered/log.jsonl && [ ! -e ordered/tune.json ]'
@@ -63,8 +90,17 @@ check "and left alone" [ "$(cat other.json)" = "[1, 2]" ]
 
 # ---- ranks ------------------------------------------------------------------------------------------------------------
 if rn-train --version | grep -q '^MPI: yes' && command -v mpirun >/dev/null; then
-    exits "two ranks agree on measured choices" 0 timeout -k 10 120 mpirun --allow-run-as-root --oversubscribe -n 2 rn-train "${how[@]}" --tune quick --out ranks --epochs 1
+    ranks() { timeout -k 10 120 mpirun --allow-run-as-root --oversubscribe -n 2 rn-train "${how[@]}" "$@"; }
+    exits "two ranks agree on measured choices, what is fused among them" 0 ranks --fuse auto --tune quick --tune-file ranks.json --out ranks
     check "which are written down once" [ "$(grep -c '"second_ms"' ranks/tune.json)" -gt 10 ]
+    exits "stop" 1 ranks --fuse auto --tune quick --tune-file ranks.json --out rstopped --stop-after-steps 1
+    exits "and go on" 0 ranks --fuse auto --tune quick --out rstopped
+    check "to the same bits" same_run ranks rstopped
+    exits "two ranks fuse by rule" 0 ranks --fuse auto --out fused-ranks
+    check "in f32 wherever it can be" bash -c 'head -n 1 fused-ranks/log.jsonl | grep -q "\"way\":\"through\""'
+    exits "stop" 1 ranks --fuse auto --out fstopped --stop-after-steps 1
+    exits "and go on" 0 ranks --fuse auto --out fstopped
+    check "to the same bits" same_run fused-ranks fstopped
 else
     skip "ranks" "no MPI"
 fi

@@ -49,9 +49,9 @@ static const path paths[] = {
     {"bf16", NULL, "cpu:*", 2, true, RN_BF16, RN_FUSE_OFF},
     {"bf16 without its instructions", "avx2", "cpu:*", 2, true, RN_BF16, RN_FUSE_OFF},
     {"f16", NULL, "cpu:*", 2, true, RN_F16, RN_FUSE_OFF},
-    {"fused", NULL, "ref", 1, true, RN_F32, RN_FUSE_AUTO},
-    {"fused on avx2", "avx2", DIRECT, 2, true, RN_F32, RN_FUSE_AUTO},
-    {"bf16 fused", NULL, "cpu:im2col", 2, true, RN_BF16, RN_FUSE_AUTO},
+    {"fused", NULL, "ref", 1, true, RN_F32, RN_FUSE_ON},
+    {"fused on avx2", "avx2", DIRECT, 2, true, RN_F32, RN_FUSE_ON},
+    {"bf16 fused", NULL, "cpu:im2col", 2, true, RN_BF16, RN_FUSE_ON},
 };
 
 static const struct {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
@@ -128,7 +129,7 @@ static bool is_near(rn_backend *be, const fuse_case *c, uint64_t seed)
 {
     bool near = true;
     rn_net *apart = open_net(be, c->arch, c->pattern, c->dtype, RN_FUSE_OFF, seed);
-    rn_net *fused = open_net(be, c->arch, c->pattern, c->dtype, RN_FUSE_AUTO, seed);
+    rn_net *fused = open_net(be, c->arch, c->pattern, c->dtype, RN_FUSE_ON, seed);
     assert_int_equal(count(apart, ~0u), 0);
     assert_int_equal(count(fused, RN_EPI_STATS), c->given);
     assert_int_equal(count(fused, RN_EPI_DBN), c->through);
@@ -167,8 +168,8 @@ static void same_bits_again(void **state)
     (void)state;
     for (int threads = 1; threads <= 3; threads++) {
         rn_backend *be = open_cpu(threads);
-        rn_net *one = open_net(be, "resnet18", "cpu:im2col", RN_F32, RN_FUSE_AUTO, 9);
-        rn_net *two = open_net(be, "resnet18", "cpu:im2col", RN_F32, RN_FUSE_AUTO, 9);
+        rn_net *one = open_net(be, "resnet18", "cpu:im2col", RN_F32, RN_FUSE_ON, 9);
+        rn_net *two = open_net(be, "resnet18", "cpu:im2col", RN_F32, RN_FUSE_ON, 9);
         for (int step = 0; step < 2; step++) {
             assert_true(batch(one) == batch(two));
             assert_true(distance(one, two, false) == 0);
@@ -191,7 +192,7 @@ static void evaluates_alike(void **state)
 
     (void)state;
     rn_backend *be = open_cpu(2);
-    rn_net *net = open_net(be, "resnet18", "cpu:im2col", RN_F32, RN_FUSE_AUTO, 9);
+    rn_net *net = open_net(be, "resnet18", "cpu:im2col", RN_F32, RN_FUSE_ON, 9);
     done(rn_net_open_shared(net, BATCH, 0, 0, &eval));
     assert_int_equal(count(eval, ~0u), 0);
     batch(net);
@@ -213,7 +214,7 @@ static void takes_less_memory(void **state)
     (void)state;
     rn_backend *be = open_cpu(2);
     for (int i = 0; i < 2; i++) {
-        rn_net *net = open_net(be, "resnet18", "cpu:im2col", RN_F32, i ? RN_FUSE_AUTO : RN_FUSE_OFF, 9);
+        rn_net *net = open_net(be, "resnet18", "cpu:im2col", RN_F32, i ? RN_FUSE_ON : RN_FUSE_OFF, 9);
         rn_net_memory_use(net, i ? &fused : &apart);
         rn_net_close(net);
     }
@@ -222,13 +223,95 @@ static void takes_less_memory(void **state)
     rn_backend_close(be);
 }
 
+/* Without measurements: f32, and no 16 bits. */
+static void by_rule(void **state)
+{
+    (void)state;
+    rn_backend *be = open_cpu(2);
+    for (int dtype = RN_F32; dtype <= RN_F16; dtype++) {
+        rn_net *net = open_net(be, "resnet18", "cpu:im2col", (rn_dtype)dtype, RN_FUSE_AUTO, 9);
+        assert_int_equal(count(net, RN_EPI_STATS), dtype == RN_F32 ? 20 : 0);
+        assert_int_equal(count(net, RN_EPI_DBN), dtype == RN_F32 ? 8 : 0);
+        assert_int_equal(rn_net_nfusions(net), 20);
+        rn_net_close(net);
+    }
+    rn_backend_close(be);
+}
+
+/* What is tuned, with the cost of each entry whose key has `word` in it set to `ms`. */
+static rn_tuning *with_costs(const rn_tuning *t, const char *word, double ms)
+{
+    char *text = rn_tuning_text(t);
+    json_t *root = json_loads(text, 0, NULL), *e;
+    const char *key;
+    rn_tuning *out;
+
+    json_object_foreach(json_object_get(root, "entries"), key, e)
+    {
+        if (strstr(key, word))
+            json_object_set_new(e, "ms", json_real(ms));
+    }
+    free(text);
+    text = json_dumps(root, 0);
+    done(rn_tuning_open(&out));
+    done(rn_tuning_add_text(out, text, strlen(text)));
+    free(text);
+    json_decref(root);
+    return out;
+}
+
+static rn_net *open_tuned(rn_backend *be, rn_dtype dtype, enum rn_select_mode mode, rn_tuning *tuning)
+{
+    const rn_model_spec spec = {.arch = "resnet18", .width = 0.25, .classes = CLASSES, .channels = 3, .height = SIDE};
+    const rn_net_opts opts = {.batch = BATCH,
+                              .train = true,
+                              .dtype = dtype,
+                              .select = {.mode = mode, .pattern = "cpu:im2col", .budget_s = 1e-4, .tuning = tuning},
+                              .fuse = RN_FUSE_AUTO};
+    rn_net *net;
+    done(rn_net_open(be, &spec, &opts, &net));
+    return net;
+}
+
+/* Measured costs decide, once they are known without measuring again, in a chain of two convolutions and beyond. */
+static void follows_costs(void **state)
+{
+    static const struct {
+        const char *word;
+        double ms;
+        int given, through;
+    } costs[] = {
+        {"| bn_", 1e4, 20, 8},     /* whatever spares a pass over the tensor: the last of a block still has its own */
+        {"fuse=pro_", 1e4, 20, 0}, /* reading through costs, summing does not */
+        {"epi_stats", 1e4, 0, 0},  /* the other way round: without statistics there is nothing to read through */
+        {"fuse=epi_stats |", 1e-4, 20, 8} /* sums for next to nothing */
+    };
+    (void)state;
+    rn_backend *be = open_cpu(2);
+    rn_tuning *measured;
+    done(rn_tuning_open(&measured));
+    rn_net_close(open_tuned(be, RN_F32, RN_SELECT_QUICK, measured));
+    for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
+        rn_tuning *even = with_costs(measured, "", 1), *t = with_costs(even, costs[i].word, costs[i].ms);
+        rn_net *net = open_tuned(be, RN_F32, RN_SELECT_ORDER, t);
+        print_message("# %s %g: %d given, %d through\n", costs[i].word, costs[i].ms, count(net, RN_EPI_STATS),
+                      count(net, RN_EPI_DBN));
+        assert_int_equal(count(net, RN_EPI_STATS), costs[i].given);
+        assert_int_equal(count(net, RN_EPI_DBN), costs[i].through);
+        assert_true(rn_net_fusion_at(net, 0)->ms > 0);
+        rn_net_close(net);
+        rn_tuning_close(t);
+        rn_tuning_close(even);
+    }
+    rn_tuning_close(measured);
+    rn_backend_close(be);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_but_for_rounding),
-        cmocka_unit_test(same_bits_again),
-        cmocka_unit_test(evaluates_alike),
-        cmocka_unit_test(takes_less_memory),
+        cmocka_unit_test(same_but_for_rounding), cmocka_unit_test(same_bits_again), cmocka_unit_test(evaluates_alike),
+        cmocka_unit_test(takes_less_memory),     cmocka_unit_test(by_rule),         cmocka_unit_test(follows_costs),
     };
     return cmocka_run_group_tests(tests, draw, NULL);
 }

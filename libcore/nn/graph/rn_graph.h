@@ -49,13 +49,6 @@ typedef struct rn_value {
 
 enum { RN_NODE_INPUTS = 32 }; /* most values that a node reads */
 
-/* How a BN runs (rn_net_fuse.c). */
-enum rn_bn_way {
-    RN_BN_APART = 0,  /* by itself */
-    RN_BN_GIVEN = 1,  /* its statistics come from the convolution before it */
-    RN_BN_THROUGH = 2 /* likewise, and the convolution behind it reads through it: the output is not stored */
-};
-
 typedef struct rn_node {
     enum rn_node_kind kind;
     char name[96]; /* "layer1.0.conv1", torchvision's module name */

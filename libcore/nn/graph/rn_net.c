@@ -266,6 +266,16 @@ const rn_net_choice *rn_net_choice_at(const rn_net *net, int i)
     return i >= 0 && i < net->nchoices ? &net->choices[i] : NULL;
 }
 
+int rn_net_nfusions(const rn_net *net)
+{
+    return net->nfusions;
+}
+
+const rn_net_fusion *rn_net_fusion_at(const rn_net *net, int i)
+{
+    return i >= 0 && i < net->nfusions ? &net->fusions[i] : NULL;
+}
+
 void rn_net_memory_use(const rn_net *net, rn_net_memory *out)
 {
     *out = (rn_net_memory){.params = rn_weights_bytes(net->weights),

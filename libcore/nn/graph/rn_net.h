@@ -89,10 +89,22 @@ typedef struct rn_param {
 
 typedef struct rn_net rn_net;
 
-/* Batch norm and ReLU between convolutions: by ops of their own, or by the convolutions while they read and write, wherever the
- * algorithms that are chosen can. That takes less memory, and reads x * scale + shift where an op of its own subtracts the mean
- * first: where a channel's mean is many times its deviation, it rounds more. */
-enum rn_fuse { RN_FUSE_OFF = 0, RN_FUSE_AUTO = 1 };
+/*
+ * Batch norms of training nets. OFF: all by themselves. ON: convolutions take over, while they read and write, whatever the
+ * algorithms that are chosen for them anyway can do: that takes least memory. AUTO: where that is faster. With measured costs,
+ * those of each batch norm and the convolutions beside it, in all directions, decide; where these are equal but for noise, and
+ * where nothing is measured, f32 is fused and 16 bits are not (docs/kernels.md has the measurements).
+ * Read through a convolution, x * scale + shift takes the place of (x - mean) * inv_std * gamma + beta: other roundings.
+ */
+enum rn_fuse { RN_FUSE_OFF = 0, RN_FUSE_AUTO = 1, RN_FUSE_ON = 2 };
+
+/* How a batch norm runs. */
+enum rn_bn_way {
+    RN_BN_APART = 0,  /* by itself */
+    RN_BN_GIVEN = 1,  /* its statistics come from the convolution before it */
+    RN_BN_THROUGH = 2 /* likewise, and the convolution behind it reads through it: the output is not stored */
+};
+extern const char *const rn_bn_way_names[]; /* "apart", "given", "through" */
 
 typedef struct rn_net_opts {
     int batch;
@@ -222,6 +234,15 @@ typedef struct rn_net_choice {
     rn_conv_dir dir;
     rn_select_choice choice;
 } rn_net_choice;
+/* One row per batch norm that a convolution could take over, in a training net with fuse not OFF. */
+typedef struct rn_net_fusion {
+    const char *layer;
+    enum rn_bn_way way, second; /* second: next best that was measured */
+    double ms,
+        second_ms; /* of it and the convolutions beside it in all directions, the others as chosen; 0: not measured */
+} rn_net_fusion;
+int rn_net_nfusions(const rn_net *net);
+const rn_net_fusion *rn_net_fusion_at(const rn_net *net, int i);
 int rn_net_nchoices(const rn_net *net);
 const rn_net_choice *rn_net_choice_at(const rn_net *net, int i);
 /* Bytes: parameters with gradients and momentum (shared ones count in each net), activations and their gradients after

@@ -2,11 +2,17 @@
 /*
  * Which batch norms the convolutions around them take over. A BN behind a convolution can have its statistics from it
  * (RN_BN_GIVEN); one that with its ReLU stands between two convolutions and is read by nothing else need not be stored at all
- * (RN_BN_THROUGH). Both are asked of the selector: a convolution gets fused work where the algorithm that is chosen for it
- * anyway does that too. One that is faster without is not given up for it: most of a step is convolutions.
+ * (RN_BN_THROUGH). Where costs are measured they decide (rn_net_fuse_cost.c). Otherwise a convolution gets fused work where the
+ * algorithm that is chosen for it anyway does that too: one that is faster without is not given up for it, most of a step is
+ * convolutions. And only in f32: in 16 bits a pass over a tensor moves half the bytes, while its numbers cost as many
+ * instructions in a convolution, and some more to widen and to round them.
  */
+#include <stdlib.h>
+
 #include "base/rn_error.h"
 #include "nn/graph/rn_net_impl.h"
+
+const char *const rn_bn_way_names[] = {"apart", "given", "through", NULL};
 
 /* What of the fused work is for the BN before the convolution, and for the one behind it. */
 static unsigned fuse_in(const rn_node *n, rn_conv_dir dir)
@@ -29,7 +35,7 @@ rn_conv_desc rn_net_conv_desc(const rn_graph *g, const rn_node *n, rn_conv_dir d
 }
 
 /* The one node that makes value v; the one that reads it, if no other does. -1: none. */
-static int maker_of(const rn_graph *g, int v)
+int rn_net_maker_of(const rn_graph *g, int v)
 {
     for (int i = 0; i < g->nnodes; i++)
         if (g->nodes[i].out == v)
@@ -37,7 +43,7 @@ static int maker_of(const rn_graph *g, int v)
     return -1;
 }
 
-static int reader_of(const rn_graph *g, int v)
+int rn_net_reader_of(const rn_graph *g, int v)
 {
     for (int i = 0; i < g->nnodes && g->values[v].consumers == 1; i++)
         if (g->nodes[i].in == v)
@@ -45,10 +51,10 @@ static int reader_of(const rn_graph *g, int v)
     return -1;
 }
 
-static void set_way(rn_graph *g, int bn, enum rn_bn_way way)
+void rn_net_set_way(rn_graph *g, int bn, enum rn_bn_way way)
 {
     rn_node *b = &g->nodes[bn];
-    const int before = maker_of(g, b->in), behind = reader_of(g, b->out);
+    const int before = rn_net_maker_of(g, b->in), behind = rn_net_reader_of(g, b->out);
     const bool through = way == RN_BN_THROUGH;
     b->bn_way = way;
     g->nodes[before].bn_out = way == RN_BN_APART ? -1 : bn;
@@ -64,7 +70,7 @@ static enum rn_bn_way best_way(const rn_graph *g, int bn)
     const rn_node *b = &g->nodes[bn];
     if (b->kind != RN_NODE_BN)
         return RN_BN_APART;
-    const int before = maker_of(g, b->in), behind = reader_of(g, b->out);
+    const int before = rn_net_maker_of(g, b->in), behind = rn_net_reader_of(g, b->out);
     if (before < 0 || g->nodes[before].kind != RN_NODE_CONV || g->nodes[before].bias >= 0 ||
         g->values[b->in].consumers != 1)
         return RN_BN_APART;
@@ -95,21 +101,24 @@ static bool take_back(rn_net *net, rn_selector *sel, int node, rn_conv_dir dir)
         return false;
     /* the BN behind it gives way, unless it is the other part that is not done */
     const int bn = out && (!in || does(net->be, sel, n, dir, in)) ? n->bn_out : n->bn_in;
-    set_way(g, bn, g->nodes[bn].bn_way - 1);
+    rn_net_set_way(g, bn, g->nodes[bn].bn_way - 1);
     return true;
 }
 
-int rn_net_fuse(rn_net *net, rn_selector *sel)
+bool rn_net_fuses_by_rule(const rn_net *net)
+{
+    return net->opts.dtype == RN_F32;
+}
+
+/* Without measurements: what the chosen algorithms do. */
+static void fuse_by_order(rn_net *net, rn_selector *sel)
 {
     rn_graph *g = &net->graph;
-    const rn_ops *ops = net->be->ops;
-    if (!net->opts.train || net->opts.fuse != RN_FUSE_AUTO || !ops->bn_stats || !ops->bn_grad_stats)
-        return RN_OK;
-    for (int i = 0; i < g->nnodes; i++) {
-        const enum rn_bn_way way = best_way(g, i);
-        if (way != RN_BN_APART)
-            set_way(g, i, way);
-    }
+    const bool wanted = net->opts.fuse == RN_FUSE_ON || rn_net_fuses_by_rule(net);
+
+    for (int i = 0; i < g->nnodes && !wanted; i++)
+        if (g->nodes[i].kind == RN_NODE_BN && g->nodes[i].bn_way != RN_BN_APART)
+            rn_net_set_way(g, i, RN_BN_APART);
     for (bool changed = true; changed;) {
         changed = false;
         for (int i = 0; i < g->nnodes; i++) {
@@ -121,5 +130,37 @@ int rn_net_fuse(rn_net *net, rn_selector *sel)
                         changed = true;
         }
     }
-    return RN_OK;
+}
+
+int rn_net_fuse(rn_net *net, rn_selector *sel)
+{
+    rn_graph *g = &net->graph;
+    const rn_ops *ops = net->be->ops;
+    int *bns = NULL, n = 0, measured = 0;
+
+    if (!net->opts.train || net->opts.fuse == RN_FUSE_OFF || !ops->bn_stats || !ops->bn_grad_stats)
+        return RN_OK;
+    net->fusions = calloc((size_t)g->nnodes, sizeof *net->fusions);
+    bns = calloc((size_t)g->nnodes, sizeof *bns);
+    if (!net->fusions || !bns) {
+        free(bns);
+        return rn_fail(RN_E_NOMEM, "net: out of memory");
+    }
+    for (int i = 0; i < g->nnodes; i++) {
+        const enum rn_bn_way way = best_way(g, i);
+        if (way == RN_BN_APART)
+            continue;
+        rn_net_set_way(g, i, way);
+        bns[n] = i;
+        net->fusions[n++] = (rn_net_fusion){.layer = g->nodes[i].name};
+    }
+    net->nfusions = n;
+    if (net->opts.fuse == RN_FUSE_AUTO)
+        measured = rn_net_fuse_measured(net, sel);
+    if (!measured)
+        fuse_by_order(net, sel);
+    for (int i = 0; i < n; i++)
+        net->fusions[i].way = g->nodes[bns[i]].bn_way;
+    free(bns);
+    return measured < 0 ? measured : RN_OK;
 }

@@ -60,6 +60,8 @@ struct rn_net {
     rn_conv_plan *(*conv)[3]; /* [node][direction]; NULL where there is none */
     rn_net_choice *choices;
     int nchoices;
+    rn_net_fusion *fusions;
+    int nfusions;
     int64_t batches;       /* training batches so far */
     uint64_t dropout_seed; /* rn_net_set_step */
     int64_t step, first_image;
@@ -87,6 +89,16 @@ void rn_net_drop_layout(rn_net *net); /* of a half-made one, too */
  * asking the selector. Nothing in an evaluation net.
  */
 int rn_net_fuse(rn_net *net, rn_selector *sel);
+/* rn_net_fuse_cost.c: has each take the fastest of its ways up to the one it has, by measured costs, which it tells. Returns 1,
+ * or 0 with nothing changed when costs are not known. */
+int rn_net_fuse_measured(rn_net *net, rn_selector *sel);
+/* Without measurements: does RN_FUSE_AUTO fuse? */
+bool rn_net_fuses_by_rule(const rn_net *net);
+/* A batch norm's other way: of its node, of the convolutions beside it and of the values between them. */
+void rn_net_set_way(rn_graph *g, int bn, enum rn_bn_way way);
+/* The node that makes value v; the one that reads it, if no other does. -1: none. */
+int rn_net_maker_of(const rn_graph *g, int v);
+int rn_net_reader_of(const rn_graph *g, int v);
 /* The descriptor of a convolution in one direction, with the work that falls to it. */
 rn_conv_desc rn_net_conv_desc(const rn_graph *g, const rn_node *n, rn_conv_dir dir);
 

@@ -34,6 +34,7 @@ static int select_convs(rn_net *net)
     rn_selector *sel = NULL;
     rn_select_policy policy = net->opts.select;
     int rc = RN_OK;
+    policy.times_lone = net->opts.train && net->opts.fuse == RN_FUSE_AUTO;
     policy.counts_prepare = net->opts.train; /* an evaluation's weights stay for all its batches */
     RN_GO(rn_selector_open(net->be, &policy, &sel));
     RN_GO(rn_net_fuse(net, sel));
@@ -108,8 +109,11 @@ void rn_net_drop_layout(rn_net *net)
     free(net->conv);
     free(net->choices);
     net->conv = NULL;
+    free(net->fusions);
     net->choices = NULL;
     net->nchoices = 0;
+    net->fusions = NULL;
+    net->nfusions = 0;
     be->free(be, net->arena);
     be->free(be, net->workspace);
     be->free(be, net->device_pixel);

@@ -15,7 +15,7 @@ static const char *const units[] = {"epochs", "steps", NULL};
 static const char *const anneals[] = {"cos", "linear", NULL};
 static const char *const metrics[] = {"loss", "top1", NULL};
 static const char *const tunes[] = {"off", "quick", "full", NULL};
-static const char *const fuses[] = {"off", "auto", NULL};
+static const char *const fuses[] = {"off", "auto", "on", NULL};
 
 void rn_recipe_defaults(rn_recipe *r)
 {
@@ -313,7 +313,9 @@ static int machine_rows(rn_recipe *r, rn_opt *out)
          "add what is missing, with --tune off measure nothing.",
          NULL, 0, 0},
         {RN_OPT_ENUM, "fuse", "KIND", &r->fuse,
-         "Batch norm between convolutions: apart, or done by these where the chosen algorithms can (less memory).",
+         "Batch norm beside convolutions: apart (off), done by these where that is faster (auto: as --tune measures, "
+         "else in f32 only), or "
+         "wherever the chosen algorithms can (on: least memory).",
          fuses, 0, 0},
     };
     return put(out, rows, sizeof rows);

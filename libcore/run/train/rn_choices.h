@@ -12,5 +12,7 @@
 void rn_choices_tell(const rn_net *net, const char *what);
 /* An array with an object a layer and direction (docs/formats.md, log.jsonl). */
 json_t *rn_choices_json(const rn_net *net);
+/* An array with an object a batch norm that convolutions could take over. */
+json_t *rn_fusions_json(const rn_net *net);
 
 #endif

@@ -55,12 +55,15 @@ static rn_run_texts texts_of(const rn_trainer *t)
 
 int rn_rundir_compute(rn_trainer *t)
 {
+    char fuse[64];
     RN_TRY(rn_buf_printf(&t->compute, "%s\n", t->s.be->describe));
     if (t->s.comm)
         RN_TRY(rn_buf_printf(&t->compute, "%d ranks\n", t->s.comm->size));
     for (int i = 0; i < rn_net_nchoices(t->s.net); i++) {
         const rn_net_choice *c = rn_net_choice_at(t->s.net, i);
-        RN_TRY(rn_buf_printf(&t->compute, "%s %s %s\n", c->layer, rn_conv_dir_name(c->dir), c->choice.algo->name));
+        RN_TRY(rn_buf_printf(&t->compute, "%s %s %s%s%s\n", c->layer, rn_conv_dir_name(c->dir), c->choice.algo->name,
+                             c->desc.fuse ? " " : "",
+                             c->desc.fuse ? rn_conv_fuse_text(c->desc.fuse, fuse, sizeof fuse) : ""));
     }
     return RN_OK;
 }

@@ -96,6 +96,8 @@ static json_t *run_line(const rn_trainer *t)
                   (json_int_t)rn_net_weights(t->s.net), "steps_per_epoch", (json_int_t)t->steps_per_epoch, "steps",
                   (json_int_t)t->total_steps, "memory", memory_object(t->s.net), "versions", version_lines(),
                   "algorithms", rn_choices_json(t->s.net), "eval_algorithms", rn_choices_json(t->s.eval_net));
+    if (line && rn_net_nfusions(t->s.net) > 0)
+        json_object_set_new(line, "batch_norms", rn_fusions_json(t->s.net));
     if (line && t->s.teacher)
         json_object_set_new(line, "teacher",
                             json_pack("{s:o, s:s, s:I}", "path", rn_runlog_text(t->job->recipe->teacher), "sha256",
