@@ -20,6 +20,9 @@
 #define SHARED_MOST   8
 #define SHARED_BYTES  ((size_t)16 << 20)
 
+/* Rows of a panel of weights that one task transforms: an even number. */
+#define PACK_ROWS 64
+
 static const rn_wino_isa *isa_of(const rn_backend *be, int out)
 {
     static const rn_wino_isa *const tables[][2] = {
@@ -176,19 +179,7 @@ static void close_plan(struct rn_backend *be, void *priv)
     be->free(be, p->u);
     free(p->vectors);
     free(p->partial);
-    free(p->panels);
     free(p);
-}
-
-/* Floats between the frequencies of what becomes cells of a panel. */
-static size_t panel_freq(const rn_wino_plan *p)
-{
-    return RN_WINO_PANEL * (size_t)p->isa->nr + RN_WINO_LINE;
-}
-
-static float *alloc_floats(size_t n)
-{
-    return aligned_alloc(64, rn_wino_up(n * sizeof(float), 64));
 }
 
 static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int out, bool pairs, void **priv)
@@ -208,8 +199,6 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
         RN_GO(be->alloc(be, floats * sizeof *p->u, &u)); /* in huge pages where they are large */
         p->u = u;
     }
-    if (dir != RN_BWD_W && pairs && !(p->panels = alloc_floats((size_t)be->threads * rn_wino_freqs(p) * panel_freq(p))))
-        RN_GO(rn_fail(RN_E_NOMEM, "cpu:winograd-pairs: out of memory"));
 out:
     if (rc < 0)
         close_plan(be, p);
@@ -218,38 +207,23 @@ out:
     return rc;
 }
 
-/* Panel j of the weights. */
-static void pack(const rn_conv_plan *plan, const void *wei, size_t j)
-{
-    const rn_wino_plan *p = plan->priv;
-    const size_t nr = (size_t)p->isa->nr, freqs = rn_wino_freqs(p);
-    const int c0 = (int)(j * nr), c1 = (int)rn_wino_min((j + 1) * nr, (size_t)p->out.c), ic = plan->desc.ic;
-    void (*const to_f32)(const void *, int, int, int, int, int, float *, size_t) =
-        plan->dir == RN_FWD ? p->io->pack_fwd : p->io->pack_bwd_d;
-    float *u = p->u + j * freqs * p->u_freq;
-
-    if (!p->pairs) {
-        to_f32(wei, ic, c0, c1, 0, p->in.c, u, p->u_freq);
-        return;
-    }
-    float *rows = p->panels + (size_t)omp_get_thread_num() * freqs * panel_freq(p);
-    for (int k0 = 0; k0 < p->in.c; k0 += RN_WINO_PANEL) {
-        const int k1 = p->in.c - k0 < RN_WINO_PANEL ? p->in.c : k0 + RN_WINO_PANEL;
-        to_f32(wei, ic, c0, c1, k0, k1, rows, panel_freq(p));
-        for (size_t f = 0; f < freqs; f++)
-            p->pairs->panel(rows + f * panel_freq(p), (size_t)(k1 - k0),
-                            u + f * p->u_freq + rn_wino_cells(p, (size_t)k0) * nr);
-    }
-}
-
 static int prepare(rn_conv_plan *plan, const void *wei, void *stream)
 {
     const rn_wino_plan *p = plan->priv;
+    const size_t nr = (size_t)p->isa->nr, k = (size_t)p->in.c, parts = (k + PACK_ROWS - 1) / PACK_ROWS;
 
     (void)stream;
 #pragma omp parallel for schedule(dynamic) num_threads(plan->be->threads)
-    for (size_t j = 0; j < panels_of(p); j++)
-        pack(plan, wei, j);
+    for (size_t i = 0; i < panels_of(p) * parts; i++) {
+        const size_t j = i / parts, k0 = i % parts * PACK_ROWS;
+        const rn_wino_pack to = {.to = p->u + j * rn_wino_freqs(p) * p->u_freq,
+                                 .freq = p->u_freq,
+                                 .past = p->shared,
+                                 .cells = p->pairs ? p->pairs->cells : NULL};
+        (plan->dir == RN_FWD ? p->io->pack_fwd : p->io->pack_bwd_d)(wei, plan->desc.ic, (int)(j * nr),
+                                                                    (int)rn_wino_min((j + 1) * nr, (size_t)p->out.c),
+                                                                    (int)k0, (int)rn_wino_min(k0 + PACK_ROWS, k), &to);
+    }
     return 0;
 }
 

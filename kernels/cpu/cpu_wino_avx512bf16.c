@@ -41,18 +41,16 @@ static void tiles(const float *first, const float *second, size_t lines, size_t 
     }
 }
 
-static void panel(const float *from, size_t k, float *to)
+static void cells(const float *first, const float *second, size_t freqs, float *to, size_t freq, bool past)
 {
-    for (size_t i = 0; i < k; i += 2, from += 2 * NR, to += NR) {
-        for (int j = 0; j < NR; j += VL) {
-            const __m512 second = i + 1 < k ? _mm512_loadu_ps(from + NR + j) : _mm512_setzero_ps();
-            _mm512_storeu_si512(to + j, pair(_mm512_loadu_ps(from + j), second));
-        }
+    for (size_t f = 0; f < freqs; f++, first += VL, to += freq) {
+        const __m512 other = second ? _mm512_loadu_ps(second + f * VL) : _mm512_setzero_ps();
+        v_store_either(to, (vec)pair(_mm512_loadu_ps(first), other), past);
     }
 }
 
 const rn_wino_pairs rn_wino_avx512_pairs = {
-    .product_rows = product_rows, .product_cols = product_cols, .channels = channels, .tiles = tiles, .panel = panel};
+    .product_rows = product_rows, .product_cols = product_cols, .channels = channels, .tiles = tiles, .cells = cells};
 #else
 typedef int rn_wino_no_pairs; /* ISO C wants a declaration in every file */
 #endif

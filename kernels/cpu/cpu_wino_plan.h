@@ -11,7 +11,6 @@
 
 #define RN_WINO_LINE   16 /* channels that lie together: a cache line of f32 */
 #define RN_WINO_NR_MAX 32
-#define RN_WINO_PANEL  32
 
 /* A tensor cut into tiles: tile (n, i, j) covers side x side pixels from (i * step + y0, j * step + x0); what falls outside
  * is read as zeros and not written. */
@@ -53,6 +52,15 @@ typedef struct rn_wino_product {
     bool two, acc; /* two vectors of columns, or one */
 } rn_wino_product;
 
+/* Where a panel of transformed weights goes: row k, column j of frequency f to to[f * freq + k * nr + j]. */
+typedef struct rn_wino_pack {
+    float *to;
+    size_t freq;
+    bool past; /* past the caches: for what is larger than they are */
+    /* NULL, or what makes cells of rows k and k + 1, which then are row k / 2: rn_wino_pairs's. */
+    void (*cells)(const float *first, const float *second, size_t freqs, float *to, size_t freq, bool past);
+} rn_wino_pack;
+
 /* What depends on the tensors' type. All that is transformed is f32. */
 typedef struct rn_wino_io {
     /* Tiles t0..t1-1 of n x n pixels (src) or of out x out (dst), transformed, tile t0 being tile 0 of `to`. read: NULL, or
@@ -65,10 +73,10 @@ typedef struct rn_wino_io {
      * what is done with them. */
     void (*write_dst)(const rn_wino_grid *g, void *tensor, int c0, int c1, size_t t0, size_t t1, const float *from,
                       bool add, const rn_wino_finish *finish);
-    /* Columns c0..c1-1 of the weights as rows k0..k1-1 of a panel, to[f * freq + (k - k0) * nr + column - c0], zeros up to nr.
-     * Columns are oc and k counts ic (fwd), or the reverse and the taps turned round (bwd_d). ic: of the weights. */
-    void (*pack_fwd)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to, size_t freq);
-    void (*pack_bwd_d)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to, size_t freq);
+    /* Columns c0..c1-1 of the weights as rows k0..k1-1 of a panel, zeros up to nr; k0 is even. Columns are oc and k counts ic
+     * (fwd), or the reverse and the taps turned round (bwd_d). ic: of the weights. */
+    void (*pack_fwd)(const void *wei, int ic, int c0, int c1, int k0, int k1, const rn_wino_pack *to);
+    void (*pack_bwd_d)(const void *wei, int ic, int c0, int c1, int k0, int k1, const rn_wino_pack *to);
 } rn_wino_io;
 
 /* What depends on the instruction set and on the tile's size. n: side of a transformed tile; its n * n values are called
@@ -98,8 +106,8 @@ typedef struct rn_wino_pairs {
     void (*channels)(const float *from, size_t lines, size_t freqs, float *to, rn_wino_place place);
     /* The same channel of two tiles: lines of 16 cells, as many as `from` has. second: NULL, no second tile. */
     void (*tiles)(const float *first, const float *second, size_t lines, size_t freqs, float *to, rn_wino_place place);
-    /* Rows 2 i and 2 i + 1 of one frequency of a panel with k rows of nr floats: row i of cells. */
-    void (*panel)(const float *from, size_t k, float *to);
+    /* Two rows of a panel, a line of each frequency: first[f * LINE], to[f * freq]. second: NULL, zeros. */
+    void (*cells)(const float *first, const float *second, size_t freqs, float *to, size_t freq, bool past);
 } rn_wino_pairs;
 
 extern const rn_wino_isa rn_wino_portable_4, rn_wino_portable_2;
@@ -117,7 +125,6 @@ typedef struct rn_wino_plan {
     size_t tiles;
     float *vectors;         /* fused work: mul, add, by of src and of dst, and a pivot of zeros, whole lines */
     rn_wino_read read[2];   /* of src (bwd_d: dst), and of dst in bwd_w */
-    float *panels;          /* pairs: RN_WINO_PANEL rows of a panel for each thread, before they go into cells */
     double *partial;        /* an epilogue's sums, two times nr for each panel of each block */
     float *u;               /* fwd, bwd_d: packed weights, panel by panel, frequency by frequency */
     size_t u_freq;          /* floats between frequencies of a panel */

@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "base/rn_half.h"
 #include "kernels/cpu/cpu_sums.h"
@@ -41,6 +44,26 @@ INLINE vec v_load(const float *p)
 INLINE void v_store(float *p, vec v)
 {
     *(vec_in_memory *)p = v;
+}
+
+/* past: past the caches, a whole line at an address of whole lines; v_store_end() before others read it. */
+INLINE void v_store_either(float *p, vec v, bool past)
+{
+#if VL == 16 && defined(__AVX512F__)
+    if (past) {
+        _mm512_stream_ps(p, (__m512)v);
+        return;
+    }
+#endif
+    (void)past;
+    v_store(p, v);
+}
+
+INLINE void v_store_end(void)
+{
+#if VL == 16 && defined(__AVX512F__)
+    _mm_sfence();
+#endif
 }
 
 /* The first n of VL floats, and zeros. */
@@ -250,6 +273,53 @@ INLINE vec read_through(const rn_dtype type, const rn_wino_read *read, vec v, co
         v += e_load(type, other, n) * v_load(read->by + c);
     const vec floor = (vec){0} + read->floor;
     return e_round(type, v_floor(v, floor));
+}
+
+/* ---- weights -------------------------------------------------------------------------------------------------------- */
+
+/* Halves of two vectors, element by element in turn. */
+#if VL == 16
+#define LOWER(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define UPPER(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif VL == 8
+#define LOWER(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define UPPER(a, b) __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#else
+#define LOWER(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define UPPER(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#endif
+
+/* VL rows of VL columns to columns: each step turns the bits of (row, column) by one. */
+INLINE void transpose(vec *v)
+{
+    UNROLL
+    for (int step = 1; step < VL; step *= 2) {
+        vec t[VL];
+        UNROLL
+        for (int i = 0; i < VL / 2; i++) {
+            t[2 * i] = LOWER(v[i], v[i + VL / 2]);
+            t[2 * i + 1] = UPPER(v[i], v[i + VL / 2]);
+        }
+        UNROLL
+        for (int i = 0; i < VL; i++)
+            v[i] = t[i];
+    }
+}
+
+/* The taps of kn input channels from w on, of n output channels which are `row` bytes apart: tap r of input channel k of all of
+ * them to to[k][r], and zeros up to VL. pixel: bytes between taps. */
+static void taps_across(const rn_dtype type, const char *w, size_t row, size_t pixel, int n, int kn, vec (*to)[9])
+{
+    for (int r = 0; r < 9; r++, w += pixel) {
+        vec v[VL];
+        UNROLL
+        for (int i = 0; i < VL; i++)
+            v[i] = i >= n ? (vec){0} : e_load(type, w + (size_t)i * row, kn);
+        transpose(v);
+        UNROLL
+        for (int k = 0; k < VL; k++)
+            to[k][r] = v[k];
+    }
 }
 
 #define OUT 4

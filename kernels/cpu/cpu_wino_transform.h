@@ -163,7 +163,7 @@ INLINE void WINO(dst_back_1d)(const vec *m, vec *o)
 /* x(i, j), `side` x `side` of them, to their frequencies: a part along the columns, then the rows that this makes. Two rows of
  * frequencies are under way at a time, which fit the registers; all of them would not, and it is cheaper to load twice than
  * to store once more. */
-#define WINO_2D(name, one, side, x, ...)                                                                               \
+#define WINO_2D(name, one, side, x, store, ...)                                                                        \
     INLINE void WINO(name)(__VA_ARGS__, float *to, size_t freq)                                                        \
     {                                                                                                                  \
         UNROLL                                                                                                         \
@@ -189,9 +189,9 @@ INLINE void WINO(dst_back_1d)(const vec *m, vec *o)
                 for (int h = 0; h < PARTS; h++) {                                                                      \
                     vec o[2];                                                                                          \
                     one(h, t[r], o);                                                                                   \
-                    v_store(row + (size_t)PART_AT(h) * freq, o[0]);                                                    \
+                    store(row + (size_t)PART_AT(h) * freq, o[0]);                                                      \
                     if (PART_LEN(h) == 2)                                                                              \
-                        v_store(row + (size_t)(PART_AT(h) + 1) * freq, o[1]);                                          \
+                        store(row + (size_t)(PART_AT(h) + 1) * freq, o[1]);                                            \
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \
@@ -200,9 +200,11 @@ INLINE void WINO(dst_back_1d)(const vec *m, vec *o)
 #define IN_MEMORY(i, j)  e_load(type, x + (size_t)(i)*row + (size_t)(j)*pixel, VL)
 #define IN_VECTORS(i, j) x[(i)*3 + (j)]
 /* row, pixel: bytes between rows, and between the pixels of a row */
-WINO_2D(src_any, WINO(src_part), SIDE, IN_MEMORY, const rn_dtype type, const char *x, size_t row, size_t pixel)
-WINO_2D(dst_any, WINO(dst_part), OUT, IN_MEMORY, const rn_dtype type, const char *x, size_t row, size_t pixel)
-WINO_2D(wei_any, WINO(wei_part), 3, IN_VECTORS, const vec *x)
+WINO_2D(src_any, WINO(src_part), SIDE, IN_MEMORY, v_store, const rn_dtype type, const char *x, size_t row, size_t pixel)
+WINO_2D(dst_any, WINO(dst_part), OUT, IN_MEMORY, v_store, const rn_dtype type, const char *x, size_t row, size_t pixel)
+#define PUT_EITHER(p, v) v_store_either(p, v, past)
+WINO_2D(wei_any, WINO(wei_part), 3, IN_VECTORS, PUT_EITHER, const bool past, const vec *x)
+#undef PUT_EITHER
 #undef IN_MEMORY
 #undef IN_VECTORS
 
@@ -218,7 +220,12 @@ WINO_CALLED(dst_2d_f32, dst_any, RN_F32)
 WINO_CALLED(dst_2d_bf16, dst_any, RN_BF16)
 static __attribute__((noinline)) void WINO(wei_2d)(const vec *x, float *to, size_t freq)
 {
-    WINO(wei_any)(x, to, freq);
+    WINO(wei_any)(false, x, to, freq);
+}
+
+static __attribute__((noinline)) void WINO(wei_2d_past)(const vec *x, float *to, size_t freq)
+{
+    WINO(wei_any)(true, x, to, freq);
 }
 
 /* Frequencies back to `side` x `side` values: along their rows, then along the columns. */
@@ -406,45 +413,73 @@ INLINE void WINO(write)(const rn_dtype type, const rn_wino_grid *g, void *tensor
 
 /* ---- weights -------------------------------------------------------------------------------------------------------- */
 
-/* Output channels o0..o1-1, at most VL, a line of input channels at a time: read along them, used across. */
-INLINE void WINO(pack_fwd)(const rn_dtype type, const void *wei, int ic, int c0, int c1, int first, int last, float *to,
-                           size_t freq)
+/* The taps of rows k and k + 1 of a panel, VL columns of them, transformed: to their place, by way of cells where there are any. n:
+ * how many of the two there are. */
+INLINE void WINO(put_taps)(vec (*taps)[9], int n, const rn_wino_pack *to, size_t k, int column)
 {
-    const char *w = wei;
+    float two[2 * FREQS * VL] __attribute__((aligned(64)));
 
-    for (int o = 0; o < NR; o += VL) {
-        const int n = c1 - c0 - o < 0 ? 0 : c1 - c0 - o < VL ? c1 - c0 - o : VL;
-        for (int k0 = first; k0 < last; k0 += RN_WINO_LINE) {
-            const int kn = last - k0 < RN_WINO_LINE ? last - k0 : RN_WINO_LINE;
-            vec across[RN_WINO_LINE][9];
-            memset(across, 0, sizeof across);
-            for (int i = 0; i < n; i++) {
-                for (int r = 0; r < 9; r++) {
-                    const size_t row = ((size_t)(c0 + o + i) * 9 + (size_t)r) * (size_t)ic + (size_t)k0;
-                    for (int k = 0; k < kn; k++)
-                        across[k][r][i] = e_one(type, w + (row + (size_t)k) * e_size(type));
-                }
-            }
-            for (int k = 0; k < kn; k++)
-                WINO(wei_2d)(across[k], to + (size_t)(k0 - first + k) * NR + o, freq);
-        }
+    if (to->cells) {
+        WINO(wei_2d)(taps[0], two, VL);
+        if (n > 1)
+            WINO(wei_2d)(taps[1], two + FREQS * VL, VL);
+        to->cells(two, n > 1 ? two + FREQS * VL : NULL, FREQS, to->to + k / 2 * NR + column, to->freq, to->past);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        float *at = to->to + (k + (size_t)i) * NR + column;
+        if (to->past)
+            WINO(wei_2d_past)(taps[i], at, to->freq);
+        else
+            WINO(wei_2d)(taps[i], at, to->freq);
     }
 }
 
-INLINE void WINO(pack_bwd_d)(const rn_dtype type, const void *wei, int ic, int c0, int c1, int first, int last,
-                             float *to, size_t freq)
+/* Read along input channels, used across: VL of them at a time. */
+INLINE void WINO(pack_fwd)(const rn_dtype type, const void *wei, int ic, int c0, int c1, int k0, int k1,
+                           const rn_wino_pack *to)
 {
-    for (int k = first; k < last; k++) {
-        for (int c = 0; c < NR; c += VL) {
-            const int n = c1 - c0 - c < 0 ? 0 : c1 - c0 - c;
-            vec taps[9];
-            for (int r = 0; r < 9; r++) {
-                const size_t row = ((size_t)k * 9 + 8 - (size_t)r) * (size_t)ic + (size_t)c0;
-                taps[r] = e_load(type, (const char *)wei + (row + (size_t)(n ? c : 0)) * e_size(type), n);
-            }
-            WINO(wei_2d)(taps, to + (size_t)(k - first) * NR + c, freq);
+    const size_t pixel = (size_t)ic * e_size(type);
+
+    for (int k = k0; k < k1; k += VL) {
+        const int kn = k1 - k < VL ? k1 - k : VL;
+        vec across[2][VL][9];
+        for (int half = 0; half < 2; half++) {
+            const int left = c1 - c0 - half * VL, n = left < 0 ? 0 : left < VL ? left : VL;
+            const char *w = (const char *)wei + (size_t)k * e_size(type);
+            if (n)
+                w += (size_t)(c0 + half * VL) * 9 * pixel;
+            if (n == VL && kn == VL)
+                taps_across(type, w, 9 * pixel, pixel, VL, VL, across[half]);
+            else
+                taps_across(type, w, 9 * pixel, pixel, n, kn, across[half]);
+        }
+        for (int i = 0; i < kn; i += 2) {
+            for (int half = 0; half < 2; half++)
+                WINO(put_taps)(across[half] + i, kn - i < 2 ? kn - i : 2, to, (size_t)(k + i), half * VL);
         }
     }
+    v_store_end();
+}
+
+INLINE void WINO(pack_bwd_d)(const rn_dtype type, const void *wei, int ic, int c0, int c1, int k0, int k1,
+                             const rn_wino_pack *to)
+{
+    for (int k = k0; k < k1; k += 2) {
+        const int kn = k1 - k < 2 ? k1 - k : 2;
+        for (int c = 0; c < NR; c += VL) {
+            const int n = c1 - c0 - c < 0 ? 0 : c1 - c0 - c;
+            vec taps[2][9];
+            for (int i = 0; i < kn; i++) {
+                for (int r = 0; r < 9; r++) {
+                    const size_t row = ((size_t)(k + i) * 9 + 8 - (size_t)r) * (size_t)ic + (size_t)c0;
+                    taps[i][r] = e_load(type, (const char *)wei + (row + (size_t)(n ? c : 0)) * e_size(type), n);
+                }
+            }
+            WINO(put_taps)(taps, kn, to, (size_t)k, c);
+        }
+    }
+    v_store_end();
 }
 
 static void WINO(write_wei)(float *wei, int ic, int o, int c0, int c1, const float *from, size_t freq, bool add)
@@ -481,14 +516,14 @@ static void WINO(write_wei)(float *wei, int ic, int o, int c0, int c1, const flo
     {                                                                                                                  \
         WINO(write)(type, g, tensor, c0, c1, t0, t1, from, add, finish);                                               \
     }                                                                                                                  \
-    static void WINO(pack_fwd_##name)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to, size_t freq) \
+    static void WINO(pack_fwd_##name)(const void *wei, int ic, int c0, int c1, int k0, int k1, const rn_wino_pack *to) \
     {                                                                                                                  \
-        WINO(pack_fwd)(type, wei, ic, c0, c1, k0, k1, to, freq);                                                       \
+        WINO(pack_fwd)(type, wei, ic, c0, c1, k0, k1, to);                                                             \
     }                                                                                                                  \
-    static void WINO(pack_bwd_d_##name)(const void *wei, int ic, int c0, int c1, int k0, int k1, float *to,            \
-                                        size_t freq)                                                                   \
+    static void WINO(pack_bwd_d_##name)(const void *wei, int ic, int c0, int c1, int k0, int k1,                       \
+                                        const rn_wino_pack *to)                                                        \
     {                                                                                                                  \
-        WINO(pack_bwd_d)(type, wei, ic, c0, c1, k0, k1, to, freq);                                                     \
+        WINO(pack_bwd_d)(type, wei, ic, c0, c1, k0, k1, to);                                                           \
     }
 
 WINO_IO(f32, RN_F32)
