@@ -2,6 +2,7 @@
 /* What the backend has: its ops, slot by slot, and its convolutions, best first. */
 #include <stddef.h>
 
+#include "kernels/cuda/cuda_conv.h"
 #include "kernels/cuda/cuda_ops.h"
 
 extern "C" {
@@ -56,7 +57,7 @@ static const char *const names[] = {
 };
 
 static const rn_conv_algo *const algos[] = {
-    NULL,
+    &rn_cuda_implicit_gemm, &rn_cuda_implicit_gemm_64, &rn_cuda_implicit_gemm_tf32, &rn_cuda_direct, NULL,
 };
 
 const rn_ops *rn_cuda_ops(void)

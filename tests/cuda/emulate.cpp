@@ -113,7 +113,8 @@ static void resume(fiber *f)
         uintptr_t top = ((uintptr_t)f->stack + STACK) & ~(uintptr_t)63;
 #if defined(__x86_64__)
         void **sp = (void **)(top - 64);
-        *--sp = (void *)enter; /* where ret goes, with the stack as a call would have left it */
+        *--sp = NULL;          /* as a call would have left the stack: 8 below a multiple of 16 */
+        *--sp = (void *)enter; /* where ret goes */
         sp -= SAVED;
         memset(sp, 0, SAVED * sizeof *sp);
 #else

@@ -11,6 +11,8 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "kernels/cpu/cpu_wino.h"
+#include "kernels/cuda/cuda_conv.h"
+#include "op/rn_select.h"
 
 /* Of the terms' absolute values: f32 parts of some hundred terms. */
 #define SUM_TOL 0x1p-19
@@ -32,11 +34,22 @@ static double winograd_tol(const rn_conv_algo *algo, double n)
                                                                : RN_WINO_LOSS_LAVIN;
 }
 
+/* The same of tensor cores, as it is stated in cuda_conv.h. Integers they add up exactly. */
+static double tensor_core_tol(const rn_conv_algo *algo, const conv_case *c, double n)
+{
+    if (strcmp(algo->name, "cuda:implicit-gemm-tf32") == 0)
+        return RN_CUDA_TF32_LOSS + RN_CUDA_MMA_LOSS(n, 8);
+    if (c->d.dtype == RN_F32 || !rn_select_match("cuda:implicit-gemm*", algo->name))
+        return 0;
+    return RN_CUDA_MMA_LOSS(n, 16);
+}
+
 /* Whether sums of small integers come out exactly, or so nearly that the nearest integer tells: not where what is multiplied has
- * been rounded to bf16, unless, as F(2x2)'s transforms of them, it fits. */
+ * been rounded to bf16 or TF32, unless, as F(2x2)'s transforms of them and as they themselves, it fits. */
 static bool knows_integers(const rn_conv_algo *algo)
 {
-    return !(algo->flags & RN_ALGO_LOWPREC) || strcmp(algo->name, "cpu:winograd-2x2-pairs") == 0;
+    return !(algo->flags & RN_ALGO_LOWPREC) ||
+           rn_select_match("cpu:winograd-2x2-pairs,cuda:implicit-gemm-tf32", algo->name);
 }
 
 /* What rounding a value to type t may cost: half a unit of its last place, at least half the least subnormal. */
@@ -195,7 +208,8 @@ static void compare(check_run *r, const conv_case *c, const conv_data *g, const 
     const float *old = g->t[c->dir];
     double *want = check_conv_alloc(n, sizeof *want), *bound = check_conv_alloc(n, sizeof *bound);
     float *got = check_conv_alloc(n, sizeof *got);
-    const double extra = winograd_tol(algo, check_conv_terms(c)) * g->most;
+    const double terms = check_conv_terms(c);
+    const double extra = (winograd_tol(algo, terms) + (g->exact ? 0 : tensor_core_tol(algo, c, terms))) * g->most;
     char what[64];
 
     check_conv_load(type, got, o->t, n);

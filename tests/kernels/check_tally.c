@@ -24,6 +24,8 @@ static const struct {
     {"cpu:direct-pairs", "conv,conv_f16,conv_fuse,conv_fuse_f16", "*"},
     {"cpu:direct*", "*", "bwd_w"},
     {"cpu:strip", "*", "fwd,bwd_d"},
+    {"cuda:implicit-gemm-tf32", "conv_bf16,conv_f16,conv_fuse_bf16,conv_fuse_f16", "*"},
+    {"cuda:direct", "conv_fuse*", "*"},
 };
 
 /* The least instruction set that has it at all; portable C for the others. */

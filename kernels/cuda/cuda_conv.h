@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* The project's own convolutions on a GPU: rows of the CUDA backend's list. */
+#ifndef CUDA_CONV_H
+#define CUDA_CONV_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "op/rn_conv.h"
+
+/*
+ * What tensor cores may lose of a sum of n products beyond the rounding of f32 operations, of the sum of the terms' absolute values. They
+ * cut sums to 24 bits instead of rounding them (Fasi, Higham, Mikaitis & Pranesh 2021), once an instruction, of which each adds 16 products
+ * of 16-bit values or 8 of TF32: so a loss of 2^-23 each, all in one direction.
+ */
+#define RN_CUDA_MMA_LOSS(n, products) (0x1p-23 * ((n) / (products) + 2))
+/* The products of TF32, of values rounded to 11 bits. */
+#define RN_CUDA_TF32_LOSS             0x1.01p-10
+
+/* Products of matrices by tensor cores (bf16, f16) or f32 FMA; tiles of 128 rows and 128 or 64 columns. All types, all
+ * directions, all fused work. */
+extern const rn_conv_algo rn_cuda_implicit_gemm, rn_cuda_implicit_gemm_64;
+/* f32 whose products are rounded to TF32's 10 bits of mantissa: RN_ALGO_LOWPREC. */
+extern const rn_conv_algo rn_cuda_implicit_gemm_tf32;
+/* Plain sums, any shape. */
+extern const rn_conv_algo rn_cuda_direct;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

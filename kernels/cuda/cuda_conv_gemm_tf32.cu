@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/cuda/cuda_conv_kernels.h"
+
+typedef rn_tile<rn_by_tf32, 128, 128, 32, 64> wide_tile;
+
+RN_CONV_KERNELS(rn_conv_tf32_128x128, wide_tile);
