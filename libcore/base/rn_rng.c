@@ -26,7 +26,7 @@ static void block(const uint32_t ctr[4], const uint32_t key[2], uint32_t out[4])
 
 /* Counter words: 0 and 1 count blocks, 2 is b, 3 is stream and the low 24 bits of a. The high 8 bits
  * of a stand in the top of word 1, which no stream can count up to: so no two streams ever meet. */
-void rn_rng_seed(rn_rng *r, uint64_t seed, enum rn_stream stream, uint32_t a, uint32_t b)
+void rn_rng_seed(rn_rng *r, uint64_t seed, enum rn_rng_stream stream, uint32_t a, uint32_t b)
 {
     r->key[0] = (uint32_t)seed;
     r->key[1] = (uint32_t)(seed >> 32);

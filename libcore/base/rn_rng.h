@@ -15,7 +15,7 @@ typedef struct rn_rng {
     int have; /* unread words in buf */
 } rn_rng;
 
-enum rn_stream {
+enum rn_rng_stream {
     RN_STREAM_INIT = 1,
     RN_STREAM_SHUFFLE = 2,
     RN_STREAM_AUGMENT = 3,
@@ -28,7 +28,7 @@ enum rn_stream {
 
 /* Key = seed; the counter holds (stream, a, b) above the block number. Two different (stream, a, b)
  * never share a counter block, unless one of them draws 2^56 blocks. */
-void rn_rng_seed(rn_rng *r, uint64_t seed, enum rn_stream stream, uint32_t a, uint32_t b);
+void rn_rng_seed(rn_rng *r, uint64_t seed, enum rn_rng_stream stream, uint32_t a, uint32_t b);
 
 /* Philox4x32's constants (the paper's table 2): multipliers, and increments of the key; and its rounds. For kernels that
  * draw many blocks of a seeded rn_rng at once: the first block's counter is ctr, the next one's ctr[0] + 1, with a carry

@@ -51,7 +51,7 @@ static void test_streams_differ(void **state)
     (void)state;
     static const struct {
         uint64_t seed;
-        enum rn_stream stream;
+        enum rn_rng_stream stream;
         uint32_t a, b;
     } who[] = {
         {1, RN_STREAM_AUGMENT, 0, 0},
