@@ -404,6 +404,7 @@ static void run(check_run *r)
         if ((int64_t)shapes[i].rows * shapes[i].c > 60000)
             check_ops_each(r, "bn", cas, "threads", threads, &shapes[i]);
     }
+    check_bn_sums(r);
     check_ops_each(r, "bn", "arguments", "refusals", refusals, NULL);
 }
 

@@ -195,7 +195,7 @@ static void sigmoid(check_run *r, rn_backend *be, const void *what)
         check_ran(r, "sigmoid_bwd", be->ops->sigmoid_bwd(be, &g, NULL));
         check_act_near(r, t, "dx over dy", place, ref.dx, NULL, n, TOL);
     }
-    float far[4] = {200, -200, INFINITY, NAN}, y[4];
+    float *far = check_copy(r, (const float[]){200, -200, INFINITY, NAN}, 4), *y = check_f32(r, 4);
     check_ran(r, "sigmoid_fwd", be->ops->sigmoid_fwd(be, &(rn_op_sigmoid){RN_F32, 4, far, y}, NULL));
     if (!(y[0] == 1 && y[1] >= 0 && y[1] < 1e-30f && y[2] == 1 && isnan(y[3])))
         check_fail(r, "sigmoid of 200, -200, inf, NaN: %g %g %g %g", (double)y[0], (double)y[1], (double)y[2],

@@ -209,11 +209,26 @@ static void xent_nan(check_run *r, rn_backend *be, const void *what)
     }
 }
 
+/* Row 1 names class 2 of 2. In host memory that is refused; a device, which nobody looks into, makes the row NaN. */
+static void foreign(check_run *r, rn_backend *be, const rn_op_xent *a, const char *what)
+{
+    const int rc = be->ops->xent(be, a, NULL);
+    if (strcmp(be->device, "cpu") != 0) {
+        check_ran(r, what, rc);
+        if (isnan(a->loss[0]) || !isnan(a->loss[1]) || a->rank[1] != 2)
+            check_fail(r, "%s outside the classes: loss %g, %g, rank %d", what, (double)a->loss[0], (double)a->loss[1],
+                       (int)a->rank[1]);
+    } else if (rc != RN_E_RANGE || !strstr(rn_error_text(), "label 2 of row 1"))
+        check_fail(r, "%s outside the classes: %s", what, rn_error_text());
+}
+
 static void refusals(check_run *r, rn_backend *be, const void *what)
 {
     (void)what;
-    float z[4] = {0}, loss[2];
-    int32_t labels[2] = {0, 2}, rank[2];
+    float *z = check_values(r, 4, true), *loss = check_f32(r, 2);
+    int32_t *labels = check_bytes(r, 2 * sizeof *labels), *fine = check_bytes(r, 2 * sizeof *fine);
+    int32_t *rank = check_bytes(r, 2 * sizeof *rank);
+    labels[0] = fine[0] = 0, labels[1] = 2, fine[1] = 1;
     rn_op_xent a = {.dtype = RN_F32,
                     .mb = 2,
                     .n = 2,
@@ -223,19 +238,16 @@ static void refusals(check_run *r, rn_backend *be, const void *what)
                     .grad_scale = 1,
                     .loss = loss,
                     .rank = rank};
-    if (be->ops->xent(be, &a, NULL) != RN_E_RANGE || !strstr(rn_error_text(), "label 2 of row 1"))
-        check_fail(r, "a label outside the classes: %s", rn_error_text());
+    foreign(r, be, &a, "a label");
     a.n = 1;
     check_ran(r, "the same label in the padding", be->ops->xent(be, &a, NULL));
     a.n = 3;
     if (be->ops->xent(be, &a, NULL) != RN_E_RANGE)
         check_fail(r, "n over mb was not refused");
-    static const int32_t fine[2] = {0, 1};
     a.n = 2;
     a.labels = fine;
     a.labels2 = labels;
-    if (be->ops->xent(be, &a, NULL) != RN_E_RANGE || !strstr(rn_error_text(), "label 2 of row 1"))
-        check_fail(r, "a second label outside the classes: %s", rn_error_text());
+    foreign(r, be, &a, "a second label");
     a.labels2 = fine;
     a.share = 1.5f;
     if (be->ops->xent(be, &a, NULL) != RN_E_RANGE)

@@ -120,7 +120,8 @@ static void distill_nan(check_run *r, rn_backend *be, const void *what)
 static void refusals(check_run *r, rn_backend *be, const void *what)
 {
     (void)what;
-    float z[4] = {0}, t[4] = {0}, d[4] = {0}, loss[2] = {0};
+    float *z = check_values(r, 4, true), *t = check_values(r, 4, true), *d = check_values(r, 4, true);
+    float *loss = check_values(r, 2, true);
     const rn_op_distill good = {.mb = 2,
                                 .n = 2,
                                 .k = 2,

@@ -239,10 +239,10 @@ static void xent(check_run *r, rn_backend *be, const void *what)
     enum { ROWS = 8, K = 16 };
     const exact_case *s = what;
     const rn_dtype t = s->t;
-    uint16_t z[ROWS * K];
-    int32_t labels[ROWS], rank[ROWS];
+    uint16_t *z = check_bytes(r, ROWS * K * sizeof *z);
+    int32_t *labels = check_bytes(r, ROWS * sizeof *labels), *rank = check_bytes(r, ROWS * sizeof *rank);
     double want[ROWS * K];
-    float loss[ROWS];
+    float *loss = check_f32(r, ROWS);
     const double smoothing = 0.5, scale = 0.125;
     for (int i = 0; i < ROWS; i++) {
         labels[i] = (5 * i + s->c) % K;

@@ -177,7 +177,8 @@ static void nans(check_run *r, rn_backend *be, const void *what)
 {
     (void)what;
     enum { N = 40 };
-    float p[N], q[N], y[N], b[1] = {0.5f};
+    float *p = check_f32(r, N), *q = check_f32(r, N), *y = check_f32(r, N), *b = check_f32(r, 1);
+    b[0] = 0.5f;
     for (int i = 0; i < N; i++) {
         p[i] = i % 4 == 1 ? NAN : (float)i;
         q[i] = i % 4 == 2 ? NAN : 7;

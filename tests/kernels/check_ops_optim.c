@@ -74,9 +74,9 @@ static void axpby(check_run *r, rn_backend *be, const void *what)
 
 static double sum_of(check_run *r, rn_backend *be, size_t n, const float *x)
 {
-    double sum = -1;
-    check_ran(r, "sumsq", be->ops->sumsq(be, &(rn_op_sumsq){(int64_t)n, x, &sum}, NULL));
-    return sum;
+    double *sum = check_bytes(r, sizeof *sum);
+    check_ran(r, "sumsq", be->ops->sumsq(be, &(rn_op_sumsq){(int64_t)n, x, sum}, NULL));
+    return *sum;
 }
 
 static void sumsq(check_run *r, rn_backend *be, const void *what)
