@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Batch normalisation from sums that convolutions have left: a thread a channel. */
+#include "kernels/cuda/cuda_bn.h"
+
+extern "C" {
+#include "op/rn_bn_sync.h"
+}
+
+/* Some channels at a time, as many as the stack has room for. */
+int rn_bn_exchange(struct rn_backend *be, rn_comm *comm, int64_t rows, int c, double *sums, void *stream)
+{
+    enum { MOST = 1024 };
+    double host[2][MOST];
+    for (int ch = 0; ch < c; ch += MOST) {
+        const int some = c - ch < MOST ? c - ch : MOST;
+        const size_t bytes = (size_t)some * sizeof(double);
+        RN_TRY(be->copy(be, host[0], sums + ch, bytes, RN_COPY_D2H, stream));
+        RN_TRY(be->copy(be, host[1], sums + c + ch, bytes, RN_COPY_D2H, stream));
+        RN_TRY(be->sync(be, stream));
+        RN_TRY(rows ? rn_bn_sync_moments(comm, rows, some, host[0], host[1])
+                    : rn_bn_sync_sums(comm, some, host[0], host[1]));
+        RN_TRY(be->copy(be, sums + ch, host[0], bytes, RN_COPY_H2D, stream));
+        RN_TRY(be->copy(be, sums + c + ch, host[1], bytes, RN_COPY_H2D, stream));
+        RN_TRY(be->sync(be, stream)); /* host is this call's */
+    }
+    return RN_OK;
+}
+
+enum { GATHER = 1, FINISH = 2 }; /* up to what ranks exchange, and from there on */
+
+struct stats_body {
+    rn_op_bn_stats a;
+    double n;
+    int stage;
+
+    __device__ void affine(int ch, double mean, double var) const
+    {
+        const double inv_std = 1 / sqrt(var + (double)a.eps);
+        const float scale = (float)((double)a.gamma[ch] * inv_std);
+        a.mean[ch] = (float)mean;
+        a.var[ch] = (float)var;
+        a.inv_std[ch] = (float)inv_std;
+        a.scale[ch] = scale;
+        a.shift[ch] = (float)((double)a.beta[ch] - mean * (double)scale); /* the rounded one, as in the reference */
+    }
+    __device__ void channel(int ch) const
+    {
+        if (!a.train)
+            return affine(ch, a.running_mean[ch], a.running_var[ch]);
+        if (stage & GATHER) {
+            const double off = (double)a.sum[ch] / (double)a.rows, sq = (double)a.sumsq[ch] - (double)a.sum[ch] * off;
+            a.room[ch] = (double)a.running_mean[ch] + off;
+            a.room[a.c + ch] = sq < 0 ? 0 : sq; /* a NaN stays one */
+        }
+        if (stage & FINISH) {
+            const double mean = a.room[ch], m2 = a.room[a.c + ch], unbiased = n > 1 ? m2 / (n - 1) : 0;
+            const double was = a.running_mean[ch], old = a.running_var[ch];
+            affine(ch, mean, m2 / n);
+            a.running_mean[ch] = (float)(was + (double)a.momentum * (mean - was));
+            a.running_var[ch] = (float)(old + (double)a.momentum * (unbiased - old));
+        }
+    }
+};
+
+int rn_cuda_bn_stats(struct rn_backend *be, const rn_op_bn_stats *a, void *stream)
+{
+    RN_TRY(rn_op_check_bn_stats(a));
+    const double n = (double)a->rows * (a->train ? rn_comm_size(a->comm) : 1);
+    if (!a->train || !a->comm)
+        return rn_bn_channels(stats_body{*a, n, GATHER | FINISH}, a->c, stream);
+    RN_TRY(rn_bn_channels(stats_body{*a, n, GATHER}, a->c, stream));
+    RN_TRY(rn_bn_exchange(be, a->comm, a->rows, a->c, a->room, stream));
+    return rn_bn_channels(stats_body{*a, n, FINISH}, a->c, stream);
+}
+
+struct grad_stats_body {
+    rn_op_bn_grad_stats a;
+    double n;
+    int stage;
+
+    __device__ void channel(int ch) const
+    {
+        const double inv_std = a.inv_std[ch];
+        if (stage & GATHER) {
+            a.room[ch] = a.sum[ch];
+            a.room[a.c + ch] = a.sumsq[ch];
+            a.dbeta[ch] = a.sum[ch];
+            a.dgamma[ch] = (float)((double)a.sumsq[ch] * inv_std);
+        }
+        if (stage & FINISH) {
+            const double ka = (double)a.gamma[ch] * inv_std;
+            const float kb = (float)(-ka * inv_std * inv_std * a.room[a.c + ch] / n);
+            a.ka[ch] = (float)ka;
+            a.kb[ch] = kb;
+            a.kc[ch] = (float)(-ka * a.room[ch] / n - (double)a.mean[ch] * (double)kb);
+        }
+    }
+};
+
+int rn_cuda_bn_grad_stats(struct rn_backend *be, const rn_op_bn_grad_stats *a, void *stream)
+{
+    RN_TRY(rn_op_check_bn_grad_stats(a));
+    const double n = (double)a->rows * rn_comm_size(a->comm);
+    if (!a->comm)
+        return rn_bn_channels(grad_stats_body{*a, n, GATHER | FINISH}, a->c, stream);
+    RN_TRY(rn_bn_channels(grad_stats_body{*a, n, GATHER}, a->c, stream));
+    RN_TRY(rn_bn_exchange(be, a->comm, 0, a->c, a->room, stream));
+    return rn_bn_channels(grad_stats_body{*a, n, FINISH}, a->c, stream);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* What an optimizer does to a run of parameters at once: all of a net's lie in one run, so that each is one launch. */
+extern "C" {
+#include "base/rn_error.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "op/rn_op_check.h"
+}
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/cuda_vec.h"
+
+enum { FLOATS = rn_vec<float>::N };
+
+/* 20 bytes a parameter: w and v both ways, g. */
+struct sgd_body {
+    rn_op_sgd a;
+
+    template <int V> __device__ void at(int64_t i) const
+    {
+        float w[V], v[V], g[V];
+        rn_load<float, V>(a.w + i, w);
+        rn_load<float, V>(a.v + i, v);
+        rn_load<float, V>(a.g + i, g);
+        RN_UNROLL
+        for (int k = 0; k < V; k++) {
+            const float d = fmaf(g[k], a.grad_scale, a.wd * w[k]), old = a.mu * v[k];
+            v[k] = a.caffe ? fmaf(a.lr, d, old) : old + d;
+            const float u = !a.nesterov ? v[k] : a.caffe ? fmaf(1 + a.mu, v[k], -old) : fmaf(a.mu, v[k], d);
+            w[k] = a.caffe ? w[k] - u : fmaf(-a.lr, u, w[k]);
+        }
+        rn_store<float, V>(a.v + i, v);
+        rn_store<float, V>(a.w + i, w);
+    }
+};
+
+int rn_cuda_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
+{
+    (void)be;
+    RN_TRY(rn_op_check_sgd(a));
+    return rn_point<FLOATS>(sgd_body{*a}, a->n, rn_aligned(16, a->w, a->v, a->g), stream);
+}
+
+/* 12 bytes a value, 8 where y is not read. */
+struct axpby_body {
+    rn_op_axpby a;
+
+    template <int V> __device__ void at(int64_t i) const
+    {
+        float x[V], y[V] = {};
+        rn_load<float, V>(a.x + i, x);
+        if (a.b != 0)
+            rn_load<float, V>(a.y + i, y);
+        RN_UNROLL
+        for (int k = 0; k < V; k++)
+            y[k] = fmaf(a.a, x[k], a.b * y[k]);
+        rn_store<float, V>(a.y + i, y);
+    }
+};
+
+int rn_cuda_axpby(struct rn_backend *be, const rn_op_axpby *a, void *stream)
+{
+    (void)be;
+    RN_TRY(rn_op_check_axpby(a));
+    return rn_point<FLOATS>(axpby_body{*a}, a->n, rn_aligned(16, a->x, a->y), stream);
+}
+
+/* ---- the sum of squares ---- */
+
+/*
+ * 4 bytes a value. A fixed number of blocks, each thread's values in a fixed order, and the blocks' sums joined by one: the
+ * same bits on every device. Squares are exact in double.
+ */
+enum { SUMSQ_BLOCKS = 256, SUMSQ_THREADS = 256 };
+
+static __device__ inline double sum_of_block(double mine)
+{
+    __shared__ double room[SUMSQ_THREADS];
+    room[threadIdx.x] = mine;
+    for (int half = SUMSQ_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if ((int)threadIdx.x < half)
+            room[threadIdx.x] += room[threadIdx.x + half];
+    }
+    __syncthreads();
+    return room[0];
+}
+
+template <int V> static __global__ void sumsq_kernel(int64_t n, const float *x, double *parts)
+{
+    const int64_t first = (int64_t)blockIdx.x * SUMSQ_THREADS + threadIdx.x, vectors = n / V;
+    double sum = 0;
+    for (int64_t i = first; i < vectors; i += (int64_t)gridDim.x * SUMSQ_THREADS) {
+        float v[V];
+        rn_load<float, V>(x + i * V, v);
+        RN_UNROLL
+        for (int k = 0; k < V; k++)
+            sum += (double)v[k] * (double)v[k];
+    }
+    if (V > 1 && first < n - vectors * V)
+        sum += (double)x[vectors * V + first] * (double)x[vectors * V + first];
+    sum = sum_of_block(sum);
+    if (threadIdx.x == 0)
+        parts[blockIdx.x] = sum;
+}
+
+static __global__ void sumsq_join_kernel(const double *parts, double *sum)
+{
+    const double all = sum_of_block((int)threadIdx.x < SUMSQ_BLOCKS ? parts[threadIdx.x] : 0);
+    if (threadIdx.x == 0)
+        *sum = all;
+}
+
+template <int V> static int sumsq(const rn_op_sumsq *a, double *parts, void *stream)
+{
+    return RN_CUDA_LAUNCH((sumsq_kernel<V>), SUMSQ_BLOCKS, SUMSQ_THREADS, 0, stream, a->n, a->x, parts);
+}
+
+int rn_cuda_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
+{
+    void *room;
+    RN_TRY(rn_op_check_sumsq(a));
+    RN_TRY(rn_cuda_scratch(be, SUMSQ_BLOCKS * sizeof(double), &room));
+    RN_TRY((rn_aligned(16, a->x) ? sumsq<FLOATS>(a, (double *)room, stream) : sumsq<1>(a, (double *)room, stream)));
+    return RN_CUDA_LAUNCH(sumsq_join_kernel, 1, SUMSQ_THREADS, 0, stream, (const double *)room, a->sum);
+}
