@@ -11,41 +11,13 @@ extern "C" {
 
 /* In the order of rn_ops: C++17 knows no other. */
 static const rn_ops ops = {
-    NULL, /* normalize */
-    NULL, /* convert */
-    NULL, /* bn_fwd */
-    NULL, /* bn_bwd */
-    NULL, /* bn_stats */
-    NULL, /* bn_grad_stats */
-    NULL, /* relu_fwd */
-    NULL, /* relu_bwd */
-    NULL, /* add */
-    NULL, /* bias_fwd */
-    NULL, /* bias_bwd */
-    NULL, /* eltwise_fwd */
-    NULL, /* eltwise_bwd */
-    NULL, /* sigmoid_fwd */
-    NULL, /* sigmoid_bwd */
-    NULL, /* scale_fwd */
-    NULL, /* scale_bwd */
-    NULL, /* dropout */
-    NULL, /* lrn_fwd */
-    NULL, /* lrn_bwd */
-    NULL, /* part */
-    NULL, /* maxpool_fwd */
-    NULL, /* maxpool_bwd */
-    NULL, /* avgpool_fwd */
-    NULL, /* avgpool_bwd */
-    NULL, /* gap_fwd */
-    NULL, /* gap_bwd */
-    NULL, /* linear_fwd */
-    NULL, /* linear_bwd_d */
-    NULL, /* linear_bwd_w */
-    NULL, /* xent */
-    NULL, /* distill */
-    NULL, /* sgd */
-    NULL, /* axpby */
-    NULL, /* sumsq */
+    rn_cuda_normalize,     rn_cuda_convert,     rn_cuda_bn_fwd,      rn_cuda_bn_bwd,       rn_cuda_bn_stats,
+    rn_cuda_bn_grad_stats, rn_cuda_relu_fwd,    rn_cuda_relu_bwd,    rn_cuda_add,          rn_cuda_bias_fwd,
+    rn_cuda_bias_bwd,      rn_cuda_eltwise_fwd, rn_cuda_eltwise_bwd, rn_cuda_sigmoid_fwd,  rn_cuda_sigmoid_bwd,
+    rn_cuda_scale_fwd,     rn_cuda_scale_bwd,   rn_cuda_dropout,     rn_cuda_lrn_fwd,      rn_cuda_lrn_bwd,
+    rn_cuda_part,          rn_cuda_maxpool_fwd, rn_cuda_maxpool_bwd, rn_cuda_avgpool_fwd,  rn_cuda_avgpool_bwd,
+    rn_cuda_gap_fwd,       rn_cuda_gap_bwd,     rn_cuda_linear_fwd,  rn_cuda_linear_bwd_d, rn_cuda_linear_bwd_w,
+    rn_cuda_xent,          rn_cuda_distill,     rn_cuda_sgd,         rn_cuda_axpby,        rn_cuda_sumsq,
 };
 
 static const char *const names[] = {
