@@ -48,7 +48,7 @@ struct stats_body {
         if (!a.train)
             return affine(ch, a.running_mean[ch], a.running_var[ch]);
         if (stage & GATHER) {
-            const double off = (double)a.sum[ch] / (double)a.rows, sq = (double)a.sumsq[ch] - (double)a.sum[ch] * off;
+            const double off = a.sum[ch] / (double)a.rows, sq = a.sumsq[ch] - a.sum[ch] * off;
             a.room[ch] = (double)a.running_mean[ch] + off;
             a.room[a.c + ch] = sq < 0 ? 0 : sq; /* a NaN stays one */
         }
@@ -84,8 +84,8 @@ struct grad_stats_body {
         if (stage & GATHER) {
             a.room[ch] = a.sum[ch];
             a.room[a.c + ch] = a.sumsq[ch];
-            a.dbeta[ch] = a.sum[ch];
-            a.dgamma[ch] = (float)((double)a.sumsq[ch] * inv_std);
+            a.dbeta[ch] = (float)a.sum[ch];
+            a.dgamma[ch] = (float)(a.sumsq[ch] * inv_std);
         }
         if (stage & FINISH) {
             const double ka = (double)a.gamma[ch] * inv_std;
