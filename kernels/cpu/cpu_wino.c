@@ -90,7 +90,10 @@ static size_t panels_of(const rn_wino_plan *p)
 
 static rn_wino_place place_of(const rn_wino_plan *p)
 {
-    return rn_wino_lines((int)rn_wino_cells(p, (size_t)p->in.c), p->block);
+    rn_wino_place place = rn_wino_lines((int)rn_wino_cells(p, (size_t)p->in.c), p->block);
+
+    place.ask = p->shared;
+    return place;
 }
 
 /* Floats of a block of transformed tiles, and of one panel of their products. */

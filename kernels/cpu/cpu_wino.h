@@ -18,8 +18,9 @@
  *     each panel is read once for many tiles. The sum over channels has one order in both: the bits do not depend on threads.
  *   - bwd_w: where the sums of all channels are small, tiles are divided into groups, as many for any number of threads, and a
  *     thread goes through a group with sums of its own; the groups' are added up in their order. Where they are not, all threads
- *     transform the same block of src and dst, then divide frequencies and channels; each sum belongs to one thread, blocks follow
- *     each other. Either way the same bits for any number of threads.
+ *     transform the same block of src and dst, then divide the channels of both sides: a task sums all frequencies of a few, in
+ *     its L2 cache, transforms them back there and adds them to the gradient; blocks follow each other. Either way the same bits
+ *     for any number of threads.
  *
  * Rounding error. All arithmetic is in f32 (bf16 is widened on its way in, and rounded once on its way out), but values meet
  * that the direct sum keeps apart, larger ones than the result, and cancel.

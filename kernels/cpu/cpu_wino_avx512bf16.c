@@ -22,6 +22,8 @@ static void channels(const float *from, size_t lines, size_t freqs, float *to, r
 
     for (size_t l = 0; l < lines; l += 2, from += 2 * line, to += place.line) {
         for (size_t f = 0; f < freqs; f++) {
+            if (place.ask)
+                __builtin_prefetch(to + place.line + f * place.freq, 1);
             const __m512 first = _mm512_loadu_ps(from + f * RN_WINO_LINE);
             const __m512 second = l + 1 < lines ? _mm512_loadu_ps(from + line + f * RN_WINO_LINE) : _mm512_setzero_ps();
             _mm512_storeu_si512(to + f * place.freq, (__m512i)_mm512_cvtne2ps_pbh(second, first));
@@ -33,6 +35,8 @@ static void tiles(const float *first, const float *second, size_t lines, size_t 
 {
     for (size_t l = 0; l < lines; l++, to += place.line) {
         for (size_t f = 0; f < freqs; f++, first += RN_WINO_LINE) {
+            if (place.ask)
+                __builtin_prefetch(to + place.line + f * place.freq, 1);
             const __m512 other = second ? _mm512_loadu_ps(second) : _mm512_setzero_ps();
             _mm512_storeu_si512(to + f * place.freq, pair(_mm512_loadu_ps(first), other));
             if (second)

@@ -16,8 +16,11 @@
 #define SUM_PARTS    64
 /* Tiles that the register tile sums at a time: a panel of them stays in the L1 cache. */
 #define MOST_TILES   128
-/* Channels of each side in a task. */
+/* Channels of each side in a task: at most, and at least where there are many threads. Where all threads share a block, the sums
+ * of a task, of all frequencies, stay in the L2 cache; tasks for each thread. */
 #define CHUNK        64
+#define LEAST_CHUNK  16
+#define TASKS        2
 
 /* Floats between the frequencies of a task's sums. */
 static size_t sums_freq(const rn_wino_plan *p)
@@ -30,10 +33,25 @@ static size_t chunks_of(int channels, int chunk)
     return (size_t)((channels + chunk - 1) / chunk);
 }
 
-/* The sums of one group of tiles. */
+static size_t tasks_of(const rn_wino_plan *p)
+{
+    return chunks_of(p->out.c, p->oc_chunk) * chunks_of(p->in.c, p->ic_chunk);
+}
+
+/* The sums of a task, of one group of tiles, and of all groups or, where blocks are shared, of each thread's task. */
+static size_t task_floats(const rn_wino_plan *p)
+{
+    return rn_wino_freqs(p) * sums_freq(p);
+}
+
 static size_t sums_floats(const rn_wino_plan *p)
 {
-    return chunks_of(p->out.c, p->oc_chunk) * chunks_of(p->in.c, p->ic_chunk) * rn_wino_freqs(p) * sums_freq(p);
+    return tasks_of(p) * task_floats(p);
+}
+
+static size_t all_sums_floats(const rn_wino_plan *p, const rn_backend *be)
+{
+    return p->shared ? (size_t)be->threads * task_floats(p) : p->groups * sums_floats(p);
 }
 
 /* Tiles of a cell. */
@@ -49,17 +67,22 @@ static size_t cell_floats(const rn_wino_plan *p)
 
 static rn_wino_place place_src(const rn_wino_plan *p)
 {
-    return rn_wino_lines(p->in.c, p->block / cell(p));
+    rn_wino_place place = rn_wino_lines(p->in.c, p->block / cell(p));
+
+    place.ask = p->shared;
+    return place;
 }
 
 static rn_wino_place place_dst(const rn_wino_plan *p)
 {
-    return rn_wino_rows(p->out.c, p->block / cell(p));
+    rn_wino_place place = rn_wino_rows(p->out.c, p->block / cell(p));
+
+    place.ask = p->shared;
+    return place;
 }
 
 void rn_wino_split_gradient(rn_wino_plan *p, const rn_backend *be, const rn_conv_desc *d)
 {
-    (void)be;
     p->ic_chunk = (int)rn_wino_min(CHUNK, rn_wino_up((size_t)d->ic, (size_t)p->isa->nr));
     p->oc_chunk = (int)rn_wino_min(CHUNK, (size_t)d->oc);
     const size_t cells = rn_wino_cells(p, p->tiles);
@@ -68,6 +91,10 @@ void rn_wino_split_gradient(rn_wino_plan *p, const rn_backend *be, const rn_conv
     p->shared = sums_floats(p) * sizeof(float) > OWN_SUMS || p->groups < 2;
     if (p->shared)
         p->groups = 1;
+    while (p->shared && tasks_of(p) < TASKS * (size_t)be->threads && p->ic_chunk % (2 * p->isa->nr) == 0)
+        p->ic_chunk /= 2;
+    while (p->shared && tasks_of(p) < TASKS * (size_t)be->threads && p->oc_chunk / 2 >= LEAST_CHUNK)
+        p->oc_chunk /= 2;
     const size_t fit = p->shared ? rn_wino_max(SHARED_BYTES / sizeof(float) / cell_floats(p), 1) : own;
     const size_t blocks = (cells + fit - 1) / fit;
     p->block = (cells + blocks - 1) / blocks * cell(p);
@@ -89,7 +116,7 @@ size_t rn_wino_gradient_workspace(const rn_wino_plan *p, const rn_backend *be)
 {
     const size_t threads = (size_t)be->threads;
 
-    return (sums_floats(p) * p->groups + block_floats(p) * (p->shared ? 1 : threads) + scratch_floats(p) * threads) *
+    return (all_sums_floats(p, be) + block_floats(p) * (p->shared ? 1 : threads) + scratch_floats(p) * threads) *
            sizeof(float);
 }
 
@@ -98,12 +125,31 @@ typedef struct gradient {
     const void *src, *dst;
     float *wei;
     bool add;
-    float *sums, *blocks, *scratch; /* each group's; of all threads, or of each; of each */
+    float *sums, *blocks, *scratch; /* each group's, or each thread's; of all threads, or of each; of each */
 } gradient;
 
-/* Frequency f of chunk (oc, ic) of the sums over n cells of tiles in `block`, to the sums of all chunks. */
-static void multiply(const gradient *g, const float *block, float *all, size_t oc, size_t ic, size_t f, size_t n,
-                     bool acc)
+/* What the caches are asked for meanwhile: the n cells of frequency f, of the lines of a task. */
+typedef struct ahead {
+    const float *src, *dst;
+    size_t src_lines, dst_lines, n;
+} ahead;
+
+/* A part of them. Inlined: see cpu_wino.c. */
+static inline __attribute__((always_inline)) void ask(const gradient *g, const ahead *a, size_t part, size_t parts)
+{
+    const rn_wino_place v = place_src(g->p), y = place_dst(g->p);
+
+    for (size_t t = rn_wino_part(a->n, parts, part), end = rn_wino_part(a->n, parts, part + 1); t < end; t++) {
+        for (size_t i = 0; i < a->src_lines; i++)
+            __builtin_prefetch(a->src + i * v.line + t * v.tile, 0, 2);
+        for (size_t i = 0; i < a->dst_lines; i++)
+            __builtin_prefetch(a->dst + i * y.line + t * y.tile, 0, 2);
+    }
+}
+
+/* Frequency f of chunk (oc, ic) of the sums over n cells of tiles in `block`. near: the block is in a cache near by. */
+static void multiply(const gradient *g, const float *block, float *sums, size_t oc, size_t ic, size_t f, size_t n,
+                     bool acc, bool near)
 {
     const rn_wino_plan *p = g->p;
     const rn_wino_isa *isa = p->isa;
@@ -113,8 +159,13 @@ static void multiply(const gradient *g, const float *block, float *all, size_t o
     const size_t on = rn_wino_min((size_t)p->oc_chunk, (size_t)p->out.c - o0),
                  in = rn_wino_min((size_t)p->ic_chunk, (size_t)p->in.c - i0), parts = (on + mr - 1) / mr;
     const float *dst = block + rn_wino_freqs(p) * v.freq;
-    float *sums =
-        all + (oc * chunks_of(p->in.c, p->ic_chunk) + ic) * rn_wino_freqs(p) * sums_freq(p) + f * sums_freq(p);
+    const ahead next = {.src = block + (f + 1) * v.freq + i0 / RN_WINO_LINE * v.line,
+                        .dst = dst + (f + 1) * y.freq + o0 / RN_WINO_LINE * y.line,
+                        .src_lines = rn_wino_up(in, RN_WINO_LINE) / RN_WINO_LINE,
+                        .dst_lines = rn_wino_up(on, RN_WINO_LINE) / RN_WINO_LINE,
+                        .n = near || f + 1 == rn_wino_freqs(p) ? 0 : n};
+    const size_t calls = (n + MOST_TILES - 1) / MOST_TILES * parts * ((in + nr - 1) / nr);
+    size_t call = 0;
 
     void (*const product_cols)(const rn_wino_product *) = p->pairs ? p->pairs->product_cols : isa->product_cols;
 
@@ -123,6 +174,7 @@ static void multiply(const gradient *g, const float *block, float *all, size_t o
             const size_t r0 = rn_wino_part(on, parts, i), r1 = rn_wino_part(on, parts, i + 1);
             for (size_t c = 0; c < in; c += nr) {
                 const size_t line = (i0 + c) / RN_WINO_LINE, at = (i0 + c) % RN_WINO_LINE;
+                ask(g, &next, call++, calls);
                 product_cols(&(rn_wino_product){.m = (int)(r1 - r0),
                                                 .k = (int)rn_wino_min(MOST_TILES, n - t),
                                                 .a = dst + f * y.freq + t * y.tile + o0 + r0,
@@ -169,26 +221,64 @@ static void transform_cell(const gradient *g, float *block, size_t t0, size_t t1
     transform(g, false, t, t + 1 == t1, block + rn_wino_freqs(p) * place_src(p).freq + i * place_dst(p).tile);
 }
 
-/* All threads the same tiles t0..t1-1: transformed, then the sums shared out. */
+/* Row o of a task's gradient. */
+static void write_row(const gradient *g, const float *sums, size_t oc, size_t ic, size_t o, bool add)
+{
+    const rn_wino_plan *p = g->p;
+    const size_t c0 = ic * (size_t)p->ic_chunk, c1 = rn_wino_min(c0 + (size_t)p->ic_chunk, (size_t)p->in.c);
+
+    p->isa->write_wei(g->wei, p->in.c, (int)(oc * (size_t)p->oc_chunk + o), (int)c0, (int)c1,
+                      sums + o * (size_t)p->ic_chunk, sums_freq(p), add);
+}
+
+/* Asks for what row o of a task's gradient is written over: a store that misses makes all later ones wait. Inlined: see cpu_wino.c. */
+static inline __attribute__((always_inline)) void ask_row(const gradient *g, size_t oc, size_t ic, size_t o)
+{
+    const rn_wino_plan *p = g->p;
+    const size_t c0 = ic * (size_t)p->ic_chunk, c1 = rn_wino_min(c0 + (size_t)p->ic_chunk, (size_t)p->in.c);
+    const float *row = g->wei + (oc * (size_t)p->oc_chunk + o) * 9 * (size_t)p->in.c;
+
+    for (size_t r = 0; r < 9; r++, row += p->in.c) {
+        for (size_t c = c0; c < c1; c += RN_WINO_LINE)
+            __builtin_prefetch(row + c, 1);
+    }
+}
+
+static void write_task(const gradient *g, const float *sums, size_t oc, size_t ic, bool add)
+{
+    const size_t chunk = (size_t)g->p->oc_chunk, rows = rn_wino_min(chunk, (size_t)g->p->out.c - oc * chunk);
+
+    for (size_t o = 0; o < rows; o++) {
+        if (o + 1 < rows)
+            ask_row(g, oc, ic, o + 1);
+        write_row(g, sums, oc, ic, o, add);
+    }
+}
+
+/* All threads the same tiles t0..t1-1: transformed, then the tasks shared out. What a task sums is transformed back at once,
+ * and added to the gradient, a quarter as large. */
 static void add_shared(const gradient *g, size_t t0, size_t t1)
 {
     const rn_wino_plan *p = g->p;
-    const size_t ics = chunks_of(p->in.c, p->ic_chunk), ocs = chunks_of(p->out.c, p->oc_chunk), fs = rn_wino_freqs(p);
-    const size_t n = rn_wino_cells(p, t1 - t0);
+    const size_t ics = chunks_of(p->in.c, p->ic_chunk), n = rn_wino_cells(p, t1 - t0);
+    float *sums = g->sums + (size_t)omp_get_thread_num() * task_floats(p);
 
 #pragma omp for schedule(static)
     for (size_t i = 0; i < n; i++)
         transform_cell(g, g->blocks, t0, t1, i);
-#pragma omp for schedule(static)
-    for (size_t i = 0; i < ocs * ics * fs; i++)
-        multiply(g, g->blocks, g->sums, i / fs / ics, i / fs % ics, i % fs, n, t0 > 0);
+#pragma omp for schedule(dynamic)
+    for (size_t i = 0; i < tasks_of(p); i++) {
+        for (size_t f = 0; f < rn_wino_freqs(p); f++)
+            multiply(g, g->blocks, sums + f * sums_freq(p), i / ics, i % ics, f, n, false, false);
+        write_task(g, sums, i / ics, i % ics, g->add || t0 > 0);
+    }
 }
 
 /* A thread alone: the blocks of a group of tiles. */
 static void add_group(const gradient *g, size_t group)
 {
     const rn_wino_plan *p = g->p;
-    const size_t ics = chunks_of(p->in.c, p->ic_chunk), ocs = chunks_of(p->out.c, p->oc_chunk), fs = rn_wino_freqs(p);
+    const size_t ics = chunks_of(p->in.c, p->ic_chunk), fs = rn_wino_freqs(p);
     const size_t blocks = (p->tiles + p->block - 1) / p->block, first = rn_wino_part(blocks, p->groups, group);
     float *block = g->blocks + (size_t)omp_get_thread_num() * block_floats(p), *sums = g->sums + group * sums_floats(p);
 
@@ -196,8 +286,8 @@ static void add_group(const gradient *g, size_t group)
         const size_t t0 = b * p->block, t1 = rn_wino_min(t0 + p->block, p->tiles), n = rn_wino_cells(p, t1 - t0);
         for (size_t i = 0; i < n; i++)
             transform_cell(g, block, t0, t1, i);
-        for (size_t i = 0; i < ocs * ics * fs; i++)
-            multiply(g, block, sums, i / fs / ics, i / fs % ics, i % fs, n, b > first);
+        for (size_t i = 0; i < tasks_of(p) * fs; i++)
+            multiply(g, block, sums + i * sums_freq(p), i / fs / ics, i / fs % ics, i % fs, n, b > first, true);
     }
 }
 
@@ -213,17 +303,14 @@ static void add_groups(const gradient *g, size_t part, size_t parts)
     }
 }
 
-static void write_row(const gradient *g, size_t o)
+/* Of all tasks' gradients, row o. */
+static void write_rows(const gradient *g, size_t o)
 {
     const rn_wino_plan *p = g->p;
-    const size_t ics = chunks_of(p->in.c, p->ic_chunk), row = o % (size_t)p->oc_chunk;
+    const size_t ics = chunks_of(p->in.c, p->ic_chunk), chunk = (size_t)p->oc_chunk;
 
-    for (size_t i = 0; i < ics; i++) {
-        const size_t c0 = i * (size_t)p->ic_chunk, c1 = rn_wino_min(c0 + (size_t)p->ic_chunk, (size_t)p->in.c);
-        const float *from =
-            g->sums + (o / (size_t)p->oc_chunk * ics + i) * rn_wino_freqs(p) * sums_freq(p) + row * (size_t)p->ic_chunk;
-        p->isa->write_wei(g->wei, p->in.c, (int)o, (int)c0, (int)c1, from, sums_freq(p), g->add);
-    }
+    for (size_t i = 0; i < ics; i++)
+        write_row(g, g->sums + (o / chunk * ics + i) * task_floats(p), o / chunk, i, o % chunk, g->add);
 }
 
 void rn_wino_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws)
@@ -232,7 +319,7 @@ void rn_wino_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, in
     gradient g = {.p = p, .src = args->src, .dst = args->dst, .wei = args->wei, .add = beta != 0};
 
     g.sums = ws;
-    g.blocks = g.sums + sums_floats(p) * p->groups;
+    g.blocks = g.sums + all_sums_floats(p, plan->be);
     g.scratch = g.blocks + block_floats(p) * (p->shared ? 1 : (size_t)plan->be->threads);
 #pragma omp parallel num_threads(plan->be->threads)
     {
@@ -245,9 +332,9 @@ void rn_wino_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, in
 #pragma omp for schedule(static)
             for (size_t i = 0; i < SUM_PARTS; i++)
                 add_groups(&g, i, SUM_PARTS);
-        }
 #pragma omp for schedule(static)
-        for (size_t o = 0; o < (size_t)p->out.c; o++)
-            write_row(&g, o);
+            for (size_t o = 0; o < (size_t)p->out.c; o++)
+                write_rows(&g, o);
+        }
     }
 }

@@ -39,6 +39,7 @@ typedef struct rn_wino_finish {
 /* Where transformed tiles go: frequency f of channel c of tile t is at [f * freq + c / LINE * line + t * tile + c % LINE]. */
 typedef struct rn_wino_place {
     size_t freq, line, tile;
+    bool ask; /* they are beyond the L2 cache: ask for the next line of channels before this one is written */
 } rn_wino_place;
 
 /* m rows of a product: c[i][j] = (acc ? c[i][j] : 0) + sum_k a(i, k) * b(k, j), j < VL or 2 VL whatever of it is wanted.

@@ -293,6 +293,10 @@ INLINE void WINO(read)(const rn_dtype type, const bool src, const rn_wino_grid *
         for (int c = 0; c < (int)rn_wino_up((size_t)g->c, RN_WINO_LINE); c += VL) {
             float *at = to + (size_t)(c / RN_WINO_LINE) * place.line + (t - t0) * place.tile + c % RN_WINO_LINE;
             const int n = g->c - c;
+            if (place.ask && c % RN_WINO_LINE == 0) {
+                for (size_t f = 0; f < FREQS; f++)
+                    __builtin_prefetch(at + place.line + f * place.freq, 1);
+            }
             if (in_place && n >= VL) {
                 const size_t one = (size_t)g->c * e_size(type), row = one * (size_t)g->w;
                 const char *x = pixel[0] + (size_t)c * e_size(type);
