@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Caches and memory: how large they are, how fast, and how to empty them. */
+#include <math.h>
+#include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,7 +14,6 @@
 #include "bench_peak.h"
 #include "kernels/cpu/cpu_backend.h"
 
-#define WINDOW_S  200e-6
 #define PIECE     ((size_t)8 << 20)   /* of a window through memory */
 #define LEAST_RAM ((size_t)256 << 20) /* a working set that no cache holds, unless caches are known to be larger */
 #define MOST_RAM  ((size_t)2 << 30)
@@ -132,13 +133,13 @@ typedef struct walk {
     size_t bytes, piece, at;
     int passes;
     bool copy;
-    double from, to;
     uint64_t sink;
 } walk;
 
-static void walk_on(walk *w)
+static void walk_on(void *arg, int thread)
 {
-    w->from = rn_now();
+    walk *w = (walk *)arg + thread;
+
     for (int i = 0; i < w->passes; i++) {
         if (w->copy)
             w->loop->copy(w->p + w->bytes / 2 + w->at, w->p + w->at, w->piece);
@@ -146,7 +147,6 @@ static void walk_on(walk *w)
             w->sink |= w->loop->read(w->p + w->at, w->piece);
         w->at = w->at + 2 * w->piece <= w->bytes / (w->copy ? 2 : 1) ? w->at + w->piece : 0;
     }
-    w->to = rn_now();
 }
 
 /* OpenMP's barrier may let threads sleep, and wake them one after the other; windows are too short for that. */
@@ -159,39 +159,50 @@ static void meet(atomic_int *there, int threads)
     }
 }
 
-/* One window: all threads at once; the seconds from the first one's start to the last one's end. */
-static double window(walk *w, int threads)
+double bench_window(int threads, void (*work)(void *arg, int thread), void *arg)
 {
     atomic_int there = 0;
+    double from = INFINITY, to = 0;
+    int team = 0;
 
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-    for (int i = 0; i < threads; i++) {
-        meet(&there, threads);
-        walk_on(&w[i]);
+#pragma omp parallel num_threads(threads) reduction(min : from) reduction(max : to, team)
+    {
+        team = omp_get_num_threads();
+        if (team == threads) { /* otherwise those that are there would wait for ever */
+            meet(&there, threads);
+            from = rn_now();
+            work(arg, omp_get_thread_num());
+            to = rn_now();
+        }
     }
-    double from = w[0].from, to = w[0].to;
-    for (int i = 1; i < threads; i++) {
-        from = w[i].from < from ? w[i].from : from;
-        to = w[i].to > to ? w[i].to : to;
-    }
-    return to - from;
+    return team == threads ? to - from : 0;
+}
+
+int bench_at_once(int threads)
+{
+    const int cores = rn_jobs(0), most = threads < cores ? threads : cores;
+    int team = 1;
+
+#pragma omp parallel num_threads(most) reduction(max : team)
+    team = omp_get_num_threads();
+    return team;
 }
 
 static double best_window(walk *w, int threads, double seconds)
 {
     const double end = rn_now() + seconds;
-    double best = 0;
+    double best = 0, t;
 
     do {
-        double t = window(w, threads);
+        t = bench_window(threads, walk_on, w);
         double bytes = (double)w->piece * w->passes * threads * (w->copy ? 2 : 1);
-        if (t < WINDOW_S / 2 && w->passes < 1 << 20) {
+        if (t < BENCH_WINDOW_S / 2 && w->passes < 1 << 20) {
             for (int i = 0; i < threads; i++)
                 w[i].passes *= 2;
-        } else if (bytes / t > best) {
+        } else if (t > 0 && bytes / t > best) {
             best = bytes / t;
         }
-    } while (rn_now() < end || best == 0);
+    } while (rn_now() < end || (best == 0 && t > 0));
     return best;
 }
 
@@ -207,7 +218,8 @@ static size_t working_set(int level, int threads)
 
 int bench_level_gb_s(const rn_backend *be, int level, bool copy, int threads, double seconds, double *out)
 {
-    const size_t bytes = strcmp(be->device, "cpu") == 0 ? working_set(level, threads) : 0;
+    const bool cpu = strcmp(be->device, "cpu") == 0;
+    const size_t bytes = cpu ? working_set(level, threads = bench_at_once(threads)) : 0;
     unsigned char *p = NULL;
     walk *w = NULL;
     int rc = 0;
@@ -222,7 +234,7 @@ int bench_level_gb_s(const rn_backend *be, int level, bool copy, int threads, do
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
     for (int i = 0; i < threads; i++) {
         const size_t part = copy ? bytes / 2 : bytes;
-        w[i] = (walk){loops(be), p + (size_t)i * bytes, bytes, part < PIECE ? part : PIECE, 0, 1, copy, 0, 0, 0};
+        w[i] = (walk){loops(be), p + (size_t)i * bytes, bytes, part < PIECE ? part : PIECE, 0, 1, copy, 0};
         memset(w[i].p, 1, bytes); /* its own pages: those never written to are all the same one */
     }
     *out = best_window(w, threads, seconds) * 1e-9;

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The machine's ceilings, measured: what its multiply-add units do with everything in registers (here), and what its caches
  * and memory give (bench_caches.c). The best of many short windows: a ceiling must not be lowered by a neighbour. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
-#include "base/rn_pool.h"
 #include "bench.h"
 #include "bench_peak.h"
 #include "kernels/cpu/cpu_backend.h"
-
-#define MAX_THREADS 1024
-#define WINDOW_S    200e-6 /* shorter than a scheduler's slice */
 
 #define OF(type) (1u << (type))
 
@@ -33,47 +30,43 @@ static const struct unit {
 
 enum { NUNITS = sizeof units / sizeof *units };
 
+/* Of one thread; shares no line with another's. */
 typedef struct probe {
-    double (*fma)(long, float *);
-    double seconds, best; /* FLOP/s */
+    _Alignas(128) double (*fma)(long, float *);
+    long iterations;
+    double flop; /* of the last window */
     float sink;
 } probe;
 
-static int probe_task(void *arg, int worker)
+static void multiply(void *arg, int thread)
 {
-    probe *p = arg;
-    long iterations = 1000;
-    double end = rn_now() + p->seconds;
+    probe *p = (probe *)arg + thread;
 
-    (void)worker;
-    while (rn_now() < end) {
-        double t = rn_now(), flops = p->fma(iterations, &p->sink);
-        t = rn_now() - t;
-        if (t < WINDOW_S / 2)
-            iterations *= 2;
-        else if (flops / t > p->best)
-            p->best = flops / t;
-    }
-    return 0;
+    p->flop = p->fma(p->iterations, &p->sink);
 }
 
+/* Windows in which all threads run, and never the sum of what each did at its best: two of them may share a core. */
 static double unit_gflops(const struct unit *u, int threads, double seconds)
 {
-    probe probes[MAX_THREADS];
-    rn_pool *pool = NULL;
-    double total = 0;
+    const int n = bench_at_once(threads);
+    const double end = rn_now() + seconds;
+    probe *p = aligned_alloc(_Alignof(probe), (size_t)n * sizeof *p);
+    double best = 0, t;
 
-    if (threads > MAX_THREADS || rn_pool_open(threads, threads, &pool) < 0)
-        return 0;
-    for (int i = 0; i < threads; i++) {
-        probes[i] = (probe){.fma = u->fma, .seconds = seconds};
-        (void)rn_pool_submit(pool, probe_task, &probes[i]); /* the task cannot fail */
-    }
-    (void)rn_pool_wait(pool);
-    rn_pool_close(pool);
-    for (int i = 0; i < threads; i++)
-        total += probes[i].best;
-    return total * 1e-9;
+    for (int i = 0; p && i < n; i++)
+        p[i] = (probe){.fma = u->fma, .iterations = 1000};
+    do {
+        double flop = 0;
+        t = p ? bench_window(n, multiply, p) : 0;
+        for (int i = 0; t > 0 && i < n; i++) {
+            flop += p[i].flop;
+            p[i].iterations *= t < BENCH_WINDOW_S / 2 ? 2 : 1;
+        }
+        if (t >= BENCH_WINDOW_S / 2 && flop / t > best)
+            best = flop / t;
+    } while (p && (rn_now() < end || (best == 0 && t > 0)));
+    free(p);
+    return best * 1e-9;
 }
 
 static bool counts(const rn_backend *be, int u)
@@ -129,7 +122,7 @@ int bench_ceilings_measure(rn_backend *be, unsigned dtypes, double seconds, benc
         RN_TRY(bench_level_gb_s(be, level, false, be->threads, seconds, &read));
         RN_TRY(bench_level_gb_s(be, level, true, be->threads, seconds, &copy));
         out->gb_s[level] = read > copy ? read : copy;
-        out->bytes[level] = bench_level_bytes(level, be->threads);
+        out->bytes[level] = bench_level_bytes(level, bench_at_once(be->threads));
     }
     return 0;
 }

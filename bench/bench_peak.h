@@ -5,7 +5,16 @@
 
 #include "bench.h"
 
+#define BENCH_WINDOW_S 200e-6 /* shorter than a scheduler's slice */
+
 enum { BENCH_MAX_UNITS = 8 };
+
+/* Calls work(arg, thread) in all threads at once; the seconds from the first one's start to the last one's end. 0, with nothing
+ * done, where OpenMP gives fewer threads. */
+double bench_window(int threads, void (*work)(void *arg, int thread), void *arg);
+/* How many of so many threads run at once: no more than there are cores, or than OpenMP gives (OMP_THREAD_LIMIT, OMP_DYNAMIC).
+ * Ceilings are of these: what more threads than cores do is not more. */
+int bench_at_once(int threads);
 
 /* The units that count on this backend: "f32_fma", "bf16_pairs", ...; their number. None on a device without loops here. */
 int bench_units(const rn_backend *be, const char *names[BENCH_MAX_UNITS]);

@@ -71,6 +71,9 @@ says "... at its line" "bad.shapes:1"
 
 exits "peak" 0 rn-bench peak --threads 1 --seconds 0.05 --samples 2 --json
 check "... has a number above 0" grep -Eq '"gflops":[1-9]' out.txt
+exits "peak where OpenMP gives fewer threads" 0 env OMP_THREAD_LIMIT=1 timeout 60 rn-bench peak --threads 2 --seconds 0.01 --samples 1 --json
+check "... has a number above 0 for all of them" grep -Eq '"threads":2,"gflops":[1-9]' out.txt
+exits "peak where OpenMP changes its mind" 0 env OMP_DYNAMIC=true timeout 60 rn-bench peak --threads 64 --seconds 0.01 --samples 1 --json
 
 exits "whole steps" 0 rn-bench train --arch resnet18 --stem cifar --width 0.125 --image-size 16 --batch 4 --classes 3 --seconds 0 --json
 check "... with what they cost" grep -Eq '"weights":[0-9]+,"steps":3,"step_ms":[0-9.]+,.*"images_per_s":[1-9]' out.txt

@@ -90,7 +90,7 @@ echo '[]' >bad.json
 exits "an empty list exits 3" 3 rn-bench compare bad.json a.json
 exits "a missing file fails" 1 rn-bench compare a.json nosuch.json
 
-exits "peaks" 0 rn-bench peak --threads 1 --seconds 0.02 --samples 8 --json
+exits "peaks" 0 rn-bench peak --threads 1 --seconds 0.08 --samples 8 --json
 cp out.txt peak.json
 exits "... beside themselves" 0 rn-bench compare peak.json peak.json --tolerance 900
 check "... are the same" grep -Eq '^same .*GFLOP/s +f32_fma threads 1' out.txt
