@@ -77,7 +77,8 @@ rn_conv_args bench_tensors_args(const bench_tensors *t);
 /*
  * Runs `plan` over what was filled in, with beta 0 over a destination and a workspace of NaN. RN_E_MISMATCH, naming an
  * element, unless every element is finite and
- *   integers: exact sums that every element takes part in come out (of RN_ALGO_WINOGRAD: to 2^-16 of their terms)
+ *   integers: exact sums that every element takes part in come out (of RN_ALGO_WINOGRAD: rounded to
+ *             integers, if 2^-16 of a sum's terms is less than a quarter; if not, to 2^-16 of them)
  *   reals: 400 sampled elements agree with a sum in double to 2^-20 of the sum of their terms' absolute values, and the
  *          rounding of the result to 16 bits.
  */

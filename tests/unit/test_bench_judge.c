@@ -93,6 +93,37 @@ static void fewer_bits_by_intent(void **state)
     rn_backend_close(be);
 }
 
+/* Long sums leave an inexact algorithm some room, and a single element hides in none of it. */
+static void inexact_is_not_wrong(void **state)
+{
+    static const enum wrong_conv faults[] = {ONE_ELEMENT, LOW_PRECISION};
+    enum { N = sizeof faults / sizeof *faults };
+    rn_conv_algo algos[N];
+    const rn_conv_algo *list[N + 1] = {NULL};
+    rn_backend *be = NULL;
+    const bench_plan_opts po = {.rounds = 1, .seed = 7};
+    bench_result *r = NULL;
+    rn_conv_desc d;
+    size_t n = 0;
+
+    (void)state;
+    assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 1}, &be), 0);
+    for (int i = 0; i < N; i++) {
+        algos[i] = wrong_conv(faults[i]);
+        algos[i].flags |= RN_ALGO_WINOGRAD;
+        list[i] = &algos[i];
+    }
+    be->conv_algos = list;
+    assert_int_equal(rn_conv_desc_parse("mb1ic600ih13oc64kh3ph1", &d), 0);
+    assert_int_equal(bench_measure(be, &d, RN_FWD, &po, &r, &n), 0);
+    assert_false(r[0].verified);
+    assert_non_null(strstr(r[0].failure, "integers: element 10814 of"));
+    if (!r[1].verified)
+        fail_msg("%s", r[1].failure);
+    bench_results_free(r, n);
+    rn_backend_close(be);
+}
+
 /* Every algorithm of this machine, where the check costs little: exact sums must not refuse what is right. */
 static void time_for_right_results(void **state)
 {
@@ -308,13 +339,10 @@ static void csv_is_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_time_for_wrong_results),
-        cmocka_unit_test(fewer_bits_by_intent),
-        cmocka_unit_test(time_for_right_results),
-        cmocka_unit_test(critical_values),
-        cmocka_unit_test(ratios),
-        cmocka_unit_test(lists_are_the_networks),
-        cmocka_unit_test(csv_is_json),
+        cmocka_unit_test(no_time_for_wrong_results), cmocka_unit_test(fewer_bits_by_intent),
+        cmocka_unit_test(inexact_is_not_wrong),      cmocka_unit_test(time_for_right_results),
+        cmocka_unit_test(critical_values),           cmocka_unit_test(ratios),
+        cmocka_unit_test(lists_are_the_networks),    cmocka_unit_test(csv_is_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
