@@ -233,7 +233,7 @@ int bench_compare_main(int argc, char **argv)
         .tool = "rn-bench compare",
         .synopsis = "A.json B.json [OPTION...]\nAB.json --a-algo PATTERN --b-algo PATTERN [OPTION...]",
         .summary =
-            "Compares two outputs of rn-bench conv, peak, train, loader or resize --json, or two algorithms in one of\n"
+            "Compares two outputs of rn-bench conv, peak, train, loader or resize --json, or two algorithms in one of "
             "conv, figure by figure.",
         .epilog = "faster, slower: the whole interval is beyond the tolerance, and so are the best samples; same: "
                   "inside it;\n"

@@ -29,6 +29,7 @@ typedef struct conv_run {
     bench_evict evict;
     json_t *rows;
     size_t timed, wrong;
+    bool matched; /* an algorithm, by its name */
 } conv_run;
 
 static const char *const device_words[] = {"cpu", "cuda", NULL};
@@ -94,7 +95,8 @@ static int run_list(conv_run *c, const bench_shapes *list)
     const size_t from = json_array_size(c->rows);
     unsigned dtypes = 0;
 
-    if (!any_algorithm(c))
+    c->matched = any_algorithm(c);
+    if (!c->matched || list->n == 0)
         return 0; /* nothing to hold against ceilings */
 
     for (int t = 0; t < BENCH_DTYPES; t++)
@@ -131,11 +133,14 @@ static int with_threads(conv_run *c, const bench_shapes *list, int threads)
     return rc;
 }
 
-static int verdict(const conv_run *c)
+static int verdict(const conv_run *c, const bench_shapes *list)
 {
+    if (list->n == 0)
+        return rn_fail(RN_E_NOTHING, "nothing to time: no shape in %s", c->o->shapes ? c->o->shapes : "the list");
     if (json_array_size(c->rows) == 0)
-        return rn_fail(RN_E_NOTHING, "nothing to time: no algorithm matches '%s', or no shape has the direction",
-                       c->o->pattern ? c->o->pattern : "*");
+        return c->o->pattern && !c->matched
+                   ? rn_fail(RN_E_NOTHING, "nothing to time: no algorithm matches '%s'", c->o->pattern)
+                   : rn_fail(RN_E_NOTHING, "nothing to time: no shape has a direction of '%s'", c->o->dirs);
     if (c->wrong)
         return rn_fail(RN_E_MISMATCH, "%zu results were wrong and not timed", c->wrong);
     return c->timed ? 0 : rn_fail(RN_E_NOTHING, "nothing was timed: every algorithm refused");
@@ -153,7 +158,8 @@ static int thread_counts(const char *text, int64_t jobs, int *v, int *n)
         v[(*n)++] = (int)jobs;
         return 0;
     }
-    snprintf(copy, sizeof copy, "%s", text);
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy)
+        return rn_fail(RN_E_USAGE, "--threads: more than %zu characters", sizeof copy - 1);
     for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
         int64_t lo, hi;
         char *dots = strstr(word, "..");
@@ -205,10 +211,12 @@ static int run(conv_run *c, const rn_opt_result *res)
 out:
     if (c->form == BENCH_JSON && json_array_size(c->rows))
         puts("\n]");
-    bench_shapes_free(&list);
     if (rc == 0 && o->html && json_array_size(c->rows))
         rc = bench_page_write(o->html, c->rows);
-    return rc < 0 ? rc : verdict(c);
+    if (rc == 0)
+        rc = verdict(c, &list);
+    bench_shapes_free(&list);
+    return rc;
 }
 
 int bench_conv_main(int argc, char **argv)
@@ -225,7 +233,8 @@ int bench_conv_main(int argc, char **argv)
          "--batch=FILE, "
          "--dir=, --mb= and --reset are understood.",
          NULL, 0, 0},
-        {RN_OPT_TEXT, "case", "DESC", &o.cas, "One descriptor, such as mb32ic64ih56oc64kh3ph1.", NULL, 0, 0},
+        {RN_OPT_TEXT, "case", "DESC", &o.cas,
+         "One descriptor, such as mb32ic64ih56oc64kh3ph1; without mb 2 images, as in benchdnn.", NULL, 0, 0},
         {RN_OPT_LIST, "dir", "LIST", &o.dirs, "Directions.", bench_dir_words, 0, 0},
         {RN_OPT_LIST, "dtype", "LIST", &o.dtypes, "Types of the tensors; the weights' gradient is f32 in any case.",
          bench_dtype_words, 0, 0},

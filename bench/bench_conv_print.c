@@ -142,7 +142,7 @@ void bench_conv_head(const bench_setting *s, enum bench_form form)
     printf(
         "# ms: median of %d interleaved rounds, iqr: their interquartile range; every result verified before timing\n",
         s->rounds);
-    printf("%-44s %5s %-6s %-5s %-16s %10s %9s %9s %6s %6s %8s %9s %9s  %s\n", "case", "count", "dir", "type", "algo",
+    printf("%-44s %5s %-6s %-5s %-22s %10s %9s %9s %6s %6s %8s %9s %9s  %s\n", "case", "count", "dir", "type", "algo",
            "ms", "iqr", "GFLOP/s", "%peak", "%roof", "bound", "prepare", "work MB", "implementation");
 }
 
@@ -150,7 +150,7 @@ static void print_text(const json_t *row)
 {
     char peak[16], roof[16];
 
-    printf("%-44s x%-4d %-6s %-5s %-16s ", str(row, "case"), (int)num(row, "count"), str(row, "dir"), str(row, "dtype"),
+    printf("%-44s x%-4d %-6s %-5s %-22s ", str(row, "case"), (int)num(row, "count"), str(row, "dir"), str(row, "dtype"),
            str(row, "algo"));
     if (json_object_get(row, "refused"))
         printf("refused: %s\n", str(row, "refused"));
@@ -217,7 +217,7 @@ static void print_total(const char *dir, const char *dtype, const total *t)
             best = t[i].ms;
     }
     for (int i = 0; i < BENCH_MAX_ALGOS && t[i].algo; i++) {
-        printf("total %-6s %-5s %-16s ", dir, dtype, t[i].algo);
+        printf("total %-6s %-5s %-22s ", dir, dtype, t[i].algo);
         if (t[i].refused)
             printf("without %zu of %zu cases\n", t[i].refused, t[i].refused + t[i].cases);
         else

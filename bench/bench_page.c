@@ -84,21 +84,23 @@ static void each_view(rn_html *h, bench_view *v, void (*draw)(rn_html *, const b
 
 typedef struct sum {
     double ms[3], all;
-    size_t missing;
+    size_t missing[3]; /* cases without a time: then there is no sum */
 } sum;
 
 static sum sum_of(const bench_view *v, const char *algo)
 {
-    sum s = {{0}, 0, 0};
+    sum s = {{0}, 0, {0}};
 
     for (size_t i = 0; i < json_array_size(v->rows); i++) {
         const json_t *row = json_array_get(v->rows, i);
         if (!bench_view_has(v, row) || strcmp(bench_row_text(row, "algo"), algo) != 0)
             continue;
         const double ms = bench_row_number(row, "ms") * bench_row_number(row, "count");
-        s.missing += ms <= 0;
-        for (int d = 0; d < 3; d++)
-            s.ms[d] += strcmp(bench_dir_words[d], bench_row_text(row, "dir")) == 0 ? ms : 0;
+        for (int d = 0; d < 3; d++) {
+            const bool here = strcmp(bench_dir_words[d], bench_row_text(row, "dir")) == 0;
+            s.ms[d] += here ? ms : 0;
+            s.missing[d] += here && !(ms > 0);
+        }
         s.all += ms;
     }
     return s;
@@ -132,6 +134,15 @@ static void best_of_each(rn_html *h, const bench_view *v)
     rn_html_fmt(h, "<td class=num><b>%.3f</b></td><td></td></tr>\n", ms[0] + ms[1] + ms[2]);
 }
 
+/* A part of the cases would look fast beside all of them. */
+static void total(rn_html *h, double ms)
+{
+    if (ms > 0)
+        rn_html_fmt(h, "<td class=num>%.3f</td>", ms);
+    else
+        rn_html_raw(h, "<td class=num>-</td>");
+}
+
 static void totals(rn_html *h, const bench_view *v)
 {
     for (int i = 0; i < v->nalgos; i++) {
@@ -141,12 +152,14 @@ static void totals(rn_html *h, const bench_view *v)
         rn_html_fmt(h, "<tr><td><i class='dot' style='background:var(--c%d)'></i>", i % 7 + 1);
         rn_html_text(h, v->algos[i]);
         rn_html_fmt(h, "</td><td>%s</td><td class=num>%d</td>", v->dtype, v->threads);
+        const size_t missing = s.missing[0] + s.missing[1] + s.missing[2];
         for (int d = 0; d < 3; d++)
-            rn_html_fmt(h, "<td class=num>%.3f</td>", s.ms[d]);
-        rn_html_fmt(h, "<td class=num><b>%.3f</b></td><td>", s.all);
-        if (s.missing)
-            rn_html_fmt(h, "without %zu that it refused", s.missing);
-        rn_html_raw(h, "</td></tr>\n");
+            total(h, s.missing[d] ? 0 : s.ms[d]);
+        total(h, missing ? 0 : s.all);
+        if (missing)
+            rn_html_fmt(h, "<td>without %zu of the cases</td></tr>\n", missing);
+        else
+            rn_html_raw(h, "<td></td></tr>\n");
     }
     best_of_each(h, v);
 }
@@ -246,6 +259,15 @@ static const json_t *a_timed_row(const json_t *rows)
     return json_array_get(rows, 0);
 }
 
+static size_t timed_rows(const json_t *rows)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < json_array_size(rows); i++)
+        n += bench_row_number(json_array_get(rows, i), "ms") > 0;
+    return n;
+}
+
 static void head(rn_html *h, const json_t *row, size_t n)
 {
     rn_html_raw(h, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
@@ -271,7 +293,7 @@ int bench_page_write(const char *path, const json_t *rows)
     rn_html h = {0};
 
     find_algos(&v);
-    head(&h, row, json_array_size(rows));
+    head(&h, row, timed_rows(rows));
     rn_html_raw(&h, "<section id=roofline><h2>Roofline</h2><p class=note>Every ceiling was measured on this machine "
                     "just before. A point "
                     "above its roof computes less than the convention counts (Winograd, or padding left out), or finds "

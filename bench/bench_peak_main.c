@@ -124,8 +124,8 @@ int bench_peak_main(int argc, char **argv)
         .tool = "rn-bench peak",
         .synopsis = "",
         .summary =
-            "Measures the ceilings that convolutions are held against, with one thread and with all: multiply-adds in\n"
-            "registers, of f32 and whatever else the CPU multiplies, and reading and copying in each level of cache\n"
+            "Measures the ceilings that convolutions are held against, with one thread and with all: multiply-adds in "
+            "registers, of f32 and whatever else the CPU multiplies, and reading and copying in each level of cache "
             "and in memory. The best of many short windows, as neighbours only ever take away.",
         .epilog = "Exit: 0 done, 2 usage, 77 the CPU lacks what --isa asks for.",
         .opts = opts,

@@ -97,7 +97,9 @@ int bench_shapes_case(const char *text, int mb, bench_shapes *out)
 {
     bench_shape shape = {.count = 1, .dirs = ALL_DIRS};
 
-    RN_TRY(parse_desc(text, mb, &shape));
+    int rc = parse_desc(text, mb, &shape);
+    if (rc < 0)
+        return rn_fail_prefix(RN_E_USAGE, "--case"); /* whatever is wrong with it */
     return append(out, &shape);
 }
 

@@ -14,7 +14,7 @@ says "... and the nets are listed" "resnet18, "
 exits "an unknown direction is misuse" 2 rn-bench conv --dir sideways
 exits "a descriptor without ic is misuse" 2 rn-bench conv --case ih9oc5kh3
 says "... and the missing field is named" "'ic' is missing"
-exits "an impossible shape is refused" 1 rn-bench conv --case ic3ih2oc5kh5
+exits "an impossible shape is misuse" 2 rn-bench conv --case ic3ih2oc5kh5
 exits "two lists at once are misuse" 2 rn-bench conv --net resnet18 --case ic3ih9oc5kh3
 exits "a missing list is a failure" 1 rn-bench conv --shapes nosuch.shapes
 # shellcheck disable=SC2086
@@ -54,7 +54,7 @@ else
 fi
 
 exits "a device that is not in this build exits 77" 77 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --device cuda
-says "... and names those that are" "it has: cpu"
+says "... and says what to do" "--device cpu"
 
 cat >own.shapes <<'EOF'
 # two layers

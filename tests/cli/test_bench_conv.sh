@@ -49,6 +49,22 @@ check "... a list inside has its own options" test "$(grep -c '^mb2ic3ih8' out.t
     done
     exits "deepbench has minibatches of its own" 2 rn-bench conv --net deepbench --threads x
 
+    # ---- what cannot be done is misuse, or nothing, with its cause
+    for bad in g2mb1ic8ih8oc8kh3 ic16ih5oc8kh9 ic16ih5oc8oh9kh3 mb0ic3ih5oc4kh3 mb99999999999ic3ih5oc4kh3; do
+        exits "--case=$bad is misuse" 2 rn-bench conv --case $bad $quick
+        says "... and named" "case '$bad'"
+    done
+    echo '# none' >none.shapes
+    exits "a list without a shape" 3 rn-bench conv --shapes none.shapes $quick
+    says "... is said to be so" "no shape in none.shapes"
+    check "... before any figure" test ! -s out.txt
+    echo 'ic3ih9oc5kh3 fwd' >one.shapes
+    exits "a direction that no shape has" 3 rn-bench conv --shapes one.shapes --dir bwd_w $quick
+    says "... is said to be so" "no shape has a direction of 'bwd_w'"
+    exits "a long list of numbers of threads is misuse" 2 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --threads "$(seq -s, 1 200)"
+    exits "long names" 3 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --dir fwd --rounds 1 --threads 1 --algo 'cpu:amx,cpu:winograd-2x2-pairs'
+    check "... leave the columns where they are" test "$(awk '/ refused: / {print index($0, "refused:")}' out.txt | sort | uniq -c | awk '{print $1}')" = 2
+
     # ---- how
     exits "cold caches" 0 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --dir fwd $quick --cache cold
     check "... are told" test "$(tail -1 out.txt | cut -d, -f9)" = cold
@@ -83,5 +99,8 @@ if command -v xmllint >/dev/null; then
 else
     skip "... its pictures are well-formed" "xmllint is not installed"
 fi
+exits "a page of an algorithm that refuses some" 0 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --rounds 1 --threads 1 --algo cpu:direct --csv --html page.html
+check "... has no sum for it" grep -Eq 'cpu:direct</td><td>f32</td><td class=num>1</td>(<td class=num>[0-9.]+</td>){2}(<td class=num>-</td>){2}<td>without 1 of the cases<' page.html
+check "... and counts what was timed" grep -q '<p class=lead>2 results' page.html
 exits "a page that cannot be written fails" 1 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --dir fwd --rounds 1 --html nosuch/page.html
 finish
