@@ -5,7 +5,7 @@
 #include "kernels/cpu/cpu_wino_plan.h"
 
 /* What all threads together transform at a time, of src and dst. */
-#define SHARED_BYTES ((size_t)12 << 20)
+#define SHARED_BYTES ((size_t)20 << 20)
 /* Sums of all channels that a thread may keep to itself, near by, while it goes through tiles of its own; into how many groups
  * tiles are then divided, for any number of threads: each has sums, which are added up in the end. Bytes of tiles that it
  * transforms at a time. */
