@@ -3,7 +3,8 @@
  * Stands for the CUDA toolkit's header where kernels are compiled for the host (RN_CUDA_EMULATED): as much of it as kernels/cuda
  * uses. Every thread of a block is a fiber of one thread of the host; emulate.cpp runs them, and is stricter than a device where
  * that finds mistakes:
- *   - threads and blocks run in a shuffled order (RNKIT_EMULATE_SEED=N; 0: in order), so that a missing barrier shows;
+ *   - threads and blocks run in a shuffled order (RNKIT_EMULATE_SEED=N; 0: in order), each warp as far as it comes alone, so that
+ *     a missing barrier shows;
  *   - a barrier that not all living threads of a block reach, or a warp's instruction that not all 32 lanes do, ends the program;
  *   - device memory is of pages that nobody may touch but kernels and copies: a host that reads a device's pointer ends there and
  *     then; what was not written is NaN, what lies behind an allocation is a guard page;

@@ -162,27 +162,35 @@ void *rn_emu_shared(void)
 
 /* ---- blocks ----------------------------------------------------------------------------------------------------------- */
 
-/* Warps whose 32 lanes wait for the same thing. Returns whether there was one. */
-static bool step_warps(void)
+/* A warp, thread `first` on, whose 32 lanes wait for the same thing. */
+static bool step_warp(size_t first)
 {
-    bool any = false;
+    void *lanes[32];
 
-    for (size_t w = 0; w + 32 <= emu.fibers.size(); w += 32) {
-        void *lanes[32];
-        bool all = true;
-        for (int i = 0; all && i < 32; i++) {
-            const fiber &f = emu.fibers[w + (size_t)i];
-            all = f.state == fiber::IN_WARP && f.fn == emu.fibers[w].fn;
-            lanes[i] = f.mine;
-        }
-        if (!all)
-            continue;
-        emu.fibers[w].fn(lanes);
-        for (size_t i = w; i < w + 32; i++)
-            emu.fibers[i].state = fiber::READY;
-        any = true;
+    if (first + 32 > emu.fibers.size())
+        return false;
+    for (size_t i = 0; i < 32; i++) {
+        const fiber &f = emu.fibers[first + i];
+        if (f.state != fiber::IN_WARP || f.fn != emu.fibers[first].fn)
+            return false;
+        lanes[i] = f.mine;
     }
-    return any;
+    emu.fibers[first].fn(lanes);
+    for (size_t i = first; i < first + 32; i++)
+        emu.fibers[i].state = fiber::READY;
+    return true;
+}
+
+/* order[at..end) is a warp: as far as it comes before it waits for others. */
+static void run_warp(const std::vector<unsigned> &order, size_t at, size_t end)
+{
+    do {
+        for (size_t i = at; i < end; i++) {
+            fiber *f = &emu.fibers[order[i]];
+            if (f->state == fiber::NEW || f->state == fiber::READY)
+                resume(f);
+        }
+    } while (step_warp(order[at] / 32 * 32));
 }
 
 /* All that live are at the barrier: goes on. */
@@ -210,11 +218,12 @@ static void run_block(dim3 block, size_t shared, const std::vector<unsigned> &or
                                    (unsigned)i / rn_emu.threads.x / rn_emu.threads.y);
     }
     for (bool any = true; any;) {
-        for (unsigned i : order)
-            if (emu.fibers[i].state == fiber::NEW || emu.fibers[i].state == fiber::READY)
-                resume(&emu.fibers[i]);
-        any = step_warps();
-        any = step_block() || any;
+        for (size_t at = 0, end; at < order.size(); at = end) {
+            for (end = at + 1; end < order.size() && order[end] / 32 == order[at] / 32; end++)
+                ;
+            run_warp(order, at, end);
+        }
+        any = step_block();
     }
     for (const fiber &f : emu.fibers)
         if (f.state != fiber::GONE) {
@@ -229,6 +238,24 @@ static void shuffle(std::vector<unsigned> &v)
 {
     for (size_t i = v.size(); emu.random && i > 1; i--)
         std::swap(v[i - 1], v[draw() % i]);
+}
+
+/* All threads, warp by warp: in another order, and other lanes first in each. */
+static std::vector<unsigned> warp_by_warp(unsigned threads)
+{
+    std::vector<unsigned> warps, order;
+
+    for (unsigned i = 0; i < threads; i += 32)
+        warps.push_back(i);
+    shuffle(warps);
+    for (unsigned first : warps) {
+        std::vector<unsigned> lanes;
+        for (unsigned i = first; i < first + 32 && i < threads; i++)
+            lanes.push_back(i);
+        shuffle(lanes);
+        order.insert(order.end(), lanes.begin(), lanes.end());
+    }
+    return order;
 }
 
 static void seed(void)
@@ -276,10 +303,7 @@ void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, 
     emu.fibers.assign((size_t)threads, fiber());
     rn_emu.threads = block;
     rn_emu.blocks = grid;
-    std::vector<unsigned> order((size_t)threads), blocks;
-    for (size_t i = 0; i < order.size(); i++)
-        order[i] = (unsigned)i;
-    shuffle(order);
+    const std::vector<unsigned> order = warp_by_warp((unsigned)threads);
     open_memory(true);
     const uint64_t n = (uint64_t)grid.x * grid.y * grid.z, turn = emu.random ? draw() % n : 0;
     for (uint64_t i = 0; i < n; i++) { /* another first one; in the other direction half of the time */
