@@ -96,10 +96,10 @@ if rn-train --version | grep -q '^MPI: yes' && command -v mpirun >/dev/null; the
     exits "stop" 1 ranks --fuse auto --tune quick --tune-file ranks.json --out rstopped --stop-after-steps 1
     exits "and go on" 0 ranks --fuse auto --tune quick --out rstopped
     check "to the same bits" same_run ranks rstopped
-    exits "two ranks fuse by rule" 0 ranks --fuse auto --out fused-ranks
-    check "in f32 wherever it can be" bash -c 'head -n 1 fused-ranks/log.jsonl | grep -q "\"way\":\"through\""'
-    exits "stop" 1 ranks --fuse auto --out fstopped --stop-after-steps 1
-    exits "and go on" 0 ranks --fuse auto --out fstopped
+    exits "two ranks fuse whatever can be" 0 ranks --fuse on --out fused-ranks
+    check "and do" bash -c 'head -n 1 fused-ranks/log.jsonl | grep -q "\"way\":\"through\""'
+    exits "stop" 1 ranks --fuse on --out fstopped --stop-after-steps 1
+    exits "and go on" 0 ranks --fuse on --out fstopped
     check "to the same bits" same_run fused-ranks fstopped
 else
     skip "ranks" "no MPI"

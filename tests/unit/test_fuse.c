@@ -223,15 +223,14 @@ static void takes_less_memory(void **state)
     rn_backend_close(be);
 }
 
-/* Without measurements: f32, and no 16 bits. */
-static void by_rule(void **state)
+/* Nothing that was not measured. */
+static void not_by_guess(void **state)
 {
     (void)state;
     rn_backend *be = open_cpu(2);
     for (int dtype = RN_F32; dtype <= RN_F16; dtype++) {
         rn_net *net = open_net(be, "resnet18", "cpu:im2col", (rn_dtype)dtype, RN_FUSE_AUTO, 9);
-        assert_int_equal(count(net, RN_EPI_STATS), dtype == RN_F32 ? 20 : 0);
-        assert_int_equal(count(net, RN_EPI_DBN), dtype == RN_F32 ? 8 : 0);
+        assert_int_equal(count(net, ~0u), 0);
         assert_int_equal(rn_net_nfusions(net), 20);
         rn_net_close(net);
     }
@@ -281,10 +280,11 @@ static void follows_costs(void **state)
         double ms;
         int given, through;
     } costs[] = {
-        {"| bn_", 1e4, 20, 8},     /* whatever spares a pass over the tensor: the last of a block still has its own */
-        {"fuse=pro_", 1e4, 20, 0}, /* reading through costs, summing does not */
-        {"epi_stats", 1e4, 0, 0},  /* the other way round: without statistics there is nothing to read through */
-        {"fuse=epi_stats |", 1e-4, 20, 8} /* sums for next to nothing */
+        {"| bn_", 1e4, 8, 8},     /* what spares passes over the tensor; sums alone spare none that was measured */
+        {"fuse=pro_", 1e4, 0, 0}, /* reading through costs, and summing by itself wins nothing */
+        {"epi_stats", 1e4, 0, 0}, /* the other way round: without statistics there is nothing to read through */
+        {"fuse=epi_stats |", 1e-4, 12,
+         8} /* sums for next to nothing, but where their convolution reads through one, too */
     };
     (void)state;
     rn_backend *be = open_cpu(2);
@@ -292,7 +292,14 @@ static void follows_costs(void **state)
     done(rn_tuning_open(&measured));
     rn_net_close(open_tuned(be, RN_F32, RN_SELECT_QUICK, measured));
     for (size_t i = 0; i < sizeof costs / sizeof *costs; i++) {
-        rn_tuning *even = with_costs(measured, "", 1), *t = with_costs(even, costs[i].word, costs[i].ms);
+        rn_tuning *t = with_costs(measured, "", 1), *was;
+        for (int k = 0; k < 6; k++) { /* other costs are compared on another way: until it is known all along */
+            rn_net_close(open_tuned(be, RN_F32, RN_SELECT_QUICK, t));
+            t = with_costs(was = t, "", 1);
+            rn_tuning_close(was);
+            t = with_costs(was = t, costs[i].word, costs[i].ms);
+            rn_tuning_close(was);
+        }
         rn_net *net = open_tuned(be, RN_F32, RN_SELECT_ORDER, t);
         print_message("# %s %g: %d given, %d through\n", costs[i].word, costs[i].ms, count(net, RN_EPI_STATS),
                       count(net, RN_EPI_DBN));
@@ -301,7 +308,6 @@ static void follows_costs(void **state)
         assert_true(rn_net_fusion_at(net, 0)->ms > 0);
         rn_net_close(net);
         rn_tuning_close(t);
-        rn_tuning_close(even);
     }
     rn_tuning_close(measured);
     rn_backend_close(be);
@@ -311,7 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_but_for_rounding), cmocka_unit_test(same_bits_again), cmocka_unit_test(evaluates_alike),
-        cmocka_unit_test(takes_less_memory),     cmocka_unit_test(by_rule),         cmocka_unit_test(follows_costs),
+        cmocka_unit_test(takes_less_memory),     cmocka_unit_test(not_by_guess),    cmocka_unit_test(follows_costs),
     };
     return cmocka_run_group_tests(tests, draw, NULL);
 }

@@ -91,9 +91,9 @@ typedef struct rn_net rn_net;
 
 /*
  * Batch norms of training nets. OFF: all by themselves. ON: convolutions take over, while they read and write, whatever the
- * algorithms that are chosen for them anyway can do: that takes least memory. AUTO: where that is faster. With measured costs,
- * those of each batch norm and the convolutions beside it, in all directions, decide; where these are equal but for noise, and
- * where nothing is measured, f32 is fused and 16 bits are not (docs/kernels.md has the measurements).
+ * algorithms that are chosen for them anyway can do: that takes least memory. AUTO: where measured costs
+ * of each batch norm and the convolutions beside it, in all directions, say that it is faster; where these are equal but for
+ * noise, and where nothing is measured, it stays by itself (docs/kernels.md has the measurements).
  * Read through a convolution, x * scale + shift takes the place of (x - mean) * inv_std * gamma + beta: other roundings.
  */
 enum rn_fuse { RN_FUSE_OFF = 0, RN_FUSE_AUTO = 1, RN_FUSE_ON = 2 };

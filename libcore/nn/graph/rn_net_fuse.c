@@ -2,10 +2,9 @@
 /*
  * Which batch norms the convolutions around them take over. A BN behind a convolution can have its statistics from it
  * (RN_BN_GIVEN); one that with its ReLU stands between two convolutions and is read by nothing else need not be stored at all
- * (RN_BN_THROUGH). Where costs are measured they decide (rn_net_fuse_cost.c). Otherwise a convolution gets fused work where the
- * algorithm that is chosen for it anyway does that too: one that is faster without is not given up for it, most of a step is
- * convolutions. And only in f32: in 16 bits a pass over a tensor moves half the bytes, while its numbers cost as many
- * instructions in a convolution, and some more to widen and to round them.
+ * (RN_BN_THROUGH). Measured costs decide (rn_net_fuse_cost.c); nobody guesses, for what is saved in passes over tensors and what
+ * convolutions take longer are nearly the same. With RN_FUSE_ON a convolution gets fused work where the algorithm that is chosen
+ * for it anyway does that too: one that is faster without is not given up for it.
  */
 #include <stdlib.h>
 
@@ -105,16 +104,11 @@ static bool take_back(rn_net *net, rn_selector *sel, int node, rn_conv_dir dir)
     return true;
 }
 
-bool rn_net_fuses_by_rule(const rn_net *net)
-{
-    return net->opts.dtype == RN_F32;
-}
-
 /* Without measurements: what the chosen algorithms do. */
 static void fuse_by_order(rn_net *net, rn_selector *sel)
 {
     rn_graph *g = &net->graph;
-    const bool wanted = net->opts.fuse == RN_FUSE_ON || rn_net_fuses_by_rule(net);
+    const bool wanted = net->opts.fuse == RN_FUSE_ON;
 
     for (int i = 0; i < g->nnodes && !wanted; i++)
         if (g->nodes[i].kind == RN_NODE_BN && g->nodes[i].bn_way != RN_BN_APART)

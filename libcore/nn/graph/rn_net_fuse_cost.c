@@ -2,7 +2,7 @@
 /*
  * Batch norms by measured costs. A way costs what the batch norm takes by itself and what the convolutions beside it take in all
  * their directions. As a convolution may stand between two batch norms, whose ways it shares, each takes its best way by turns,
- * the others being as they are, until none changes. Ways whose costs are equal but for noise are taken as without measurements. Of
+ * the others being as they are, until none changes. Where costs are equal but for noise, it stays apart. Of
  * the measurements alone: whoever has the same tuning file chooses the same.
  */
 #include <math.h>
@@ -71,19 +71,16 @@ static int cost_of(const rn_net *net, rn_selector *sel, int bn, double *ms)
     return behind >= 0 && g->nodes[behind].kind == RN_NODE_CONV ? conv_ms(net, sel, behind, ms) : 1;
 }
 
-/* The first within a tie of the least, as of algorithms (rn_measure_best): first comes what is done where nothing is measured. */
-static int best_of(const rn_net *net, const double *ms, int most)
+/* The first within a tie of the least, as of algorithms (rn_measure_best); apart comes first. */
+static int best_of(const double *ms, int most)
 {
-    const bool fused_first = rn_net_fuses_by_rule(net);
     double least = INFINITY;
 
     for (int way = 0; way <= most; way++)
         least = ms[way] < least ? ms[way] : least;
-    for (int i = 0; i <= most; i++) {
-        const int way = fused_first ? most - i : i;
+    for (int way = 0; way <= most; way++)
         if (ms[way] <= least * (1 + RN_MEASURE_TIE) && isfinite(ms[way]))
             return way;
-    }
     return RN_BN_APART; /* algorithms that nobody measures: the reference */
 }
 
@@ -98,7 +95,7 @@ static int choose(rn_net *net, rn_selector *sel, int bn, enum rn_bn_way most, rn
         if (rc != 1)
             return rc;
     }
-    const int best = best_of(net, ms, (int)most);
+    const int best = best_of(ms, (int)most);
     rn_net_set_way(&net->graph, bn, (enum rn_bn_way)best);
     *f = (rn_net_fusion){.layer = f->layer, .ms = ms[best], .second_ms = INFINITY};
     for (int way = RN_BN_APART; way <= (int)most; way++) {

@@ -92,8 +92,6 @@ int rn_net_fuse(rn_net *net, rn_selector *sel);
 /* rn_net_fuse_cost.c: has each take the fastest of its ways up to the one it has, by measured costs, which it tells. Returns 1,
  * or 0 with nothing changed when costs are not known. */
 int rn_net_fuse_measured(rn_net *net, rn_selector *sel);
-/* Without measurements: does RN_FUSE_AUTO fuse? */
-bool rn_net_fuses_by_rule(const rn_net *net);
 /* A batch norm's other way: of its node, of the convolutions beside it and of the values between them. */
 void rn_net_set_way(rn_graph *g, int bn, enum rn_bn_way way);
 /* The node that makes value v; the one that reads it, if no other does. -1: none. */

@@ -25,6 +25,7 @@ void rn_recipe_defaults(rn_recipe *r)
                      .dropout = -1,
                      .channels = 3,
                      .image_size = 224,
+                     .fuse = RN_FUSE_AUTO,
                      .crop = RN_CROP_RESIZED,
                      .pad = 4,
                      .val_resize = 256,
@@ -313,8 +314,8 @@ static int machine_rows(rn_recipe *r, rn_opt *out)
          "add what is missing, with --tune off measure nothing.",
          NULL, 0, 0},
         {RN_OPT_ENUM, "fuse", "KIND", &r->fuse,
-         "Batch norm beside convolutions: apart (off), done by these where that is faster (auto: as --tune measures, "
-         "else in f32 only), or "
+         "Batch norm beside convolutions: apart (off), done by these where --tune measures that to be faster (auto), "
+         "or "
          "wherever the chosen algorithms can (on: least memory).",
          fuses, 0, 0},
     };
