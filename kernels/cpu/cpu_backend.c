@@ -15,6 +15,7 @@
 #include "kernels/cpu/cpu_conv.h"
 #include "kernels/cpu/cpu_direct.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_point.h"
 #include "kernels/cpu/cpu_strip.h"
 #include "kernels/cpu/cpu_wino.h"
 #include "kernels/ref/ref_conv.h"
@@ -42,6 +43,7 @@ static const rn_conv_algo *const algos[] = {
     &rn_cpu_winograd_2x2,
     &rn_cpu_direct_pairs,
     &rn_cpu_direct,
+    &rn_cpu_point,
     &rn_cpu_strip,
     &rn_cpu_im2col,
 #ifdef RN_WITH_ONEDNN

@@ -110,6 +110,12 @@ typedef struct rn_conv_span {
     int n;
 } rn_conv_span;
 
+/* Memory to be asked for on the way, `step` bytes further each step. */
+typedef struct rn_conv_ask {
+    const char *at;
+    ptrdiff_t step;
+} rn_conv_ask;
+
 /* c[i * ldc + j] = (acc ? that : 0) + sum over the steps k of all runs of
  * a[(run.a + k) * lda + i] * b[(run.b + k) * ldb + j], i < m, j < n <= nr. With n <= nr / 2 only nr / 2 cells of b are read. */
 typedef struct rn_conv_tile {
@@ -121,8 +127,9 @@ typedef struct rn_conv_tile {
     size_t ldc;
     int n;
     bool acc;
-    const char *ahead; /* memory to be asked for on the way, a cache line a step; or any, with */
-    int ahead_step;    /* 0 instead of 64 */
+    const char *ahead;       /* memory to be asked for on the way, a cache line a step; or any, with */
+    int ahead_step;          /* 0 instead of 64 */
+    const rn_conv_ask *asks; /* or one for each run; NULL: `ahead` */
 } rn_conv_tile;
 
 /* Pixels of several images to be laid out as cells, x by x, image minor: image i of pixel j starts at element

@@ -54,6 +54,14 @@ static inline vec widen(__m256i h)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
+/* 32 cells, each of an element of p and one of q. */
+static inline void pair_panel(float *to, const uint16_t *p, const uint16_t *q)
+{
+    const __m512i x = _mm512_loadu_si512(p), y = _mm512_loadu_si512(q);
+    _mm512_storeu_si512(to, rn_interleave(x, y, 0));
+    _mm512_storeu_si512(to + 16, rn_interleave(x, y, 16));
+}
+
 /* 16 elements or the first n of them, each at the low end of a word. */
 static inline __m512i low_halves(const uint16_t *p, int n)
 {
@@ -71,8 +79,9 @@ static inline vec pair_vecs(vec p, vec q)
     return _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(q, p)));
 }
 
-#define PAIR_VECS(p, q) pair_vecs(p, q)
-#define CELLS(p, q, n)  _mm512_castsi512_ps(_mm512_or_si512(low_halves(p, n), _mm512_slli_epi32(low_halves(q, n), 16)))
+#define PAIR_VECS(p, q)      pair_vecs(p, q)
+#define PAIR_PANEL(to, p, q) pair_panel(to, p, q)
+#define CELLS(p, q, n)       _mm512_castsi512_ps(_mm512_or_si512(low_halves(p, n), _mm512_slli_epi32(low_halves(q, n), 16)))
 
 #include "kernels/cpu/cpu_conv_tile.h"
 

@@ -231,7 +231,8 @@ static void TYPED(pack_cols_read)(const void *from, size_t ld, int n, int m, con
 #endif
 }
 
-/* CELLS(p, q, n): n elements of p, or of p and q (either may be NULL: zeros), as a vector of cells, filled up with 0. */
+/* CELLS(p, q, n): n elements of p, or of p and q (either may be NULL: zeros), as a vector of cells, filled up with 0.
+ * PAIR_PANEL(to, p, q) with PER 2: NR cells of p and q. */
 INLINE void TYPED(copy_pixels)(const rn_conv_cells *k, const ptrdiff_t c, const ptrdiff_t width, const bool all,
                                float *to)
 {
@@ -242,7 +243,12 @@ INLINE void TYPED(copy_pixels)(const rn_conv_cells *k, const ptrdiff_t c, const 
 #if PER > 1
             q = all || (i + 1 >= k->first && i + 1 < k->last) ? pixel + (i + 1) * k->step_n : NULL;
 #endif
-            for (ptrdiff_t v = 0; v < width; v += VL) {
+            ptrdiff_t v = 0;
+#if PER > 1
+            for (; all && v + NR <= c; v += NR)
+                PAIR_PANEL(to + v, p + v, q + v);
+#endif
+            for (; v < width; v += VL) {
                 const ptrdiff_t rest = c - v;
                 const int n = (int)(rest < 0 ? 0 : rest < VL ? rest : VL);
                 v_store(to + v, CELLS(p ? p + v : NULL, q ? q + v : NULL, n));
@@ -266,7 +272,7 @@ INLINE void TYPED(copy_pixels_read)(const rn_conv_cells *k, const bool two, floa
 
     for (int j = 0; j < k->nx; j++) {
         for (int i = 0; i < k->nn; i += PER, to += k->width) {
-            for (ptrdiff_t v = 0; v < k->width; v += VL) {
+            for (ptrdiff_t v = 0; v < k->c; v += VL) {
                 const int n = k->c - v < VL ? (int)(k->c - v) : VL, column = k->column + (int)v;
                 vec x[2] = {v_zero(), v_zero()};
                 for (int h = 0; h < PER; h++) {
@@ -312,6 +318,8 @@ static void TYPED(copy_cells)(const rn_conv_cells *k, float *to)
         TYPED(copy_pixels)(k, VL, VL, true, to);
     else if (all && k->c == k->width && k->width < VL)
         TYPED(copy_narrow)(k, to);
+    else if (all)
+        TYPED(copy_pixels)(k, k->c, k->width, true, to);
     else
         TYPED(copy_pixels)(k, k->c, k->width, false, to);
 }

@@ -110,7 +110,8 @@ static void tile_cols(int m, int kc, const float *a, const float *b, float *cons
 INLINE void tile_over(const int m, const int nv, const rn_conv_tile *t)
 {
     const bool acc = t->acc;
-    const ptrdiff_t lda = t->lda, ldb = t->ldb, step = t->ahead_step;
+    const ptrdiff_t lda = t->lda, ldb = t->ldb;
+    ptrdiff_t step = t->ahead_step;
     const char *ahead = t->ahead;
     float *c = t->c;
     vec s[MR][2];
@@ -124,6 +125,10 @@ INLINE void tile_over(const int m, const int nv, const rn_conv_tile *t)
     }
     for (int r = 0; r < t->nruns; r++) {
         const float *a = t->a + t->runs[r].a * lda, *b = t->b + t->runs[r].b * ldb;
+        if (t->asks) {
+            ahead = t->asks[r].at;
+            step = t->asks[r].step;
+        }
         for (int k = t->runs[r].n; k > 0; k--) {
             vec y0 = v_load(b), y1 = nv == 2 ? v_load(b + VL) : y0;
             __builtin_prefetch(ahead, 0, 2);

@@ -20,7 +20,7 @@ static const char *const cases[] = {
     "mb1ic31ih12oc16kh3sh1sw2ph1", "mb2ic16ih11iw13oc16kh3sh3ph0", "mb1ic3ih10oc5kh2sh3ph0", "mb2ic8ih9oc24kh2sh2ph1",
     /* 1x1 */
     "mb5ic16ih7oc64kh1", "mb2ic64ih14oc31kh1sh2", "mb2ic31ih13oc16kh1sh2", "mb1ic16ih10oc16kh1sh3",
-    "mb2ic3ih6oc5kh1ph1",
+    "mb2ic3ih6oc5kh1ph1", "mb6ic17ih13oc1030kh1sh2", "mb5ic36ih15oc33kh1",
     /* stems */
     "mb2ic3ih33oc16kh7sh2ph3", "mb1ic1ih28oc16kh3ph1", "mb2ic3ih32iw30oc8kh3ph1", "mb1ic3ih37iw23oc64kh7sh2ph3",
     "mb5ic1ih9oc3kh7ph3",
@@ -52,6 +52,8 @@ static const char *const half[] = {"mb1ic1ih5oc1kh3ph1",
                                    "mb2ic8ih9oc24kh2sh2ph1",
                                    "mb2ic64ih14oc31kh1sh2",
                                    "mb1ic16ih10oc16kh1sh3",
+                                   "mb6ic17ih13oc1030kh1sh2",
+                                   "mb5ic36ih15oc33kh1",
                                    "mb2ic3ih6oc5kh1ph1",
                                    "mb1ic3ih37iw23oc64kh7sh2ph3",
                                    "mb5ic1ih9oc3kh7ph3",

@@ -12,7 +12,7 @@ static const char *const cases[] = {
     "mb1ic5ih2oc3kh1ph2", "mb2ic5ih4oc17kh3sh1000000ph1", "mb2ic131ih6oc70kh3ph1", "mb1ic512ih4oc130kh1",
     /* small maps of many images; several blocks of pixels and of channels */
     "mb33ic17ih5oc19kh3ph1", "mb40ic16ih7oc16kh5sh2ph2", "mb300ic3ih3oc5kh3ph1", "mb28ic50ih3oc130kh3ph1",
-    "mb24ic16ih6iw5oc31kh3sh2ph1", "mb5ic16ih21oc16kh3ph1", NULL};
+    "mb24ic16ih6iw5oc31kh3sh2ph1", "mb5ic16ih21oc16kh3ph1", "mb6ic17ih13oc1030kh1sh2", NULL};
 
 /* all: on every case; the others, their parts, on some. */
 static const struct {

@@ -23,6 +23,7 @@ static const struct {
     {"cpu:winograd-pairs,cpu:winograd-2x2-pairs", "conv,conv_fuse", "*"},
     {"cpu:direct-pairs", "conv,conv_f16,conv_fuse,conv_fuse_f16", "*"},
     {"cpu:direct*", "*", "bwd_w"},
+    {"cpu:point", "*", "fwd,bwd_d"},
     {"cpu:strip", "*", "fwd,bwd_d"},
     {"cuda:implicit-gemm-tf32", "conv_bf16,conv_f16,conv_fuse_bf16,conv_fuse_f16", "*"},
     {"cuda:direct", "conv_fuse*", "*"},
