@@ -389,8 +389,8 @@ check-long: deps ## what make check does, with more seeds for the kernels and mo
 	@RNKIT_LONG=1 $(MAKE) check-run
 	@for seed in 11 12 13 14 15; do $(B)/tests/check-kernels --seed $$seed | grep -v '^ok' || exit 1; done
 
-check-cuda: ## the same checks on a GPU; there is no CUDA backend in this version
-	@echo "skipped: no CUDA backend in this version"; exit 77
+check-cuda: tests ## the same checks on a GPU: make CUDA=1 check-cuda (exit 77 without one)
+	@tests/check_cuda.sh $(B)
 
 bench: ## time this machine's peak and the convolutions of ResNet-18 beside oneDNN [OUT=out/bench]
 	@$(MAKE) -j$(JOBS) all

@@ -292,7 +292,12 @@ static int open_cpu(const rn_backend_opts *opts, rn_backend **out)
     return open_named("cpu", opts, out);
 }
 
-const rn_backend_entry bench_split_backends[] = {{"cpu", open_cpu}, {NULL, NULL}};
+static int open_cuda(const rn_backend_opts *opts, rn_backend **out)
+{
+    return open_named("cuda", opts, out);
+}
+
+const rn_backend_entry bench_split_backends[] = {{"cpu", open_cpu}, {"cuda", open_cuda}, {NULL, NULL}};
 
 /* ---- steps ---------------------------------------------------------------------------------------------------------- */
 

@@ -34,13 +34,15 @@ struct rn_backend {
     int threads;
     size_t workspace_limit; /* as opened; rn_conv_plan_open refuses algorithms that ask for more. 0: no limit */
 
-    /* Memory; 64-byte aligned at least. alloc and free are never called inside a training step. */
+    /* Memory of the device, 64-byte aligned at least, which the host may not touch but by copy and memset. alloc and free are never called inside a training step. */
     int (*alloc)(rn_backend *be, size_t bytes, void **out);
     void (*free)(rn_backend *be, void *p); /* accepts NULL */
     /* Page-locked memory of the host, which copies to and from the device need not wait for, and which ops may be given like
      * any other. NULL slots: the host's own memory is as good. */
     int (*alloc_host)(rn_backend *be, size_t bytes, void **out);
     void (*free_host)(rn_backend *be, void *p); /* accepts NULL */
+    /* In the stream's order. What is read from the host's own memory has been read when copy returns, what comes from alloc_host
+     * has not; what is written to the host is there after sync. */
     int (*copy)(rn_backend *be, void *dst, const void *src, size_t bytes, enum rn_copy_kind kind, rn_stream s);
     int (*memset)(rn_backend *be, void *dst, int byte, size_t bytes, rn_stream s);
 

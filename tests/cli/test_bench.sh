@@ -53,8 +53,9 @@ else
     skip "only a refusal exits 3" "built without oneDNN"
 fi
 
-exits "a device that is not in this build exits 77" 77 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --device cuda
-says "... and says what to do" "--device cpu"
+exits "a device that this build has not exits 77" 77 env RNKIT_CUDA_MODULE=nowhere.so rn-bench conv --case mb1ic3ih9oc5kh3ph1 --device cuda
+says "... and says what to do" "nowhere.so is not there): build with CUDA=1, which needs nvcc, or use --device cpu"
+exits "... for whole steps, too" 77 env RNKIT_CUDA_MODULE=nowhere.so rn-bench train --device cuda
 
 cat >own.shapes <<'EOF'
 # two layers

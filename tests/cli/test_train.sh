@@ -187,7 +187,8 @@ exits "as many, but other classes" 1 rn-train "${model[@]}" "${how[@]}" --train-
 says "names the first" "class 0 is n90000000 in a.train but n01000001 in c.val"
 exits "a batch larger than the set" 2 train --out x --batch 64
 says "says so" "--batch 64 is more than the 44 images"
-exits "no such device" 77 train --out x --device cuda
+RNKIT_CUDA_MODULE=nowhere.so exits "no such device" 77 train --out x --device cuda
+says "... says what to do" "build with CUDA=1, which needs nvcc, or use --device cpu"
 while read -r want args; do
     # shellcheck disable=SC2086
     exits "misuse: $args" 2 train --out x $args

@@ -22,6 +22,7 @@
 #include "run/recipe/rn_recipe.h"
 #include "run/recipe/rn_recipe_caffe.h"
 #include "run/save/rn_weightfile.h"
+#include "tests/device.h"
 
 enum { BATCH = 4, SIDE = 15, CLASSES = 5, STEPS = 4, ITER_SIZE = 2 };
 static const double tol_logits = 1e-5, tol_grad = 5e-5, tol_final = 5e-5;
@@ -87,6 +88,7 @@ static void compare_param(const fixture *f, const char *prefix, const rn_param *
     assert_non_null(mem);
     assert_non_null(file);
     done(f->be->copy(f->be, mem, device, bytes, RN_COPY_D2H, NULL));
+    done(f->be->sync ? f->be->sync(f->be, NULL) : 0);
     if (rn_param_permuted(p))
         rn_param_to_file(p, mem, file);
     else
@@ -135,7 +137,7 @@ static void open_fixture(fixture *f, const char *pattern)
     rn_st_file *init;
     *f = (fixture){0};
     read_solver(f);
-    done(rn_backend_open(rn_backends, "cpu", &(const rn_backend_opts){.threads = 2}, &f->be));
+    done(rn_backend_open(rn_backends, test_device(), &(const rn_backend_opts){.threads = 2}, &f->be));
     done(rn_read_text(path_of("caffe.prototxt", path), 0, &f->text, &n));
     const rn_model_spec model = {
         .arch = "prototxt", .net_text = f->text, .width = 1, .classes = CLASSES, .channels = 3, .height = SIDE};
@@ -220,13 +222,15 @@ static void train(const char *pattern)
 static void by_the_reference(void **state)
 {
     (void)state;
+    if (strcmp(test_device(), "cpu") != 0)
+        skip();
     train("ref");
 }
 
 static void by_the_fast_ones(void **state)
 {
     (void)state;
-    train("cpu:*");
+    train(strcmp(test_device(), "cpu") == 0 ? "cpu:*" : NULL);
 }
 
 int main(void)

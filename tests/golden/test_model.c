@@ -21,6 +21,7 @@
 #include "nn/graph/rn_net.h"
 #include "nn/optim/rn_optim.h"
 #include "run/save/rn_safetensors.h"
+#include "tests/device.h"
 
 enum { LOGITS, LOSS, GRAD, DELTA, STAT, KINDS };
 
@@ -52,6 +53,15 @@ static const path paths[] = {
     {"fused", NULL, "ref", 1, true, RN_F32, RN_FUSE_ON},
     {"fused on avx2", "avx2", DIRECT, 2, true, RN_F32, RN_FUSE_ON},
     {"bf16 fused", NULL, "cpu:im2col", 2, true, RN_BF16, RN_FUSE_ON},
+};
+
+/* Of RNKIT_DEVICE, in place of those. */
+static const path device_paths[] = {
+    {"the device", NULL, NULL, 1, false, RN_F32, RN_FUSE_OFF},
+    {"the device, bf16", NULL, NULL, 1, true, RN_BF16, RN_FUSE_OFF},
+    {"the device, f16", NULL, NULL, 1, true, RN_F16, RN_FUSE_OFF},
+    {"the device, fused", NULL, NULL, 1, true, RN_F32, RN_FUSE_ON},
+    {"the device, bf16 fused", NULL, NULL, 1, true, RN_BF16, RN_FUSE_ON},
 };
 
 static const struct {
@@ -236,6 +246,7 @@ static float *copy_out(const run *r, const rn_param *p, const float *device)
 {
     float *memory = floats(p->count), *torch = floats(p->count);
     done(r, r->be->copy(r->be, memory, device, (size_t)p->count * sizeof *memory, RN_COPY_D2H, NULL));
+    done(r, r->be->sync ? r->be->sync(r->be, NULL) : 0);
     reorder(p, memory, torch, true);
     free(memory);
     return torch;
@@ -439,7 +450,7 @@ static void test_model(void **state)
 {
     run r = {.job = *state};
     open_golden(&r);
-    int rc = rn_backend_open(rn_backends, "cpu",
+    int rc = rn_backend_open(rn_backends, test_device(),
                              &(rn_backend_opts){.threads = r.job->path->threads, .isa = r.job->path->isa}, &r.be);
     if (rc == RN_E_ABSENT || rc == RN_E_UNSUPPORTED) {
         close_run(&r);
@@ -491,13 +502,17 @@ int main(void)
 {
     static job jobs[FILES * PATHS];
     static struct CMUnitTest tests[FILES * PATHS];
+    const bool cpu = strcmp(test_device(), "cpu") == 0;
+    const path *const on = cpu ? paths : device_paths;
+    const int npaths = cpu ? PATHS : (int)(sizeof device_paths / sizeof *device_paths);
     int n = 0;
-    for (int i = 0; i < FILES * PATHS; i++) {
-        const path *p = &paths[i % PATHS];
-        if ((p->small_only && !files[i / PATHS].small) || (p->dtype != RN_F32 && !files[i / PATHS].half))
+    for (int i = 0; i < FILES * npaths; i++) {
+        const path *p = &on[i % npaths];
+        const int file = i / npaths;
+        if ((p->small_only && !files[file].small) || (p->dtype != RN_F32 && !files[file].half))
             continue;
         job *j = &jobs[n];
-        j->file = files[i / PATHS].name;
+        j->file = files[file].name;
         j->path = p;
         snprintf(j->name, sizeof j->name, "%s on %s", j->file, p->name);
         tests[n++] = (struct CMUnitTest){.name = j->name, .test_func = test_model, .initial_state = j};

@@ -18,6 +18,7 @@
 #include "nn/graph/rn_graph.h"
 #include "nn/graph/rn_param.h"
 #include "run/save/rn_safetensors.h"
+#include "tests/device.h"
 
 enum { BATCH = 3, H = 19, W = 6, CLASSES = 5 };
 
@@ -119,6 +120,7 @@ static void hold_gradients(rn_net *net, rn_backend *be, const rn_st_file *f, dou
         assert_non_null(mem);
         assert_non_null(file);
         done(be->copy(be, mem, p->grad, bytes, RN_COPY_D2H, NULL));
+        done(be->sync ? be->sync(be, NULL) : 0);
         rn_param_to_file(p, mem, file);
         hold(p->name, file, want, p->count, tol);
         free(want);
@@ -139,7 +141,7 @@ static void run(rn_dtype dtype, int threads, double tol, double grad_tol)
     const char *root = getenv("RNKIT_TESTS");
     snprintf(path, sizeof path, "%s/golden/ops.safetensors", root ? root : "tests");
     done(rn_st_open(path, &f, NULL));
-    done(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = threads}, &be));
+    done(rn_backend_open(rn_backends, test_device(), &(rn_backend_opts){.threads = threads}, &be));
     done(rn_net_open(be, &spec, &(rn_net_opts){.batch = BATCH, .train = true, .dtype = dtype}, &net));
     load(net, be, f);
     float *input = golden(f, "", "input", (int64_t)BATCH * H * W * 3), *y = golden(f, "", "labels", BATCH);
