@@ -18,6 +18,8 @@ struct rn_selector {
     rn_select_policy policy;
     char *pattern;           /* own copy of the policy's */
     rn_tuning *tuning, *own; /* own: closed with the selector, or NULL */
+    char **measured;         /* keys that this selector put there */
+    int nmeasured;
 };
 
 bool rn_select_match(const char *pattern, const char *name)
@@ -93,6 +95,9 @@ void rn_selector_close(rn_selector *s)
     if (!s)
         return;
     rn_tuning_close(s->own);
+    for (int i = 0; i < s->nmeasured; i++)
+        free(s->measured[i]);
+    free(s->measured);
     free(s->pattern);
     free(s);
 }
@@ -162,6 +167,28 @@ static const rn_conv_algo *first_in_order(const rn_selector *s, const rn_conv_de
 
 /* ---- the choice --------------------------------------------------------------------------------------------------- */
 
+/* Whoever compares costs asks several times: what was measured for the first of them was not remembered for the last. */
+static bool measured_here(const rn_selector *s, const char *key)
+{
+    for (int i = 0; i < s->nmeasured; i++) {
+        if (strcmp(s->measured[i], key) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int note_measured(rn_selector *s, const char *key)
+{
+    char **more = realloc(s->measured, ((size_t)s->nmeasured + 1) * sizeof *more);
+
+    if (more)
+        s->measured = more;
+    if (!more || !(more[s->nmeasured] = strdup(key)))
+        return rn_fail(RN_E_NOMEM, "selector: out of memory");
+    s->nmeasured++;
+    return RN_OK;
+}
+
 static bool from_tuning(rn_selector *s, const char *key, const rn_conv_desc *d, rn_conv_dir dir, rn_select_choice *out)
 {
     rn_tuned e;
@@ -172,7 +199,8 @@ static bool from_tuning(rn_selector *s, const char *key, const rn_conv_desc *d, 
     algo = algo_named(s, e.algo);
     if (!algo || refusal(s, algo, d, dir))
         return false;
-    *out = (rn_select_choice){.algo = algo, .ms = e.ms, .by = RN_SELECTED_REMEMBERED};
+    *out = (rn_select_choice){
+        .algo = algo, .ms = e.ms, .by = measured_here(s, key) ? RN_SELECTED_MEASURED : RN_SELECTED_REMEMBERED};
     out->second = algo_named(s, e.second);
     out->second_ms = out->second ? e.second_ms : 0;
     return true;
@@ -184,6 +212,7 @@ static int to_tuning(rn_selector *s, const char *key, const rn_select_choice *c)
 
     snprintf(e.algo, sizeof e.algo, "%s", c->algo->name);
     snprintf(e.second, sizeof e.second, "%s", c->second ? c->second->name : "");
+    RN_TRY(note_measured(s, key));
     return rn_tuning_put(s->tuning, key, &e);
 }
 

@@ -36,7 +36,7 @@ enum rn_select_by {
     RN_SELECTED_BY_ORDER,
     RN_SELECTED_ALONE /* nothing else fits */,
     RN_SELECTED_MEASURED,
-    RN_SELECTED_REMEMBERED /* measured before: the tuning had it */
+    RN_SELECTED_REMEMBERED /* measured before this selector was opened: the tuning had it */
 };
 
 typedef struct rn_select_choice {
