@@ -178,14 +178,20 @@ double bench_window(int threads, void (*work)(void *arg, int thread), void *arg)
     return team == threads ? to - from : 0;
 }
 
-int bench_at_once(int threads)
+static int team_of(int threads)
 {
-    const int cores = rn_jobs(0), most = threads < cores ? threads : cores;
     int team = 1;
 
-#pragma omp parallel num_threads(most) reduction(max : team)
+#pragma omp parallel num_threads(threads) reduction(max : team)
     team = omp_get_num_threads();
     return team;
+}
+
+int bench_at_once(int threads)
+{
+    const int cores = rn_jobs(0);
+
+    return team_of(threads < cores ? threads : cores);
 }
 
 static double best_window(walk *w, int threads, double seconds)

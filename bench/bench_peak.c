@@ -32,8 +32,8 @@ enum { NUNITS = sizeof units / sizeof *units };
 
 /* Of one thread; shares no line with another's. */
 typedef struct probe {
-    _Alignas(128) double (*fma)(long, float *);
-    long iterations;
+    _Alignas(128) long iterations;
+    double (*fma)(long, float *);
     double flop; /* of the last window */
     float sink;
 } probe;
@@ -53,18 +53,20 @@ static double unit_gflops(const struct unit *u, int threads, double seconds)
     probe *p = aligned_alloc(_Alignof(probe), (size_t)n * sizeof *p);
     double best = 0, t;
 
-    for (int i = 0; p && i < n; i++)
+    if (!p)
+        return 0;
+    for (int i = 0; i < n; i++)
         p[i] = (probe){.fma = u->fma, .iterations = 1000};
     do {
         double flop = 0;
-        t = p ? bench_window(n, multiply, p) : 0;
+        t = bench_window(n, multiply, p);
         for (int i = 0; t > 0 && i < n; i++) {
             flop += p[i].flop;
             p[i].iterations *= t < BENCH_WINDOW_S / 2 ? 2 : 1;
         }
         if (t >= BENCH_WINDOW_S / 2 && flop / t > best)
             best = flop / t;
-    } while (p && (rn_now() < end || (best == 0 && t > 0)));
+    } while (rn_now() < end || (best == 0 && t > 0));
     free(p);
     return best * 1e-9;
 }

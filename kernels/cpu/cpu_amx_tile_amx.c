@@ -224,7 +224,8 @@ void rn_amx_put_stats(const float *sums, const rn_amx_run *runs, int nruns, int 
 
     if (nruns == 0)
         return;
-    for (int j = 0; j < 2; j++) { /* a row in the middle: those at an image's edge are more likely to be unlike the others */
+    for (int j = 0; j < 2;
+         j++) { /* a row in the middle: those at an image's edge are more likely to be unlike the others */
         own[j] = _mm512_maskz_loadu_ps(part[j], sums + (size_t)runs[nruns / 2].row * RN_AMX_PAIR + 16 * j);
         sum[j] = square[j] = _mm512_setzero_ps();
     }

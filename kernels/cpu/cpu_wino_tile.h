@@ -311,10 +311,12 @@ INLINE void transpose(vec *v)
 static void taps_across(const rn_dtype type, const char *w, size_t row, size_t pixel, int n, int kn, vec (*to)[9])
 {
     for (int r = 0; r < 9; r++, w += pixel) {
-        vec v[VL];
+        vec v[VL] = {0};
         UNROLL
-        for (int i = 0; i < VL; i++)
-            v[i] = i >= n ? (vec){0} : e_load(type, w + (size_t)i * row, kn);
+        for (int i = 0; i < VL; i++) {
+            if (i < n)
+                v[i] = e_load(type, w + (size_t)i * row, kn);
+        }
         transpose(v);
         UNROLL
         for (int k = 0; k < VL; k++)

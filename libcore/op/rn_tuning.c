@@ -117,7 +117,8 @@ static json_t *parse(const char *text, size_t n)
 static char *text_of(json_t *entries)
 {
     json_t *root = json_pack("{s:i, s:O}", "version", VERSION, "entries", entries);
-    char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(RN_TUNING_DIGITS)) : NULL;
+    char *text =
+        root ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(RN_TUNING_DIGITS)) : NULL;
 
     json_decref(root);
     return text;
