@@ -24,7 +24,7 @@ typedef struct point {
     int block, chunk;                   /* most cells of a block, most tiles of a chunk */
     int pix_groups, m_groups, n_groups; /* the split: cells, tiles of oc, panels of ic */
     size_t a_cells, b_cells, copy_cells;
-    /* Fused work: what src and dst are read through, set at each run; mul is NULL: as they are. */
+    /* Fused work: what src and dst are read through, set at each run; mul is NULL of the one that is read as it is. */
     rn_conv_read read_src, read_dst;
     float *vectors; /* theirs */
 } point;
@@ -198,8 +198,10 @@ static int open_plan(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
             close_plan(be, p);
             return rn_fail(RN_E_NOMEM, "cpu:point: out of memory");
         }
-        p->read_src = (rn_conv_read){.mul = v, .add = v + ic, .by = v + 2 * ic};
-        p->read_dst = (rn_conv_read){.mul = v + 3 * ic, .add = v + 3 * ic + oc, .by = v + 3 * ic + 2 * oc};
+        if (d->fuse & RN_PRO_BN)
+            p->read_src = (rn_conv_read){.mul = v, .add = v + ic, .by = v + 2 * ic};
+        if (d->fuse & RN_PRO_DBN)
+            p->read_dst = (rn_conv_read){.mul = v + 3 * ic, .add = v + 3 * ic + oc, .by = v + 3 * ic + 2 * oc};
     }
     *priv = p;
     return 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Work fused into convolutions: every algorithm that takes it (check_conv_run.c). A case is a descriptor, a blank, and the fused
  * work. */
+#include <string.h>
+
 #include "check_conv.h"
 
 #include "op/rn_select.h"
@@ -14,7 +16,7 @@ static const char *const cases[] = {
     "mb33ic17ih5oc19kh3ph1", "mb40ic16ih7oc16kh5sh2ph2", "mb300ic3ih3oc5kh3ph1", "mb28ic50ih3oc130kh3ph1",
     "mb24ic16ih6iw5oc31kh3sh2ph1", "mb5ic16ih21oc16kh3ph1", "mb6ic17ih13oc1030kh1sh2", NULL};
 
-/* all: on every case; the others, their parts, on some. */
+/* all: on every case; the others, their parts, on some, and on kernels of one tap, which have an algorithm of their own. */
 static const struct {
     rn_conv_dir dir;
     bool all;
@@ -40,7 +42,7 @@ static void check_list(check_run *r, const char *group, rn_dtype dtype)
         if (dtype == RN_F16 && i % 3 != 1) /* widened and rounded otherwise than bf16, but at the same places */
             continue;
         for (size_t w = 0; w < sizeof work / sizeof *work; w++) {
-            if (work[w].all || i % 5 == 1)
+            if (work[w].all || i % 5 == 1 || strstr(cases[i], "kh1"))
                 check_conv_case(r, group, dtype, cases[i], work[w].fuse, 1u << work[w].dir);
         }
     }
