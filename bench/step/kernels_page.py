@@ -301,7 +301,9 @@ def bars(pieces):
     out = []
     for g in goals(pieces):
         r, t = g["ratio"], g["target"]
-        work = g["work"].replace("step of ", "").replace(", CIFAR's stem", "")  # the margin is not wide
+        work = g["work"]
+        for long, short in (("step of ", ""), (", CIFAR's stem", ""), (" with --fast", " --fast"), (" end to end", "")):  # the margin is not wide
+            work = work.replace(long, short)
         against = "PyTorch" if g["against"].startswith("PyTorch") else g["against"].split(",")[0].replace("its own ", "")
         text = f"{work} / {against}  ({r['median']:.{0 if g['unit'] == ' %' else 2}f}{g['unit']} of {t:.3g})"
         out.append((text, r["median"] / t, r["min"] / t, r["max"] / t, 1 if g["reached"] else 2))
