@@ -7,6 +7,7 @@
 #   RNKIT_DATA   folder with imagenette/ and cifar10-jpeg-{train,test}.tar.gz
 #   PYTHON       an interpreter with torch and torchvision; without it one is made in OUT/venv with pip
 #   SEEDS="1 2 3"     ROWS="imagenette cifar10"
+#   SIDES="rnkit torch rnkit-bf16 rnkit-bf16-fast"    the first two in f32; the others hold bf16 against rnkit's own f32
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$(dirname "$here")
@@ -51,7 +52,7 @@ for row in ${ROWS-imagenette cifar10}; do
     cifar10) recipe=$root/datasets/cifar10/recipes/short.recipe ;;
     esac
     for seed in ${SEEDS-1 2 3}; do
-        for side in rnkit torch; do
+        for side in ${SIDES-rnkit torch rnkit-bf16 rnkit-bf16-fast}; do
             "$PYTHON" "$here/accuracy/run.py" --side $side --seed "$seed" --recipe "$recipe" --set "$out/$row" \
                 --out "$out/$row/runs/$side-$seed.json" --peer "$here/peers/train_torch.py"
         done

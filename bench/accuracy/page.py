@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 SIDES = {"rnkit": "rn-train", "torch": "PyTorch"}
-COLOURS = {"rnkit": "#1f6fb2", "torch": "#c4563a"}
+BF16 = {"rnkit-bf16": "rn-train, bf16", "rnkit-bf16-fast": "rn-train, bf16 --fast"}
+COLOURS = {"rnkit": "#1f6fb2", "torch": "#c4563a", "rnkit-bf16": "#3f9b6b", "rnkit-bf16-fast": "#b08a2e"}
 
 
 def gather(out, target):
@@ -46,14 +47,15 @@ def mean_and_spread(x):
 
 
 def verdict(difference, deviation):
+    """Of a difference of means, against the larger deviation of the two."""
     if abs(difference) < deviation:
         return "within the spread"
     return "ours is higher" if difference > 0 else "**ours is lower**" if difference < 0 else "**no number**"
 
 
-def difference(runs, name):
-    """(ours - PyTorch's, the larger of the two spreads): means of the last epoch's top-1. None where a side has no run."""
-    ours, theirs = finals(runs, name, "rnkit"), finals(runs, name, "torch")
+def difference(runs, name, side="rnkit", other="torch"):
+    """(a side's - the other's, the larger of the two spreads): means of the last epoch's top-1. None where a side has no run."""
+    ours, theirs = finals(runs, name, side), finals(runs, name, other)
     if not ours or not theirs:
         return None
     return mean(ours) - mean(theirs), max(spread(ours), spread(theirs))
@@ -72,15 +74,29 @@ def summary(runs):
     return out
 
 
-def details(runs):
+def precisions(runs):
     out = []
     for name in sets_of(runs):
+        for side, label in BF16.items():
+            d = difference(runs, name, side, "rnkit")
+            if d:
+                out.append(f"| {name} | {label} | {mean_and_spread(finals(runs, name, side))} | {mean_and_spread(finals(runs, name, 'rnkit'))} | {d[0]:+.2f} | {d[1]:.2f} | {verdict(*d)} |")
+    if not out:
+        return []
+    return ["", "## bf16 beside f32", "",
+            "The same recipes and seeds by `--precision bf16`, and with `--fast`, which lets Winograd's transforms be rounded to bf16 as well; held against rn-train's own f32.", "",
+            "| recipe | side | top-1 | in f32 | difference of the means | spread of the seeds | |", "|---|---|---|---|---|---|---|", *out]
+
+
+def details(runs):
+    out = ["", "## Every run"]
+    for name in sets_of(runs):
         mine = [r for r in runs if r["set"] == name]
-        out += ["", f"### {name}", "", "| side | seed | top-1 by epoch | top-5 | validation loss | training loss | date |", "|---|---|---|---|---|---|---|"]
+        out += ["", f"### {name}", "", "| side | precision | seed | top-1 by epoch | top-5 | validation loss | training loss | date |", "|---|---|---|---|---|---|---|---|"]
         for r in mine:
             last = r["curve"][-1]
             by_epoch = ", ".join(f"{e['top1']:.2f}" for e in r["curve"])
-            out.append(f"| {r['peer']} | {r['seed']} | {by_epoch} | {last['top5']:.2f} | {last['loss']:.4f} | {last['train_loss']:.4f} | {r['date']} |")
+            out.append(f"| {r['peer']} | {BF16.get(r['side'], 'f32').split(', ')[-1]} | {r['seed']} | {by_epoch} | {last['top5']:.2f} | {last['loss']:.4f} | {last['train_loss']:.4f} | {r['date']} |")
         out += ["", "The recipe, as both read it:", "", "```", mine[0]["recipe"].rstrip(), "```"]
     return out
 
@@ -89,10 +105,10 @@ def page(runs, chart_name):
     out = ["# Accuracy beside PyTorch", "",
            "Written by `bench/accuracy.sh` (`make bench-accuracy`) out of `accuracy.json`, which has every run; no figure here is typed by hand.", "",
            "The same recipe file on the same JPEGs: `rn-train` from packed sets, PyTorch with torchvision's models, transforms, `SGD` and schedules "
-           "(`bench/peers/train_torch.py`) from class folders. Both in f32 on the CPU. Seeds decide initialisation, order and crops on either side; the two draw "
+           "(`bench/peers/train_torch.py`) from class folders. In f32 on the CPU, unless it says otherwise. Seeds decide initialisation, order and crops on either side; the two draw "
            "other numbers, so runs of one seed are no pair. ± is the standard deviation over seeds. Every validation image is counted once.", "",
            f"![validation top-1 and training loss by epoch, every run]({chart_name})", ""]
-    return "\n".join(out + summary(runs) + details(runs)) + "\n"
+    return "\n".join(out + summary(runs) + precisions(runs) + details(runs)) + "\n"
 
 
 def panel(runs, name, key, title):
@@ -102,7 +118,7 @@ def panel(runs, name, key, title):
     for i, r in enumerate(r for r in runs if r["set"] == name):
         block = f"${key}_{name}_{i}"
         blocks.append(f"{block} << EOD\n" + "\n".join(f"{e['epoch']} {e[key]:.4f}" for e in r["curve"]) + "\nEOD")
-        label = f"title '{SIDES[r['side']]}'" if r["side"] not in shown else "notitle"
+        label = f"title '{(SIDES | BF16)[r['side']]}'" if r["side"] not in shown else "notitle"
         shown.add(r["side"])
         plots.append(f"{block} with linespoints pt 7 ps 0.4 lw 1.5 lc rgb '{COLOURS[r['side']]}' {label}")
     return "\n".join(blocks) + f"\nset title '{title}'\nplot " + ", \\\n     ".join(plots) + "\n"

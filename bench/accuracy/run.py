@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 
+PRECISIONS = {"rnkit": ["f32"], "rnkit-bf16": ["bf16"], "rnkit-bf16-fast": ["bf16", "--fast"]}
+
 
 def rnkit(a, jobs):
     """rn-train goes on by itself where an earlier try was stopped: its curve is what its log says."""
     run = a.out.removesuffix(".json") + ".run"
     argv = ["rn-train", "--recipe", a.recipe, "--train-db", f"{a.set}/train.lmdb", "--val-db", f"{a.set}/val.lmdb", "--out", run,
-            "--seed", str(a.seed), "--threads", str(jobs), "--json"]
+            "--seed", str(a.seed), "--threads", str(jobs), "--json", "--precision", *PRECISIONS[a.side]]
     done = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout)
     with open(os.path.join(run, "log.jsonl"), encoding="utf-8") as f:
         lines = [json.loads(line) for line in f]
@@ -37,7 +39,8 @@ def torch(a, jobs):
 
 def main():
     p = argparse.ArgumentParser()
-    for name in ("side", "recipe", "set", "out", "peer"):
+    p.add_argument("--side", choices=(*PRECISIONS, "torch"), required=True)
+    for name in ("recipe", "set", "out", "peer"):
         p.add_argument("--" + name, required=True)
     p.add_argument("--seed", type=int, required=True)
     a = p.parse_args()
@@ -45,7 +48,7 @@ def main():
         return
     os.makedirs(os.path.dirname(a.out), exist_ok=True)
     load, jobs = os.getloadavg(), len(os.sched_getaffinity(0))
-    result = {"set": os.path.basename(a.set), "side": a.side, "seed": a.seed, "cores": jobs, **{"rnkit": rnkit, "torch": torch}[a.side](a, jobs)}
+    result = {"set": os.path.basename(a.set), "side": a.side, "seed": a.seed, "cores": jobs, **(torch if a.side == "torch" else rnkit)(a, jobs)}
     with open(a.recipe, encoding="utf-8") as f:
         result["recipe"] = f.read()
     result["load"] = [round(x, 2) for x in (*load[:1], *os.getloadavg()[:1])]

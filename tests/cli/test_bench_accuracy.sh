@@ -27,6 +27,11 @@ exits "no run gives no page" 3 python3 "$bench/page.py" --gather out all.json
 run rnkit 1 70; run rnkit 2 72; run torch 1 70.5; run torch 2 72.5
 exits "a page of runs" 0 page
 check "means and deviations" grep -q '| tiny | 71.00 ± 1.41 | 71.50 ± 1.41 | -0.50 | 1.41 | 1.43 | within the spread |' page.md
+check "without runs in bf16 there is no table of them" sh -c '! grep -q bf16 page.md'
+run rnkit-bf16 1 71; run rnkit-bf16 2 72; run rnkit-bf16-fast 1 50; run rnkit-bf16-fast 2 50.1
+exits "a page with bf16" 0 page
+check "bf16 is held against f32" grep -q '| tiny | rn-train, bf16 | 71.50 ± 0.71 | 71.00 ± 1.41 | +0.50 | 1.41 | within the spread |' page.md
+check "and can be lower" grep -q '| tiny | rn-train, bf16 --fast | 50.05 ± 0.07 | .* | \*\*ours is lower\*\* |' page.md
 run rnkit 1 60; run rnkit 2 60.1
 exits "a page of other runs" 0 page
 check "a worse result is called one" grep -qF '**ours is lower**' page.md
