@@ -169,6 +169,18 @@ static int cuda_event_ms(rn_backend *be, rn_event from, rn_event to, double *ms)
     return RN_OK;
 }
 
+static int cuda_event_sync(rn_backend *be, rn_event e)
+{
+    (void)be;
+    return rn_cuda_status(cudaEventSynchronize((cudaEvent_t)e), "waiting for an event");
+}
+
+static int cuda_event_wait(rn_backend *be, rn_event e, rn_stream s)
+{
+    (void)be;
+    return rn_cuda_status(cudaStreamWaitEvent((cudaStream_t)s, (cudaEvent_t)e, 0), "a stream's wait for an event");
+}
+
 static void cuda_event_close(rn_backend *be, rn_event e)
 {
     (void)be;
@@ -204,6 +216,8 @@ static int describe(cuda_backend *c, int device)
              "%.100s, sm_%d, %d multiprocessors, %.1f GiB, driver for CUDA %d.%d, runtime %d.%d", p.name, c->capability,
              p.multiProcessorCount, (double)p.totalGlobalMem / (1 << 30), driver / 1000, driver % 1000 / 10,
              runtime / 1000, runtime % 1000 / 10);
+    for (size_t i = 0; i < sizeof p.uuid.bytes; i++) /* its number differs between processes that see other devices */
+        snprintf(c->be.unit + 2 * i, sizeof c->be.unit - 2 * i, "%02x", (unsigned)(unsigned char)p.uuid.bytes[i]);
     return RN_OK;
 }
 
@@ -215,7 +229,8 @@ static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
     RN_TRY(rn_cuda_status(cudaGetDeviceCount(&n), "counting devices"));
     if (n < 1)
         return rn_cuda_status(cudaErrorNoDevice, "counting devices");
-    RN_TRY(rn_cuda_status(cudaSetDevice(0), "taking the first device"));
+    const int device = opts->place % n;
+    RN_TRY(rn_cuda_status(cudaSetDevice(device), "taking a device"));
     cuda_backend *c = (cuda_backend *)calloc(1, sizeof *c);
     if (!c)
         return rn_fail(RN_E_NOMEM, "cuda: out of memory");
@@ -236,11 +251,14 @@ static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
     be->event_open = cuda_event_open;
     be->event_record = cuda_event_record;
     be->event_ms = cuda_event_ms;
+    be->event_sync = cuda_event_sync;
+    be->event_wait = cuda_event_wait;
     be->event_close = cuda_event_close;
     be->ops = rn_cuda_ops();
     be->conv_algos = rn_cuda_conv_algos();
     be->close = cuda_close;
-    rc = describe(c, 0);
+    be->units = n;
+    rc = describe(c, device);
     if (rc == RN_OK)
         rc = rn_cuda_ops_complete();
     if (rc < 0) {

@@ -10,12 +10,14 @@
 #ifndef RN_BACKEND_H
 #define RN_BACKEND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "op/rn_conv.h"
 #include "op/rn_op.h"
 
+struct rn_comm;
 typedef struct rn_backend rn_backend;
 typedef void *rn_stream;
 typedef void *rn_event;
@@ -26,11 +28,14 @@ typedef struct rn_backend_opts {
     int threads;            /* compute threads; 0: one per core this process may run on */
     const char *isa;        /* cap for CPU kernels: "portable", "avx2", "avx512", NULL: best of this CPU */
     size_t workspace_limit; /* most bytes of workspace an algorithm may ask for; 0: no limit */
+    int place;              /* which of the machine's devices, counted from 0 and round and round */
 } rn_backend_opts;
 
 struct rn_backend {
     const char *device; /* "cpu", "cuda" */
     char describe[256]; /* device model, instruction set used, library versions: one line */
+    char unit[64];      /* which of the machine's devices it is; "": there are no several */
+    int units;          /* how many there are */
     int threads;
     size_t workspace_limit; /* as opened; rn_conv_plan_open refuses algorithms that ask for more. 0: no limit */
 
@@ -53,7 +58,21 @@ struct rn_backend {
     int (*event_open)(rn_backend *be, rn_event *out);
     int (*event_record)(rn_backend *be, rn_event e, rn_stream s);
     int (*event_ms)(rn_backend *be, rn_event from, rn_event to, double *ms);
+    int (*event_sync)(rn_backend *be, rn_event e); /* the host waits for it */
+    int (*event_wait)(rn_backend *be, rn_event e,
+                      rn_stream s); /* what s is given from now on does; the host does not */
     void (*event_close)(rn_backend *be, rn_event e);
+
+    /*
+     * Sums over the ranks of a job from device to device, without the host, in the order of a stream. NULL slots: this kind of
+     * device has no such thing. All ranks call, in the same order.
+     * ranks_open, once: RN_E_ABSENT or RN_E_UNSUPPORTED, the same on every rank, where it cannot be. From then on ops that are given
+     * this communicator use it as well. vary: results may differ from run to run in their last bits.
+     * ranks_sum: n values in place, become the ranks' sum, or their mean.
+     */
+    int (*ranks_open)(rn_backend *be, struct rn_comm *comm, bool vary);
+    int (*ranks_sum)(rn_backend *be, float *v, int64_t n, bool mean, rn_stream s);
+    char ranks[128]; /* what does it, with its version; "" until opened */
 
     const rn_ops *ops;                     /* every slot of it that is not documented optional is set */
     const rn_conv_algo *const *conv_algos; /* NULL-terminated, best first, reference last */

@@ -8,6 +8,7 @@
  *   - a barrier that not all living threads of a block reach, or a warp's instruction that not all 32 lanes do, ends the program;
  *   - device memory is of pages that nobody may touch but kernels and copies: a host that reads a device's pointer ends there and
  *     then; what was not written is NaN, what lies behind an allocation is a guard page;
+ *   - copies in streams of one's own happen when they are waited for, and not before;
  *   - more shared memory than was allowed, blocks of more than 1,024 threads, grids beyond a device's: the launch fails.
  * It says nothing of speed, of memory ordering between blocks, or of what PTX does: those are in cuda_mma_emulated.h by the book.
  */
@@ -99,6 +100,9 @@ enum { cudaStreamNonBlocking = 1, cudaHostAllocDefault = 0, cudaEventDisableTimi
 
 struct cudaDeviceProp {
     char name[256];
+    struct {
+        char bytes[16];
+    } uuid;
     size_t totalGlobalMem, sharedMemPerBlockOptin;
     int major, minor, multiProcessorCount;
 };
@@ -126,6 +130,7 @@ cudaError_t cudaEventCreate(cudaEvent_t *e);
 cudaError_t cudaEventDestroy(cudaEvent_t e);
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s);
 cudaError_t cudaEventSynchronize(cudaEvent_t e);
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute what, int value);
 }

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <deque>
 #include <map>
 #include <vector>
 
@@ -282,13 +283,15 @@ static void seed(void)
 }
 
 static void open_memory(bool open);
+static void run_dry(cudaStream_t s);
 
-void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t,
+void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t s,
                    const std::function<void()> &body)
 {
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
     const auto allowed = emu.allowed.find(kernel);
 
+    run_dry(s); /* kernels are not late */
     seed();
     if (threads < 1 || threads > THREADS_MOST || block.z > 64 || grid.x < 1 || grid.x > 0x7fffffffu || grid.y < 1 ||
         grid.y > 65535 || grid.z < 1 || grid.z > 65535 ||
@@ -383,19 +386,79 @@ static bool on_device(const void *p, size_t bytes)
     return (uintptr_t)p - at->first <= at->second.bytes && bytes <= at->second.bytes - ((uintptr_t)p - at->first);
 }
 
+/* ---- streams ------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * What is given to the default stream is done at once. Other streams are as late as they may be: copies to and from page-locked
+ * memory are done when somebody waits for them, so that whoever does not, where he should, reads what was there before. A
+ * stream is never freed: events may still name it.
+ */
+struct CUstream_st {
+    std::deque<std::function<void()>> todo;
+    uint64_t given, done;
+};
+struct CUevent_st {
+    struct timespec at;
+    cudaStream_t stream;
+    uint64_t given; /* to that stream when it was recorded */
+};
+
+static std::vector<cudaStream_t> streams;
+static std::map<uintptr_t, size_t> locked; /* the host's page-locked memory */
+
+static void run_until(cudaStream_t s, uint64_t given)
+{
+    while (s && s->done < given) {
+        const std::function<void()> f = s->todo.front();
+        s->todo.pop_front();
+        s->done++;
+        f();
+    }
+}
+
+static void run_dry(cudaStream_t s)
+{
+    run_until(s, s ? s->given : 0);
+}
+
+static void give(cudaStream_t s, const std::function<void()> &f)
+{
+    if (!s)
+        return f();
+    s->todo.push_back(f);
+    s->given++;
+}
+
+static bool is_locked(const void *p)
+{
+    auto at = locked.upper_bound((uintptr_t)p);
+
+    if (at == locked.begin())
+        return false;
+    at--;
+    return (uintptr_t)p - at->first < at->second;
+}
+
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned)
 {
-    *out = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    return *out ? cudaSuccess : (emu.error = cudaErrorMemoryAllocation);
+    const size_t room = (bytes + 255) / 256 * 256;
+
+    *out = aligned_alloc(256, room);
+    if (!*out)
+        return emu.error = cudaErrorMemoryAllocation;
+    locked[(uintptr_t)*out] = room;
+    return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void *p)
 {
+    cudaDeviceSynchronize();
+    locked.erase((uintptr_t)p);
     free(p);
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t)
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t s)
 {
     if (on_device(dst, bytes) != (kind != cudaMemcpyDeviceToHost) ||
         on_device(src, bytes) != (kind != cudaMemcpyHostToDevice)) {
@@ -403,29 +466,38 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
                 (int)kind);
         abort();
     }
-    open_memory(true);
-    memmove(dst, src, bytes);
-    open_memory(false);
+    give(s, [=]() {
+        open_memory(true);
+        memmove(dst, src, bytes);
+        open_memory(false);
+    });
+    if ((kind == cudaMemcpyHostToDevice && !is_locked(src)) || (kind == cudaMemcpyDeviceToHost && !is_locked(dst)))
+        run_dry(s); /* the host's own memory: the call waits */
     return cudaSuccess;
 }
 
-cudaError_t cudaMemsetAsync(void *dst, int byte, size_t bytes, cudaStream_t)
+cudaError_t cudaMemsetAsync(void *dst, int byte, size_t bytes, cudaStream_t s)
 {
     if (!on_device(dst, bytes)) {
         fprintf(stderr, "emulated device: a memset of %zu bytes that are not on the device\n", bytes);
         abort();
     }
-    open_memory(true);
-    memset(dst, byte, bytes);
-    open_memory(false);
+    give(s, [=]() {
+        open_memory(true);
+        memset(dst, byte, bytes);
+        open_memory(false);
+    });
     return cudaSuccess;
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------------- */
 
+/* RNKIT_EMULATE_DEVICES=N: so many, for as many ranks. They have nothing in common. */
 cudaError_t cudaGetDeviceCount(int *n)
 {
-    *n = 1;
+    const char *text = getenv("RNKIT_EMULATE_DEVICES");
+
+    *n = text && atoi(text) > 0 ? atoi(text) : 1;
     return cudaSuccess;
 }
 
@@ -434,9 +506,10 @@ cudaError_t cudaSetDevice(int)
     return cudaSuccess;
 }
 
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int)
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
 {
     memset(p, 0, sizeof *p);
+    p->uuid.bytes[15] = (char)device;
     snprintf(p->name, sizeof p->name, "no GPU: emulated on the CPU, for tests");
     p->totalGlobalMem = (size_t)1 << 31;
     p->sharedMemPerBlockOptin = SHARED_MOST;
@@ -477,52 +550,68 @@ cudaError_t cudaGetLastError(void)
 
 cudaError_t cudaDeviceSynchronize(void)
 {
+    for (cudaStream_t s : streams)
+        run_dry(s);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned)
 {
-    *s = (cudaStream_t)malloc(1);
-    return *s ? cudaSuccess : cudaErrorMemoryAllocation;
+    *s = new CUstream_st();
+    streams.push_back(*s);
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t s)
 {
-    free(s);
+    run_dry(s);
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t)
+cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
+    run_dry(s);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
+{
+    const cudaStream_t of = e->stream;
+    const uint64_t given = e->given;
+
+    give(s, [=]() { run_until(of, given); });
     return cudaSuccess;
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t *e)
 {
-    *e = (cudaEvent_t)calloc(1, sizeof(struct timespec));
-    return *e ? cudaSuccess : cudaErrorMemoryAllocation;
+    *e = new CUevent_st();
+    return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
-    free(e);
+    delete e;
     return cudaSuccess;
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t)
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
-    clock_gettime(CLOCK_MONOTONIC, (struct timespec *)e);
+    clock_gettime(CLOCK_MONOTONIC, &e->at);
+    e->stream = s;
+    e->given = s ? s->given : 0;
     return cudaSuccess;
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t)
+cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
+    run_until(e->stream, e->given);
     return cudaSuccess;
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 {
-    const struct timespec *a = (const struct timespec *)from, *b = (const struct timespec *)to;
+    const struct timespec *a = &from->at, *b = &to->at;
 
     *ms = (float)((double)(b->tv_sec - a->tv_sec) * 1e3 + (double)(b->tv_nsec - a->tv_nsec) * 1e-6);
     return cudaSuccess;
