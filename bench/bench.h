@@ -75,7 +75,8 @@ void bench_tensors_free(rn_backend *be, bench_tensors *t);
 rn_conv_args bench_tensors_args(const bench_tensors *t);
 
 /*
- * Runs `plan` over what was filled in, with beta 0 over a destination and a workspace of NaN. RN_E_MISMATCH, naming an
+ * Runs `plan` over what was filled in, with beta 0 over a destination and a workspace of NaN. What it fails with is handed
+ * on; RN_E_MISMATCH, naming an
  * element, unless every element is finite and
  *   integers: exact sums that every element takes part in come out (of RN_ALGO_WINOGRAD: rounded to
  *             integers, if 2^-16 of a sum's terms is less than a quarter; if not, to 2^-16 of them)
@@ -90,7 +91,8 @@ int bench_verify(rn_backend *be, rn_conv_plan *plan, void *workspace, enum bench
 typedef struct bench_result {
     const rn_conv_algo *algo;
     const char *refused; /* why not; then nothing below counts */
-    bool verified;       /* false: wrong or failed, and no time was taken */
+    bool verified;       /* false: wrong or failed, and there is no time */
+    bool wrong; /* it ran, and its result is not what it should be; without this and with a failure: it did not run */
     char failure[256];
     double ms, ms_q1, ms_q3; /* median and quartiles over the rounds */
     double ms_min;           /* the quietest round */
@@ -112,11 +114,25 @@ typedef struct bench_plan_opts {
 
 /*
  * Verifies (integers, then reals), then times every algorithm that matches, in interleaved rounds over the same buffers of
- * reals. *out has one entry an algorithm; bench_results_free.
+ * reals. *out has one entry an algorithm; bench_results_free. What goes wrong with a case or an algorithm is kept there, memory
+ * that it is short of included; an error is one of the benchmark.
  */
 int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const bench_plan_opts *opts,
                   bench_result **out, size_t *n);
 void bench_results_free(bench_result *r, size_t n); /* accepts NULL */
+
+/* ---- memory (bench_memory.c) ----------------------------------------------------------------------------------------- */
+
+/* Bytes that this process may still take without being ended for it: the least of what the kernel says is there, what its control
+ * groups leave, and its limit of addresses (ulimit -v). INFINITY: nothing is known. */
+double bench_memory_available(void);
+/* Bytes of the host that the tensors of a case and their verification take; with the device's where that is the host. */
+double bench_case_bytes(const rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir);
+/* ... and that a plan does: its workspace, and at most what it keeps of packed weights. */
+double bench_plan_bytes(const rn_backend *be, const rn_conv_algo *algo, const rn_conv_desc *d, rn_conv_dir dir,
+                        double workspace);
+/* 0, or RN_E_NOMEM with both figures, and after the first one ` for_what`. */
+int bench_memory_refusal(double needed, double available, const char *for_what);
 
 /* Sorts v (n >= 1 numbers); the quantile q of 0..1 by linear interpolation between closest ranks. */
 double bench_quantile(double *v, int n, double q);

@@ -16,8 +16,8 @@ typedef struct bench_record {
     double *samples;     /* n of them; NULL: none kept */
     int n;
     double weight;         /* how often the network has it */
-    const char *no_time;   /* why there is no figure: refused, or wrong; then value is 0 */
-    bool wrong;            /* ... it was wrong */
+    const char *no_time;   /* why there is no figure; then value is 0 */
+    const char *state;     /* ... "refused", "failed" or "wrong" */
     const json_t *machine; /* or NULL */
     const char *device;    /* or "" */
 } bench_record;

@@ -52,7 +52,7 @@ static void print_pair(const bench_pair *p)
 
     printf("%-8s ", bench_verdict_words[p->verdict]);
     if (p->verdict == BENCH_LOST)
-        printf("%7s %17s %7s %12.5g %12s", "", "", "", p->a->value, p->b->wrong ? "wrong" : "refused");
+        printf("%7s %17s %7s %12.5g %12s", "", "", "", p->a->value, p->b->state);
     else if (p->speed.has_interval)
         printf("%7.3f [%7.3f,%7.3f] %7.3f %12.5g %12.5g", p->speed.ratio, p->speed.lo, p->speed.hi, p->quiet,
                p->a->value, p->b->value);
@@ -176,7 +176,7 @@ static int verdict(const bench_comparison *c, const compare_opts *o)
 {
     if (c->counts[BENCH_SLOWER] + c->counts[BENCH_LOST])
         return rn_fail(RN_E_MISMATCH,
-                       "%zu of %zu are slower by more than %g %%, %zu are refused or wrong where they were not",
+                       "%zu of %zu are slower by more than %g %%, %zu are refused, failed or wrong where they were not",
                        c->counts[BENCH_SLOWER], c->n, o->tolerance, c->counts[BENCH_LOST]);
     return 0;
 }
@@ -237,7 +237,7 @@ int bench_compare_main(int argc, char **argv)
             "conv, figure by figure.",
         .epilog = "faster, slower: the whole interval is beyond the tolerance, and so are the best samples; same: "
                   "inside it;\n"
-                  "unclear: anything else, and what has no interval; lost: timed in A, refused or wrong in B.\n"
+                  "unclear: anything else, and what has no interval; lost: timed in A, refused, failed or wrong in B.\n"
                   "The intervals hold all together: where nothing differs, a comparison has a false verdict in at most "
                   "1 of 20\n"
                   "(--confidence), however many cases it has; more cases need more rounds. Of two files, the interval "

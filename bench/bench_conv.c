@@ -28,7 +28,7 @@ typedef struct conv_run {
     bench_setting setting;
     bench_evict evict;
     json_t *rows;
-    size_t timed, wrong;
+    size_t timed, wrong, failed;
     bool matched; /* an algorithm, by its name */
 } conv_run;
 
@@ -50,7 +50,8 @@ static int run_case(conv_run *c, const bench_shape *s, rn_conv_dir dir)
     for (size_t i = 0; rc == 0 && i < n; i++) {
         json_t *row = bench_conv_row(&c->setting, s, dir, &r[i]);
         c->timed += r[i].verified;
-        c->wrong += !r[i].refused && !r[i].verified;
+        c->wrong += r[i].wrong;
+        c->failed += !r[i].refused && !r[i].verified && !r[i].wrong;
         rc = row ? bench_conv_print(row, c->form, json_array_size(c->rows) == 0)
                  : rn_fail(RN_E_NOMEM, "bench: out of memory");
         json_array_append_new(c->rows, row);
@@ -142,7 +143,10 @@ static int verdict(const conv_run *c, const bench_shapes *list)
                    ? rn_fail(RN_E_NOTHING, "nothing to time: no algorithm matches '%s'", c->o->pattern)
                    : rn_fail(RN_E_NOTHING, "nothing to time: no shape has a direction of '%s'", c->o->dirs);
     if (c->wrong)
-        return rn_fail(RN_E_MISMATCH, "%zu results were wrong and not timed", c->wrong);
+        return rn_fail(RN_E_MISMATCH, "%zu results were wrong and not timed%s", c->wrong,
+                       c->failed ? "; others failed" : "");
+    if (c->failed)
+        return rn_fail(RN_E_UNSUPPORTED, "%zu results failed and were not timed; %zu were", c->failed, c->timed);
     return c->timed ? 0 : rn_fail(RN_E_NOTHING, "nothing was timed: every algorithm refused");
 }
 

@@ -78,6 +78,7 @@ json_t *bench_conv_row(const bench_setting *s, const bench_shape *shape, rn_conv
         set(j, "lowprec", json_true());
     set(j, "threads", json_integer(s->be->threads));
     set(j, "cache", json_string(s->cold ? "cold" : "warm"));
+    set(j, "state", json_string(r->refused ? "refused" : r->verified ? "timed" : r->wrong ? "wrong" : "failed"));
     if (r->refused)
         set(j, "refused", json_string(r->refused));
     else if (r->verified)
@@ -155,12 +156,11 @@ static void print_text(const json_t *row)
     if (json_object_get(row, "refused"))
         printf("refused: %s\n", str(row, "refused"));
     else if (json_object_get(row, "failure"))
-        printf("WRONG: %s\n", str(row, "failure"));
+        printf("%s: %s\n", strcmp(str(row, "state"), "wrong") == 0 ? "WRONG" : "failed", str(row, "failure"));
     else
         printf("%10.4f %9.4f %9.1f %6s %6s %8s %9.4f %9.2f  %s\n", num(row, "ms"), num(row, "ms_iqr"),
                num(row, "gflops"), pct(row, "peak_pct", peak), pct(row, "roofline_pct", roof), str(row, "bound"),
                num(row, "prepare_ms"), num(row, "workspace") * 1e-6, str(row, "impl"));
-    fflush(stdout);
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------------------------------ */
@@ -169,23 +169,24 @@ static const char *const columns[] = {
     "case",         "layer",   "count",  "dir",     "dtype",   "algo",       "impl",    "threads",         "cache",
     "verified",     "ms",      "ms_iqr", "ms_min",  "samples", "repeats",    "gflops",  "flop_convention", "peak_pct",
     "roofline_pct", "bound",   "flop",   "bytes",   "gb_s",    "prepare_ms", "core_ms", "workspace",       "seed",
-    "refused",      "failure", "device", "lowprec", NULL};
+    "refused",      "failure", "device", "lowprec", "state",   NULL};
 
 /* ---- any form ------------------------------------------------------------------------------------------------------- */
 
 int bench_conv_print(const json_t *row, enum bench_form form, bool first)
 {
-    if (form == BENCH_CSV)
-        return bench_csv_row(columns, row, first);
-    if (form == BENCH_TEXT) {
+    if (form == BENCH_CSV) {
+        RN_TRY(bench_csv_row(columns, row, first));
+    } else if (form == BENCH_TEXT) {
         print_text(row);
-        return 0;
+    } else {
+        char *line = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(6));
+        if (!line)
+            return rn_fail(RN_E_NOMEM, "bench: out of memory");
+        printf("%s%s", first ? "[\n" : ",\n", line);
+        free(line);
     }
-    char *line = json_dumps(row, JSON_COMPACT | JSON_REAL_PRECISION(6));
-    if (!line)
-        return rn_fail(RN_E_NOMEM, "bench: out of memory");
-    printf("%s%s", first ? "[\n" : ",\n", line);
-    free(line);
+    fflush(stdout); /* a run that is ended before its end keeps what it measured */
     return 0;
 }
 

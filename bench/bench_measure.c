@@ -101,18 +101,32 @@ static int summarise(entrant *e, int rounds)
     return 0;
 }
 
+/* It has no result any more: this thread's message says why. */
+static void fail(bench_result *r, int rc)
+{
+    r->verified = false;
+    r->wrong = rc == RN_E_MISMATCH;
+    snprintf(r->failure, sizeof r->failure, "%s", rn_error_text());
+}
+
+static void keep_failure(bench_result *r, int rc)
+{
+    if (rc < 0)
+        fail(r, rc);
+}
+
 static int time_all(rn_backend *be, entrant *e, size_t n, const bench_tensors *t, const bench_plan_opts *opts)
 {
     const rn_conv_args args = bench_tensors_args(t);
 
     for (size_t i = 0; i < n; i++) {
         if (e[i].r->verified) /* NOLINT(clang-analyzer-core.NullDereference): enter() gave every entrant one */
-            RN_TRY(calibrate(be, &e[i], &args, opts->evict != NULL));
+            keep_failure(e[i].r, calibrate(be, &e[i], &args, opts->evict != NULL));
     }
     for (int round = 0; round < opts->rounds; round++) {
         for (size_t i = 0; i < n; i++) {
             if (e[i].r->verified)
-                RN_TRY(one_round(be, &e[i], &args, opts, round));
+                keep_failure(e[i].r, one_round(be, &e[i], &args, opts, round));
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -129,8 +143,30 @@ static bool wanted(const rn_conv_algo *algo, const char *pattern)
     return pattern ? rn_select_match(pattern, algo->name) : !(algo->flags & RN_ALGO_REFERENCE);
 }
 
+/* Is there memory for it, beside what the case and the algorithms before it take? Adds its own. */
+static int reserve(rn_backend *be, const rn_conv_algo *algo, const rn_conv_desc *d, rn_conv_dir dir, double available,
+                   double *taken)
+{
+    const double tensors = bench_case_bytes(be, d, dir);
+    const double ws = tensors <= available && algo->workspace ? (double)algo->workspace(be, d, dir) : 0;
+    const double plan = bench_plan_bytes(be, algo, d, dir, ws);
+
+    RN_TRY(bench_memory_refusal(tensors + plan, available, ""));
+    RN_TRY(
+        bench_memory_refusal(*taken + plan, available, " beside the algorithms before it (give --algo one at a time)"));
+    *taken += plan;
+    return 0;
+}
+
+static int open_plan(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, entrant *e)
+{
+    RN_TRY(rn_conv_plan_open(be, e->r->algo, d, dir, &e->plan));
+    return e->plan->workspace_bytes ? be->alloc(be, e->plan->workspace_bytes, &e->workspace) : 0;
+}
+
 /* A refusal is kept in the result, and so is what went wrong; neither is an error of the benchmark. */
-static int enter(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int rounds, entrant *e)
+static int enter(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int rounds, double available, double *taken,
+                 entrant *e)
 {
     bench_result *r = e->r;
     const char *why = "no reason given";
@@ -144,11 +180,11 @@ static int enter(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int rou
     e->core_ms = calloc((size_t)rounds, sizeof(double));
     if (!r->samples_ms || !e->prepare_ms || !e->core_ms)
         return rn_fail(RN_E_NOMEM, "bench: out of memory");
-    int rc = rn_conv_plan_open(be, r->algo, d, dir, &e->plan);
-    if (rc == 0 && e->plan->workspace_bytes)
-        rc = be->alloc(be, e->plan->workspace_bytes, &e->workspace);
+    int rc = reserve(be, r->algo, d, dir, available, taken);
+    if (rc == 0)
+        rc = open_plan(be, d, dir, e);
     if (rc < 0) {
-        snprintf(r->failure, sizeof r->failure, "%s", rn_error_text());
+        fail(r, rc);
         return 0;
     }
     r->verified = true; /* until something speaks against it */
@@ -168,9 +204,7 @@ static int verify_all(rn_backend *be, const rn_conv_desc *d, entrant *e, size_t 
             bench_result *r = e[i].r;
             if (!r->verified)
                 continue;
-            r->verified = bench_verify(be, e[i].plan, e[i].workspace, (enum bench_values)values, seed, t) == 0;
-            if (!r->verified)
-                snprintf(r->failure, sizeof r->failure, "%s", rn_error_text());
+            keep_failure(r, bench_verify(be, e[i].plan, e[i].workspace, (enum bench_values)values, seed, t));
         }
     }
     return 0;
@@ -183,12 +217,24 @@ void bench_results_free(bench_result *r, size_t n)
     free(r);
 }
 
+/* A case for which memory is short, whatever was thought before: its algorithms have failed, and the list goes on. */
+static int without_memory(int rc, entrant *e, size_t n)
+{
+    for (size_t i = 0; rc == RN_E_NOMEM && i < n; i++) {
+        if (e[i].r->verified)
+            fail(e[i].r, rc);
+    }
+    return rc == RN_E_NOMEM ? 0 : rc;
+}
+
 int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const bench_plan_opts *opts,
                   bench_result **out, size_t *n)
 {
     size_t count = 0, k = 0;
     bench_tensors t = {0};
     bool any = false;
+    const double available = bench_memory_available();
+    double taken = bench_case_bytes(be, d, dir);
     int rc = 0;
 
     for (const rn_conv_algo *const *a = be->conv_algos; *a; a++)
@@ -203,14 +249,16 @@ int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const 
             continue;
         (*out)[k].algo = *a;
         e[k].r = &(*out)[k];
-        RN_GO(enter(be, d, dir, opts->rounds, &e[k]));
+        RN_GO(enter(be, d, dir, opts->rounds, available, &taken, &e[k]));
         any |= e[k].r->verified;
         k++;
     }
     if (!any)
         goto out;
-    RN_GO(bench_tensors_make(be, d, dir, &t));
-    RN_GO(verify_all(be, d, e, count, &t, opts->seed));
+    rc = bench_tensors_make(be, d, dir, &t);
+    if (rc == 0)
+        rc = verify_all(be, d, e, count, &t, opts->seed);
+    RN_GO(without_memory(rc, e, count));
     RN_GO(time_all(be, e, count, &t, opts));
 out:
     for (size_t i = 0; e && i < count; i++) {

@@ -192,9 +192,11 @@ static void table_row(rn_html *h, const json_t *row)
     number(h, row, "threads", 0);
     number(h, row, "count", 0);
     if (bench_row_number(row, "ms") <= 0) {
-        const bool wrong = *bench_row_text(row, "failure");
-        rn_html_raw(h, wrong ? "<td colspan=9 class=bad>wrong: " : "<td colspan=9>refused: ");
-        rn_html_text(h, bench_row_text(row, wrong ? "failure" : "refused"));
+        const bool bad = *bench_row_text(row, "failure");
+        rn_html_raw(h, bad ? "<td colspan=9 class=bad>" : "<td colspan=9>");
+        rn_html_text(h, bench_row_text(row, "state"));
+        rn_html_raw(h, ": ");
+        rn_html_text(h, bench_row_text(row, bad ? "failure" : "refused"));
         rn_html_raw(h, "</td></tr>\n");
         return;
     }

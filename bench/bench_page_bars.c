@@ -38,11 +38,13 @@ static void bar(rn_html *h, const json_t *row, double most, int y, int colour)
                  half = bench_row_number(row, "ms_iqr") / 2;
 
     if (ms <= 0) {
-        const bool wrong = *bench_row_text(row, "failure");
-        rn_html_fmt(h, "<text class='c%s' x='%d' y='%d'>", wrong ? " bad" : "", LABEL + 6, y + BAR - 3);
+        const bool bad = *bench_row_text(row, "failure");
+        rn_html_fmt(h, "<text class='c%s' x='%d' y='%d'>", bad ? " bad" : "", LABEL + 6, y + BAR - 3);
         rn_html_text(h, bench_row_text(row, "algo"));
-        rn_html_raw(h, wrong ? " wrong: " : " refused: ");
-        rn_html_text(h, bench_row_text(row, wrong ? "failure" : "refused"));
+        rn_html_raw(h, " ");
+        rn_html_text(h, bench_row_text(row, "state"));
+        rn_html_raw(h, ": ");
+        rn_html_text(h, bench_row_text(row, bad ? "failure" : "refused"));
         rn_html_raw(h, "</text>\n");
         return;
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Figures out of files: what each command of rn-bench writes is a row of a table here. */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,11 +71,14 @@ static void put_key(const struct kind *k, const json_t *o, const char *of, char 
     }
 }
 
+/* A file that is not what rn-bench wrote any more: what is wrong is said before, what to do here. */
+#define MEASURE_AGAIN "; measure it again, or take the case out of the file"
+
 static int above_zero(const char *path, const char *key, const char *what, const json_t *v, double *out)
 {
     *out = json_number_value(v);
     if (!json_is_number(v) || !(*out > 0) || !isfinite(*out))
-        return rn_fail(RN_E_FORMAT, "%s: %s: '%s' is %s; expected a number above 0", path, key, what,
+        return rn_fail(RN_E_FORMAT, "%s: %s: '%s' is %s; expected a number above 0" MEASURE_AGAIN, path, key, what,
                        !v                  ? "missing"
                        : json_is_number(v) ? "not above 0"
                                            : "no number");
@@ -86,13 +90,21 @@ static int take_samples(const char *path, const json_t *o, const figure *f, benc
     const json_t *v = f->samples ? json_object_get(o, f->samples) : NULL;
     const size_t n = json_array_size(v);
 
-    if (!json_is_array(v) || n == 0)
-        return 0;
+    if (!v)
+        return 0; /* not every command keeps them */
+    if (n == 0)
+        return rn_fail(RN_E_FORMAT, "%s: %s: '%s' is %s; expected an array of numbers above 0" MEASURE_AGAIN, path,
+                       r->key, f->samples, json_is_array(v) ? "empty" : "no array");
+    if (n > INT_MAX)
+        return rn_fail(RN_E_FORMAT, "%s: %s: '%s' has %zu numbers" MEASURE_AGAIN, path, r->key, f->samples, n);
     if (!(r->samples = calloc(n, sizeof *r->samples)))
         return rn_fail(RN_E_NOMEM, "compare: out of memory");
     r->n = (int)n;
-    for (size_t i = 0; i < n; i++)
-        RN_TRY(above_zero(path, r->key, f->samples, json_array_get(v, i), &r->samples[i]));
+    for (size_t i = 0; i < n; i++) {
+        char what[64];
+        snprintf(what, sizeof what, "%s[%zu]", f->samples, i);
+        RN_TRY(above_zero(path, r->key, what, json_array_get(v, i), &r->samples[i]));
+    }
     return 0;
 }
 
@@ -103,13 +115,16 @@ static int take_figure(const char *path, const struct kind *k, const json_t *o, 
     r->unit = f->unit;
     r->less_is_better = f->less_is_better;
     if (*str(o, "refused") || *str(o, "failure")) {
-        r->wrong = *str(o, "failure") != 0;
-        r->no_time = r->wrong ? str(o, "failure") : str(o, "refused");
+        const bool bad = *str(o, "failure") != 0;
+        r->state = *str(o, "state") ? str(o, "state") : bad ? "wrong" : "refused";
+        r->no_time = bad ? str(o, "failure") : str(o, "refused");
         return 0;
     }
     RN_TRY(above_zero(path, r->key, f->value, json_object_get(o, f->value), &r->value));
     const json_t *iqr = f->iqr ? json_object_get(o, f->iqr) : NULL;
-    r->iqr = json_is_number(iqr) && json_number_value(iqr) >= 0 ? json_number_value(iqr) : -1;
+    if (iqr && !(json_is_number(iqr) && json_number_value(iqr) >= 0))
+        return rn_fail(RN_E_FORMAT, "%s: %s: '%s' is no number of 0 or more" MEASURE_AGAIN, path, r->key, f->iqr);
+    r->iqr = iqr ? json_number_value(iqr) : -1;
     return take_samples(path, o, f, r);
 }
 
@@ -182,6 +197,27 @@ static int check_twice(const char *path, const bench_records *r)
     return rc;
 }
 
+/* Of Python's json module, for one, come NaN and Infinity, which no JSON has. Named is the case that was read last. */
+static int not_json(const char *path, const char *text, size_t at, size_t n, const json_error_t *e)
+{
+    const size_t end = at + (e->position > 0 ? (size_t)e->position : 0);
+    int line = e->line;
+    const char *of = "";
+
+    for (size_t i = 0; i < at; i++)
+        line += text[i] == '\n';
+    for (const char *p = text; (p = strstr(p, "\"case\"")) && p < text + (end < n ? end : n); p++)
+        of = p + 6 + strspn(p + 6, " \t:\"");
+    const int length = (int)strcspn(of, "\"\n");
+    if (json_error_code(e) == json_error_premature_end_of_input)
+        return rn_fail(RN_E_FORMAT,
+                       "%s:%d: ends in the middle%s%.*s: of a run that was ended early, cut off a last line that is "
+                       "incomplete, with the comma before it, and add a line with ]",
+                       path, line, length ? ", after " : "", length, of);
+    return rn_fail(RN_E_FORMAT, "%s:%d: not JSON%s%.*s: %s; NaN and Infinity are no numbers there" MEASURE_AGAIN, path,
+                   line, length ? ", in " : "", length, of, e->text);
+}
+
 static int parse(const char *path, const char *text, size_t n, json_t *root)
 {
     for (size_t at = 0;;) {
@@ -191,7 +227,7 @@ static int parse(const char *path, const char *text, size_t n, json_t *root)
             return 0;
         json_t *v = json_loadb(text + at, n - at, JSON_DISABLE_EOF_CHECK, &e);
         if (!v)
-            return rn_fail(RN_E_FORMAT, "%s:%d: not JSON: %s", path, e.line, e.text);
+            return not_json(path, text, at, n, &e);
         at += (size_t)e.position;
         if (json_array_append_new(root, v) < 0)
             return rn_fail(RN_E_NOMEM, "compare: out of memory");

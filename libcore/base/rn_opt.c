@@ -316,8 +316,8 @@ static int count_operands(const rn_opt_spec *spec, const rn_opt_result *res)
                        res->noperands == 0 ? "nothing to work on" : "an operand is missing", spec->tool, line,
                        spec->synopsis);
     if (spec->max_operands >= 0 && res->noperands > spec->max_operands)
-        return rn_fail(RN_E_USAGE, "one operand too many: '%s'; usage: %s %.*s", res->operands[spec->max_operands],
-                       spec->tool, line, spec->synopsis);
+        return rn_fail(RN_E_USAGE, "one operand too many: '%s'; usage: %s%s%.*s", res->operands[spec->max_operands],
+                       spec->tool, line ? " " : "", line, spec->synopsis);
     return RN_OK;
 }
 

@@ -15,6 +15,8 @@ exits "an unknown direction is misuse" 2 rn-bench conv --dir sideways
 exits "a descriptor without ic is misuse" 2 rn-bench conv --case ih9oc5kh3
 says "... and the missing field is named" "'ic' is missing"
 exits "an impossible shape is misuse" 2 rn-bench conv --case ic3ih2oc5kh5
+exits "an operand is misuse" 2 rn-bench conv operand
+check "... without a blank at the line's end" sh -c '! grep -q " $" err.txt'
 exits "two lists at once are misuse" 2 rn-bench conv --net resnet18 --case ic3ih9oc5kh3
 exits "a missing list is a failure" 1 rn-bench conv --shapes nosuch.shapes
 # shellcheck disable=SC2086
@@ -32,6 +34,36 @@ done
 check "... in the named convention" grep -q '"flop_convention":"padding-counted"' out.txt
 check "... and the whole descriptor" grep -q '"case":"mb1ic3ih9oc5oh9kh3sh1ph1"' out.txt
 
+# ---- what memory is too small for
+printf 'mb60000ic512ih128oc512kh3ph1nhuge fwd\nmb1ic3ih9oc5kh3ph1nsmall fwd\n' >huge.shapes
+exits "a case too large for memory fails" 1 rn-bench conv --shapes huge.shapes --algo cpu:im2col,ref --rounds 1 --threads 1 --html page.html
+says "... is counted" "2 results failed and were not timed; 2 were"
+check "... says what it needs and what there is" grep -Eq '^mb60000.* cpu:im2col +failed: needs 9[0-9]{3}\.[0-9]+ GiB, [0-9.]+ GiB available' out.txt
+check "... and the list goes on" grep -Eq '^mb1ic3.* cpu:im2col +[0-9.]+ ' out.txt
+check "... has no total" grep -q '^total fwd .*cpu:im2col.*without 1 of 2' out.txt
+check "... is told in the page" grep -q 'colspan=9 class=bad>failed: needs 9' page.html
+exits "... as JSON, too" 1 rn-bench conv --shapes huge.shapes --algo cpu:im2col --rounds 1 --threads 1 --json
+check "... by its state" test "$(grep -c '"state":"failed","failure":"needs' out.txt),$(grep -c '"state":"timed"' out.txt)" = 1,1
+exits "... and as CSV" 1 rn-bench conv --shapes huge.shapes --algo cpu:im2col --rounds 1 --threads 1 --csv
+check "... by its state" grep -Eq '^mb60000.*,false,.*,failed$' out.txt
+if ! rn-bench --version | grep -q 'sanitizer: none'; then
+    skip "a limit of addresses is kept to" "sanitizers reserve more than that"
+else
+    exits "a limit of addresses is kept to" 1 sh -c 'ulimit -v 3000000; exec "$@"' - rn-bench conv --case mb64ic64ih256oc64kh3ph1 --dir fwd --algo cpu:im2col --rounds 1 --threads 1
+    check "... and told" grep -Eq 'failed: needs [4-9]\.[0-9]+ GiB, [0-2]\.[0-9]+ GiB available' out.txt
+fi
+
+# ---- a run that is ended early keeps what it measured: the second case takes plain loops a minute
+printf 'mb1ic3ih9oc5kh3ph1 fwd\nmb32ic64ih56oc64kh3ph1 fwd\n' >slow.shapes
+for form in json csv; do
+    mkfifo rows.$form
+    rn-bench conv --shapes slow.shapes --rounds 3 --threads 1 --algo ref --$form >rows.$form 2>err.txt &
+    pid=$!
+    timeout 50 head -c 450 rows.$form >out.txt
+    check "a row of $form is out as soon as it is measured" sh -c "kill -0 $pid && grep -q mb1ic3ih9oc5oh9kh3sh1ph1 out.txt"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
 # shellcheck disable=SC2086
 exits "the 16-bit types" 0 rn-bench conv $small --algo 'cpu:im2col,ref' --dtype bf16,f16 --json
 check "... give twelve results" test "$(grep -c '"case":' out.txt)" = 12

@@ -58,6 +58,10 @@ exits "no case in both exits 3" 3 rn-bench compare a.json d.json
 says "... and says so" "none is of the same case"
 { row one cpu:x 10; sed -n 's/"ms":20.*"verified":true.*/"failure":"element 3 of 9 is 1, not 2","verified":false}/p' <<<"$(row two cpu:x 20)"; } | list >wrong.json
 exits "timed before and wrong now fails" 1 rn-bench compare a.json wrong.json
+check "... as wrong" grep -Eq '^lost .* wrong ms' out.txt
+sed 's/"failure"/"state":"failed","failure"/' wrong.json >failed.json
+exits "timed before and failed now fails" 1 rn-bench compare a.json failed.json
+check "... as failed" grep -Eq '^lost .* failed ms' out.txt
 check "... with the reason" grep -q '^lost .*element 3 of 9' out.txt
 
 { row one cpu:x 10; row one onednn:y 13; row one onednn:z 12; row two cpu:x 3; row two onednn:y 2; row two onednn:z 9; } | list >ab.json
@@ -77,12 +81,36 @@ for bad in '0' '-1' '"10"' 'null' '1e999'; do
 done
 sed 's/"ms":10,/"ms":NaN,/' a.json >bad.json
 exits "NaN is an error" 1 rn-bench compare bad.json a.json
-says "... at its line" "bad.json:2: not JSON"
+says "... at its line, with its case" "bad.json:2: not JSON, in one: "
 sed 's/"ms":10,//' a.json >bad.json
 exits "a missing time is an error" 1 rn-bench compare bad.json a.json
 says "... that names it" "one fwd f32 threads 2: 'ms' is missing"
-sed 's/\[9.96/[0/' a.json >bad.json
-exits "a sample of 0 is an error" 1 rn-bench compare bad.json a.json
+for bad in 0 -1 '"10"' null '[1]'; do
+    sed "s/\[9.96/[$bad/" a.json >bad.json
+    exits "a sample of $bad is an error" 1 rn-bench compare a.json bad.json
+    says "... that names file, case and sample" "bad.json: one fwd f32 threads 2: 'samples_ms[0]' is no"
+    says "... and what to do" "measure it again"
+done
+for bad in NaN Infinity -Infinity 1e999; do
+    sed "s/\[9.96/[$bad/; s/:\"/: \"/g" a.json >bad.json
+    exits "a sample of $bad is an error" 1 rn-bench compare a.json bad.json
+    says "... that names file and case" "bad.json:2: not JSON, in one: "
+    says "... and what to do" "measure it again"
+done
+for bad in '[]' null 10 '{}'; do
+    sed "2s/\"samples_ms\":\[[^]]*\]/\"samples_ms\":$bad/" a.json >bad.json
+    exits "$bad for samples is an error" 1 rn-bench compare a.json bad.json
+    says "... that names file, case and what is wrong" "bad.json: one fwd f32 threads 2: 'samples_ms' is "
+    says "... and what to do" "expected an array of numbers above 0; measure it again"
+done
+sed 's/"ms_iqr":[0-9.]*/"ms_iqr":-1/' a.json >bad.json
+exits "quartiles below 0 apart are an error" 1 rn-bench compare a.json bad.json
+says "... that names them" "'ms_iqr' is no number of 0 or more"
+head -c -40 a.json >cut.json
+exits "a run that was ended early is an error" 1 rn-bench compare cut.json a.json
+says "... that says how to read what it measured" "cut.json:5: ends in the middle, after four: of a run that was ended early"
+{ head -n 4 a.json | sed '$s/,$//'; echo ']'; } >cut.json
+exits "... as it says" 0 rn-bench compare cut.json a.json
 echo '[{"x":1}]' >bad.json
 exits "foreign JSON is an error" 1 rn-bench compare bad.json a.json
 says "... that says what was expected" "nothing that rn-bench conv, peak, train, loader or resize writes"

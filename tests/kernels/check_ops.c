@@ -51,6 +51,16 @@ bool check_near(check_run *r, const char *what, const float *got, const float *w
     return check_close(r, what, got, wide, mag, n, tol);
 }
 
+uint16_t check_half_of(rn_dtype t, float x)
+{
+    return t == RN_BF16 ? rn_bf16_of_f32(x) : rn_f16_of_f32(x);
+}
+
+float check_half_value(rn_dtype t, uint16_t h)
+{
+    return t == RN_BF16 ? rn_f32_of_bf16(h) : rn_f32_of_f16(h);
+}
+
 void *check_act(check_run *r, rn_dtype t, size_t n, int max)
 {
     float *wide = check_f32(r, n);
@@ -60,7 +70,7 @@ void *check_act(check_run *r, rn_dtype t, size_t n, int max)
     else
         check_fill_real(r, wide, n, 2);
     for (size_t i = 0; half && i < n; i++)
-        half[i] = t == RN_BF16 ? rn_bf16_of_f32(wide[i]) : rn_f16_of_f32(wide[i]);
+        half[i] = check_half_of(t, wide[i]);
     return half ? (void *)half : wide;
 }
 
@@ -74,9 +84,7 @@ static float *widened(check_run *r, rn_dtype t, const void *p, size_t n)
 {
     float *wide = check_f32(r, n);
     for (size_t i = 0; i < n; i++)
-        wide[i] = t == RN_F32    ? ((const float *)p)[i]
-                  : t == RN_BF16 ? rn_f32_of_bf16(((const uint16_t *)p)[i])
-                                 : rn_f32_of_f16(((const uint16_t *)p)[i]);
+        wide[i] = t == RN_F32 ? ((const float *)p)[i] : check_half_value(t, ((const uint16_t *)p)[i]);
     return wide;
 }
 

@@ -25,6 +25,9 @@ void check_ran(check_run *r, const char *what, int rc);
 /* As check_close, against the reference's f32 result. */
 bool check_near(check_run *r, const char *what, const float *got, const float *want, const double *mag, size_t n,
                 double tol);
+/* Of a 16-bit type: the value nearest to x; the value that h is. */
+uint16_t check_half_of(rn_dtype t, float x);
+float check_half_value(rn_dtype t, uint16_t h);
 /* n activations of type t: integers in -max..max that every type holds, or with max 0 reals in [-2, 2). */
 void *check_act(check_run *r, rn_dtype t, size_t n, int max);
 /* A copy of them; from NULL: NaN. */

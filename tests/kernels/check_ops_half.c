@@ -23,18 +23,13 @@ static const half_case cases[] = {{RN_BF16, 1, 1},     {RN_BF16, 7, 3},   {RN_BF
                                   {RN_BF16, 2000, 64}, {RN_F16, 1, 1},    {RN_F16, 7, 3},     {RN_F16, 130, 17},
                                   {RN_F16, 65, 300},   {RN_F16, 2000, 64}};
 
-static float value_of(rn_dtype t, const uint16_t *p, size_t i)
-{
-    return t == RN_BF16 ? rn_f32_of_bf16(p[i]) : rn_f32_of_f16(p[i]);
-}
-
 static uint16_t *make(check_run *r, rn_dtype t, size_t n)
 {
     uint16_t *p = check_bytes(r, n * sizeof *p);
     float *f = check_f32(r, n);
     check_fill_real(r, f, n, 3);
     for (size_t i = 0; i < n; i++)
-        p[i] = t == RN_BF16 ? rn_bf16_of_f32(f[i]) : rn_f16_of_f32(f[i]);
+        p[i] = check_half_of(t, f[i]);
     return p;
 }
 
@@ -50,7 +45,7 @@ static void near(check_run *r, const char *what, rn_dtype t, const uint16_t *got
     const double spacing = t == RN_BF16 ? 0x1p-7 : 0x1p-10, least = t == RN_BF16 ? 0x1p-133 : 0x1p-24;
     size_t other = 0;
     for (size_t i = 0; i < n; i++) {
-        const double g = value_of(t, got, i), w = value_of(t, want, i);
+        const double g = check_half_value(t, got[i]), w = check_half_value(t, want[i]);
         if (g == w || (isnan(g) && isnan(w)))
             continue;
         other++;

@@ -28,22 +28,17 @@ static const rn_ops *ops_of(const rn_backend *be, int i)
     return i ? &rn_ref_ops : be->ops;
 }
 
-static uint16_t narrow(rn_dtype t, double x)
-{
-    return t == RN_BF16 ? rn_bf16_of_f32((float)x) : rn_f16_of_f32((float)x);
-}
-
 static double value(rn_dtype t, const void *p, size_t i)
 {
     const uint16_t *h = p;
-    return t == RN_BF16 ? (double)rn_f32_of_bf16(h[i]) : (double)rn_f32_of_f16(h[i]);
+    return check_half_value(t, h[i]);
 }
 
 /* What plain arithmetic gives, which is held to fit the type. */
 static void same(check_run *r, const char *what, rn_dtype t, const void *got, const double *want, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const double g = value(t, got, i), fits = value(t, &(uint16_t){narrow(t, want[i])}, 0);
+        const double g = value(t, got, i), fits = value(t, &(uint16_t){check_half_of(t, (float)want[i])}, 0);
         if (!(fabs(fits - want[i]) <= 0))
             check_fail(r, "%s: element %zu, %.9g, does not fit the type: the check is wrong", what, i, want[i]);
         else if (!(fabs(g - want[i]) <= 0))
@@ -96,7 +91,7 @@ static void gates(check_run *r, rn_backend *be, const void *what)
     uint16_t *far = check_bytes(r, n * sizeof *far);
     double *sigmoid = plain(r, n), *back = plain(r, n);
     for (size_t i = 0; i < n; i++) {
-        far[i] = narrow(t, 200 * value(t, x, i));
+        far[i] = check_half_of(t, (float)(200 * value(t, x, i)));
         sigmoid[i] = value(t, x, i) / 2 + 0.5;
         back[i] = value(t, dy, i) * sigmoid[i] * (1 - sigmoid[i]);
     }
@@ -189,7 +184,7 @@ static void lrn(check_run *r, rn_backend *be, const void *what)
     double *y8 = plain(r, n), *same_y = plain(r, n), *d = plain(r, n);
     for (size_t i = 0; i < n; i++) {
         const double sign = value(t, any, i) < 0 ? -1 : 1;
-        x[i] = narrow(t, sign);
+        x[i] = check_half_of(t, (float)sign);
         y8[i] = sign / 8;
         same_y[i] = value(t, any, i);
         d[i] = value(t, dy, i) * (1 / 8.0 - 2 * 15 * 0.75 / 128);
@@ -248,7 +243,7 @@ static void xent(check_run *r, rn_backend *be, const void *what)
         labels[i] = (5 * i + s->c) % K;
         for (int j = 0; j < K; j++) {
             const bool high = j % 4 == i % 4;
-            z[i * K + j] = narrow(t, high ? s->c : s->c - 200.0);
+            z[i * K + j] = check_half_of(t, (float)(high ? s->c : s->c - 200.0));
             want[i * K + j] = scale * ((high ? 0.25 : 0) - smoothing / K - (j == labels[i] ? 1 - smoothing : 0));
         }
     }

@@ -20,6 +20,7 @@
 #include "data/pack/rn_packdb.h"
 #include "data/store/rn_datum.h"
 #include "data/store/rn_seal.h"
+#include "scratch.h"
 
 enum { SET_CLASSES = 5, SET_KEY = 160 };
 
@@ -86,22 +87,6 @@ static inline void set_make(const char *dir, uint32_t first, uint32_t end, rn_sh
     set_seal(dir, &s, first, end);
     snprintf(key, sizeof key, "%.100s/%s", dir, RN_PACK_STATE);
     assert_int_equal(unlink(key), 0);
-}
-
-static char set_scratch[] = "/tmp/rnkit-set.XXXXXX";
-
-static inline int set_enter(void **state)
-{
-    (void)state;
-    return mkdtemp(set_scratch) && chdir(set_scratch) == 0 ? 0 : -1;
-}
-
-static inline int set_leave(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", set_scratch);
-    return chdir("/") || system(command);
 }
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -20,44 +19,124 @@
 #include "kernels/rn_kernels.h"
 #include "nn/graph/rn_graph.h"
 #include "nn/model/rn_model.h"
+#include "printed.h"
 #include "wrong_conv.h"
 
+/* What `row` looks like; the caller frees. */
+static char *told(const json_t *row, enum bench_form form)
+{
+    const printing p = printed_begin();
+    const int rc = bench_conv_print(row, form, true);
+    char *text = printed(p);
+
+    assert_int_equal(rc, 0);
+    return text;
+}
+
 /* ---- wrong kernels -------------------------------------------------------------------------------------------------- */
+
+/* A CPU backend with these algorithms and no others; close it with rn_backend_close. */
+static rn_backend *backend_of(const rn_conv_algo *algos, int n, const rn_conv_algo **list)
+{
+    rn_backend *be = NULL;
+
+    assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 1}, &be), 0);
+    for (int i = 0; i < n; i++)
+        list[i] = &algos[i];
+    list[n] = NULL;
+    be->conv_algos = list;
+    return be;
+}
+
+/* Each of `algos` on one case, verified and timed once; n results, bench_results_free. */
+static bench_result *measured(const rn_conv_algo *algos, int n, const char *text, rn_conv_dir dir)
+{
+    const rn_conv_algo *list[FAULTS + 1];
+    rn_backend *be = backend_of(algos, n, list);
+    const bench_plan_opts po = {.rounds = 3, .seed = 7};
+    bench_result *r = NULL;
+    rn_conv_desc d;
+    size_t got = 0;
+
+    assert_int_equal(rn_conv_desc_parse(text, &d), 0);
+    assert_int_equal(bench_measure(be, &d, dir, &po, &r, &got), 0);
+    assert_int_equal(got, n);
+    rn_backend_close(be);
+    return r;
+}
+
+static void with_flags(rn_conv_algo *algos, const enum wrong_conv *faults, int n, unsigned flags)
+{
+    for (int i = 0; i < n; i++) {
+        algos[i] = wrong_conv(faults[i]);
+        algos[i].flags |= flags;
+    }
+}
 
 static void no_time_for_wrong_results(void **state)
 {
     rn_conv_algo algos[FAULTS];
-    const rn_conv_algo *list[FAULTS + 1] = {NULL};
-    rn_backend *be = NULL;
-    const rn_backend_opts bo = {.threads = 1};
 
     (void)state;
-    assert_int_equal(rn_backend_open(rn_backends, "cpu", &bo, &be), 0);
-    for (int i = 0; i < FAULTS; i++) {
+    for (int i = 0; i < FAULTS; i++)
         algos[i] = wrong_conv(i);
-        list[i] = &algos[i];
-    }
-    be->conv_algos = list;
     for (rn_conv_dir dir = RN_FWD; dir <= RN_BWD_W; dir++) {
-        bench_plan_opts po = {.rounds = 3, .seed = 7};
-        bench_result *r = NULL;
-        rn_conv_desc d;
-        size_t n = 0;
-        assert_int_equal(rn_conv_desc_parse("mb2ic5ih7oc6kh3sh2ph1", &d), 0);
-        assert_int_equal(bench_measure(be, &d, dir, &po, &r, &n), 0);
-        assert_int_equal(n, FAULTS);
+        bench_result *r = measured(algos, FAULTS, "mb2ic5ih7oc6kh3sh2ph1", dir);
         for (int i = 0; i < FAULTS; i++) {
-            if (r[i].verified != (i == RIGHT))
-                fail_msg("%s, %s: verified %d, '%s'", rn_conv_dir_name(dir), wrong_conv_names[i], r[i].verified,
-                         r[i].failure);
+            if (r[i].verified != (i == RIGHT) || r[i].wrong != (i != RIGHT && i != FAILS))
+                fail_msg("%s, %s: verified %d, wrong %d, '%s'", rn_conv_dir_name(dir), wrong_conv_names[i],
+                         r[i].verified, r[i].wrong, r[i].failure);
             assert_true(i == RIGHT ? r[i].ms > 0 && r[i].nsamples == 3 : r[i].ms == 0 && *r[i].failure);
         }
         assert_non_null(strstr(r[ONE_ELEMENT].failure, "integers: element"));
         assert_non_null(strstr(r[LOW_PRECISION].failure, "reals: element"));
         assert_non_null(strstr(r[FAILS].failure, "out of order"));
-        bench_results_free(r, n);
+        bench_results_free(r, FAULTS);
     }
-    rn_backend_close(be);
+}
+
+static int open_fails(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void **priv)
+{
+    (void)be, (void)d, (void)dir, (void)priv;
+    return rn_fail(RN_E_UNSUPPORTED, "no primitive for it");
+}
+
+static size_t workspace_huge(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
+{
+    (void)be, (void)d, (void)dir;
+    return (size_t)1 << 50;
+}
+
+/* What never came to a result is not called wrong, and takes no time from what stands beside it. */
+static void failed_is_not_wrong(void **state)
+{
+    enum { OPEN, WORKSPACE, FINE, N };
+    rn_conv_algo algos[N] = {wrong_conv(RIGHT), wrong_conv(RIGHT), wrong_conv(RIGHT)};
+    bench_setting s = {.rounds = 3};
+    bench_shape shape = {.count = 1};
+
+    (void)state;
+    algos[OPEN].open = open_fails;
+    algos[WORKSPACE].workspace = workspace_huge;
+    bench_result *r = measured(algos, N, "mb2ic5ih7oc6kh3sh2ph1", RN_FWD);
+    for (int i = 0; i < N; i++)
+        assert_true(!r[i].wrong && !r[i].refused && r[i].verified == (i == FINE) && (r[i].ms > 0) == (i == FINE));
+    assert_non_null(strstr(r[OPEN].failure, "no primitive for it"));
+    assert_non_null(strstr(r[WORKSPACE].failure, "needs 1048576.00 GiB, "));
+
+    assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 1}, &s.be), 0);
+    assert_int_equal(rn_conv_desc_parse("mb2ic5ih7oc6kh3sh2ph1", &shape.desc), 0);
+    assert_non_null(s.machine = json_object());
+    json_t *row = bench_conv_row(&s, &shape, RN_FWD, &r[OPEN]);
+    char *text = told(row, BENCH_TEXT), *json = told(row, BENCH_JSON);
+    assert_non_null(strstr(text, " failed: no primitive for it\n"));
+    assert_non_null(strstr(json, "\"state\":\"failed\",\"failure\":\"no primitive for it\",\"verified\":false"));
+    free(text);
+    free(json);
+    json_decref(row);
+    json_decref(s.machine);
+    rn_backend_close(s.be);
+    bench_results_free(r, N);
 }
 
 /* Whoever says that he computes in fewer bits gets a time for it, but not for any result. */
@@ -66,31 +145,16 @@ static void fewer_bits_by_intent(void **state)
     static const enum wrong_conv faults[] = {LOW_PRECISION, ROUGH, ONE_NAN};
     enum { N = sizeof faults / sizeof *faults };
     rn_conv_algo algos[N];
-    const rn_conv_algo *list[N + 1] = {NULL};
-    rn_backend *be = NULL;
-    const bench_plan_opts po = {.rounds = 1, .seed = 7};
-    bench_result *r = NULL;
-    rn_conv_desc d;
-    size_t n = 0;
 
     (void)state;
-    assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 1}, &be), 0);
-    for (int i = 0; i < N; i++) {
-        algos[i] = wrong_conv(faults[i]);
-        algos[i].flags |= RN_ALGO_LOWPREC;
-        list[i] = &algos[i];
-    }
-    be->conv_algos = list;
-    assert_int_equal(rn_conv_desc_parse("mb2ic5ih17oc16kh3ph1", &d), 0);
-    assert_int_equal(bench_measure(be, &d, RN_FWD, &po, &r, &n), 0);
-    assert_int_equal(n, N);
+    with_flags(algos, faults, N, RN_ALGO_LOWPREC);
+    bench_result *r = measured(algos, N, "mb2ic5ih17oc16kh3ph1", RN_FWD);
     if (!r[0].verified)
         fail_msg("%s", r[0].failure);
     assert_false(r[1].verified);
     assert_non_null(strstr(r[1].failure, "root mean square"));
     assert_false(r[2].verified);
-    bench_results_free(r, n);
-    rn_backend_close(be);
+    bench_results_free(r, N);
 }
 
 /* Long sums leave an inexact algorithm some room, and a single element hides in none of it. */
@@ -99,29 +163,15 @@ static void inexact_is_not_wrong(void **state)
     static const enum wrong_conv faults[] = {ONE_ELEMENT, LOW_PRECISION};
     enum { N = sizeof faults / sizeof *faults };
     rn_conv_algo algos[N];
-    const rn_conv_algo *list[N + 1] = {NULL};
-    rn_backend *be = NULL;
-    const bench_plan_opts po = {.rounds = 1, .seed = 7};
-    bench_result *r = NULL;
-    rn_conv_desc d;
-    size_t n = 0;
 
     (void)state;
-    assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 1}, &be), 0);
-    for (int i = 0; i < N; i++) {
-        algos[i] = wrong_conv(faults[i]);
-        algos[i].flags |= RN_ALGO_WINOGRAD;
-        list[i] = &algos[i];
-    }
-    be->conv_algos = list;
-    assert_int_equal(rn_conv_desc_parse("mb1ic600ih13oc64kh3ph1", &d), 0);
-    assert_int_equal(bench_measure(be, &d, RN_FWD, &po, &r, &n), 0);
+    with_flags(algos, faults, N, RN_ALGO_WINOGRAD);
+    bench_result *r = measured(algos, N, "mb1ic600ih13oc64kh3ph1", RN_FWD);
     assert_false(r[0].verified);
     assert_non_null(strstr(r[0].failure, "integers: element 10814 of"));
     if (!r[1].verified)
         fail_msg("%s", r[1].failure);
-    bench_results_free(r, n);
-    rn_backend_close(be);
+    bench_results_free(r, N);
 }
 
 /* Every algorithm of this machine, where the check costs little: exact sums must not refuse what is right. */
@@ -268,26 +318,6 @@ static void lists_are_the_networks(void **state)
 
 /* ---- forms ---------------------------------------------------------------------------------------------------------- */
 
-/* What `row` looks like; the caller frees. */
-static char *printed(const json_t *row, enum bench_form form)
-{
-    char *text = calloc(1, 1 << 16);
-    FILE *f = tmpfile();
-    int keep = dup(1);
-
-    assert_true(text && f && keep >= 0);
-    fflush(stdout);
-    dup2(fileno(f), 1);
-    assert_int_equal(bench_conv_print(row, form, true), 0);
-    fflush(stdout);
-    dup2(keep, 1);
-    close(keep);
-    rewind(f);
-    assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
-    fclose(f);
-    return text;
-}
-
 /* CSV's head and fields, one after the other, are members of the JSON object with the same digits. */
 static void csv_is_json(void **state)
 {
@@ -312,17 +342,17 @@ static void csv_is_json(void **state)
     assert_int_equal(rn_conv_desc_parse("mb1ic3ih9oc5kh3ph1", &shape.desc), 0);
     assert_non_null(s.machine = bench_machine(s.be));
     json_t *row = bench_conv_row(&s, &shape, RN_FWD, &r);
-    char *csv = printed(row, BENCH_CSV), *json = printed(row, BENCH_JSON), *fields = strchr(csv, '\n') + 1, *end;
+    char *csv = told(row, BENCH_CSV), *json = told(row, BENCH_JSON), *fields = strchr(csv, '\n') + 1, *end;
     for (char *head = csv, *field = fields; head < fields; head = end + 1) {
         char want[512];
         end = head + strcspn(head, ",\n");
         size_t n = *field == '"' ? (size_t)(strstr(field + 1, *(end + 1) ? "\"," : "\"\n") - field) + 1
                                  : strcspn(field, ",\n");
-        if (n && *field != '"' && !strchr("-0123456789tf", *field))
+        if (n && *field != '"' && !strchr("-0123456789", *field) && strncmp(field, "true,", 5) != 0)
             snprintf(want, sizeof want, "\"%.*s\":\"%.*s\"", (int)(end - head), head, (int)n, field);
         else
             snprintf(want, sizeof want, "\"%.*s\":%.*s", (int)(end - head), head, *field == '"' ? 0 : (int)n, field);
-        if (n && strncmp(field, "fwd", 3) != 0 && strncmp(field, "f32", 3) != 0 && !strstr(json, want))
+        if (n && !strstr(json, want))
             fail_msg("%s is not in %s", want, json);
         field += n + 1;
     }
@@ -339,10 +369,15 @@ static void csv_is_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_time_for_wrong_results), cmocka_unit_test(fewer_bits_by_intent),
-        cmocka_unit_test(inexact_is_not_wrong),      cmocka_unit_test(time_for_right_results),
-        cmocka_unit_test(critical_values),           cmocka_unit_test(ratios),
-        cmocka_unit_test(lists_are_the_networks),    cmocka_unit_test(csv_is_json),
+        cmocka_unit_test(no_time_for_wrong_results),
+        cmocka_unit_test(failed_is_not_wrong),
+        cmocka_unit_test(fewer_bits_by_intent),
+        cmocka_unit_test(inexact_is_not_wrong),
+        cmocka_unit_test(time_for_right_results),
+        cmocka_unit_test(critical_values),
+        cmocka_unit_test(ratios),
+        cmocka_unit_test(lists_are_the_networks),
+        cmocka_unit_test(csv_is_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,32 +6,21 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "kernels/rn_kernels.h"
+#include "printed.h"
 #include "tests/kernels/check.h"
 #include "wrong_conv.h"
 
 /* What `work` prints, to be freed: its TAP is not this program's. */
-static char *printed(void (*work)(check_run *r), check_run *r)
+static char *told(void (*work)(check_run *r), check_run *r)
 {
-    char *text = calloc(1, 1 << 16);
-    FILE *f = tmpfile();
-    int keep = dup(1);
+    const printing p = printed_begin();
 
-    assert_true(text && f && keep >= 0);
-    fflush(stdout);
-    dup2(fileno(f), 1);
     work(r);
-    fflush(stdout);
-    dup2(keep, 1);
-    close(keep);
-    rewind(f);
-    assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
-    fclose(f);
-    return text;
+    return printed(p);
 }
 
 static void run_conv(check_run *r)
@@ -58,7 +47,7 @@ static void wrong_results_fail(void **state)
         list[i] = &algos[i];
     }
     open_with(&r, list);
-    char *text = printed(run_conv, &r);
+    char *text = told(run_conv, &r);
     assert_int_equal(r.count, 3 * FAULTS);
     assert_int_equal(r.ok, 3);
     assert_int_equal(r.bad, 3 * (FAULTS - 1));
@@ -93,11 +82,11 @@ static void unchecked_fails(void **state)
     (void)state;
     open_with(&r, list);
     r.algo = "*:*"; /* a selection: then refusing is no failure */
-    free(printed(run_conv, &r));
+    free(told(run_conv, &r));
     assert_int_equal(r.bad + r.ok + r.skipped, 0);
     assert_true(r.refused > 0);
     r.algo = NULL;
-    char *text = printed(check_tally_close, &r);
+    char *text = told(check_tally_close, &r);
     assert_int_equal(r.bad, 6 * 3);
     assert_int_equal(r.skipped, 6 * 3);
     assert_non_null(strstr(text, "conv_fuse_bf16 cpu:idle bwd_d: no case ran"));
@@ -120,7 +109,7 @@ static void stale_excuse_fails(void **state)
 
     (void)state;
     open_with(&r, list);
-    char *text = printed(claim, &r);
+    char *text = told(claim, &r);
     assert_non_null(strstr(text, "conv cpu:strip fwd: check_tally.c says that it is not for this, but it ran"));
     assert_int_equal(r.bad, 1 + 6);
     free(text);

@@ -17,28 +17,13 @@
 #include "base/rn_error.h"
 #include "data/image/rn_image.h"
 #include "data/pack/rn_inputs.h"
+#include "scratch.h"
 
 typedef struct member {
     const char *name;
     const void *data;
     size_t n;
 } member;
-
-static char scratch[] = "/tmp/rnkit-inputs.XXXXXX";
-
-static int enter(void **state)
-{
-    (void)state;
-    return mkdtemp(scratch) && chdir(scratch) == 0 ? 0 : -1;
-}
-
-static int leave(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", scratch);
-    return chdir("/") || system(command);
-}
 
 static void write_tar(const char *path, bool gzip, const member *m, size_t n)
 {
@@ -232,5 +217,5 @@ int main(void)
         cmocka_unit_test(cifar),
         cmocka_unit_test(digests),
     };
-    return cmocka_run_group_tests(tests, enter, leave);
+    return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }

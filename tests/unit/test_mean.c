@@ -17,17 +17,16 @@
 #include "base/rn_rng.h"
 #include "data/pack/rn_mean.h"
 #include "data/pack/rn_pack.h"
+#include "scratch.h"
 
 enum { SIDE = 256, IMAGES = 5, PLANE = SIDE * SIDE };
 
-static char scratch[] = "/tmp/rnkit-mean.XXXXXX";
 static uint8_t pixels[IMAGES][PLANE * 3]; /* RGB, interleaved */
 
 static int make_images(void **state)
 {
     rn_rng r;
-    (void)state;
-    if (!mkdtemp(scratch) || chdir(scratch) != 0 || rn_mkdir_p("tree/a") < 0 || rn_mkdir_p("odd/a") < 0)
+    if (enter_scratch(state) != 0 || rn_mkdir_p("tree/a") < 0 || rn_mkdir_p("odd/a") < 0)
         return -1;
     rn_rng_seed(&r, 9, RN_STREAM_TEST, 0, 0);
     for (int i = 0; i < IMAGES; i++) {
@@ -45,14 +44,6 @@ static int make_images(void **state)
                    png_image_write_to_file(&small, "odd/a/1.png", 0, pixels[1], 0, NULL)
                ? 0
                : -1;
-}
-
-static int leave(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", scratch);
-    return chdir("/") || system(command);
 }
 
 static rn_store *pack(const char *tree, const char *dir, enum rn_convert_encode encode)
@@ -127,5 +118,5 @@ int main(void)
         cmocka_unit_test(is_the_mean_in_caffes_form),
         cmocka_unit_test(unequal_sizes_have_none),
     };
-    return cmocka_run_group_tests(tests, make_images, leave);
+    return cmocka_run_group_tests(tests, make_images, leave_scratch);
 }

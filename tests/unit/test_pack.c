@@ -25,6 +25,7 @@
 #include "data/pack/rn_inputs.h"
 #include "data/pack/rn_pack.h"
 #include "data/store/rn_datum.h"
+#include "scratch.h"
 
 static void write_text(const char *path, const char *text)
 {
@@ -454,22 +455,6 @@ static void raw_holds_the_pixels(void **state)
     rn_image_free(&small);
     rn_buf_free(&b);
     free(jpeg);
-}
-
-static char scratch[] = "/tmp/rnkit-pack.XXXXXX";
-static char command[64];
-
-static int enter_scratch(void **state)
-{
-    (void)state;
-    return mkdtemp(scratch) && chdir(scratch) == 0 ? 0 : -1;
-}
-
-static int leave_scratch(void **state)
-{
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", scratch);
-    return chdir("/") || system(command);
 }
 
 int main(void)

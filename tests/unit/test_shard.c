@@ -238,5 +238,5 @@ int main(void)
         cmocka_unit_test(one_store_of_many),
         cmocka_unit_test(folders_that_are_no_set),
     };
-    return cmocka_run_group_tests(tests, set_enter, set_leave);
+    return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }

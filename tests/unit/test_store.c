@@ -19,6 +19,7 @@
 #include "data/store/rn_datum.h"
 #include "data/store/rn_seal.h"
 #include "data/store/rn_store.h"
+#include "scratch.h"
 
 static const char WHAT[] = "a test's set";
 
@@ -347,22 +348,6 @@ static void seals_that_are_none(void **state)
     assert_int_equal(rn_digest_file(RN_SHA256, "seal.lmdb/seal.json", hex, NULL), 0);
     assert_string_equal(hex, k->digest);
     rn_seal_free(k);
-}
-
-static char scratch[] = "/tmp/rnkit-store.XXXXXX";
-static char command[64];
-
-static int enter_scratch(void **state)
-{
-    (void)state;
-    return mkdtemp(scratch) && chdir(scratch) == 0 ? 0 : -1;
-}
-
-static int leave_scratch(void **state)
-{
-    (void)state;
-    snprintf(command, sizeof command, "rm -rf %s", scratch);
-    return chdir("/") || system(command);
 }
 
 int main(void)

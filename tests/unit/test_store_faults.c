@@ -27,7 +27,7 @@ static uint32_t pages[KINDS][1024], npages[KINDS];
 static int make_set(void **state)
 {
     char *text = NULL;
-    if (set_enter(state) != 0)
+    if (enter_scratch(state) != 0)
         return -1;
     set_make(SET, 0, N, (rn_shard){0}, content);
     assert_int_equal(rn_read_file(FILE_OF_SET, 0, &text, &sound_n), 0);
@@ -53,7 +53,7 @@ static int make_set(void **state)
 static int drop_set(void **state)
 {
     free(sound);
-    return set_leave(state);
+    return leave_scratch(state);
 }
 
 static void put_bytes(size_t at, const void *data, size_t n)

@@ -195,5 +195,5 @@ int main(void)
         cmocka_unit_test(appended),
         cmocka_unit_test(other_forms_are_refused),
     };
-    return cmocka_run_group_tests(tests, set_enter, set_leave);
+    return cmocka_run_group_tests(tests, enter_scratch, leave_scratch);
 }
