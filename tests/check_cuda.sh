@@ -43,4 +43,5 @@ fi
 export CMOCKA_MESSAGE_OUTPUT=TAP RNKIT_TESTS=$here RNKIT_BIN=$build/bin RNKIT_BUILD=$build
 for t in test_ops test_caffe test_model; do one "$t" "$build/tests/golden/$t"; done
 one "training" "$here/cli/test_cuda_train.sh"
+one "ranks" "$here/cli/test_cuda_ranks.sh"
 exit $bad

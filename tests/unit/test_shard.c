@@ -75,8 +75,9 @@ static void names(void **state)
 static void launchers(void **state)
 {
     (void)state;
-    static const char *const all[] = {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "PMI_RANK", "PMI_SIZE",
-                                      "SLURM_PROCID",         "SLURM_STEP_NUM_TASKS"};
+    static const char *const all[] = {
+        "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",       "PMI_RANK",     "PMI_SIZE", "SLURM_PROCID",
+        "SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         unsetenv(all[i]);
     rn_launch l;
@@ -92,11 +93,19 @@ static void launchers(void **state)
     assert_int_equal(l.rank, 3);
     assert_int_equal(l.size, 8);
     assert_string_equal(l.who, "srun");
+    assert_int_equal(l.local, -1);
+    setenv("SLURM_LOCALID", "1", 1);
+    assert_int_equal(rn_launch_find(&l), 0);
+    assert_int_equal(l.local, 1);
     setenv("OMPI_COMM_WORLD_RANK", "1", 1); /* mpirun inside a step */
     setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
     assert_int_equal(rn_launch_find(&l), 0);
     assert_int_equal(l.rank, 1);
     assert_int_equal(l.size, 2);
+    assert_int_equal(l.local, -1); /* that of another launcher's */
+    setenv("OMPI_COMM_WORLD_LOCAL_RANK", "0", 1);
+    assert_int_equal(rn_launch_find(&l), 0);
+    assert_int_equal(l.local, 0);
     static const char *const bad[] = {"2", "-1", "", "1x", "0x1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         setenv("OMPI_COMM_WORLD_RANK", bad[i], 1);

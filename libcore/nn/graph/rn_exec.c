@@ -3,6 +3,7 @@
 #include "nn/graph/rn_exec.h"
 
 #include "base/rn_error.h"
+#include "nn/graph/rn_reduce.h"
 
 void *rn_net_slot(const rn_net *net, enum rn_slot_kind kind, int i)
 {
@@ -64,6 +65,7 @@ int rn_net_forward(rn_net *net, int first, bool train, int n)
 
 int rn_net_backward(rn_net *net)
 {
+    RN_TRY(rn_reduce_begin(net));
     for (int i = net->graph.nnodes - 1; i >= 0; i--) {
         rn_exec c = make_exec(net, i, true, 0);
         if (!runners[c.node->kind].bwd || !c.out || !c.out->needs_grad)
@@ -73,6 +75,7 @@ int rn_net_backward(rn_net *net)
             return rn_fail_prefix(rc, "backward of %s", c.node->name);
         if (net->watched)
             RN_TRY(rn_watch_backward(&c));
+        RN_TRY(rn_reduce_after(net, i));
     }
-    return RN_OK;
+    return rn_reduce_end(net);
 }

@@ -128,6 +128,7 @@ typedef struct rn_net_opts {
      */
     rn_comm *comm;
     bool local_bn;
+    int64_t bucket; /* on a device: so many floats of gradients travel between ranks at a time; 0: 2 Mi */
 } rn_net_opts;
 
 /* Names of the architectures, NULL-terminated. */
@@ -217,8 +218,14 @@ void rn_net_set_batches(rn_net *net, int64_t batches);
 /* ---- several ranks (rn_net_opts.comm); all of them call, and nothing is done without ---- */
 
 /* After the backward pass: the gradients become the sums over ranks; with local_bn the running statistics become the
- * ranks' mean. RN_E_UNSUPPORTED: not on this device. */
+ * ranks' mean. */
 int rn_net_reduce(rn_net *net);
+/*
+ * Has the backward pass of every training batch from now on do most of that by itself, on a device: gradients travel while it
+ * goes on with others. For steps of one batch: rn_net_reduce must follow before the next, and nothing may change gradients in
+ * between. All ranks alike.
+ */
+void rn_net_set_overlap(rn_net *net, bool on);
 /* Weights, statistics and momentum of rank 0 for everybody. */
 int rn_net_share(rn_net *net, rn_comm *comm);
 /* RN_E_MISMATCH, on every rank, unless all hold the same bits of them. */

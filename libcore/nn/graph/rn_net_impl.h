@@ -67,11 +67,12 @@ struct rn_net {
     int64_t step, first_image;
     bool mixed; /* the batch under way has second labels, with `share` for the first */
     float share;
-    rn_distill distill; /* teacher NULL: none */
-    float loss_scale;   /* multiplies all gradients */
-    bool watched;       /* see rn_watch.h */
-    float *host_loss;   /* (batch) */
-    int32_t *host_rank; /* (batch) */
+    rn_distill distill;       /* teacher NULL: none */
+    float loss_scale;         /* multiplies all gradients */
+    bool watched;             /* see rn_watch.h */
+    struct rn_reduce *reduce; /* see rn_reduce.h */
+    float *host_loss;         /* (batch) */
+    int32_t *host_rank;       /* (batch) */
 };
 
 /* A convolution's part of its parameter, in the type of the activations. */

@@ -5,6 +5,7 @@
 
 #include "base/rn_error.h"
 #include "nn/graph/rn_net_impl.h"
+#include "nn/graph/rn_reduce.h"
 #include "nn/model/rn_model.h"
 
 static int pick(rn_net *net, rn_selector *sel, int node, rn_conv_dir dir)
@@ -97,12 +98,13 @@ int rn_net_lay_out(rn_net *net)
     RN_TRY(alloc_device(net));
     bind_values(net);
     net->prepared = 0; /* new plans hold no weights yet */
-    return RN_OK;
+    return rn_reduce_open(net);
 }
 
 void rn_net_drop_layout(rn_net *net)
 {
     rn_backend *be = net->be;
+    rn_reduce_close(net);
     for (int i = 0; net->conv && i < net->graph.nnodes; i++)
         for (int dir = 0; dir < 3; dir++)
             rn_conv_plan_close(net->conv[i][dir]);

@@ -6,26 +6,18 @@
 #include "base/rn_digest.h"
 #include "base/rn_error.h"
 #include "nn/graph/rn_net_impl.h"
+#include "nn/graph/rn_reduce.h"
 
 rn_comm *rn_net_bn_comm(const rn_net *net)
 {
     return net->opts.local_bn ? NULL : net->opts.comm;
 }
 
-/* What travels does so from and to host memory: that of a device that copies and computes at once. */
-static int check_host(const rn_net *net)
-{
-    if (!net->be->sync)
-        return RN_OK;
-    return rn_fail(RN_E_UNSUPPORTED, "ranks on %s: this version knows them on the CPU only", net->be->device);
-}
+/* ---- gradients ---- */
 
 /* With statistics of its own rows each rank's running ones differ: all take the mean, every step. */
-static int average_statistics(const rn_net *net)
+static int average_statistics(const rn_net *net, float *stats, int64_t n)
 {
-    rn_weights *w = net->weights;
-    float *stats = w->values + w->n_decay + w->n_spared;
-    const int64_t n = w->n_total - w->n_decay - w->n_spared;
     RN_TRY(rn_comm_sum_f32(net->opts.comm, stats, n));
     for (int64_t i = 0; i < n; i++)
         stats[i] /= (float)net->opts.comm->size;
@@ -35,11 +27,51 @@ static int average_statistics(const rn_net *net)
 int rn_net_reduce(rn_net *net)
 {
     const rn_weights *w = net->weights;
+    const int64_t trained = w->n_decay + w->n_spared, n = w->n_total - trained;
+    float *stats = w->values + trained;
     if (!net->opts.comm)
         return RN_OK;
-    RN_TRY(check_host(net));
-    RN_TRY(rn_comm_sum_f32(net->opts.comm, w->grads, w->n_decay + w->n_spared));
-    return net->opts.local_bn ? average_statistics(net) : RN_OK;
+    if (net->reduce) {
+        RN_TRY(rn_reduce_all(net));
+        return net->opts.local_bn ? rn_reduce_mean(net, stats, n) : RN_OK;
+    }
+    RN_TRY(rn_comm_sum_f32(net->opts.comm, w->grads, trained));
+    return net->opts.local_bn ? average_statistics(net, stats, n) : RN_OK;
+}
+
+/* ---- the same weights everywhere ---- */
+
+enum { STAGE = 1 << 20 }; /* floats of page-locked memory */
+
+/* Has the host see n values, which are a device's or its own: in pieces, in their order. `back`: what `see` makes of them is kept. */
+static int by_host(rn_backend *be, float *v, int64_t n, bool back, int (*see)(void *with, float *piece, int64_t n),
+                   void *with)
+{
+    void *room = NULL;
+    int rc;
+    if (!be->sync)
+        return see(with, v, n);
+    RN_TRY(be->alloc_host(be, STAGE * sizeof *v, &room));
+    for (int64_t at = 0; at < n; at += STAGE) {
+        const int64_t some = n - at < STAGE ? n - at : STAGE;
+        const size_t bytes = (size_t)some * sizeof *v;
+        RN_GO(be->copy(be, room, v + at, bytes, RN_COPY_D2H, NULL));
+        RN_GO(be->sync(be, NULL));
+        RN_GO(see(with, room, some));
+        if (back) {
+            RN_GO(be->copy(be, v + at, room, bytes, RN_COPY_H2D, NULL));
+            RN_GO(be->sync(be, NULL));
+        }
+    }
+    rc = RN_OK;
+out:
+    be->free_host(be, room);
+    return rc;
+}
+
+static int share_piece(void *with, float *piece, int64_t n)
+{
+    return rn_comm_bcast(with, piece, (size_t)n * sizeof *piece);
 }
 
 int rn_net_share(rn_net *net, rn_comm *comm)
@@ -47,12 +79,16 @@ int rn_net_share(rn_net *net, rn_comm *comm)
     const rn_weights *w = net->weights;
     if (!comm)
         return RN_OK;
-    RN_TRY(check_host(net));
-    RN_TRY(rn_comm_bcast(comm, w->values, (size_t)w->n_total * sizeof *w->values));
+    RN_TRY(by_host(net->be, w->values, w->n_total, true, share_piece, comm));
     if (w->momentum)
-        RN_TRY(rn_comm_bcast(comm, w->momentum, (size_t)(w->n_decay + w->n_spared) * sizeof *w->momentum));
+        RN_TRY(by_host(net->be, w->momentum, w->n_decay + w->n_spared, true, share_piece, comm));
     RN_TRY(rn_comm_bcast(comm, &net->batches, sizeof net->batches));
     return rn_net_params_changed(net);
+}
+
+static int digest_piece(void *with, float *piece, int64_t n)
+{
+    return rn_digest_update(with, piece, (size_t)n * sizeof *piece);
 }
 
 static int digest_weights(const rn_weights *w, char hex[RN_DIGEST_HEX_MAX])
@@ -61,9 +97,9 @@ static int digest_weights(const rn_weights *w, char hex[RN_DIGEST_HEX_MAX])
     int rc;
     memset(hex, 0, RN_DIGEST_HEX_MAX);
     RN_GO(rn_digest_open(RN_SHA256, &d));
-    RN_GO(rn_digest_update(d, w->values, (size_t)w->n_total * sizeof *w->values));
+    RN_GO(by_host(w->be, w->values, w->n_total, false, digest_piece, d));
     if (w->momentum)
-        RN_GO(rn_digest_update(d, w->momentum, (size_t)(w->n_decay + w->n_spared) * sizeof *w->momentum));
+        RN_GO(by_host(w->be, w->momentum, w->n_decay + w->n_spared, false, digest_piece, d));
     RN_GO(rn_digest_final(d, hex));
 out:
     rn_digest_close(d);
@@ -75,7 +111,6 @@ int rn_net_same(rn_net *net, rn_comm *comm)
     char mine[RN_DIGEST_HEX_MAX];
     if (!comm)
         return RN_OK;
-    RN_TRY(check_host(net));
     RN_TRY(digest_weights(net->weights, mine));
     char *all = malloc((size_t)comm->size * sizeof mine);
     if (!all)

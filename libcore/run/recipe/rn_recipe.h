@@ -85,7 +85,12 @@ typedef struct rn_recipe {
     int device, precision, tune; /* device: index into rn_recipe_devices */
     int fuse;                    /* enum rn_fuse */
     int64_t threads;
+    int comm;       /* enum rn_comm_way */
+    int64_t bucket; /* KiB; 0: 8192 */
 } rn_recipe;
+
+/* How the gradients of ranks on devices are added up. */
+enum rn_comm_way { RN_COMM_AUTO = 0, RN_COMM_NCCL = 1, RN_COMM_HOST = 2 };
 
 enum { RN_RECIPE_MAX_ROWS = 128 };
 

@@ -16,6 +16,7 @@ static const char *const anneals[] = {"cos", "linear", NULL};
 static const char *const metrics[] = {"loss", "top1", NULL};
 static const char *const tunes[] = {"off", "quick", "full", NULL};
 static const char *const fuses[] = {"off", "auto", "on", NULL};
+static const char *const comms[] = {"auto", "nccl", "host", NULL};
 
 void rn_recipe_defaults(rn_recipe *r)
 {
@@ -318,6 +319,13 @@ static int machine_rows(rn_recipe *r, rn_opt *out)
          "or "
          "wherever the chosen algorithms can (on: least memory).",
          fuses, 0, 0},
+        {RN_OPT_ENUM, "comm", "WAY", &r->comm,
+         "How ranks on devices add up: from device to device (nccl), through the host's memory by MPI in the order of "
+         "ranks (host), or the former where it can be (auto).",
+         comms, 0, 0},
+        {RN_OPT_INT, "bucket", "KIB", &r->bucket,
+         "Gradients that ranks on devices add up at a time, while the backward pass goes on; 0: 8192.", NULL, 0,
+         1 << 20},
     };
     return put(out, rows, sizeof rows);
 }

@@ -59,6 +59,8 @@ int rn_rundir_compute(rn_trainer *t)
     RN_TRY(rn_buf_printf(&t->compute, "%s\n", t->s.be->describe));
     if (t->s.comm)
         RN_TRY(rn_buf_printf(&t->compute, "%d ranks\n", t->s.comm->size));
+    if (t->s.be->ranks[0]) /* how it adds up may depend on the size; the host's sums do not */
+        RN_TRY(rn_buf_printf(&t->compute, "%s, --bucket %lld\n", t->s.be->ranks, (long long)t->job->recipe->bucket));
     for (int i = 0; i < rn_net_nchoices(t->s.net); i++) {
         const rn_net_choice *c = rn_net_choice_at(t->s.net, i);
         RN_TRY(rn_buf_printf(&t->compute, "%s %s %s%s%s\n", c->layer, rn_conv_dir_name(c->dir), c->choice.algo->name,

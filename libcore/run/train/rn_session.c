@@ -10,6 +10,7 @@
 #include "base/rn_log.h"
 #include "run/recipe/rn_recipe_mean.h"
 #include "run/train/rn_choices.h"
+#include "run/train/rn_devices.h"
 #include "run/train/rn_teacher.h"
 
 static const rn_dtype dtypes[] = {RN_F32, RN_BF16, RN_F16}; /* in the order of --precision */
@@ -107,7 +108,8 @@ static int open_nets(rn_session *s, bool train)
                         .std = std,
                         .label_smoothing = (float)r->label_smoothing,
                         .comm = s->comm,
-                        .local_bn = r->local_bn};
+                        .local_bn = r->local_bn,
+                        .bucket = r->bucket * 1024 / (int64_t)sizeof(float)};
     RN_TRY(rn_recipe_mean_image(r, &opts, &mean_image));
     s->mean_h = opts.mean_h;
     s->mean_w = opts.mean_w;
@@ -268,19 +270,20 @@ static void tell_choices(const rn_session *s)
     rn_choices_tell(s->eval_net, "evaluation");
 }
 
-static int open_backend(rn_session *s, const rn_backend_entry *backends)
+static int open_backend(rn_session *s, const rn_backend_entry *backends, bool train)
 {
-    const rn_backend_opts opts = {.threads = s->threads};
+    rn_backend_opts opts = {.threads = s->threads};
+    RN_TRY(rn_devices_place(s->comm, &opts.place));
     int rc = rn_backend_open(backends, rn_recipe_devices[s->r->device], &opts, &s->be);
     if (rc == RN_E_USAGE) /* a device we know of, but not in this build */
         return rn_fail(RN_E_ABSENT, "%s", rn_error_text());
-    return rc;
+    return rc < 0 ? rc : rn_devices_join(s, train);
 }
 
 static int open_all(rn_session *s, const rn_backend_entry *backends, bool train, const char *tune_file)
 {
     RN_TRY(open_stores(s, train));
-    RN_TRY(open_backend(s, backends));
+    RN_TRY(open_backend(s, backends, train));
     RN_TRY(open_nets_in_turn(s, train, tune_file));
     tell_choices(s);
     if (train)
@@ -328,7 +331,7 @@ int rn_session_open_bare(const rn_recipe *r, const rn_backend_entry *backends, i
     int rc;
     RN_TRY(start(r, jobs, true, out));
     out->classes = classes;
-    RN_GO(open_backend(out, backends));
+    RN_GO(open_backend(out, backends, true));
     RN_GO(open_nets_in_turn(out, true, NULL));
     rc = rn_net_init(out->net, r->seed);
 out:

@@ -30,6 +30,7 @@ int rn_step_open(rn_session *s, rn_step **out)
     st->r = s->r;
     if (s->r->no_norm_decay)
         rn_optim_spare_norms(s->net);
+    rn_net_set_overlap(s->net, s->r->accumulate <= 1);
     int rc = rn_optim_open(s->net, s->r->accumulate > 1, &st->optim);
     if (rc < 0) {
         rn_step_close(st);

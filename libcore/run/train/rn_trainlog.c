@@ -11,6 +11,7 @@
 #include "base/rn_error.h"
 #include "base/rn_opt.h"
 #include "run/train/rn_choices.h"
+#include "run/train/rn_devices.h"
 #include "run/train/rn_trainer_impl.h"
 
 #define REAL rn_runlog_real
@@ -57,8 +58,10 @@ static json_t *machine_object(const rn_trainer *t)
     char os[256];
     uname(&u);
     snprintf(os, sizeof os, "%s %s %s", u.sysname, u.release, u.machine);
-    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:s, s:I}", "device", t->s.be->device, "describe", t->s.be->describe,
-                     "threads", t->s.threads, "workers", t->s.workers, "cores", rn_jobs(0), "os", os, "memory_bytes",
+    char how[RN_DEVICES_HOW_MAX];
+    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:I}", "ranks", rn_comm_size(t->s.comm), "comm",
+                     rn_devices_how(&t->s, how), "device", t->s.be->device, "describe", t->s.be->describe, "threads",
+                     t->s.threads, "workers", t->s.workers, "cores", rn_jobs(0), "os", os, "memory_bytes",
                      (json_int_t)sysconf(_SC_PHYS_PAGES) * (json_int_t)sysconf(_SC_PAGESIZE));
 }
 

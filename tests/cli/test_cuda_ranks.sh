@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# rn-train --device cuda under mpirun, on the emulated device of tests/cuda, which touches no GPU (two of them, one for each
+# rank), or, with RNKIT_DEVICE=cuda (make check-cuda), on the machine's: ranks train as they do on the CPU and hold the same
+# weights, a run goes on to the same bits, and what is missing is told.
+. "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/training.sh"
+export PATH=$RNKIT_BIN:$PATH LC_ALL=C
+
+if ! rn-train --version | grep -q '^MPI: yes'; then
+    skip "ranks" "built without MPI"
+    finish
+fi
+if ! command -v mpirun >/dev/null; then
+    skip "ranks" "no mpirun here (openmpi-bin)"
+    finish
+fi
+if [ "${RNKIT_DEVICE:-}" != cuda ]; then
+    export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so RNKIT_EMULATE_DEVICES=2
+    if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
+        skip "the emulated device" "not built with sanitizers, which do not follow its fibers"
+        finish
+    fi
+fi
+
+mkilsvrc --synthetic 3 --train-per-class 8 --val 6 --size 80x60 --seed 4 raw --quiet &&
+    pack-lmdb raw --split train --shuffle 1 train.lmdb --quiet && pack-lmdb raw --split val val.lmdb --quiet || exit 1
+mpi() { local n=$1; shift; timeout -k 10 120 mpirun --allow-run-as-root --oversubscribe -n "$n" "$@"; }
+how=(--arch resnet18 --stem cifar --width 0.0625 --image-size 8 --val-resize 8 --threads 1 --workers 1 --batch 8 --lr 0.001
+    --no-flip --crop pad --pad 0 --log-steps 1 --epochs 1 --train-db train.lmdb --val-db val.lmdb)
+ranks() { mpi 2 rn-train "${how[@]}" "$@"; }
+# agree A B WORD T: WORD of every step in both logs, within T of each other, relatively
+agree() {
+    paste <(sed -n "s/.*\"type\":\"window\".*\"$3\":\([0-9.e+-]*\).*/\1/p" "$1/log.jsonl") <(sed -n "s/.*\"type\":\"window\".*\"$3\":\([0-9.e+-]*\).*/\1/p" "$2/log.jsonl") |
+        awk -v t="$4" 'NF != 2 || !($1 - $2 <= t * $1 && $2 - $1 <= t * $1) {bad = 1; print} END {exit bad || NR != 3}'
+}
+differ() { ! agree "$@"; }
+last() { find "$1/checkpoints" -name "$2" | sort | tail -1; }
+same() {
+    local f
+    for f in weights.safetensors state.safetensors; do cmp <(tensors "$(last "$1" $f)") <(tensors "$(last "$2" $f)") || return 1; done
+}
+
+# Each checkpoint, here of every step, is refused unless all ranks hold the same bits.
+cuda=(--device cuda --checkpoint-steps 1 --keep 9)
+exits "two ranks on the CPU" 0 ranks --quiet --algo ref --out cpu
+exits "two ranks on devices, by way of the host" 0 ranks "${cuda[@]}" --comm host --out host
+says "says so" "in the order of ranks, through page-locked memory"
+check "the same losses" agree cpu host loss 3e-6
+check "the same norms of gradients" agree cpu host grad_norm 1e-5
+check "the log has it, too" grep -q '"ranks":2,"comm":"[^"]*through page-locked memory","device":"cuda"' host/log.jsonl
+
+# Sums are of the same terms in the same order, however they are cut.
+exits "in pieces of 64 KiB, stopped after step 1" 1 ranks "${cuda[@]}" --quiet --comm host --bucket 64 --out parts --stop-after-steps 1
+exits "goes on" 0 ranks "${cuda[@]}" --quiet --comm host --bucket 64 --out parts
+check "to the same bits" same host parts
+
+more=(--quiet --local-bn --image-size 16 --val-resize 16 --accumulate 2 --batch 4 --clip-norm 0.5)
+exits "statistics of each rank's rows, two batches a step: on the CPU" 0 ranks "${more[@]}" --algo ref --out cpumore
+exits "and on devices" 0 ranks "${cuda[@]}" "${more[@]}" --comm host --out more
+check "the same losses" agree cpumore more loss 3e-6
+check "the same norms of gradients" agree cpumore more grad_norm 1e-5
+check "which are others than those of all rows: this test can fail" differ host more grad_norm 1e-5
+exits "16 bits, with a scale and an average" 0 ranks "${cuda[@]}" --quiet --comm host --precision f16 --loss-scale 1024 --ema 0.5 --max-steps 1 --out half
+
+if [ -n "${RNKIT_EMULATE_DEVICES:-}" ]; then
+    exits "more ranks than devices" 77 mpi 3 rn-train "${how[@]}" --batch 9 --device cuda --out three
+    says "are told" "ranks 0 and 2 would share one (2 can be seen from here)"
+    check "once" [ "$(grep -c 'too few' err.txt)" = 1 ]
+    exits "unless they may share" 0 mpi 3 rn-train "${how[@]}" --batch 9 --max-steps 1 --device cuda --comm host --out three
+    says "with a warning" "ranks 0 and 2 on $(hostname) share a device"
+fi
+exits "nccl without devices" 2 ranks --comm nccl --out nowhere
+says "is no use" "--comm nccl goes with --device cuda"
+finish
