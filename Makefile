@@ -141,7 +141,7 @@ TOOL_BIN := $(TOOL_SRC:tools/%.c=$(B)/bin/%)
 MPI_SO := $(if $(MPI_SRC),$(B)/lib/rnkit/rnkit_mpi.so)
 CUDA_SO := $(if $(filter 1,$(USE_CUDA)),$(B)/lib/rnkit/rnkit_cuda.so)
 # The same kernels compiled for the host, for the tests; without sanitizers, which do not follow its fibers.
-EMULATED_SO := $(if $(SAN),,$(B)/tests/cuda/rnkit_cuda_emulated.so)
+EMULATED_SO := $(if $(SAN),,$(B)/tests/cuda/rnkit_cuda_emulated.so $(B)/tests/cuda/nccl_emulated.so)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/bin/rn-bench)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
 CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
@@ -278,6 +278,10 @@ $(B)/tests/cuda/emulate.o: tests/cuda/emulate.cpp
 	@mkdir -p $(@D)
 	$(call SAY,CXX,$<)
 	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -c -o $@ $<
+$(B)/tests/cuda/nccl_emulated.so: tests/cuda/nccl_emulated.cpp
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$<)
+	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -MT $@ -MF $(@:.so=.d) -shared -o $@ $< -ldl
 $(B)/tests/cuda/rnkit_cuda_emulated.so: $(EMULATED_OBJ)
 	$(call SAY,LD,$@)
 	$(Q)$(CXX) -shared -o $@ $^
@@ -298,7 +302,7 @@ $(LIBFUZZER_BIN): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/librnkit.a
 $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
 
--include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(EMULATED_OBJ:.o=.d)
+-include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(EMULATED_OBJ:.o=.d) $(EMULATED_SO:.so=.d)
 
 # ---- packages: install what is missing, or say how -----------------------------------------------------------
 # A word a/b means either package will do (Debian|Ubuntu).

@@ -155,7 +155,9 @@ static void set_up(settings *s)
             "SIGUSR1 to\n"
             "mpirun stops all in order, with a checkpoint; so do SIGINT and SIGTERM, but mpirun kills a second after "
             "them. A rank\n"
-            "that dies ends the job. The same command goes on, with as many ranks or others.\n"
+            "that dies ends the job. The same command goes on, with as many ranks or others. With --device cuda each "
+            "rank\n"
+            "takes a device of its own.\n"
             "\nExit codes: 0 done; 1 failed or interrupted; 2 misuse; 77 no such device, or no MPI.",
         .opts = s->rows,
         .nopts = s->nrows,

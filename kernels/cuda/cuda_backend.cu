@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/cuda_launch.h"
 #include "kernels/cuda/cuda_module.h"
+#include "kernels/cuda/cuda_nccl.h"
 #include "kernels/cuda/cuda_ops.h"
 
 extern "C" {
@@ -21,6 +22,7 @@ typedef struct cuda_backend {
     int multiprocessors, capability;
     void *scratch;
     size_t scratch_bytes;
+    struct rn_nccl *nccl;
 } cuda_backend;
 
 static cuda_backend *of(const rn_backend *be)
@@ -36,6 +38,11 @@ int rn_cuda_multiprocessors(const rn_backend *be)
 int rn_cuda_capability(const rn_backend *be)
 {
     return of(be)->capability;
+}
+
+struct rn_nccl **rn_cuda_nccl(const rn_backend *be)
+{
+    return &of(be)->nccl;
 }
 
 int rn_cuda_status(cudaError_t err, const char *what)
@@ -194,6 +201,7 @@ static void cuda_close(rn_backend *be)
 {
     cuda_backend *c = of(be);
 
+    rn_nccl_close(be);
     cuda_free(be, c->scratch);
     free(c);
 }
@@ -254,6 +262,8 @@ static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
     be->event_sync = cuda_event_sync;
     be->event_wait = cuda_event_wait;
     be->event_close = cuda_event_close;
+    be->ranks_open = rn_nccl_open;
+    be->ranks_sum = rn_nccl_sum;
     be->ops = rn_cuda_ops();
     be->conv_algos = rn_cuda_conv_algos();
     be->close = cuda_close;

@@ -1,14 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 /* Batch normalisation from sums that convolutions have left: a thread a channel. */
 #include "kernels/cuda/cuda_bn.h"
+#include "kernels/cuda/cuda_nccl.h"
 
 extern "C" {
 #include "op/rn_bn_sync.h"
 }
 
-/* Some channels at a time, as many as the stack has room for. */
+/* What rn_bn_sync.c makes of the vectors of all ranks: rank r's first one at 2 r c, its second behind it. */
+struct ranks_body {
+    const double *all;
+    double *sums;
+    int c, ranks;
+    double rows; /* of a rank; 0: plain sums */
+
+    __device__ void channel(int ch) const
+    {
+        double a = all[ch], b = all[c + ch];
+        for (int r = 1; r < ranks; r++) {
+            const double *of = all + 2 * (int64_t)r * c;
+            if (rows > 0) {
+                const double delta = of[ch] - a;
+                a += delta / (r + 1);
+                b += of[c + ch] + delta * delta * (rows * r / (r + 1));
+            } else {
+                a += of[ch];
+                b += of[c + ch];
+            }
+        }
+        sums[ch] = a;
+        sums[c + ch] = b;
+    }
+};
+
+/* From device to device, or through the host: some channels at a time, as many as the stack has room for. */
 int rn_bn_exchange(struct rn_backend *be, rn_comm *comm, int64_t rows, int c, double *sums, void *stream)
 {
+    if (rn_nccl_joins(be, comm)) {
+        double *all = NULL;
+        RN_TRY(rn_nccl_gather(be, sums, 2 * (int64_t)c, &all, stream));
+        return rn_bn_channels(ranks_body{all, sums, c, comm->size, (double)rows}, c, stream);
+    }
     enum { MOST = 1024 };
     double host[2][MOST];
     for (int ch = 0; ch < c; ch += MOST) {

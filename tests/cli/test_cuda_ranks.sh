@@ -29,6 +29,20 @@ mpi() { local n=$1; shift; timeout -k 10 120 mpirun --allow-run-as-root --oversu
 how=(--arch resnet18 --stem cifar --width 0.0625 --image-size 8 --val-resize 8 --threads 1 --workers 1 --batch 8 --lr 0.001
     --no-flip --crop pad --pad 0 --log-steps 1 --epochs 1 --train-db train.lmdb --val-db val.lmdb)
 ranks() { mpi 2 rn-train "${how[@]}" "$@"; }
+# What does not take a ResNet to be seen: an emulated device is slow.
+cat >small.prototxt <<'NET'
+layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 8 scale: 0.017 } data_param { source: "train.lmdb" batch_size: 8 backend: LMDB } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" convolution_param { num_output: 8 kernel_size: 3 stride: 2 bias_term: false weight_filler { type: "msra" } } }
+layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" }
+layer { name: "scale1" type: "Scale" bottom: "conv1" top: "conv1" scale_param { bias_term: true } }
+layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "fc1" type: "InnerProduct" bottom: "conv1" top: "fc1" inner_product_param { num_output: 32 weight_filler { type: "xavier" } } }
+layer { name: "relu2" type: "ReLU" bottom: "fc1" top: "fc1" }
+layer { name: "fc2" type: "InnerProduct" bottom: "fc1" top: "fc2" inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc2" bottom: "label" top: "loss" }
+NET
+smalls() { local n=$1; shift; mpi "$n" rn-train --net small.prototxt --threads 1 --workers 1 --lr 0.001 --no-flip --log-steps 1 --epochs 1 --train-db train.lmdb --val-db val.lmdb "$@"; }
+small() { smalls 2 "$@"; }
 # agree A B WORD T: WORD of every step in both logs, within T of each other, relatively
 agree() {
     paste <(sed -n "s/.*\"type\":\"window\".*\"$3\":\([0-9.e+-]*\).*/\1/p" "$1/log.jsonl") <(sed -n "s/.*\"type\":\"window\".*\"$3\":\([0-9.e+-]*\).*/\1/p" "$2/log.jsonl") |
@@ -38,7 +52,7 @@ differ() { ! agree "$@"; }
 last() { find "$1/checkpoints" -name "$2" | sort | tail -1; }
 same() {
     local f
-    for f in weights.safetensors state.safetensors; do cmp <(tensors "$(last "$1" $f)") <(tensors "$(last "$2" $f)") || return 1; done
+    for f in weights.safetensors state.safetensors; do [ -s "$(last "$1" $f)" ] && cmp <(tensors "$(last "$1" $f)") <(tensors "$(last "$2" $f)") || return 1; done
 }
 
 # Each checkpoint, here of every step, is refused unless all ranks hold the same bits.
@@ -51,23 +65,70 @@ check "the same norms of gradients" agree cpu host grad_norm 1e-5
 check "the log has it, too" grep -q '"ranks":2,"comm":"[^"]*through page-locked memory","device":"cuda"' host/log.jsonl
 
 # Sums are of the same terms in the same order, however they are cut.
-exits "in pieces of 64 KiB, stopped after step 1" 1 ranks "${cuda[@]}" --quiet --comm host --bucket 64 --out parts --stop-after-steps 1
-exits "goes on" 0 ranks "${cuda[@]}" --quiet --comm host --bucket 64 --out parts
-check "to the same bits" same host parts
+exits "a small net" 0 small "${cuda[@]}" --quiet --comm host --out whole
+exits "in pieces of 4 KiB, stopped after step 1" 1 small "${cuda[@]}" --quiet --comm host --bucket 4 --out parts --stop-after-steps 1
+early() { RNKIT_EMULATE_STREAMS=early small "$@"; }
+exits "goes on" 0 early "${cuda[@]}" --quiet --comm host --bucket 4 --out parts
+check "to the same bits" same whole parts
 
-more=(--quiet --local-bn --image-size 16 --val-resize 16 --accumulate 2 --batch 4 --clip-norm 0.5)
-exits "statistics of each rank's rows, two batches a step: on the CPU" 0 ranks "${more[@]}" --algo ref --out cpumore
-exits "and on devices" 0 ranks "${cuda[@]}" "${more[@]}" --comm host --out more
+more=(--quiet --local-bn --accumulate 2 --batch 4 --clip-norm 0.5)
+exits "statistics of each rank's rows, two batches a step: on the CPU" 0 small "${more[@]}" --algo ref --out cpumore
+exits "and on devices" 0 small "${cuda[@]}" "${more[@]}" --comm host --out more
 check "the same losses" agree cpumore more loss 3e-6
 check "the same norms of gradients" agree cpumore more grad_norm 1e-5
-check "which are others than those of all rows: this test can fail" differ host more grad_norm 1e-5
-exits "16 bits, with a scale and an average" 0 ranks "${cuda[@]}" --quiet --comm host --precision f16 --loss-scale 1024 --ema 0.5 --max-steps 1 --out half
+check "which are others than those of all rows: this test can fail" differ whole more grad_norm 1e-5
+exits "16 bits, with a scale and an average" 0 small "${cuda[@]}" --quiet --comm host --precision f16 --loss-scale 1024 --ema 0.5 --out half
 
+# ---- from device to device ----------------------------------------------------------------------------------------
 if [ -n "${RNKIT_EMULATE_DEVICES:-}" ]; then
-    exits "more ranks than devices" 77 mpi 3 rn-train "${how[@]}" --batch 9 --device cuda --out three
+    export RNKIT_NCCL_LIBRARY=$RNKIT_BUILD/tests/cuda/nccl_emulated.so
+    devices=2
+else
+    devices=$(nvidia-smi -L 2>/dev/null | wc -l)
+fi
+if [ "$devices" -lt 2 ]; then
+    skip "NCCL" "one device only: it wants one for each rank"
+else
+    exits "two ranks on devices" 0 ranks "${cuda[@]}" --out nccl
+    says "say that they add up by NCCL" "2 ranks add up by NCCL 2."
+    says "by rings and trees" "NCCL_NVLS_ENABLE=0"
+    check "the same losses as on the CPU" agree cpu nccl loss 3e-6
+    check "the same norms of gradients" agree cpu nccl grad_norm 1e-5
+    exits "in pieces of 4 KiB" 0 small "${cuda[@]}" --quiet --comm nccl --bucket 4 --out ncclwhole
+    exits "stopped after step 1" 1 small "${cuda[@]}" --quiet --comm nccl --bucket 4 --out ncclparts --stop-after-steps 1
+    exits "goes on" 0 early "${cuda[@]}" --quiet --comm nccl --bucket 4 --out ncclparts
+    check "to the same bits" same ncclwhole ncclparts
+    exits "statistics of each rank's rows, two batches a step" 0 small "${cuda[@]}" "${more[@]}" --comm nccl --out ncclmore
+    check "the same losses" agree cpumore ncclmore loss 3e-6
+    check "the same norms of gradients" agree cpumore ncclmore grad_norm 1e-5
+fi
+missing() { RNKIT_NCCL_LIBRARY=nowhere.so small "$@"; }
+exits "no NCCL" 77 missing "${cuda[@]}" --comm nccl --out none
+says "is told" "rank 0: cannot load NCCL: nowhere.so"
+exits "which auto does without" 0 missing "${cuda[@]}" --comm auto --max-steps 1 --out none
+says "and tells as well" "page-locked memory (rank 0: cannot load NCCL: nowhere.so"
+if [ -n "${RNKIT_EMULATE_DEVICES:-}" ]; then
+    failing() { RNKIT_EMULATE_NCCL=fail small "$@"; }
+    exits "ranks that cannot join" 77 failing "${cuda[@]}" --comm nccl --out none
+    says "say why" "rank 0: NCCL: ranks cannot join: unhandled system error: told to fail"
+    other() { RNKIT_NCCL_LIBRARY=$RNKIT_CUDA_MODULE small "$@"; }
+    exits "another library" 77 other "${cuda[@]}" --comm nccl --out none
+    says "is not taken for it" "is no NCCL that is known here"
+    real() { RNKIT_NCCL_LIBRARY="" small "$@"; }
+    if [ -e /dev/nvidiactl ]; then # it would be given memory that is none of its devices'
+        skip "NCCL itself on devices that are none" "there is a GPU here"
+    else
+        exits "NCCL itself, if it is here, on devices that are none" 77 real "${cuda[@]}" --comm nccl --out none
+        says "is told" "NCCL: "
+    fi
+fi
+
+# ---- what goes wrong ----------------------------------------------------------------------------------------------
+if [ -n "${RNKIT_EMULATE_DEVICES:-}" ]; then
+    exits "more ranks than devices" 77 smalls 3 --batch 9 --device cuda --out three
     says "are told" "ranks 0 and 2 would share one (2 can be seen from here)"
     check "once" [ "$(grep -c 'too few' err.txt)" = 1 ]
-    exits "unless they may share" 0 mpi 3 rn-train "${how[@]}" --batch 9 --max-steps 1 --device cuda --comm host --out three
+    exits "unless they may share" 0 smalls 3 --batch 9 --max-steps 1 --device cuda --comm host --out three
     says "with a warning" "ranks 0 and 2 on $(hostname) share a device"
 fi
 exits "nccl without devices" 2 ranks --comm nccl --out nowhere

@@ -321,7 +321,8 @@ static int machine_rows(rn_recipe *r, rn_opt *out)
          fuses, 0, 0},
         {RN_OPT_ENUM, "comm", "WAY", &r->comm,
          "How ranks on devices add up: from device to device (nccl), through the host's memory by MPI in the order of "
-         "ranks (host), or the former where it can be (auto).",
+         "ranks (host), or the former where it can be (auto). By nccl, too, the same ranks on the same devices come to "
+         "the same bits, unless --fast lets NVLink's switches add up.",
          comms, 0, 0},
         {RN_OPT_INT, "bucket", "KIB", &r->bucket,
          "Gradients that ranks on devices add up at a time, while the backward pass goes on; 0: 8192.", NULL, 0,
