@@ -22,6 +22,8 @@ typedef struct cuda_backend {
     int multiprocessors, capability;
     void *scratch;
     size_t scratch_bytes;
+    void *locked;
+    size_t locked_bytes;
     struct rn_nccl *nccl;
 } cuda_backend;
 
@@ -130,6 +132,22 @@ int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
     return RN_OK;
 }
 
+int rn_cuda_locked(rn_backend *be, size_t bytes, void **out)
+{
+    cuda_backend *c = of(be);
+
+    if (bytes > c->locked_bytes) {
+        RN_TRY(rn_cuda_status(cudaDeviceSynchronize(), "waiting for copies"));
+        cuda_free_host(be, c->locked);
+        c->locked = NULL;
+        c->locked_bytes = 0;
+        RN_TRY(cuda_alloc_host(be, bytes, &c->locked));
+        c->locked_bytes = bytes;
+    }
+    *out = c->locked;
+    return RN_OK;
+}
+
 /* ---- streams and events ------------------------------------------------------------------------------------------- */
 
 static int cuda_stream_open(rn_backend *be, rn_stream *out)
@@ -203,6 +221,7 @@ static void cuda_close(rn_backend *be)
 
     rn_nccl_close(be);
     cuda_free(be, c->scratch);
+    cuda_free_host(be, c->locked);
     free(c);
 }
 

@@ -19,6 +19,12 @@ extern "C" {
  */
 int rn_cuda_scratch(struct rn_backend *be, size_t bytes, void **out);
 
+/*
+ * Page-locked memory of the host, contents undefined; good until the next call of rn_cuda_locked, and for copies in one stream.
+ * It grows as the scratch does.
+ */
+int rn_cuda_locked(struct rn_backend *be, size_t bytes, void **out);
+
 int rn_cuda_multiprocessors(const struct rn_backend *be);
 /* Where cuda_nccl.cu keeps what it has opened. */
 struct rn_nccl **rn_cuda_nccl(const struct rn_backend *be);

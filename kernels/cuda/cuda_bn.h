@@ -43,8 +43,8 @@ template <class B> static int rn_bn_channels(const B &b, int c, void *stream)
 
 /*
  * Over ranks: the two vectors of sums (c each, in device memory; rows 0: plain sums, otherwise rn_bn_sync.h's moments of so
- * many rows) go from device to device where these are joined (cuda_nccl.h); else through the host, which waits for them, and
- * then a step cannot be captured.
+ * many rows) go from device to device where these are joined (cuda_nccl.h); else through page-locked memory and the host,
+ * which waits for them, and then a step cannot be captured.
  */
 int rn_bn_exchange(struct rn_backend *be, rn_comm *comm, int64_t rows, int c, double *sums, void *stream);
 

@@ -33,29 +33,22 @@ struct ranks_body {
     }
 };
 
-/* From device to device, or through the host: some channels at a time, as many as the stack has room for. */
 int rn_bn_exchange(struct rn_backend *be, rn_comm *comm, int64_t rows, int c, double *sums, void *stream)
 {
+    const size_t bytes = 2 * (size_t)c * sizeof *sums;
+    void *room = NULL;
+    double *all = NULL;
+
     if (rn_nccl_joins(be, comm)) {
-        double *all = NULL;
         RN_TRY(rn_nccl_gather(be, sums, 2 * (int64_t)c, &all, stream));
         return rn_bn_channels(ranks_body{all, sums, c, comm->size, (double)rows}, c, stream);
     }
-    enum { MOST = 1024 };
-    double host[2][MOST];
-    for (int ch = 0; ch < c; ch += MOST) {
-        const int some = c - ch < MOST ? c - ch : MOST;
-        const size_t bytes = (size_t)some * sizeof(double);
-        RN_TRY(be->copy(be, host[0], sums + ch, bytes, RN_COPY_D2H, stream));
-        RN_TRY(be->copy(be, host[1], sums + c + ch, bytes, RN_COPY_D2H, stream));
-        RN_TRY(be->sync(be, stream));
-        RN_TRY(rows ? rn_bn_sync_moments(comm, rows, some, host[0], host[1])
-                    : rn_bn_sync_sums(comm, some, host[0], host[1]));
-        RN_TRY(be->copy(be, sums + ch, host[0], bytes, RN_COPY_H2D, stream));
-        RN_TRY(be->copy(be, sums + c + ch, host[1], bytes, RN_COPY_H2D, stream));
-        RN_TRY(be->sync(be, stream)); /* host is this call's */
-    }
-    return RN_OK;
+    RN_TRY(rn_cuda_locked(be, bytes, &room));
+    double *host = (double *)room;
+    RN_TRY(be->copy(be, host, sums, bytes, RN_COPY_D2H, stream));
+    RN_TRY(be->sync(be, stream));
+    RN_TRY(rows ? rn_bn_sync_moments(comm, rows, c, host, host + c) : rn_bn_sync_sums(comm, c, host, host + c));
+    return be->copy(be, sums, host, bytes, RN_COPY_H2D, stream); /* the next one's first copy comes behind it */
 }
 
 enum { GATHER = 1, FINISH = 2 }; /* up to what ranks exchange, and from there on */

@@ -64,6 +64,8 @@ check "the same losses" agree cpu host loss 3e-6
 check "the same norms of gradients" agree cpu host grad_norm 1e-5
 check "the log has it, too" grep -q '"ranks":2,"comm":"[^"]*through page-locked memory","device":"cuda"' host/log.jsonl
 
+check "and the report" grep -q 'which add up by [^<]*through page-locked memory' host/report.html
+
 # Sums are of the same terms in the same order, however they are cut.
 exits "a small net" 0 small "${cuda[@]}" --quiet --comm host --out whole
 exits "in pieces of 4 KiB, stopped after step 1" 1 small "${cuda[@]}" --quiet --comm host --bucket 4 --out parts --stop-after-steps 1

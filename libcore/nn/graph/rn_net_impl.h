@@ -71,6 +71,7 @@ struct rn_net {
     float loss_scale;         /* multiplies all gradients */
     bool watched;             /* see rn_watch.h */
     struct rn_reduce *reduce; /* see rn_reduce.h */
+    bool overlap;             /* rn_net_set_overlap */
     float *host_loss;         /* (batch) */
     int32_t *host_rank;       /* (batch) */
 };

@@ -19,7 +19,6 @@ struct rn_reduce {
     rn_bucket *buckets;
     way *ways;
     int n, sent, summed; /* buckets: all, on their way, added up (the host's part of it) */
-    bool overlap;        /* rn_net_set_overlap */
     bool joined;         /* the last backward pass has done it all */
 };
 
@@ -168,7 +167,7 @@ static int join(rn_net *net)
 
 static bool overlaps(const rn_net *net)
 {
-    return net->reduce && net->reduce->overlap && !net->watched;
+    return net->reduce && net->overlap && !net->watched;
 }
 
 int rn_reduce_begin(rn_net *net)
@@ -221,6 +220,5 @@ int rn_reduce_mean(rn_net *net, float *v, int64_t n)
 
 void rn_net_set_overlap(rn_net *net, bool on)
 {
-    if (net->reduce)
-        net->reduce->overlap = on;
+    net->overlap = on;
 }

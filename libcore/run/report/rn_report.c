@@ -474,6 +474,9 @@ static void machine(rn_report *r)
     rn_html_pairf(&r->h, "device", "%s: %s", rn_report_str(m, "device"), rn_report_str(m, "describe"));
     rn_html_pairf(&r->h, "threads", "%d to compute, %d to decode, %d cores", (int)rn_report_num(m, "threads"),
                   (int)rn_report_num(m, "workers"), (int)rn_report_num(m, "cores"));
+    if (rn_report_num(m, "ranks") > 1)
+        rn_html_pairf(&r->h, "ranks", "%d, which add up by %s", (int)rn_report_num(m, "ranks"),
+                      rn_report_str(m, "comm"));
     rn_html_pair(&r->h, "memory", rn_html_bytes(rn_report_num(m, "memory_bytes"), n));
     rn_html_pair(&r->h, "system", rn_report_str(m, "os"));
     rn_html_pairf(
