@@ -103,12 +103,12 @@ else
     exits "statistics of each rank's rows, two batches a step" 0 small "${cuda[@]}" "${more[@]}" --comm nccl --out ncclmore
     check "the same losses" agree cpumore ncclmore loss 3e-6
     check "the same norms of gradients" agree cpumore ncclmore grad_norm 1e-5
+    missing() { RNKIT_NCCL_LIBRARY=nowhere.so small "$@"; }
+    exits "no NCCL" 77 missing "${cuda[@]}" --comm nccl --out none
+    says "is told" "rank 0: cannot load NCCL: nowhere.so"
+    exits "which auto does without" 0 missing "${cuda[@]}" --comm auto --max-steps 1 --out none
+    says "and tells as well" "page-locked memory (rank 0: cannot load NCCL: nowhere.so"
 fi
-missing() { RNKIT_NCCL_LIBRARY=nowhere.so small "$@"; }
-exits "no NCCL" 77 missing "${cuda[@]}" --comm nccl --out none
-says "is told" "rank 0: cannot load NCCL: nowhere.so"
-exits "which auto does without" 0 missing "${cuda[@]}" --comm auto --max-steps 1 --out none
-says "and tells as well" "page-locked memory (rank 0: cannot load NCCL: nowhere.so"
 if [ -n "${RNKIT_EMULATE_DEVICES:-}" ]; then
     failing() { RNKIT_EMULATE_NCCL=fail small "$@"; }
     exits "ranks that cannot join" 77 failing "${cuda[@]}" --comm nccl --out none
