@@ -146,7 +146,8 @@ static int verdict(const conv_run *c, const bench_shapes *list)
         return rn_fail(RN_E_MISMATCH, "%zu results were wrong and not timed%s", c->wrong,
                        c->failed ? "; others failed" : "");
     if (c->failed)
-        return rn_fail(RN_E_UNSUPPORTED, "%zu results failed and were not timed; %zu were", c->failed, c->timed);
+        return rn_fail(RN_E_UNSUPPORTED, "failed: %zu of %zu results, which have no time", c->failed,
+                       c->failed + c->timed);
     return c->timed ? 0 : rn_fail(RN_E_NOTHING, "nothing was timed: every algorithm refused");
 }
 
