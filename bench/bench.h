@@ -86,6 +86,23 @@ rn_conv_args bench_tensors_args(const bench_tensors *t);
 int bench_verify(rn_backend *be, rn_conv_plan *plan, void *workspace, enum bench_values values, uint64_t seed,
                  bench_tensors *t);
 
+/* ---- time (bench_clock.c) --------------------------------------------------------------------------------------------- */
+
+/* What is given to the default stream between start and stop; stop waits for it. */
+typedef struct bench_clock {
+    rn_backend *be;
+    rn_event from, to; /* NULL: the host's clock */
+    double at;
+} bench_clock;
+int bench_clock_open(rn_backend *be, bench_clock *c);
+void bench_clock_close(bench_clock *c); /* accepts one that is zeroed */
+int bench_clock_start(bench_clock *c);
+int bench_clock_stop(bench_clock *c, double *seconds);
+
+/* Profilers' range "rn-bench" has all that is timed, and nothing else, by name; NULL ends the last one that began. */
+#define BENCH_RANGE "rn-bench"
+void bench_range(rn_backend *be, const char *name);
+
 /* ---- measuring (bench_measure.c) ------------------------------------------------------------------------------------ */
 
 typedef struct bench_result {
@@ -137,13 +154,17 @@ int bench_memory_refusal(double needed, double available, const char *for_what);
 /* Sorts v (n >= 1 numbers); the quantile q of 0..1 by linear interpolation between closest ranks. */
 double bench_quantile(double *v, int n, double q);
 
-/* Drives caches' contents out by reading more than they hold, with every thread that computes. Zero-initialise. */
+/* Drives caches' contents out: on the CPU by reading more than they hold, with every thread that computes; on a device by writing more than
+ * its last cache holds and reading that back, so that no write is left over for who comes next. Zero-initialise. */
 typedef struct bench_evict {
-    unsigned char *p;
+    rn_backend *be;
+    unsigned char *p; /* the device's, or the host's */
+    void *out;        /* of `read` */
     size_t bytes;
+    const struct rn_probe *read;
 } bench_evict;
-int bench_evict_make(bench_evict *e);
-void bench_evict_run(const bench_evict *e, int threads);
+int bench_evict_make(rn_backend *be, bench_evict *e);
+int bench_evict_run(const bench_evict *e);
 void bench_evict_free(bench_evict *e);
 
 /* ---- the machine (bench_machine.c) ------------------------------------------------------------------------------------ */
@@ -156,10 +177,10 @@ size_t bench_cache_bytes(int level, int *sharers);
 
 /* ---- the machine's ceilings (bench_peak.c) ---------------------------------------------------------------------------- */
 
-/* Multiply-add rate of `be`'s threads and instruction set with everything in registers, GFLOP/s; 0 where it cannot be
- * measured. Of the fastest unit that the CPU has for the type: 16 bits may also be widened and multiplied in f32. The best of many
+/* Multiply-add rate of `be`'s threads and instruction set, or of the device, with everything in registers (or, wgmma, in shared
+ * memory), GFLOP/s; *out 0 where it cannot be measured. Of the fastest unit that the CPU has for the type: 16 bits may also be widened and multiplied in f32. The best of many
  * short windows: a ceiling must not be lowered by a neighbour. */
-double bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds);
+int bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds, double *out);
 
 enum { BENCH_LEVELS = 4 };
 extern const char *const bench_level_names[BENCH_LEVELS]; /* "L1", "L2", "L3", "DRAM" */

@@ -222,7 +222,19 @@ static size_t working_set(int level, int threads)
     return all > before ? own : 0;
 }
 
-int bench_level_gb_s(const rn_backend *be, int level, bool copy, int threads, double seconds, double *out)
+/* 0 for a level that the device has not, or has no probe for. */
+static int device_gb_s(rn_backend *be, int level, bool copy, double seconds, double *out)
+{
+    char name[32];
+
+    snprintf(name, sizeof name, "%s_%s", bench_level_names[level], copy ? "copy" : "read");
+    const rn_probe *p = bench_probe_named(be, name);
+    const int rc = p ? bench_probe_best(be, p, seconds, out) : 0;
+    *out *= 1e-9;
+    return rc == RN_E_UNSUPPORTED ? 0 : rc;
+}
+
+int bench_level_gb_s(rn_backend *be, int level, bool copy, int threads, double seconds, double *out)
 {
     const bool cpu = strcmp(be->device, "cpu") == 0;
     const size_t bytes = cpu ? working_set(level, threads = bench_at_once(threads)) : 0;
@@ -231,7 +243,9 @@ int bench_level_gb_s(const rn_backend *be, int level, bool copy, int threads, do
     int rc = 0;
 
     *out = 0;
-    if (bytes == 0)
+    if (!cpu)
+        return device_gb_s(be, level, copy, seconds, out);
+    if (bytes == 0 || (double)bytes * threads > bench_memory_available())
         return 0;
     p = aligned_alloc(4096, (bytes * (size_t)threads + 4095) / 4096 * 4096);
     w = aligned_alloc(_Alignof(walk), (size_t)threads * sizeof *w);
@@ -252,9 +266,24 @@ out:
 
 /* ---- empty ---------------------------------------------------------------------------------------------------------- */
 
-int bench_evict_make(bench_evict *e)
+static int make_on_device(bench_evict *e)
 {
+    if (e->be->cache_bytes == 0)
+        return rn_fail(RN_E_UNSUPPORTED, "--cache cold: the size of this device's cache is not known");
+    e->bytes = (2 * e->be->cache_bytes / RN_PROBE_GRAIN + 1) * RN_PROBE_GRAIN;
+    e->read = bench_probe_named(e->be, "DRAM_read");
+    RN_TRY(e->be->alloc(e->be, RN_PROBE_OUT, &e->out));
+    return e->be->alloc(e->be, e->bytes, (void **)&e->p);
+}
+
+int bench_evict_make(rn_backend *be, bench_evict *e)
+{
+    e->be = be;
+    if (strcmp(be->device, "cpu") != 0)
+        return make_on_device(e);
     e->bytes = beyond_caches();
+    if (bench_memory_refusal((double)e->bytes, bench_memory_available(), " to read between runs") < 0)
+        return rn_fail_prefix(RN_E_NOMEM, "--cache cold");
     e->p = aligned_alloc(4096, e->bytes);
     if (!e->p)
         return rn_fail(RN_E_NOMEM, "--cache cold: %zu bytes to read between runs: out of memory", e->bytes);
@@ -262,9 +291,20 @@ int bench_evict_make(bench_evict *e)
     return 0;
 }
 
-/* Reading leaves nothing that would have to be written back while the next run is timed. */
-void bench_evict_run(const bench_evict *e, int threads)
+static int run_on_device(const bench_evict *e)
 {
+    double amount;
+
+    RN_TRY(e->be->memset(e->be, e->p, 0, e->bytes, NULL));
+    return e->read ? e->read->run(e->be, 1, e->p, e->bytes, e->out, &amount, NULL) : 0;
+}
+
+/* Reading leaves nothing that would have to be written back while the next run is timed. */
+int bench_evict_run(const bench_evict *e)
+{
+    if (e->out)
+        return run_on_device(e);
+    const int threads = e->be->threads;
     const size_t own = e->bytes / (size_t)threads / GRAIN * GRAIN;
     uint64_t sink = 0;
 
@@ -273,10 +313,16 @@ void bench_evict_run(const bench_evict *e, int threads)
         sink |= bench_stream_portable.read(e->p + (size_t)i * own, own);
     if (sink == 0) /* never: all bytes are 1. It keeps the reading. */
         memset(e->p, 1, 1);
+    return 0;
 }
 
 void bench_evict_free(bench_evict *e)
 {
-    free(e->p);
+    if (e->out) {
+        e->be->free(e->be, e->p);
+        e->be->free(e->be, e->out);
+    } else {
+        free(e->p);
+    }
     *e = (bench_evict){0};
 }

@@ -7,6 +7,7 @@
 #include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "bench_conv.h"
+#include "bench_nvml.h"
 #include "bench_page.h"
 #include "kernels/rn_kernels.h"
 #include "op/rn_select.h"
@@ -47,6 +48,7 @@ static int run_case(conv_run *c, const bench_shape *s, rn_conv_dir dir)
     size_t n = 0;
     int rc = bench_measure(c->setting.be, &s->desc, dir, &po, &r, &n);
 
+    bench_nvml_read(c->setting.nvml, c->setting.machine); /* while it is still warm from it */
     for (size_t i = 0; rc == 0 && i < n; i++) {
         json_t *row = bench_conv_row(&c->setting, s, dir, &r[i]);
         c->timed += r[i].verified;
@@ -126,7 +128,16 @@ static int with_threads(conv_run *c, const bench_shapes *list, int threads)
     if (rc == 0 && !(c->setting.machine = bench_machine(c->setting.be)))
         rc = rn_fail(RN_E_NOMEM, "bench: out of memory");
     if (rc == 0)
+        c->setting.nvml = bench_nvml_open(c->setting.be);
+    if (rc == 0)
+        bench_nvml_read(c->setting.nvml, c->setting.machine);
+    if (rc == 0 && c->setting.cold)
+        rc = bench_evict_make(c->setting.be, &c->evict);
+    if (rc == 0)
         rc = run_list(c, list);
+    bench_evict_free(&c->evict);
+    bench_nvml_close(c->setting.nvml);
+    c->setting.nvml = NULL;
     json_decref(c->setting.machine);
     c->setting.machine = NULL;
     rn_backend_close(c->setting.be);
@@ -209,8 +220,6 @@ static int run(conv_run *c, const rn_opt_result *res)
         return rn_fail(RN_E_NOMEM, "bench: out of memory");
     RN_GO(thread_counts(o->threads, res->common.jobs, counts, &n));
     RN_GO(load(o, &list));
-    if (c->setting.cold)
-        RN_GO(bench_evict_make(&c->evict));
     for (int i = 0; i < n; i++)
         RN_GO(with_threads(c, &list, counts[i]));
 out:
@@ -294,7 +303,6 @@ int bench_conv_main(int argc, char **argv)
 
     if (rc == 0)
         rc = run(&c, &res);
-    bench_evict_free(&c.evict);
     json_decref(c.rows);
     rn_opt_free(&res);
     return rc < 0 ? rc : 0;

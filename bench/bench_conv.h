@@ -16,6 +16,7 @@ extern const char *const bench_flops_words[]; /* the conventions: "padding-count
 typedef struct bench_setting {
     rn_backend *be;
     json_t *machine;
+    struct bench_nvml *nvml; /* or NULL */
     bench_ceilings ceilings;
     int flops; /* of bench_flops_words */
     bool cold;

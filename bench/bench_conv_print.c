@@ -94,7 +94,7 @@ json_t *bench_conv_row(const bench_setting *s, const bench_shape *shape, rn_conv
     set(j, "seed", json_integer((json_int_t)s->seed));
     set(j, "device", json_string(s->be->describe));
     set(j, "ceilings", ceilings(s, shape->desc.dtype));
-    set(j, "machine", json_incref(s->machine));
+    set(j, "machine", s->nvml ? json_copy(s->machine) : json_incref(s->machine)); /* its clocks go on changing */
     return j;
 }
 
@@ -122,21 +122,42 @@ static const char *pct(const json_t *row, const char *key, char out[16])
     return out;
 }
 
+/* Idle clocks would say little: those under load stand in each row of JSON. */
+static void device_head(const bench_setting *s)
+{
+    printf("# %s; %s; flags %s\n# times by the device's events", s->be->describe, str(s->machine, "compiler"),
+           str(s->machine, "flags"));
+    if (json_object_get(s->machine, "nvml"))
+        printf("; %s", str(s->machine, "nvml"));
+    if (num(s->machine, "gpu_sm_mhz") > 0)
+        printf("; clock %.0f of %.0f MHz, %.0f of %.0f W before the first", num(s->machine, "gpu_sm_mhz"),
+               num(s->machine, "gpu_sm_mhz_max"), num(s->machine, "gpu_power_w"), num(s->machine, "gpu_power_limit_w"));
+    puts(s->be->emulated
+             ? "\n# EMULATED: it checks and runs everything; its times are the host's, and say nothing of a device"
+             : "");
+}
+
 void bench_conv_head(const bench_setting *s, enum bench_form form)
 {
     if (form != BENCH_TEXT)
         return;
     const char *governor = str(s->machine, "governor");
-    printf("# %s, %d threads; clock %.2f GHz measured, governor %s; %s; flags %s\n", s->be->describe, s->be->threads,
-           num(s->machine, "clock_ghz_measured"), governor, str(s->machine, "compiler"), str(s->machine, "flags"));
+    if (strcmp(s->be->device, "cpu") == 0)
+        printf("# %s, %d threads; clock %.2f GHz measured, governor %s; %s; flags %s\n", s->be->describe,
+               s->be->threads, num(s->machine, "clock_ghz_measured"), governor, str(s->machine, "compiler"),
+               str(s->machine, "flags"));
+    else
+        device_head(s);
     printf("# measured here:");
     for (int t = 0; t < BENCH_DTYPES; t++) {
         if (s->ceilings.gflops[t] > 0)
             printf(" %s %.1f GFLOP/s,", bench_dtype_words[t], s->ceilings.gflops[t]);
     }
-    for (int i = 0; i < BENCH_LEVELS; i++)
-        printf(" %s %.1f%s", bench_level_names[i], s->ceilings.gb_s[i], i + 1 < BENCH_LEVELS ? "," : " GB/s");
-    printf(" (%%peak, %%roof)\n# FLOP convention: %s; bytes: each tensor once; caches %s; seed %llu\n",
+    for (int i = 0; i < BENCH_LEVELS; i++) {
+        if (s->ceilings.gb_s[i] > 0)
+            printf(" %s %.1f GB/s,", bench_level_names[i], s->ceilings.gb_s[i]);
+    }
+    printf(" for %%peak and %%roof\n# FLOP convention: %s; bytes: each tensor once; caches %s; seed %llu\n",
            bench_flops_words[s->flops],
            s->cold ? "cold: emptied before every run" : "warm: operands as the run before left them",
            (unsigned long long)s->seed);

@@ -134,6 +134,10 @@ json_t *bench_machine(const rn_backend *be)
     json_object_set_new(o, "cores_allowed", json_integer(rn_jobs(0)));
     if (strcmp(be->device, "cpu") == 0)
         put_text(o, "isa", rn_isa_names[rn_cpu_backend_isa(be)]);
+    else
+        put_text(o, "gpu", be->describe);
+    if (be->emulated)
+        json_object_set_new(o, "emulated", json_true());
     put_caches(o);
     if (clock_ghz() > 0)
         json_object_set_new(o, "clock_ghz_measured", json_real(clock_ghz()));

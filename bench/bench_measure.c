@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "base/rn_io.h"
 #include "bench.h"
 #include "op/rn_select.h"
 #ifdef RN_WITH_ONEDNN
@@ -18,13 +17,9 @@ typedef struct entrant {
     bench_result *r;
     rn_conv_plan *plan;
     void *workspace;
+    bench_clock *clock;
     double *prepare_ms, *core_ms; /* one per round */
 } entrant;
-
-static int finish(rn_backend *be)
-{
-    return be->sync ? be->sync(be, NULL) : 0;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -42,31 +37,34 @@ double bench_quantile(double *v, int n, double q)
 
 /* ---- timing --------------------------------------------------------------------------------------------------------- */
 
-static int time_runs(rn_backend *be, entrant *e, const rn_conv_args *args, int repeats, double *s)
+static int time_runs(entrant *e, const rn_conv_args *args, int repeats, double *s)
 {
-    double t = rn_now();
-
+    RN_TRY(bench_clock_start(e->clock));
     for (int i = 0; i < repeats; i++)
         RN_TRY(rn_conv_run(e->plan, args, 0, e->workspace, NULL));
-    RN_TRY(finish(be));
-    *s = rn_now() - t;
-    return 0;
+    return bench_clock_stop(e->clock, s);
 }
 
 /* Warm: several runs on end are one sample, after one that is not timed, as the round's turn before was another algorithm's; a
  * run of milliseconds warms its caches itself. Cold: one run. */
-static int one_round(rn_backend *be, entrant *e, const rn_conv_args *args, const bench_plan_opts *opts, int round)
+static int one_round(entrant *e, const rn_conv_args *args, const bench_plan_opts *opts, int round)
 {
-    double s, t = rn_now();
+    double s;
 
+    RN_TRY(bench_clock_start(e->clock));
     RN_TRY(rn_conv_prepare(e->plan, args->wei, NULL));
-    RN_TRY(finish(be));
-    e->prepare_ms[round] = (rn_now() - t) * 1e3;
+    RN_TRY(bench_clock_stop(e->clock, &s));
+    e->prepare_ms[round] = s * 1e3;
     if (opts->evict)
-        bench_evict_run(opts->evict, be->threads);
+        RN_TRY(bench_evict_run(opts->evict));
     else if (e->r->repeats > 1)
-        RN_TRY(time_runs(be, e, args, 1, &s));
-    RN_TRY(time_runs(be, e, args, e->r->repeats, &s));
+        RN_TRY(time_runs(e, args, 1, &s));
+    bench_range(e->clock->be, BENCH_RANGE);
+    bench_range(e->clock->be, e->r->algo->name);
+    const int rc = time_runs(e, args, e->r->repeats, &s);
+    bench_range(e->clock->be, NULL);
+    bench_range(e->clock->be, NULL);
+    RN_TRY(rc);
     e->r->samples_ms[round] = s * 1e3 / e->r->repeats;
 #ifdef RN_WITH_ONEDNN
     e->core_ms[round] = rn_onednn_core_ms(e->plan);
@@ -74,11 +72,11 @@ static int one_round(rn_backend *be, entrant *e, const rn_conv_args *args, const
     return 0;
 }
 
-static int calibrate(rn_backend *be, entrant *e, const rn_conv_args *args, bool cold)
+static int calibrate(entrant *e, const rn_conv_args *args, bool cold)
 {
     double s;
 
-    RN_TRY(time_runs(be, e, args, 1, &s));
+    RN_TRY(time_runs(e, args, 1, &s));
     e->r->repeats = cold || s >= LEAST_S ? 1 : s > LEAST_S / MAX_REPEATS ? (int)ceil(LEAST_S / s) : MAX_REPEATS;
     return 0;
 }
@@ -115,18 +113,18 @@ static void keep_failure(bench_result *r, int rc)
         fail(r, rc);
 }
 
-static int time_all(rn_backend *be, entrant *e, size_t n, const bench_tensors *t, const bench_plan_opts *opts)
+static int time_all(entrant *e, size_t n, const bench_tensors *t, const bench_plan_opts *opts)
 {
     const rn_conv_args args = bench_tensors_args(t);
 
     for (size_t i = 0; i < n; i++) {
         if (e[i].r->verified) /* NOLINT(clang-analyzer-core.NullDereference): enter() gave every entrant one */
-            keep_failure(e[i].r, calibrate(be, &e[i], &args, opts->evict != NULL));
+            keep_failure(e[i].r, calibrate(&e[i], &args, opts->evict != NULL));
     }
     for (int round = 0; round < opts->rounds; round++) {
         for (size_t i = 0; i < n; i++) {
             if (e[i].r->verified)
-                keep_failure(e[i].r, one_round(be, &e[i], &args, opts, round));
+                keep_failure(e[i].r, one_round(&e[i], &args, opts, round));
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -233,6 +231,7 @@ int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const 
     size_t count = 0, k = 0;
     bench_tensors t = {0};
     bool any = false;
+    bench_clock clock = {0};
     const double available = bench_memory_available();
     double taken = bench_case_bytes(be, d, dir);
     int rc = 0;
@@ -249,17 +248,19 @@ int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const 
             continue;
         (*out)[k].algo = *a;
         e[k].r = &(*out)[k];
+        e[k].clock = &clock;
         RN_GO(enter(be, d, dir, opts->rounds, available, &taken, &e[k]));
         any |= e[k].r->verified;
         k++;
     }
     if (!any)
         goto out;
+    RN_GO(bench_clock_open(be, &clock));
     rc = bench_tensors_make(be, d, dir, &t);
     if (rc == 0)
         rc = verify_all(be, d, e, count, &t, opts->seed);
     RN_GO(without_memory(rc, e, count));
-    RN_GO(time_all(be, e, count, &t, opts));
+    RN_GO(time_all(e, count, &t, opts));
 out:
     for (size_t i = 0; e && i < count; i++) {
         be->free(be, e[i].workspace);
@@ -268,6 +269,7 @@ out:
         free(e[i].core_ms);
     }
     free(e);
+    bench_clock_close(&clock);
     bench_tensors_free(be, &t);
     if (rc < 0) {
         bench_results_free(*out, count);

@@ -83,6 +83,10 @@ int bench_units(const rn_backend *be, const char *names[BENCH_MAX_UNITS])
 {
     int n = 0;
 
+    for (const rn_probe *p = be->probes; p && p->name && n < BENCH_MAX_UNITS; p++) {
+        if (p->kind == RN_PROBE_FLOP)
+            names[n++] = p->name;
+    }
     for (int u = 0; strcmp(be->device, "cpu") == 0 && u < NUNITS; u++) {
         if (counts(be, u))
             names[n++] = units[u].name;
@@ -90,26 +94,52 @@ int bench_units(const rn_backend *be, const char *names[BENCH_MAX_UNITS])
     return n;
 }
 
-double bench_unit_gflops(const rn_backend *be, const char *name, int threads, double seconds)
+static int probe_gflops(rn_backend *be, const rn_probe *p, double seconds, double *out)
 {
+    RN_TRY(bench_probe_best(be, p, seconds, out));
+    *out *= 1e-9;
+    return 0;
+}
+
+int bench_unit_gflops(rn_backend *be, const char *name, int threads, double seconds, double *out)
+{
+    const rn_probe *p = bench_probe_named(be, name);
+
+    *out = 0;
+    if (p)
+        return probe_gflops(be, p, seconds, out);
     for (int u = 0; u < NUNITS; u++) {
         if (counts(be, u) && strcmp(units[u].name, name) == 0)
-            return unit_gflops(&units[u], threads, seconds);
+            *out = unit_gflops(&units[u], threads, seconds);
     }
     return 0;
 }
 
-double bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds)
+int bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds, double *out)
 {
-    double best = 0;
-
+    *out = 0;
     for (int u = 0; strcmp(be->device, "cpu") == 0 && u < NUNITS; u++) {
         if (!counts(be, u) || !(units[u].dtypes & OF(dtype)))
             continue;
         double g = unit_gflops(&units[u], be->threads, seconds);
-        best = g > best ? g : best;
+        *out = g > *out ? g : *out;
     }
-    return best;
+    for (const rn_probe *p = be->probes; p && p->name; p++) {
+        double g = 0;
+        int rc = p->dtypes & OF(dtype) ? probe_gflops(be, p, seconds, &g) : 0;
+        if (rc < 0 && rc != RN_E_UNSUPPORTED)
+            return rc;
+        *out = g > *out ? g : *out;
+    }
+    return 0;
+}
+
+/* What a level holds of a case's tensors. */
+static size_t level_holds(const rn_backend *be, int level)
+{
+    if (!be->probes || level == BENCH_LEVELS - 1)
+        return bench_level_bytes(level, bench_at_once(be->threads));
+    return strcmp(bench_level_names[level], "L2") == 0 ? be->cache_bytes : 0;
 }
 
 int bench_ceilings_measure(rn_backend *be, unsigned dtypes, double seconds, bench_ceilings *out)
@@ -117,14 +147,14 @@ int bench_ceilings_measure(rn_backend *be, unsigned dtypes, double seconds, benc
     *out = (bench_ceilings){0};
     for (rn_dtype t = RN_F32; t <= RN_F16; t++) {
         if (dtypes & OF(t))
-            out->gflops[t] = bench_peak_gflops(be, t, seconds);
+            RN_TRY(bench_peak_gflops(be, t, seconds, &out->gflops[t]));
     }
     for (int level = 0; level < BENCH_LEVELS; level++) {
         double read, copy;
         RN_TRY(bench_level_gb_s(be, level, false, be->threads, seconds, &read));
         RN_TRY(bench_level_gb_s(be, level, true, be->threads, seconds, &copy));
         out->gb_s[level] = read > copy ? read : copy;
-        out->bytes[level] = bench_level_bytes(level, bench_at_once(be->threads));
+        out->bytes[level] = level_holds(be, level);
     }
     return 0;
 }

@@ -16,13 +16,22 @@ double bench_window(int threads, void (*work)(void *arg, int thread), void *arg)
  * Ceilings are of these: what more threads than cores do is not more. */
 int bench_at_once(int threads);
 
-/* The units that count on this backend: "f32_fma", "bf16_pairs", ...; their number. None on a device without loops here. */
+/* The units that count on this backend: "f32_fma", "bf16_pairs", ...; their number. A device's are its backend's probes. */
 int bench_units(const rn_backend *be, const char *names[BENCH_MAX_UNITS]);
-double bench_unit_gflops(const rn_backend *be, const char *name, int threads, double seconds);
+/* *out 0: not to be measured here. RN_E_UNSUPPORTED: this device has no such unit. threads: of the CPU. */
+int bench_unit_gflops(rn_backend *be, const char *name, int threads, double seconds, double *out);
 
 /* Bytes that `threads` threads find in a level of cache, all together; SIZE_MAX for DRAM; 0 where it is unknown. */
 size_t bench_level_bytes(int level, int threads);
 /* GB/s read, or read and written by a copy, of a working set that half fills the level; *out 0 where it is unknown. */
-int bench_level_gb_s(const rn_backend *be, int level, bool copy, int threads, double seconds, double *out);
+int bench_level_gb_s(rn_backend *be, int level, bool copy, int threads, double seconds, double *out);
+
+/* ---- a device's (bench_probe.c) ---- */
+
+/* NULL: the backend has none of that name. */
+const rn_probe *bench_probe_named(const rn_backend *be, const char *name);
+/* FLOP or bytes a second of the best window of at least 2 ms, after the probe was seen to do its work (RN_E_MISMATCH if not). *out 0
+ * on an emulated device, which is run, but not timed. RN_E_UNSUPPORTED: not on this device. */
+int bench_probe_best(rn_backend *be, const rn_probe *p, double seconds, double *out);
 
 #endif

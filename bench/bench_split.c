@@ -24,8 +24,20 @@ typedef struct entry {
     double *ms; /* by step */
 } entry;
 
+typedef struct pair {
+    rn_event from, to;
+    int entry;
+} pair;
+
+/* Where a call began. */
+typedef struct mark {
+    double at; /* by the host's clock */
+    int pair;  /* or by events; -1: none */
+} mark;
+
 struct bench_split {
     rn_ops ops; /* first: what a backend's `ops` points to */
+    rn_backend *be;
     const rn_ops *inner;
     int (*copy)(rn_backend *, void *, const void *, size_t, enum rn_copy_kind, rn_stream);
     int (*memset)(rn_backend *, void *, int, size_t, rn_stream);
@@ -35,6 +47,8 @@ struct bench_split {
     bool inbounds;
     entry *entries; /* MAX_PARTS; more kinds than that share the last one's place */
     int nentries, nsteps, cap_steps;
+    pair *pairs; /* npairs of the step under way */
+    int npairs, cap_pairs, rc;
     double *between; /* by step */
     bench_part *parts;
 };
@@ -54,12 +68,35 @@ static bool same_part(const bench_part *a, const bench_part *b)
            (!a->is_conv || memcmp(&a->desc, &b->desc, sizeof a->desc) == 0);
 }
 
-/* A call that began at `from` has ended. */
-static void note(bench_split *s, const bench_part *part, rn_backend *be, double from)
+/* Two events of a call that the device may not have come to yet. */
+static int next_pair(bench_split *s, rn_backend *be)
 {
-    if (be->sync)
-        (void)be->sync(be, NULL);
-    const double seconds = rn_now() - from;
+    if (s->npairs < s->cap_pairs)
+        return 0;
+    pair *v = realloc(s->pairs, (size_t)(s->cap_pairs + 1) * sizeof *v);
+    if (!v)
+        return rn_fail(RN_E_NOMEM, "no memory for the split of a step");
+    s->pairs = v;
+    v[s->cap_pairs] = (pair){0};
+    RN_TRY(be->event_open(be, &v[s->cap_pairs].from));
+    s->cap_pairs++;
+    return be->event_open(be, &v[s->cap_pairs - 1].to);
+}
+
+static mark begin(bench_split *s, rn_backend *be, rn_stream st)
+{
+    if (be->event_record && s->rc == 0) {
+        s->rc = next_pair(s, be);
+        if (s->rc == 0)
+            s->rc = be->event_record(be, s->pairs[s->npairs].from, st);
+        return (mark){.pair = s->rc == 0 ? s->npairs++ : -1};
+    }
+    return (mark){.at = rn_now(), .pair = -1};
+}
+
+/* A call that began at `from` has ended, or has been handed to the device. */
+static void note(bench_split *s, const bench_part *part, rn_backend *be, mark from, rn_stream st)
+{
     int i = 0;
     while (i < s->nentries && i < MAX_PARTS - 1 && !same_part(&s->entries[i].part, part))
         i++;
@@ -67,8 +104,29 @@ static void note(bench_split *s, const bench_part *part, rn_backend *be, double 
         s->entries[i] = (entry){.part = *part};
         s->nentries++;
     }
-    s->entries[i].now += seconds;
     s->entries[i].calls++;
+    if (!be->event_record) {
+        if (be->sync)
+            (void)be->sync(be, NULL);
+        s->entries[i].now += rn_now() - from.at;
+    } else if (from.pair >= 0 && s->rc == 0) {
+        s->pairs[from.pair].entry = i;
+        s->rc = be->event_record(be, s->pairs[from.pair].to, st);
+    }
+}
+
+/* Waits for the events of a step, and adds them up. */
+static int settle(bench_split *s)
+{
+    double ms;
+
+    RN_TRY(s->rc);
+    for (int i = 0; i < s->npairs; i++) {
+        RN_TRY(s->be->event_ms(s->be, s->pairs[i].from, s->pairs[i].to, &ms));
+        s->entries[s->pairs[i].entry].now += ms * 1e-3;
+    }
+    s->npairs = 0;
+    return RN_OK;
 }
 
 /* Bytes of n values of type t. */
@@ -140,9 +198,10 @@ static double linear_bytes(const rn_op_linear *a)
     static int timed_##slot(struct rn_backend *be, const args *a, void *stream)                                        \
     {                                                                                                                  \
         bench_split *s = (bench_split *)be->ops;                                                                       \
-        const double from = rn_now();                                                                                  \
+        const mark from = begin(s, be, stream);                                                                        \
         const int rc = s->inner->slot(be, a, stream);                                                                  \
-        note(s, &(bench_part){.kind = #slot, .dtype = (dtype_), .flop = (flop_), .bytes = (bytes_)}, be, from);        \
+        note(s, &(bench_part){.kind = #slot, .dtype = (dtype_), .flop = (flop_), .bytes = (bytes_)}, be, from,         \
+             stream);                                                                                                  \
         return rc;                                                                                                     \
     }
 SLOTS(WRAPPER)
@@ -172,7 +231,7 @@ static int timed_run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *
     static const char *const kinds[] = {[RN_FWD] = "conv_fwd", [RN_BWD_D] = "conv_bwd_d", [RN_BWD_W] = "conv_bwd_w"};
     const timed_algo *t = (const timed_algo *)plan->algo;
     bench_split *s = bench_split_of(plan->be);
-    const double from = rn_now();
+    const mark from = begin(s, plan->be, stream);
     plan->algo = t->inner; /* whoever wrote it may look at its plan's row */
     const int rc = t->inner->run(plan, a, beta, workspace, stream);
     plan->algo = &t->algo;
@@ -183,7 +242,7 @@ static int timed_run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *
                              .dtype = plan->desc.dtype,
                              .flop = rn_conv_flops(&plan->desc, s->inbounds),
                              .bytes = conv_bytes(&plan->desc, plan->dir, beta)};
-    note(s, &part, plan->be, from);
+    note(s, &part, plan->be, from, stream);
     return rc;
 }
 
@@ -192,13 +251,14 @@ static int timed_prepare(rn_conv_plan *plan, const void *wei, void *stream)
 {
     const timed_algo *t = (const timed_algo *)plan->algo;
     const rn_conv_desc *d = &plan->desc;
-    const double from = rn_now();
+    bench_split *s = bench_split_of(plan->be);
+    const mark from = begin(s, plan->be, stream);
     plan->algo = t->inner;
     const int rc = t->inner->prepare(plan, wei, stream);
     plan->algo = &t->algo;
     const bench_part part = {
         .kind = "conv_prepare", .dtype = d->dtype, .bytes = of_type(d->dtype, 2.0 * d->oc * d->kh * d->kw * d->ic)};
-    note(bench_split_of(plan->be), &part, plan->be, from);
+    note(s, &part, plan->be, from, stream);
     return rc;
 }
 
@@ -222,18 +282,18 @@ static int wrap_algos(bench_split *s, const rn_conv_algo *const *list)
 static int timed_copy(rn_backend *be, void *dst, const void *src, size_t bytes, enum rn_copy_kind kind, rn_stream st)
 {
     bench_split *s = (bench_split *)be->ops;
-    const double from = rn_now();
+    const mark from = begin(s, be, st);
     const int rc = s->copy(be, dst, src, bytes, kind, st);
-    note(s, &(bench_part){.kind = "copy", .dtype = RN_F32, .bytes = 2 * (double)bytes}, be, from);
+    note(s, &(bench_part){.kind = "copy", .dtype = RN_F32, .bytes = 2 * (double)bytes}, be, from, st);
     return rc;
 }
 
 static int timed_memset(rn_backend *be, void *dst, int byte, size_t bytes, rn_stream st)
 {
     bench_split *s = (bench_split *)be->ops;
-    const double from = rn_now();
+    const mark from = begin(s, be, st);
     const int rc = s->memset(be, dst, byte, bytes, st);
-    note(s, &(bench_part){.kind = "memset", .dtype = RN_F32, .bytes = (double)bytes}, be, from);
+    note(s, &(bench_part){.kind = "memset", .dtype = RN_F32, .bytes = (double)bytes}, be, from, st);
     return rc;
 }
 
@@ -245,6 +305,7 @@ static void split_free(bench_split *s)
         free(s->entries[i].ms);
     free(s->entries);
     free(s->between);
+    free(s->pairs);
     free(s->parts);
     free(s);
 }
@@ -252,6 +313,10 @@ static void split_free(bench_split *s)
 static void split_close(rn_backend *be)
 {
     bench_split *s = (bench_split *)be->ops;
+    for (int i = 0; i < s->cap_pairs; i++) {
+        be->event_close(be, s->pairs[i].from);
+        be->event_close(be, s->pairs[i].to);
+    }
     s->close(be);
     split_free(s);
 }
@@ -268,6 +333,7 @@ static int open_named(const char *device, const rn_backend_opts *opts, rn_backen
     rc = rn_backend_open(rn_backends, device, opts, &be);
     if (rc < 0 || (rc = wrap_algos(s, be->conv_algos)) < 0)
         goto fail;
+    s->be = be;
     s->inner = be->ops;
     s->copy = be->copy;
     s->memset = be->memset;
@@ -308,6 +374,7 @@ void bench_split_count_inbounds(bench_split *s, bool inbounds)
 
 void bench_split_forget(bench_split *s)
 {
+    s->npairs = 0;
     for (int i = 0; i < s->nentries; i++) {
         s->entries[i].now = 0;
         s->entries[i].calls = 0;
@@ -325,6 +392,7 @@ static int grow(double **v, int n)
 
 int bench_split_step(bench_split *s, double ms)
 {
+    RN_TRY(settle(s));
     if (s->nsteps == s->cap_steps) {
         s->cap_steps = s->cap_steps ? 2 * s->cap_steps : 64;
         RN_TRY(grow(&s->between, s->cap_steps));

@@ -2,8 +2,8 @@
 /*
  * Where a step's time goes: a backend that does what another does and keeps the time of every call, with the operations
  * and bytes that the call's own arguments say are needed. Nets run on it unchanged, so what is split is what rn-train
- * runs, fused or not. Two readings of the clock a call; a device that works on while the caller goes on is waited for
- * after each one.
+ * runs, fused or not. Two readings of the clock a call; on a device that works on while the caller goes on, two of its
+ * events, which are read at the step's end, so that nothing waits within it.
  *
  * Conventions. FLOP: two a multiply-add of convolutions and linear layers; with `inbounds` the taps of a convolution
  * that fall in the padding are not counted. All else is taken as bound by bytes: its operations are counted as 0. An algorithm that

@@ -9,6 +9,7 @@
 #include "base/rn_opt.h"
 #include "base/rn_rng.h"
 #include "bench.h"
+#include "bench_nvml.h"
 #include "bench_peak.h"
 #include "bench_train.h"
 #include "nn/optim/rn_optim.h"
@@ -56,25 +57,38 @@ static int one_step(const rn_session *s, const uint8_t *images, const int32_t *l
     return rn_optim_sgd(s->net, &sgd);
 }
 
+static int timed(const rn_session *s, bool train, const uint8_t *images, const int32_t *labels, bench_clock *clock,
+                 double *seconds)
+{
+    rn_net_result res;
+    RN_TRY(bench_clock_start(clock));
+    RN_TRY(train ? one_step(s, images, labels) : rn_net_eval_batch(s->eval_net, images, labels, s->eval_batch, &res));
+    return bench_clock_stop(clock, seconds);
+}
+
 static int measure(const rn_session *s, bool train, double seconds, const uint8_t *images, const int32_t *labels,
                    bench_timing *out)
 {
     bench_split *split = bench_split_of(s->be);
     double *ms = malloc(MAX_STEPS * sizeof *ms), end = rn_now() + seconds;
+    bench_clock clock = {0};
     int n = 0, rc = RN_OK;
     if (!ms)
         return rn_fail(RN_E_NOMEM, "no memory for the times");
+    rc = bench_clock_open(s->be, &clock);
     for (int i = 0; rc == RN_OK && n < MAX_STEPS && (n < MIN_STEPS || rn_now() < end); i++) {
-        rn_net_result res;
+        double took = 0;
         bench_split_forget(split);
-        double from = rn_now();
-        rc = train ? one_step(s, images, labels) : rn_net_eval_batch(s->eval_net, images, labels, s->eval_batch, &res);
+        bench_range(s->be, i ? BENCH_RANGE : "first");
+        rc = timed(s, train, images, labels, &clock, &took);
+        bench_range(s->be, NULL);
         if (i == 0) /* meets cold memory */
             continue;
-        ms[n++] = (rn_now() - from) * 1e3;
+        ms[n++] = took * 1e3;
         if (train && rc == RN_OK)
             rc = bench_split_step(split, ms[n - 1]);
     }
+    bench_clock_close(&clock);
     if (rc == RN_OK)
         *out = (bench_timing){.ms = bench_quantile(ms, n, 0.5),
                               .iqr = bench_quantile(ms, n, 0.75) - bench_quantile(ms, n, 0.25),
@@ -84,14 +98,15 @@ static int measure(const rn_session *s, bool train, double seconds, const uint8_
     return rc;
 }
 
-static void print(const train_opts *o, const bench_step *step, bool json)
+static int print(const train_opts *o, const bench_step *step, bool json)
 {
     if (json)
-        bench_step_json(step);
-    else if (o->csv)
+        return bench_step_json(step);
+    if (o->csv)
         bench_step_csv(step);
     else
         bench_step_text(step, o->by_layer);
+    return 0;
 }
 
 static int run(train_opts *o, const rn_opt_result *args)
@@ -101,12 +116,18 @@ static int run(train_opts *o, const rn_opt_result *args)
     uint8_t *images = NULL;
     int32_t *labels = NULL;
     bench_step step = {.session = &s, .inbounds = o->flops == 1};
+    bench_nvml *nvml = NULL;
     int rc;
     RN_TRY(rn_recipe_check(&o->recipe));
     RN_TRY(rn_session_open_bare(&o->recipe, bench_split_backends, rn_jobs(args->common.jobs), (int)o->classes, &s));
     bench_split_count_inbounds(bench_split_of(s.be), step.inbounds);
     RN_GO(make_batch(o, s.eval_batch > o->recipe.batch ? s.eval_batch : (int)o->recipe.batch, &images, &labels));
-    RN_GO(measure(&s, true, o->seconds, images, labels, &step.train));
+    if (!(step.machine = bench_machine(s.be)))
+        RN_GO(rn_fail(RN_E_NOMEM, "train: out of memory"));
+    nvml = bench_nvml_open(s.be);
+    rc = measure(&s, true, o->seconds, images, labels, &step.train);
+    bench_nvml_read(nvml, step.machine); /* while it is still warm from it */
+    RN_GO(rc);
     RN_GO(measure(&s, false, o->seconds / 4, images, labels, &step.eval));
     RN_GO(bench_split_parts(bench_split_of(s.be), &step.parts, &step.nparts));
     step.arch = rn_model_names()[o->recipe.arch];
@@ -114,10 +135,12 @@ static int run(train_opts *o, const rn_opt_result *args)
     step.image_size = o->recipe.image_size;
     step.batch = o->recipe.batch;
     for (rn_dtype t = RN_F32; t <= RN_F16; t++)
-        step.gflops[t] = bench_peak_gflops(s.be, t, CEILING_S);
+        RN_GO(bench_peak_gflops(s.be, t, CEILING_S, &step.gflops[t]));
     RN_GO(bench_level_gb_s(s.be, BENCH_LEVELS - 1, false, s.be->threads, CEILING_S, &step.gbytes));
-    print(o, &step, args->common.json);
+    rc = print(o, &step, args->common.json);
 out:
+    bench_nvml_close(nvml);
+    json_decref(step.machine);
     free(images);
     free(labels);
     rn_session_close(&s);

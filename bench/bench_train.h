@@ -3,6 +3,7 @@
 #ifndef BENCH_TRAIN_H
 #define BENCH_TRAIN_H
 
+#include "bench.h"
 #include "bench_split.h"
 #include "run/train/rn_session.h"
 
@@ -22,13 +23,14 @@ typedef struct bench_step {
     double gflops[3]; /* by rn_dtype: measured peaks; 0: none */
     double gbytes;    /* a second: measured bandwidth of memory; 0: none */
     bool inbounds;    /* FLOP without the padding's taps */
+    json_t *machine;  /* facts, clocks after the steps included */
 } bench_step;
 
 /* The roofline's time of all calls of a part, ms; 0 where there is no ceiling to hold it against. */
 double bench_step_roofline(const bench_step *s, const bench_part *p);
 
 void bench_step_text(const bench_step *s, bool by_layer);
-void bench_step_json(const bench_step *s);
+int bench_step_json(const bench_step *s);
 void bench_step_csv(const bench_step *s);
 
 #endif

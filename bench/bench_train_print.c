@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rn_error.h"
 #include "bench.h"
 #include "bench_train.h"
 
@@ -112,6 +113,27 @@ static const char *case_of(const bench_part *p, char *buf, size_t cap)
     return buf;
 }
 
+enum { KNOWN = 40 };
+
+/* A figure, or what stands for none. */
+static const char *known(double v, int digits, const char *otherwise, char buf[KNOWN])
+{
+    if (v > 0)
+        snprintf(buf, KNOWN, "%.*f", digits, v);
+    else
+        snprintf(buf, KNOWN, "%s", otherwise);
+    return buf;
+}
+
+static const char *runs_on(const bench_step *s, char *buf, size_t cap)
+{
+    if (strcmp(s->session->be->device, "cpu") == 0)
+        snprintf(buf, cap, "%d threads", s->session->threads);
+    else
+        snprintf(buf, cap, "on %s, by its events", s->session->be->describe);
+    return buf;
+}
+
 /* ---- text ----------------------------------------------------------------------------------------------------------- */
 
 static void print_line(const bench_step *s, const line *l, const char *more)
@@ -142,12 +164,23 @@ static void print_layers(const bench_step *s)
 void bench_step_text(const bench_step *s, bool by_layer)
 {
     line l;
-    printf("%s, %" PRId64 " px, batch %" PRId64 ", %s, %d threads: a step %.2f ms (median of %d, quartiles %.2f ms "
+    char on[320], a[KNOWN], b[KNOWN], c[KNOWN];
+    printf("%s, %" PRId64 " px, batch %" PRId64 ", %s, %s: a step %.2f ms (median of %d, quartiles %.2f ms "
            "apart)\ntraining %.1f images/s, evaluation %.1f images/s\n",
-           s->arch, s->image_size, s->batch, s->dtype, s->session->threads, s->train.ms, s->train.n, s->train.iqr,
+           s->arch, s->image_size, s->batch, s->dtype, runs_on(s, on, sizeof on), s->train.ms, s->train.n, s->train.iqr,
            (double)s->batch / s->train.ms * 1e3, s->session->eval_batch / s->eval.ms * 1e3);
-    printf("ceilings measured here: %.1f GFLOP/s f32, %.1f %s, memory %.1f GB/s; FLOP with the padding's taps: %s\n\n",
-           s->gflops[RN_F32], s->gflops[RN_BF16], "bf16", s->gbytes, s->inbounds ? "no" : "yes");
+    if (json_object_get(s->machine, "nvml"))
+        printf("%s\n", json_string_value(json_object_get(s->machine, "nvml")));
+    if (json_object_get(s->machine, "gpu_sm_mhz"))
+        printf("after the steps: clock %.0f MHz, %.0f W, slowed by %s\n",
+               json_number_value(json_object_get(s->machine, "gpu_sm_mhz")),
+               json_number_value(json_object_get(s->machine, "gpu_power_w")),
+               json_string_value(json_object_get(s->machine, "gpu_slowed_by")));
+    if (s->session->be->emulated)
+        puts("EMULATED: times are the host's, and say nothing of a device");
+    printf("ceilings measured here: %s GFLOP/s f32, %s bf16, memory %s GB/s; FLOP with the padding's taps: %s\n\n",
+           known(s->gflops[RN_F32], 1, "-", a), known(s->gflops[RN_BF16], 1, "-", b), known(s->gbytes, 1, "-", c),
+           s->inbounds ? "no" : "yes");
     printf("%-13s %5s %9s %6s %9s %8s %11s %6s  %s\n", "op", "calls", "ms", "share%", "GFLOP/s", "GB/s", "roofline ms",
            "of it%", "bound");
     for (int i = 0; i < s->nparts; i++)
@@ -186,9 +219,13 @@ static void json_part(const bench_step *s, const bench_part *p)
     printf("}");
 }
 
-void bench_step_json(const bench_step *s)
+int bench_step_json(const bench_step *s)
 {
     const char *comma = "";
+    char f32[KNOWN], bf16[KNOWN], f16[KNOWN], memory[KNOWN];
+    char *machine = json_dumps(s->machine, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    if (!machine)
+        return rn_fail(RN_E_NOMEM, "train: out of memory");
     line l = whole_of(s);
     printf("{\"arch\":\"%s\",\"image_size\":%" PRId64 ",\"batch\":%" PRId64 ",\"eval_batch\":%d,\"dtype\":\"%s\","
            "\"threads\":%d,\"weights\":%" PRId64 ",\"steps\":%d,\"step_ms\":%.4f,\"step_ms_iqr\":%.4f,"
@@ -196,10 +233,14 @@ void bench_step_json(const bench_step *s)
            s->arch, s->image_size, s->batch, s->session->eval_batch, s->dtype, s->session->threads,
            rn_net_weights(s->session->net), s->train.n, s->train.ms, s->train.iqr, s->train.ms_min,
            (double)s->batch / s->train.ms * 1e3, s->session->eval_batch / s->eval.ms * 1e3);
-    printf("\"device\":\"%s\",\"flop_convention\":\"%s\",\"peak_gflops\":{\"f32\":%.1f,\"bf16\":%.1f,\"f16\":%.1f},"
-           "\"memory_gbytes_per_s\":%.2f,\"roofline_ms\":%.4f,\"roofline_pct\":%.3f,\n\"ops\":[",
-           s->session->be->describe, s->inbounds ? "inbounds" : "padding-counted", s->gflops[RN_F32],
-           s->gflops[RN_BF16], s->gflops[RN_F16], s->gbytes, l.roofline_ms, per_cent(l.roofline_ms, l.ms));
+    printf("\"device\":\"%s\",\"machine\":%s,\n\"flop_convention\":\"%s\",\"peak_gflops\":{\"f32\":%s,\"bf16\":%s,"
+           "\"f16\":%s},"
+           "\"memory_gbytes_per_s\":%s,\"roofline_ms\":%.4f,\"roofline_pct\":%.3f,\n\"ops\":[",
+           s->session->be->describe, machine, s->inbounds ? "inbounds" : "padding-counted",
+           known(s->gflops[RN_F32], 1, "null", f32), known(s->gflops[RN_BF16], 1, "null", bf16),
+           known(s->gflops[RN_F16], 1, "null", f16), known(s->gbytes, 2, "null", memory), l.roofline_ms,
+           per_cent(l.roofline_ms, l.ms));
+    free(machine);
     for (int i = 0; i < s->nparts; i++) {
         if (!kind_of(s, i, &l))
             continue;
@@ -214,6 +255,7 @@ void bench_step_json(const bench_step *s)
         json_part(s, &s->parts[i]);
     }
     printf("]}\n");
+    return 0;
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------------------------------ */

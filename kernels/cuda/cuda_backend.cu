@@ -9,6 +9,10 @@
 #include "kernels/cuda/cuda_module.h"
 #include "kernels/cuda/cuda_nccl.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_peak.h"
+#ifndef RN_CUDA_EMULATED
+#include <nvtx3/nvToolsExt.h> /* nothing but headers; without a profiler a call is a test of a pointer */
+#endif
 
 extern "C" {
 #include "base/rn_opt.h"
@@ -213,6 +217,17 @@ static void cuda_event_close(rn_backend *be, rn_event e)
         (void)cudaEventDestroy((cudaEvent_t)e);
 }
 
+#ifndef RN_CUDA_EMULATED
+static void cuda_range(rn_backend *be, const char *name)
+{
+    (void)be;
+    if (name)
+        (void)nvtxRangePushA(name);
+    else
+        (void)nvtxRangePop();
+}
+#endif
+
 /* ---- open --------------------------------------------------------------------------------------------------------- */
 
 static void cuda_close(rn_backend *be)
@@ -233,6 +248,7 @@ static int describe(cuda_backend *c, int device)
     RN_TRY(rn_cuda_status(cudaGetDeviceProperties(&p, device), "the device's properties"));
     RN_TRY(rn_cuda_status(cudaDriverGetVersion(&driver), "the driver's version"));
     RN_TRY(rn_cuda_status(cudaRuntimeGetVersion(&runtime), "the runtime's version"));
+    c->be.cache_bytes = (size_t)p.l2CacheSize;
     c->multiprocessors = p.multiProcessorCount;
     c->capability = p.major * 10 + p.minor;
     if (c->capability < CAPABILITY_LEAST)
@@ -283,6 +299,12 @@ static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
     be->event_close = cuda_event_close;
     be->ranks_open = rn_nccl_open;
     be->ranks_sum = rn_nccl_sum;
+    be->probes = rn_cuda_probes;
+#ifdef RN_CUDA_EMULATED
+    be->emulated = true;
+#else
+    be->range = cuda_range;
+#endif
     be->ops = rn_cuda_ops();
     be->conv_algos = rn_cuda_conv_algos();
     be->close = cuda_close;

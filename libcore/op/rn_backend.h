@@ -31,8 +31,29 @@ typedef struct rn_backend_opts {
     int place;              /* which of the machine's devices, counted from 0 and round and round */
 } rn_backend_opts;
 
+/*
+ * Work of one kind and of nothing else, for measuring what a device can do of it at most. A backend's list ends with a name of
+ * NULL. Runs in the stream's order and is not waited for.
+ *   mem: device memory, `bytes` of it, a multiple of RN_PROBE_GRAIN. out: RN_PROBE_OUT bytes of device memory.
+ *   *amount: FLOP, of which a multiply-add is two; of a list's row of memory, bytes read and written.
+ * So that it can be seen whether the work was done: arithmetic leaves an f32 in out, above 0 and `times` the one that times 1
+ * leaves, exactly while that is below 2^24. Reading leaves 32-bit words all over out (0 before) whose sum, modulo 2^32, is
+ * `times` that of mem's; a copy makes the second half of mem the first.
+ * RN_E_UNSUPPORTED: not on this device, or not in this build.
+ */
+enum rn_probe_kind { RN_PROBE_FLOP, RN_PROBE_READ, RN_PROBE_COPY };
+typedef struct rn_probe {
+    const char *name; /* "f32_fma", "bf16_mma"; of memory "L2_read", "L2_copy", "DRAM_read", "DRAM_copy" */
+    unsigned dtypes;  /* arithmetic: bit t, a convolution of rn_dtype t may use it without RN_ALGO_LOWPREC */
+    enum rn_probe_kind kind;
+    int (*run)(rn_backend *be, int64_t times, void *mem, size_t bytes, void *out, double *amount, rn_stream s);
+} rn_probe;
+#define RN_PROBE_GRAIN ((size_t)64 << 10)
+#define RN_PROBE_OUT   ((size_t)1 << 20)
+
 struct rn_backend {
     const char *device; /* "cpu", "cuda" */
+    bool emulated;      /* stands for a device that is not there: how long it takes says nothing */
     char describe[256]; /* device model, instruction set used, library versions: one line */
     char unit[64];      /* which of the machine's devices it is; "": there are no several */
     int units;          /* how many there are */
@@ -55,7 +76,7 @@ struct rn_backend {
     int (*stream_open)(rn_backend *be, rn_stream *out);
     void (*stream_close)(rn_backend *be, rn_stream s);
     int (*sync)(rn_backend *be, rn_stream s);
-    int (*event_open)(rn_backend *be, rn_event *out);
+    int (*event_open)(rn_backend *be, rn_event *out); /* this one, record, ms and close: all or none */
     int (*event_record)(rn_backend *be, rn_event e, rn_stream s);
     int (*event_ms)(rn_backend *be, rn_event from, rn_event to, double *ms);
     int (*event_sync)(rn_backend *be, rn_event e); /* the host waits for it */
@@ -73,6 +94,13 @@ struct rn_backend {
     int (*ranks_open)(rn_backend *be, struct rn_comm *comm, bool vary);
     int (*ranks_sum)(rn_backend *be, float *v, int64_t n, bool mean, rn_stream s);
     char ranks[128]; /* what does it, with its version; "" until opened */
+
+    /* For whoever measures. */
+    size_t cache_bytes;     /* of the device's last cache; 0: unknown, or the CPU's */
+    const rn_probe *probes; /* NULL: the backend has none */
+    /* Ranges that a profiler shows, and can be told to look at alone; they nest. NULL: the backend has none. name NULL ends the last
+     * one that began. */
+    void (*range)(rn_backend *be, const char *name);
 
     const rn_ops *ops;                     /* every slot of it that is not documented optional is set */
     const rn_conv_algo *const *conv_algos; /* NULL-terminated, best first, reference last */

@@ -104,7 +104,7 @@ struct cudaDeviceProp {
         char bytes[16];
     } uuid;
     size_t totalGlobalMem, sharedMemPerBlockOptin;
-    int major, minor, multiProcessorCount;
+    int major, minor, multiProcessorCount, l2CacheSize;
 };
 
 extern "C" {
@@ -225,6 +225,14 @@ static inline unsigned __float_as_uint(float f)
 template <typename T> static inline T __ldg(const T *p)
 {
     return *p;
+}
+template <typename T> static inline T __ldcg(const T *p)
+{
+    return *p;
+}
+template <typename T> static inline void __stcg(T *p, T v)
+{
+    *p = v;
 }
 static inline unsigned __umulhi(unsigned a, unsigned b)
 {

@@ -534,6 +534,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
     p->sharedMemPerBlockOptin = SHARED_MOST;
     p->major = 9;
     p->multiProcessorCount = 4;
+    p->l2CacheSize = 128 << 10;
     return cudaSuccess;
 }
 
