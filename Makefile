@@ -142,13 +142,14 @@ MPI_SO := $(if $(MPI_SRC),$(B)/lib/rnkit/rnkit_mpi.so)
 CUDA_SO := $(if $(filter 1,$(USE_CUDA)),$(B)/lib/rnkit/rnkit_cuda.so)
 # The same kernels compiled for the host, for the tests; without sanitizers, which do not follow its fibers.
 EMULATED_SO := $(if $(SAN),,$(B)/tests/cuda/rnkit_cuda_emulated.so $(B)/tests/cuda/nccl_emulated.so)
+NVML_SO := $(if $(SAN),,$(B)/tests/cuda/libnvidia-ml.so.1)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/bin/rn-bench)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
 CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
 # Twice from the same objects: with the plain driver (make check), and with libFuzzer (make fuzz).
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(B)/tests/%)
 LIBFUZZER_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
-C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(MPI_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c tests/fault/fault.c
+C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(MPI_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c tests/fault/fault.c tests/cuda/nvml_emulated.c
 # A bad disk, preloaded into the tools by the shell tests; without sanitizers, whose runtime would have to come first.
 FAULT_SO := $(if $(SAN),,$(B)/tests/fault/fault.so)
 
@@ -164,7 +165,7 @@ all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO) bin ## build the tools into b
 bin: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO)
 	@mkdir -p $(B)/bin && ln -sfn $(B)/bin bin
 
-tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) $(EMULATED_SO) ## build the tests
+tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) $(EMULATED_SO) $(NVML_SO) ## build the tests
 
 .SECONDARY: $(GEN_C) $(GEN_H)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
@@ -282,6 +283,10 @@ $(B)/tests/cuda/nccl_emulated.so: tests/cuda/nccl_emulated.cpp
 	@mkdir -p $(@D)
 	$(call SAY,CXX,$<)
 	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -MT $@ -MF $(@:.so=.d) -shared -o $@ $< -ldl
+$(B)/tests/cuda/libnvidia-ml.so.1: tests/cuda/nvml_emulated.c
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(filter-out --coverage,$(BASE_CFLAGS)) -shared -fPIC -o $@ $<
 $(B)/tests/cuda/rnkit_cuda_emulated.so: $(EMULATED_OBJ)
 	$(call SAY,LD,$@)
 	$(Q)$(CXX) -shared -o $@ $^

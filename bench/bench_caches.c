@@ -10,6 +10,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "bench_peak.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -231,7 +232,9 @@ static int device_gb_s(rn_backend *be, int level, bool copy, double seconds, dou
     const rn_probe *p = bench_probe_named(be, name);
     const int rc = p ? bench_probe_best(be, p, seconds, out) : 0;
     *out *= 1e-9;
-    return rc == RN_E_UNSUPPORTED ? 0 : rc;
+    if (rc == RN_E_MISMATCH)
+        rn_warn("%s; left out", rn_error_text());
+    return rc == RN_E_UNSUPPORTED || rc == RN_E_MISMATCH ? 0 : rc;
 }
 
 int bench_level_gb_s(rn_backend *be, int level, bool copy, int threads, double seconds, double *out)

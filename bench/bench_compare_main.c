@@ -25,8 +25,8 @@ typedef struct files {
 /* Facts that differ between the machines of two figures: a ratio of their times is then not one of the code. */
 static void print_differences(const bench_record *a, const bench_record *b)
 {
-    static const char *const facts[] = {"cpu",      "cores", "cores_allowed", "isa",   "governor", "kernel",
-                                        "compiler", "flags", "onednn",        "rnkit", NULL};
+    static const char *const facts[] = {"cpu",      "gpu",    "driver",   "emulated", "cores",  "cores_allowed", "isa",
+                                        "governor", "kernel", "compiler", "flags",    "onednn", "rnkit",         NULL};
 
     for (int i = 0; facts[i]; i++) {
         const char *x = json_string_value(json_object_get(a->machine, facts[i]));

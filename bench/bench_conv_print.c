@@ -148,17 +148,20 @@ void bench_conv_head(const bench_setting *s, enum bench_form form)
                str(s->machine, "flags"));
     else
         device_head(s);
+    bool any = false;
     printf("# measured here:");
     for (int t = 0; t < BENCH_DTYPES; t++) {
         if (s->ceilings.gflops[t] > 0)
-            printf(" %s %.1f GFLOP/s,", bench_dtype_words[t], s->ceilings.gflops[t]);
+            printf("%s %s %.1f GFLOP/s", any ? "," : "", bench_dtype_words[t], s->ceilings.gflops[t]);
+        any = any || s->ceilings.gflops[t] > 0;
     }
     for (int i = 0; i < BENCH_LEVELS; i++) {
         if (s->ceilings.gb_s[i] > 0)
-            printf(" %s %.1f GB/s,", bench_level_names[i], s->ceilings.gb_s[i]);
+            printf("%s %s %.1f GB/s", any ? "," : "", bench_level_names[i], s->ceilings.gb_s[i]);
+        any = any || s->ceilings.gb_s[i] > 0;
     }
-    printf(" for %%peak and %%roof\n# FLOP convention: %s; bytes: each tensor once; caches %s; seed %llu\n",
-           bench_flops_words[s->flops],
+    printf("%s\n# FLOP convention: %s; bytes: each tensor once; caches %s; seed %llu\n",
+           any ? " (%peak, %roof)" : " no ceiling", bench_flops_words[s->flops],
            s->cold ? "cold: emptied before every run" : "warm: operands as the run before left them",
            (unsigned long long)s->seed);
     printf(

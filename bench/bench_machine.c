@@ -137,7 +137,7 @@ json_t *bench_machine(const rn_backend *be)
     else
         put_text(o, "gpu", be->describe);
     if (be->emulated)
-        json_object_set_new(o, "emulated", json_true());
+        put_text(o, "emulated", "yes: times are the host's, and say nothing of a device");
     put_caches(o);
     if (clock_ghz() > 0)
         json_object_set_new(o, "clock_ghz_measured", json_real(clock_ghz()));

@@ -277,7 +277,10 @@ static void head(rn_html *h, const json_t *row, size_t n)
     rn_html_raw(h, rn_report_css);
     rn_html_raw(h, css);
     rn_html_raw(h, "</style></head><body>\n<header><div><p class=kicker>rn-bench conv</p>\n<h1>Convolutions on ");
-    rn_html_text(h, bench_row_text(json_object_get(row, "machine"), "cpu"));
+    const json_t *machine = json_object_get(row, "machine");
+    rn_html_text(h, bench_row_text(machine, *bench_row_text(machine, "gpu") ? "gpu" : "cpu"));
+    if (*bench_row_text(machine, "emulated"))
+        rn_html_raw(h, " (emulated)");
     rn_html_fmt(h,
                 "</h1>\n<p class=lead>%zu results, each verified before it was timed: over integers every element, "
                 "over reals 400 of "

@@ -6,6 +6,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
+#include "base/rn_log.h"
 #include "bench.h"
 #include "bench_peak.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -127,7 +128,9 @@ int bench_peak_gflops(rn_backend *be, rn_dtype dtype, double seconds, double *ou
     for (const rn_probe *p = be->probes; p && p->name; p++) {
         double g = 0;
         int rc = p->dtypes & OF(dtype) ? probe_gflops(be, p, seconds, &g) : 0;
-        if (rc < 0 && rc != RN_E_UNSUPPORTED)
+        if (rc == RN_E_MISMATCH) /* no ceiling, but no reason not to time what it would be for */
+            rn_warn("%s; left out", rn_error_text());
+        else if (rc < 0 && rc != RN_E_UNSUPPORTED)
             return rc;
         *out = g > *out ? g : *out;
     }
