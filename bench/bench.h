@@ -45,7 +45,7 @@ int bench_shapes_net(const char *net, int mb, bench_shapes *out);
  * A count inside benchdnn's name of a case (n"resnet_50:res2a*3") is one, too. Anything else is RN_E_FORMAT, with its line.
  */
 int bench_shapes_file(const char *path, int mb, bench_shapes *out);
-int bench_shapes_case(const char *text, int mb, bench_shapes *out); /* one descriptor */
+int bench_shapes_cases(const char *list, int mb, bench_shapes *out); /* descriptors with commas between; RN_E_USAGE */
 void bench_shapes_free(bench_shapes *s);
 /* "resnet18, resnet34, ..." */
 const char *bench_shapes_names(char *buf, size_t cap);

@@ -16,7 +16,7 @@
 #define MOST_COUNTS 64   /* numbers of threads in one run */
 
 typedef struct conv_opts {
-    const char *net, *shapes, *cas, *dirs, *dtypes, *pattern, *isa, *threads, *html;
+    const char *net, *shapes, *cases, *dirs, *dtypes, *pattern, *isa, *threads, *html;
     int device, flops, cache;
     bool csv;
     int64_t mb, rounds;
@@ -194,10 +194,10 @@ static int thread_counts(const char *text, int64_t jobs, int *v, int *n)
 
 static int load(const conv_opts *o, bench_shapes *list)
 {
-    if (!!o->net + !!o->shapes + !!o->cas > 1)
+    if (!!o->net + !!o->shapes + !!o->cases > 1)
         return rn_fail(RN_E_USAGE, "--net, --shapes and --case exclude each other");
-    if (o->cas)
-        return bench_shapes_case(o->cas, (int)o->mb, list);
+    if (o->cases)
+        return bench_shapes_cases(o->cases, (int)o->mb, list);
     if (o->shapes)
         return bench_shapes_file(o->shapes, (int)o->mb, list);
     return bench_shapes_net(o->net ? o->net : "resnet18", (int)o->mb, list);
@@ -247,8 +247,8 @@ int bench_conv_main(int argc, char **argv)
          "--batch=FILE, "
          "--dir=, --mb= and --reset are understood.",
          NULL, 0, 0},
-        {RN_OPT_TEXT, "case", "DESC", &o.cas,
-         "One descriptor, such as mb32ic64ih56oc64kh3ph1; without mb 2 images, as in benchdnn.", NULL, 0, 0},
+        {RN_OPT_LIST, "case", "DESC", &o.cases,
+         "Descriptors, such as mb32ic64ih56oc64kh3ph1; without mb 2 images, as in benchdnn.", NULL, 0, 0},
         {RN_OPT_LIST, "dir", "LIST", &o.dirs, "Directions.", bench_dir_words, 0, 0},
         {RN_OPT_LIST, "dtype", "LIST", &o.dtypes, "Types of the tensors; the weights' gradient is f32 in any case.",
          bench_dtype_words, 0, 0},

@@ -93,14 +93,22 @@ static int parse_desc(const char *text, int mb, bench_shape *shape)
     return 0;
 }
 
-int bench_shapes_case(const char *text, int mb, bench_shapes *out)
+int bench_shapes_cases(const char *list, int mb, bench_shapes *out)
 {
-    bench_shape shape = {.count = 1, .dirs = ALL_DIRS};
+    char text[512];
 
-    int rc = parse_desc(text, mb, &shape);
-    if (rc < 0)
-        return rn_fail_prefix(RN_E_USAGE, "--case"); /* whatever is wrong with it */
-    return append(out, &shape);
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        bench_shape shape = {.count = 1, .dirs = ALL_DIRS};
+        const size_t n = strcspn(at, ",");
+        if (n >= sizeof text)
+            return rn_fail(RN_E_USAGE, "--case: a descriptor of %zu characters", n);
+        memcpy(text, at, n);
+        text[n] = 0;
+        if (parse_desc(text, mb, &shape) < 0)
+            return rn_fail_prefix(RN_E_USAGE, "--case"); /* whatever is wrong with it */
+        RN_TRY(append(out, &shape));
+    }
+    return 0;
 }
 
 /* Ours, or benchdnn's. Cuts the text up. */

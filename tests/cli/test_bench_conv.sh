@@ -66,6 +66,8 @@ check "... a list inside has its own options" test "$(grep -c '^mb2ic3ih8' out.t
     check "... leave the columns where they are" test "$(awk '/ refused: / {print index($0, "refused:")}' out.txt | sort | uniq -c | awk '{print $1}')" = 2
 
     # ---- how
+    exits "several cases" 0 rn-bench conv --case mb1ic3ih9oc5kh3ph1,mb1ic4ih5oc5kh1 --case mb1ic2ih5oc5kh1 --dir fwd --rounds 1 --algo cpu:im2col --csv
+    check "are all timed, none is dropped" test "$(cut -d, -f1 out.txt | sort -u | grep -c ^mb1)" = 3
     exits "cold caches" 0 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --dir fwd $quick --cache cold
     check "... are told" test "$(tail -1 out.txt | cut -d, -f9)" = cold
     check "... each run is timed alone" test "$(tail -1 out.txt | cut -d, -f15)" = 1
