@@ -211,6 +211,9 @@ static int run(conv_run *c, const rn_opt_result *res)
 
     if (o->csv && res->common.json)
         return rn_fail(RN_E_USAGE, "--csv and --json exclude each other: both go to stdout");
+    if (o->device != 0 && (o->threads || o->isa))
+        return rn_fail(RN_E_USAGE, "--%s is of the CPU: leave it out with --device %s", o->threads ? "threads" : "isa",
+                       device_words[o->device]);
     c->form = res->common.json ? BENCH_JSON : o->csv ? BENCH_CSV : BENCH_TEXT;
     c->setting.flops = o->flops;
     c->setting.cold = o->cache == 1;

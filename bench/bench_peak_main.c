@@ -168,6 +168,9 @@ int bench_peak_main(int argc, char **argv)
 
     if (rc != 0)
         goto out;
+    if (device != 0 && (threads || isa))
+        RN_GO(rn_fail(RN_E_USAGE, "--%s is of the CPU: leave it out with --device %s", threads ? "threads" : "isa",
+                      devices[device]));
     rn_backend_opts bo = {.threads = (int)(threads ? threads : res.common.jobs), .isa = isa};
     RN_GO(rn_backend_open(rn_backends, devices[device], &bo, &p.be));
     p.json = res.common.json;

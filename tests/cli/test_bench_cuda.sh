@@ -49,6 +49,11 @@ exits "steps with NVML" 0 rn-bench train $steps
 check "... their clock" grep -q '^after the steps: clock [0-9]* MHz, [0-9]* W, slowed by ' out.txt
 exits "an NVML that fails" 0 env RNKIT_EMULATE_NVML=9 rn-bench peak --device cuda
 check "... is told" grep -q '^# nvmlInit_v2: error 9: clocks and power are not known' out.txt
+for bad in "conv --threads 1..4" "conv --isa avx2" "peak --threads 2" "peak --isa avx2"; do
+    # shellcheck disable=SC2086
+    exits "$bad is misuse" 2 rn-bench $bad --device cuda
+    says "... and why" "is of the CPU: leave it out with --device cuda"
+done
 RNKIT_CUDA_MODULE=nowhere.so exits "no such device" 77 rn-bench peak --device cuda
 says "... says so" "nowhere.so is not there"
 finish
