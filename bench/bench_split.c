@@ -341,6 +341,7 @@ static int open_named(const char *device, const rn_backend_opts *opts, rn_backen
     wrap_ops(s);
     be->ops = &s->ops;
     be->conv_algos = s->list;
+    be->capture_begin = NULL; /* every op is waited for */
     be->copy = timed_copy;
     be->memset = timed_memset;
     be->close = split_close;

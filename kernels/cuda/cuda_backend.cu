@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/cuda/cuda_launch.h"
 #include "kernels/cuda/cuda_module.h"
@@ -28,6 +29,7 @@ typedef struct cuda_backend {
     size_t scratch_bytes;
     void *locked;
     size_t locked_bytes;
+    bool capturing;
     struct rn_nccl *nccl;
 } cuda_backend;
 
@@ -112,13 +114,13 @@ static int cuda_copy(rn_backend *be, void *dst, const void *src, size_t bytes, e
     static const cudaMemcpyKind kinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice};
 
     (void)be;
-    return bytes ? rn_cuda_status(cudaMemcpyAsync(dst, src, bytes, kinds[kind], (cudaStream_t)s), "a copy") : RN_OK;
+    return bytes ? rn_cuda_status(cudaMemcpyAsync(dst, src, bytes, kinds[kind], rn_cuda_stream(s)), "a copy") : RN_OK;
 }
 
 static int cuda_memset(rn_backend *be, void *dst, int byte, size_t bytes, rn_stream s)
 {
     (void)be;
-    return bytes ? rn_cuda_status(cudaMemsetAsync(dst, byte, bytes, (cudaStream_t)s), "memset") : RN_OK;
+    return bytes ? rn_cuda_status(cudaMemsetAsync(dst, byte, bytes, rn_cuda_stream(s)), "memset") : RN_OK;
 }
 
 int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
@@ -126,6 +128,11 @@ int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
     cuda_backend *c = of(be);
 
     if (bytes > c->scratch_bytes) {
+        if (c->capturing)
+            return rn_fail(RN_E_UNSUPPORTED,
+                           "cuda: an op asks for %zu bytes of scratch that it did not ask for before it was captured; "
+                           "RNKIT_CUDA_GRAPH=0 captures nothing",
+                           bytes);
         RN_TRY(rn_cuda_status(cudaDeviceSynchronize(), "waiting for those who use the scratch"));
         cuda_free(be, c->scratch);
         c->scratch_bytes = 0;
@@ -171,7 +178,7 @@ static void cuda_stream_close(rn_backend *be, rn_stream s)
 static int cuda_sync(rn_backend *be, rn_stream s)
 {
     (void)be;
-    return rn_cuda_status(cudaStreamSynchronize((cudaStream_t)s), "waiting for what was launched");
+    return rn_cuda_status(cudaStreamSynchronize(rn_cuda_stream(s)), "waiting for what was launched");
 }
 
 static int cuda_event_open(rn_backend *be, rn_event *out)
@@ -184,7 +191,7 @@ static int cuda_event_open(rn_backend *be, rn_event *out)
 static int cuda_event_record(rn_backend *be, rn_event e, rn_stream s)
 {
     (void)be;
-    return rn_cuda_status(cudaEventRecord((cudaEvent_t)e, (cudaStream_t)s), "an event");
+    return rn_cuda_status(cudaEventRecord((cudaEvent_t)e, rn_cuda_stream(s)), "an event");
 }
 
 static int cuda_event_ms(rn_backend *be, rn_event from, rn_event to, double *ms)
@@ -207,7 +214,7 @@ static int cuda_event_sync(rn_backend *be, rn_event e)
 static int cuda_event_wait(rn_backend *be, rn_event e, rn_stream s)
 {
     (void)be;
-    return rn_cuda_status(cudaStreamWaitEvent((cudaStream_t)s, (cudaEvent_t)e, 0), "a stream's wait for an event");
+    return rn_cuda_status(cudaStreamWaitEvent(rn_cuda_stream(s), (cudaEvent_t)e, 0), "a stream's wait for an event");
 }
 
 static void cuda_event_close(rn_backend *be, rn_event e)
@@ -227,6 +234,91 @@ static void cuda_range(rn_backend *be, const char *name)
         (void)nvtxRangePop();
 }
 #endif
+
+/* ---- what is captured ---------------------------------------------------------------------------------------------- */
+
+typedef struct capture {
+    cudaGraphExec_t graph;
+    void *scratch; /* that its kernels use */
+} capture;
+
+static int cuda_capture_begin(rn_backend *be)
+{
+    RN_TRY(rn_cuda_status(cudaStreamBeginCapture(rn_cuda_stream(NULL), cudaStreamCaptureModeThreadLocal),
+                          "capturing a graph (RNKIT_CUDA_GRAPH=0 does without)"));
+    of(be)->capturing = true;
+    return RN_OK;
+}
+
+static int keep(const rn_backend *be, cudaGraph_t graph, rn_capture *out)
+{
+    capture *c = (capture *)calloc(1, sizeof *c);
+
+    if (!c)
+        return rn_fail(RN_E_NOMEM, "cuda: out of memory");
+    const int rc = rn_cuda_status(cudaGraphInstantiate(&c->graph, graph, 0),
+                                  "making a graph of what was captured (RNKIT_CUDA_GRAPH=0 does without)");
+    if (rc < 0) {
+        free(c);
+        return rc;
+    }
+    c->scratch = of(be)->scratch;
+    *out = c;
+    return RN_OK;
+}
+
+static int cuda_capture_end(rn_backend *be, rn_capture *out)
+{
+    cudaGraph_t graph = NULL;
+    const cudaError_t err = cudaStreamEndCapture(rn_cuda_stream(NULL), &graph);
+    int rc = RN_OK;
+
+    of(be)->capturing = false;
+    if (out)
+        rc = rn_cuda_status(err, "a captured graph (RNKIT_CUDA_GRAPH=0 does without)");
+    else
+        (void)cudaGetLastError(); /* of a capture that was broken off: the caller knows why */
+    if (out && rc == RN_OK)
+        rc = keep(be, graph, out);
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    return rc;
+}
+
+static int cuda_capture_run(rn_backend *be, rn_capture p)
+{
+    const capture *c = (const capture *)p;
+
+    if (c->scratch != of(be)->scratch)
+        return 0;
+    RN_TRY(rn_cuda_status(cudaGraphLaunch(c->graph, rn_cuda_stream(NULL)), "a captured graph"));
+    return 1;
+}
+
+static void cuda_capture_close(rn_backend *be, rn_capture p)
+{
+    capture *c = (capture *)p;
+
+    (void)be;
+    if (!c)
+        return;
+    (void)cudaStreamSynchronize(rn_cuda_stream(NULL)); /* it may run */
+    (void)cudaGraphExecDestroy(c->graph);
+    free(c);
+}
+
+/* RNKIT_CUDA_GRAPH=0: as a device without the slots; to see what a fault is of. */
+static void set_captures(rn_backend *be)
+{
+    const char *wanted = getenv("RNKIT_CUDA_GRAPH");
+
+    if (wanted && strcmp(wanted, "0") == 0)
+        return;
+    be->capture_begin = cuda_capture_begin;
+    be->capture_end = cuda_capture_end;
+    be->capture_run = cuda_capture_run;
+    be->capture_close = cuda_capture_close;
+}
 
 /* ---- open --------------------------------------------------------------------------------------------------------- */
 
@@ -297,6 +389,7 @@ static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
     be->event_sync = cuda_event_sync;
     be->event_wait = cuda_event_wait;
     be->event_close = cuda_event_close;
+    set_captures(be);
     be->ranks_open = rn_nccl_open;
     be->ranks_sum = rn_nccl_sum;
     be->probes = rn_cuda_probes;

@@ -22,6 +22,12 @@ extern "C" {
 /* RN_OK, or the failure of `what` ("cudaMalloc of 12 bytes") in words. */
 extern "C" int rn_cuda_status(cudaError_t err, const char *what);
 
+/* An rn_stream's. The default one is the thread's: CUDA's old default stream cannot be captured. */
+static inline cudaStream_t rn_cuda_stream(void *s)
+{
+    return s ? (cudaStream_t)s : cudaStreamPerThread;
+}
+
 /*
  * RN_CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...): an expression, RN_OK or RN_E_*. Templates with a
  * comma go in parentheses. Returns at once: what a kernel does wrong shows at the next call that waits for it.
@@ -29,15 +35,15 @@ extern "C" int rn_cuda_status(cudaError_t err, const char *what);
  */
 #ifdef RN_CUDA_EMULATED
 #define RN_CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                 \
-    (rn_emu_launch(#kernel, (const void *)(kernel), dim3(grid), dim3(block), (shared_bytes), (cudaStream_t)(stream),   \
-                   [&]() { (kernel)(__VA_ARGS__); }),                                                                  \
+    (rn_emu_launch(#kernel, (const void *)(kernel), dim3(grid), dim3(block), (shared_bytes), rn_cuda_stream(stream),   \
+                   rn_emu_bind((kernel), __VA_ARGS__)),                                                                \
      rn_cuda_status(cudaGetLastError(), #kernel))
 #define RN_CUDA_SHARED(type, name) type *const name = (type *)rn_emu_shared()
 #define RN_UNROLL
 #else
 /* clang-format off */ /* it would part the brackets of the launch */
 #define RN_CUDA_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                 \
-    ((kernel)<<<(grid), (block), (shared_bytes), (cudaStream_t)(stream)>>>(__VA_ARGS__),                               \
+    ((kernel)<<<(grid), (block), (shared_bytes), rn_cuda_stream(stream)>>>(__VA_ARGS__),                               \
      rn_cuda_status(cudaGetLastError(), #kernel))
 /* clang-format on */
 #define RN_CUDA_SHARED(type, name)                                                                                     \

@@ -24,8 +24,8 @@ enum { VERSION_LEAST = 21000 };
 
 #define FUNCTIONS(X)                                                                                                   \
     X(GetVersion)                                                                                                      \
-    X(GetUniqueId) X(GetErrorString) X(GetLastError) X(CommInitRank) X(CommAbort) X(CommGetAsyncError) X(AllReduce)    \
-        X(AllGather)
+    X(GetUniqueId)                                                                                                     \
+    X(GetErrorString) X(GetLastError) X(CommInitRank) X(CommAbort) X(CommGetAsyncError) X(AllReduce) X(AllGather)
 
 struct rn_nccl {
 #define X(name) decltype(&nccl##name) name;
@@ -220,7 +220,7 @@ int rn_nccl_sum(struct rn_backend *be, float *v, int64_t n, bool mean, rn_stream
         return RN_OK;
     RN_TRY(check(c));
     const ncclResult_t err =
-        c->AllReduce(v, v, (size_t)n, ncclFloat32, mean ? ncclAvg : ncclSum, c->group, (cudaStream_t)s);
+        c->AllReduce(v, v, (size_t)n, ncclFloat32, mean ? ncclAvg : ncclSum, c->group, rn_cuda_stream(s));
     return err == ncclSuccess ? RN_OK : failed(c, RN_E_IO, "a sum over ranks", err);
 }
 
@@ -240,7 +240,7 @@ int rn_nccl_gather(struct rn_backend *be, const double *mine, int64_t n, double 
         c->room_bytes = bytes;
     }
     *all = c->room;
-    const ncclResult_t err = c->AllGather(mine, c->room, (size_t)n, ncclFloat64, c->group, (cudaStream_t)stream);
+    const ncclResult_t err = c->AllGather(mine, c->room, (size_t)n, ncclFloat64, c->group, rn_cuda_stream(stream));
     return err == ncclSuccess ? RN_OK : failed(c, RN_E_IO, "statistics of all ranks", err);
 }
 

@@ -21,6 +21,7 @@ struct rn_comm;
 typedef struct rn_backend rn_backend;
 typedef void *rn_stream;
 typedef void *rn_event;
+typedef void *rn_capture;
 
 enum rn_copy_kind { RN_COPY_H2D = 0, RN_COPY_D2H = 1, RN_COPY_D2D = 2 };
 
@@ -83,6 +84,19 @@ struct rn_backend {
     int (*event_wait)(rn_backend *be, rn_event e,
                       rn_stream s); /* what s is given from now on does; the host does not */
     void (*event_close)(rn_backend *be, rn_event e);
+
+    /*
+     * What the default stream is given, kept to be given again as one. NULL slots, all or none: it is given each time.
+     * capture_begin: from now on ops, copies on the device and memset are not run but kept, with their arguments as they are.
+     * Until capture_end nobody may wait, allocate or touch the host's memory, and an op must have run before with the same
+     * shapes. capture_end is called whatever happened in between; out NULL: to be forgotten,
+     * which does not fail.
+     * capture_run: 1: given to the default stream. 0: it was not, as something of the backend's own has moved: capture anew.
+     */
+    int (*capture_begin)(rn_backend *be);
+    int (*capture_end)(rn_backend *be, rn_capture *out);
+    int (*capture_run)(rn_backend *be, rn_capture c);
+    void (*capture_close)(rn_backend *be, rn_capture c); /* accepts NULL */
 
     /*
      * Sums over the ranks of a job from device to device, without the host, in the order of a stream. NULL slots: this kind of

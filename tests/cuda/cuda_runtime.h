@@ -8,7 +8,8 @@
  *   - a barrier that not all living threads of a block reach, or a warp's instruction that not all 32 lanes do, ends the program;
  *   - device memory is of pages that nobody may touch but kernels and copies: a host that reads a device's pointer ends there and
  *     then; what was not written is NaN, what lies behind an allocation is a guard page;
- *   - copies in streams of one's own happen when they are waited for, and not before;
+ *   - kernels and copies happen when they are waited for, and not before; what is captured, when it is launched. Whoever waits,
+ *     allocates or copies the host's own memory while a stream is capturing ends the program;
  *   - more shared memory than was allowed, blocks of more than 1,024 threads, grids beyond a device's: the launch fails.
  * It says nothing of speed, of memory ordering between blocks, or of what PTX does: those are in cuda_mma_emulated.h by the book.
  */
@@ -94,6 +95,10 @@ typedef enum cudaError {
 } cudaError_t;
 typedef struct CUstream_st *cudaStream_t;
 typedef struct CUevent_st *cudaEvent_t;
+typedef struct CUgraph_st *cudaGraph_t;
+typedef struct CUgraphExec_st *cudaGraphExec_t;
+#define cudaStreamPerThread ((cudaStream_t)0x2)
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaHostAllocDefault = 0, cudaEventDisableTiming = 2 };
@@ -132,6 +137,12 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s);
 cudaError_t cudaEventSynchronize(cudaEvent_t e);
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s);
+cudaError_t cudaGraphDestroy(cudaGraph_t g);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t g);
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute what, int value);
 }
 
@@ -150,6 +161,16 @@ extern rn_emu_place rn_emu;
 
 void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t s,
                    const std::function<void()> &body);
+
+template <class T> struct rn_emu_same {
+    typedef T type;
+};
+/* A kernel with its arguments, as they are now. */
+template <class... P>
+static inline std::function<void()> rn_emu_bind(void (*kernel)(P...), typename rn_emu_same<P>::type... p)
+{
+    return [=]() { kernel(p...); };
+}
 void *rn_emu_shared(void);
 void rn_emu_barrier(void);
 /* Waits until all 32 lanes of the warp have come to the same `fn`, each with something of its own; then fn(lanes) is called once, lanes[i]

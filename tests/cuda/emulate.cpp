@@ -65,7 +65,7 @@ typedef struct fiber {
 } fiber;
 
 static struct {
-    const char *name;
+    const char *name, *given; /* the kernel that runs; the last that was given to a stream */
     const std::function<void()> *body;
     std::vector<fiber> fibers;
     fiber *now;
@@ -283,24 +283,13 @@ static void seed(void)
 }
 
 static void open_memory(bool open);
-static void run_dry(cudaStream_t s);
+static void give(cudaStream_t s, const std::function<void()> &f);
 
-void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t s,
-                   const std::function<void()> &body)
+/* What a stream does with a launch, when it comes to it. */
+static void run_kernel(const char *name, dim3 grid, dim3 block, size_t shared, const std::function<void()> &body)
 {
     const uint64_t threads = (uint64_t)block.x * block.y * block.z;
-    const auto allowed = emu.allowed.find(kernel);
 
-    run_dry(s); /* kernels are not late */
-    seed();
-    if (threads < 1 || threads > THREADS_MOST || block.z > 64 || grid.x < 1 || grid.x > 0x7fffffffu || grid.y < 1 ||
-        grid.y > 65535 || grid.z < 1 || grid.z > 65535 ||
-        shared > (size_t)(allowed == emu.allowed.end() ? SHARED_DEFAULT : allowed->second)) {
-        fprintf(stderr, "emulated device: %s: grid %u,%u,%u block %u,%u,%u shared %zu: not possible\n", name, grid.x,
-                grid.y, grid.z, block.x, block.y, block.z, shared);
-        emu.error = cudaErrorInvalidConfiguration;
-        return;
-    }
     emu.name = name;
     emu.body = &body;
     emu.fibers.assign((size_t)threads, fiber());
@@ -315,6 +304,25 @@ void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, 
                   shared, order);
     }
     open_memory(false);
+}
+
+void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t s,
+                   const std::function<void()> &body)
+{
+    const uint64_t threads = (uint64_t)block.x * block.y * block.z;
+    const auto allowed = emu.allowed.find(kernel);
+
+    seed();
+    emu.given = name;
+    if (threads < 1 || threads > THREADS_MOST || block.z > 64 || grid.x < 1 || grid.x > 0x7fffffffu || grid.y < 1 ||
+        grid.y > 65535 || grid.z < 1 || grid.z > 65535 ||
+        shared > (size_t)(allowed == emu.allowed.end() ? SHARED_DEFAULT : allowed->second)) {
+        fprintf(stderr, "emulated device: %s: grid %u,%u,%u block %u,%u,%u shared %zu: not possible\n", name, grid.x,
+                grid.y, grid.z, block.x, block.y, block.z, shared);
+        emu.error = cudaErrorInvalidConfiguration;
+        return;
+    }
+    give(s, [=]() { run_kernel(name, grid, block, shared, body); });
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------------- */
@@ -339,8 +347,11 @@ static void open_memory(bool open)
         mprotect(m.second.map, m.second.mapped - 4096, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
+static void not_captured(const char *what);
+
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
+    not_captured("cudaMalloc");
     memory m = {NULL, 0, bytes};
     const size_t room = (bytes + 255) / 256 * 256;
 
@@ -363,6 +374,7 @@ cudaError_t cudaFree(void *p)
 
     if (!p)
         return cudaSuccess;
+    cudaDeviceSynchronize();
     if (at == device.end())
         die("cudaFree of what is not an allocation", "host");
     const memory m = at->second;
@@ -389,14 +401,22 @@ static bool on_device(const void *p, size_t bytes)
 /* ---- streams ------------------------------------------------------------------------------------------------------------- */
 
 /*
- * What is given to the default stream is done at once. Other streams are as late as they may be: copies to and from page-locked
- * memory are done when somebody waits for them, so that whoever does not, where he should, reads what was there before. With
- * RNKIT_EMULATE_STREAMS=early they are as early as they may be: whoever gives them too early what others still make, has what was
- * there before. A stream is never freed: events may still name it.
+ * Streams are as late as they may be: kernels and copies to and from page-locked memory are done when somebody waits for them, so
+ * that whoever does not, where he should, reads what was there before, and whoever changes the host's memory too early has what
+ * comes after copied. With RNKIT_EMULATE_STREAMS=early they are as early as they may be: whoever gives them too early what others
+ * still make, has what was there before. CUDA's old default stream is not there: it cannot be captured. A stream is never freed:
+ * events may still name it.
  */
+struct CUgraph_st {
+    std::vector<std::function<void()>> nodes;
+};
+struct CUgraphExec_st {
+    std::vector<std::function<void()>> nodes;
+};
 struct CUstream_st {
     std::deque<std::function<void()>> todo;
     uint64_t given, done;
+    cudaGraph_t capture; /* where what is given is kept; NULL: it is done */
 };
 struct CUevent_st {
     struct timespec at;
@@ -404,12 +424,35 @@ struct CUevent_st {
     uint64_t given; /* to that stream when it was recorded */
 };
 
-static std::vector<cudaStream_t> streams;
+static struct CUstream_st of_thread;
+static std::vector<cudaStream_t> streams(1, &of_thread);
 static std::map<uintptr_t, size_t> locked; /* the host's page-locked memory */
+
+static cudaStream_t stream_of(cudaStream_t s)
+{
+    if (!s) {
+        fprintf(stderr,
+                "emulated device: something is given to the old default stream: cudaStreamPerThread is meant\n");
+        abort();
+    }
+    return s == cudaStreamPerThread ? &of_thread : s;
+}
+
+/* Nobody allocates or waits while something is captured. */
+static void not_captured(const char *what)
+{
+    for (cudaStream_t s : streams)
+        if (s->capture) {
+            fprintf(stderr,
+                    "emulated device: %s while a stream is capturing, after %zu nodes, of which the last is %s\n", what,
+                    s->capture->nodes.size(), emu.given);
+            abort();
+        }
+}
 
 static void run_until(cudaStream_t s, uint64_t given)
 {
-    while (s && s->done < given) {
+    while (s->done < given) {
         const std::function<void()> f = s->todo.front();
         s->todo.pop_front();
         s->done++;
@@ -419,14 +462,17 @@ static void run_until(cudaStream_t s, uint64_t given)
 
 static void run_dry(cudaStream_t s)
 {
-    run_until(s, s ? s->given : 0);
+    run_until(s, s->given);
 }
 
 static void give(cudaStream_t s, const std::function<void()> &f)
 {
     static const char *const when = getenv("RNKIT_EMULATE_STREAMS");
 
-    if (!s || (when && strcmp(when, "early") == 0))
+    s = stream_of(s);
+    if (s->capture)
+        return s->capture->nodes.push_back(f);
+    if (when && strcmp(when, "early") == 0)
         return f();
     s->todo.push_back(f);
     s->given++;
@@ -444,6 +490,7 @@ static bool is_locked(const void *p)
 
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned)
 {
+    not_captured("cudaHostAlloc");
     const size_t room = (bytes + 255) / 256 * 256;
 
     *out = aligned_alloc(256, room);
@@ -474,8 +521,10 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
         memmove(dst, src, bytes);
         open_memory(false);
     });
-    if ((kind == cudaMemcpyHostToDevice && !is_locked(src)) || (kind == cudaMemcpyDeviceToHost && !is_locked(dst)))
-        run_dry(s); /* the host's own memory: the call waits */
+    if ((kind == cudaMemcpyHostToDevice && !is_locked(src)) || (kind == cudaMemcpyDeviceToHost && !is_locked(dst))) {
+        not_captured("a copy of the host's own memory");
+        run_dry(stream_of(s)); /* the call waits */
+    }
     return cudaSuccess;
 }
 
@@ -570,6 +619,7 @@ cudaError_t cudaGetLastError(void)
 
 cudaError_t cudaDeviceSynchronize(void)
 {
+    not_captured("a wait for the device");
     for (cudaStream_t s : streams)
         run_dry(s);
     return cudaSuccess;
@@ -590,7 +640,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
-    run_dry(s);
+    not_captured("a wait for a stream");
+    run_dry(stream_of(s));
     return cudaSuccess;
 }
 
@@ -599,6 +650,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
     const cudaStream_t of = e->stream;
     const uint64_t given = e->given;
 
+    not_captured("an event");
+    if (!of) /* never recorded: nothing to wait for */
+        return cudaSuccess;
     give(s, [=]() { run_until(of, given); });
     return cudaSuccess;
 }
@@ -611,21 +665,25 @@ cudaError_t cudaEventCreate(cudaEvent_t *e)
 
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
+    cudaEventSynchronize(e);
     delete e;
     return cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
-    clock_gettime(CLOCK_MONOTONIC, &e->at);
-    e->stream = s;
-    e->given = s ? s->given : 0;
+    not_captured("an event");
+    give(s, [=]() { clock_gettime(CLOCK_MONOTONIC, &e->at); });
+    e->stream = stream_of(s);
+    e->given = e->stream->given;
     return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
-    run_until(e->stream, e->given);
+    not_captured("a wait for an event");
+    if (e->stream)
+        run_until(e->stream, e->given);
     return cudaSuccess;
 }
 
@@ -634,6 +692,47 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
     const struct timespec *a = &from->at, *b = &to->at;
 
     *ms = (float)((double)(b->tv_sec - a->tv_sec) * 1e3 + (double)(b->tv_nsec - a->tv_nsec) * 1e-6);
+    return cudaSuccess;
+}
+
+/* ---- graphs: what was given, in its order ---- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
+{
+    not_captured("another capture");
+    stream_of(s)->capture = new CUgraph_st();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
+{
+    *out = stream_of(s)->capture;
+    stream_of(s)->capture = NULL;
+    return *out ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long)
+{
+    *out = new CUgraphExec_st{g->nodes};
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
+{
+    for (const auto &node : g->nodes)
+        give(s, node);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t g)
+{
+    delete g;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t g)
+{
+    delete g;
     return cudaSuccess;
 }
 

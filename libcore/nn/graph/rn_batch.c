@@ -92,6 +92,7 @@ int rn_net_distill(rn_net *net, const rn_distill *d)
             return rn_fail(RN_E_RANGE, "distillation at temperature %g with the weights %g and %g",
                            (double)d->temperature, (double)d->hard, (double)d->soft);
     }
+    rn_net_forget_pass(net);
     net->distill = *d;
     return RN_OK;
 }
@@ -152,9 +153,7 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
     net->batches += train;
     if (train && net->distill.teacher)
         RN_TRY(ask_teacher(net, value == net->graph.images, first, data, bytes, n));
-    RN_TRY(rn_net_forward(net, first, train, n));
-    if (train)
-        RN_TRY(rn_net_backward(net));
+    RN_TRY(train ? rn_net_train_pass(net, first) : rn_net_forward(net, first, false, n));
     return collect(net, n, out);
 }
 

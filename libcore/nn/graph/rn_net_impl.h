@@ -38,6 +38,14 @@ int rn_weights_narrow(rn_weights *w, const rn_graph *g);
 size_t rn_weights_bytes(const rn_weights *w);
 int rn_weights_set_mean_image(rn_weights *w, const float *host, size_t count);
 
+/* rn_pass.c's: all zero before the first batch. */
+typedef struct rn_net_pass {
+    bool warm;           /* it has run with the layout as it is */
+    rn_capture captured; /* NULL: not yet; with what it was captured for: */
+    int first;
+    float loss_scale;
+} rn_net_pass;
+
 enum { RN_MAX_CHANNELS = 4 };
 
 struct rn_net {
@@ -67,9 +75,10 @@ struct rn_net {
     int64_t step, first_image;
     bool mixed; /* the batch under way has second labels, with `share` for the first */
     float share;
-    rn_distill distill;       /* teacher NULL: none */
-    float loss_scale;         /* multiplies all gradients */
-    bool watched;             /* see rn_watch.h */
+    rn_distill distill; /* teacher NULL: none */
+    float loss_scale;   /* multiplies all gradients */
+    bool watched;       /* see rn_watch.h */
+    rn_net_pass pass;
     struct rn_reduce *reduce; /* see rn_reduce.h */
     bool overlap;             /* rn_net_set_overlap */
     float *host_loss;         /* (batch) */
@@ -121,6 +130,11 @@ static inline double *rn_net_bn_sums(const rn_net *net, int i, enum rn_bn_aux wh
 /* Runs the nodes from `first` on. train: batch statistics, and what backward needs is kept. n: rows that count. */
 int rn_net_forward(rn_net *net, int first, bool train, int n);
 int rn_net_backward(rn_net *net);
+
+/* Both, of a whole training batch, in one piece where the device can. */
+int rn_net_train_pass(rn_net *net, int first);
+/* When something has changed that ops are given: memory, plans, what is distilled. */
+void rn_net_forget_pass(rn_net *net);
 
 /* What batch norm adds up its sums over; NULL: this net's rows alone. */
 rn_comm *rn_net_bn_comm(const rn_net *net);

@@ -104,6 +104,7 @@ int rn_net_lay_out(rn_net *net)
 void rn_net_drop_layout(rn_net *net)
 {
     rn_backend *be = net->be;
+    rn_net_forget_pass(net);
     rn_reduce_close(net);
     for (int i = 0; net->conv && i < net->graph.nnodes; i++)
         for (int dir = 0; dir < 3; dir++)
