@@ -185,7 +185,8 @@ static double of_type(rn_dtype t, double n)
     X(distill, rn_op_distill, RN_F32, 0, of_type(RN_F32, (double)a->mb * a->k * (a->dlogits ? 4 : 2))) \
     X(sgd, rn_op_sgd, RN_F32, 0, of_type(RN_F32, COUNT * 5)) \
     X(axpby, rn_op_axpby, RN_F32, 0, of_type(RN_F32, COUNT * (a->b == 0 ? 2 : 3))) \
-    X(sumsq, rn_op_sumsq, RN_F32, 0, of_type(RN_F32, COUNT))
+    X(sumsq, rn_op_sumsq, RN_F32, 0, of_type(RN_F32, COUNT)) \
+    X(clip, rn_op_clip, RN_F32, 0, of_type(RN_F32, COUNT))
 /* clang-format on */
 
 static double linear_bytes(const rn_op_linear *a)

@@ -42,6 +42,7 @@ const rn_ops rn_cpu_ops = {
     .sgd = cpu_sgd,
     .axpby = cpu_axpby,
     .sumsq = cpu_sumsq,
+    .clip = cpu_clip,
 };
 
 const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be, rn_dtype t)

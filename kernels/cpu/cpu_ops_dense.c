@@ -249,8 +249,9 @@ int cpu_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)
     (void)stream;
     RN_TRY(rn_op_check_xent(a));
     RN_TRY(rn_op_check_labels(a));
+    rn_op_xent wide = rn_op_xent_of_now(a);
     if (a->dtype == RN_F32) {
-        xent_rows(be, a);
+        xent_rows(be, &wide);
         return RN_OK;
     }
     const int64_t all = (int64_t)a->mb * a->k;
@@ -258,7 +259,6 @@ int cpu_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)
     if (!z)
         return rn_fail(RN_E_NOMEM, "xent: no memory for %d rows in f32", a->mb);
     cpu_ops_widen(be, a->dtype, a->logits, z, (int64_t)a->n * a->k);
-    rn_op_xent wide = *a;
     wide.logits = z;
     wide.dlogits = a->dlogits ? z : NULL;
     xent_rows(be, &wide);

@@ -56,9 +56,10 @@ int cpu_distill(struct rn_backend *be, const rn_op_distill *a, void *stream)
 {
     (void)stream;
     RN_TRY(rn_op_check_distill(a));
+    const rn_op_distill now = rn_op_distill_of_now(a);
     const int nt = cpu_ops_threads(be, (int64_t)a->n * a->k * 32);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int row = 0; row < a->n; row++)
-        distill_row(a, row);
+        distill_row(&now, row);
     return RN_OK;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What an optimizer does to all of a net's parameters at once: blocks of CPU_OPS_SMALL values, handed out in order. */
+#include <math.h>
+
 #include "base/rn_error.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "op/rn_op_check.h"
@@ -10,10 +12,15 @@ int cpu_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
     RN_TRY(rn_op_check_sgd(a));
     const cpu_ops_kern *k = cpu_ops_kern_of(be, RN_F32);
     const int nt = cpu_ops_threads(be, a->n);
+    rn_op_sgd now = *a;
+    if (a->scale)
+        now.grad_scale = *a->scale;
+    if (a->scale && isnan(now.grad_scale))
+        return RN_OK;
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
         const int64_t o = b * CPU_OPS_SMALL;
-        k->sgd(a, o, o + cpu_ops_block_len(a->n, b));
+        k->sgd(&now, o, o + cpu_ops_block_len(a->n, b));
     }
     return RN_OK;
 }
@@ -49,5 +56,18 @@ int cpu_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
     for (int64_t b = 0; b < blocks; b++)
         sum += part[b];
     *a->sum = sum;
+    return RN_OK;
+}
+
+int cpu_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_clip(a));
+    const double norm = sqrt(*a->sumsq) * a->scale * a->times;
+    bool finite = isfinite(*a->sumsq);
+    for (int i = 0; i < a->n; i++)
+        finite = finite && isfinite(a->loss[i]);
+    const double by = a->limit > 0 ? rn_op_clip_factor(norm, a->limit, a->caffe) : 1;
+    *a->out = finite ? (float)(a->scale * by) : NAN;
     return RN_OK;
 }

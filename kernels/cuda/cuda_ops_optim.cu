@@ -16,13 +16,16 @@ struct sgd_body {
 
     template <int V> __device__ void at(int64_t i) const
     {
+        const float scale = a.scale ? *a.scale : a.grad_scale;
         float w[V], v[V], g[V];
+        if (isnan(scale)) /* clip has found that this is no step to take */
+            return;
         rn_load<float, V>(a.w + i, w);
         rn_load<float, V>(a.v + i, v);
         rn_load<float, V>(a.g + i, g);
         RN_UNROLL
         for (int k = 0; k < V; k++) {
-            const float d = fmaf(g[k], a.grad_scale, a.wd * w[k]), old = a.mu * v[k];
+            const float d = fmaf(g[k], scale, a.wd * w[k]), old = a.mu * v[k];
             v[k] = a.caffe ? fmaf(a.lr, d, old) : old + d;
             const float u = !a.nesterov ? v[k] : a.caffe ? fmaf(1 + a.mu, v[k], -old) : fmaf(a.mu, v[k], d);
             w[k] = a.caffe ? w[k] - u : fmaf(-a.lr, u, w[k]);
@@ -121,4 +124,28 @@ int rn_cuda_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
     RN_TRY(rn_cuda_scratch(be, SUMSQ_BLOCKS * sizeof(double), &room));
     RN_TRY((rn_aligned(16, a->x) ? sumsq<FLOATS>(a, (double *)room, stream) : sumsq<1>(a, (double *)room, stream)));
     return RN_CUDA_LAUNCH(sumsq_join_kernel, 1, SUMSQ_THREADS, 0, stream, (const double *)room, a->sum);
+}
+
+/* ---- what the gradients are multiplied by ---- */
+
+/* One block: few losses, and then one number. No product is fused with a sum, so that the host's bits come of it. */
+static __global__ void clip_kernel(rn_op_clip a)
+{
+    double odd = 0, by = 1;
+    for (int i = (int)threadIdx.x; i < a.n; i += SUMSQ_THREADS)
+        odd += isfinite(a.loss[i]) ? 0 : 1;
+    odd = sum_of_block(odd);
+    if (threadIdx.x != 0)
+        return;
+    const double norm = __dmul_rn(__dmul_rn(sqrt(*a.sumsq), a.scale), a.times);
+    if (a.limit > 0)
+        by = a.caffe ? (norm > a.limit ? a.limit / norm : 1) : fmin(1.0, a.limit / (norm + 1e-6));
+    *a.out = odd > 0 || !isfinite(*a.sumsq) ? NAN : (float)(a.scale * by);
+}
+
+int rn_cuda_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
+{
+    (void)be;
+    RN_TRY(rn_op_check_clip(a));
+    return RN_CUDA_LAUNCH(clip_kernel, 1, SUMSQ_THREADS, 0, stream, *a);
 }

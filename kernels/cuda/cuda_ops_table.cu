@@ -18,14 +18,15 @@ static const rn_ops ops = {
     rn_cuda_part,          rn_cuda_maxpool_fwd, rn_cuda_maxpool_bwd, rn_cuda_avgpool_fwd,  rn_cuda_avgpool_bwd,
     rn_cuda_gap_fwd,       rn_cuda_gap_bwd,     rn_cuda_linear_fwd,  rn_cuda_linear_bwd_d, rn_cuda_linear_bwd_w,
     rn_cuda_xent,          rn_cuda_distill,     rn_cuda_sgd,         rn_cuda_axpby,        rn_cuda_sumsq,
+    rn_cuda_clip,
 };
 
 static const char *const names[] = {
-    "normalize",    "convert",      "bn_fwd",      "bn_bwd",      "bn_stats",    "bn_grad_stats", "relu_fwd",
-    "relu_bwd",     "add",          "bias_fwd",    "bias_bwd",    "eltwise_fwd", "eltwise_bwd",   "sigmoid_fwd",
-    "sigmoid_bwd",  "scale_fwd",    "scale_bwd",   "dropout",     "lrn_fwd",     "lrn_bwd",       "part",
-    "maxpool_fwd",  "maxpool_bwd",  "avgpool_fwd", "avgpool_bwd", "gap_fwd",     "gap_bwd",       "linear_fwd",
-    "linear_bwd_d", "linear_bwd_w", "xent",        "distill",     "sgd",         "axpby",         "sumsq",
+    "normalize",   "convert",  "bn_fwd",   "bn_bwd",      "bn_stats",     "bn_grad_stats", "relu_fwd",    "relu_bwd",
+    "add",         "bias_fwd", "bias_bwd", "eltwise_fwd", "eltwise_bwd",  "sigmoid_fwd",   "sigmoid_bwd", "scale_fwd",
+    "scale_bwd",   "dropout",  "lrn_fwd",  "lrn_bwd",     "part",         "maxpool_fwd",   "maxpool_bwd", "avgpool_fwd",
+    "avgpool_bwd", "gap_fwd",  "gap_bwd",  "linear_fwd",  "linear_bwd_d", "linear_bwd_w",  "xent",        "distill",
+    "sgd",         "axpby",    "sumsq",    "clip",
 };
 
 static const rn_conv_algo *const algos[] = {

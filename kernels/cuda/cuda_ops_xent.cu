@@ -114,6 +114,8 @@ template <typename T> static __device__ void xent_row(const rn_op_xent &a, int r
 
 template <typename T> static __global__ void xent_kernel(rn_op_xent a)
 {
+    if (a.now)
+        a.share = a.now->share, a.grad_scale = a.now->grad_scale;
     for (int row = (int)blockIdx.x; row < a.mb; row += (int)gridDim.x) {
         if (row < a.n)
             xent_row<T>(a, row);
@@ -152,6 +154,8 @@ static __device__ inline double log_sum(const float *z, int k, float max, double
 
 static __global__ void distill_kernel(rn_op_distill a)
 {
+    if (a.now)
+        a.grad_scale = a.now->grad_scale;
     const double t = (double)a.temperature, hard = (double)a.hard, soft = (double)a.soft;
     for (int row = (int)blockIdx.x; row < a.n; row += (int)gridDim.x) {
         const float *z = a.logits + (int64_t)row * a.k, *of = a.teacher + (int64_t)row * a.k;

@@ -37,4 +37,5 @@ const rn_ops rn_ref_ops = {
     .sgd = ref_sgd,
     .axpby = ref_axpby,
     .sumsq = ref_sumsq,
+    .clip = ref_clip,
 };

@@ -118,8 +118,9 @@ int ref_xent(struct rn_backend *be, const rn_op_xent *a, void *stream)
     (void)be, (void)stream;
     RN_TRY(rn_op_check_xent(a));
     RN_TRY(rn_op_check_labels(a));
+    const rn_op_xent now = rn_op_xent_of_now(a);
     for (int row = 0; row < a->n; row++)
-        xent_row(a, row);
+        xent_row(&now, row);
     for (int row = a->n; row < a->mb; row++) {
         a->loss[row] = 0;
         a->rank[row] = -1;

@@ -36,7 +36,8 @@ int ref_distill(struct rn_backend *be, const rn_op_distill *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_distill(a));
+    const rn_op_distill now = rn_op_distill_of_now(a);
     for (int row = 0; row < a->n; row++)
-        distill_row(a, row);
+        distill_row(&now, row);
     return RN_OK;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What an optimizer does to all of a net's parameters at once. */
+#include <math.h>
+
 #include "base/rn_error.h"
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_op_check.h"
@@ -8,8 +10,9 @@ int ref_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_sgd(a));
-    for (int64_t i = 0; i < a->n; i++) {
-        const double d = (double)a->g[i] * a->grad_scale + (double)a->wd * a->w[i];
+    const float scale = a->scale ? *a->scale : a->grad_scale;
+    for (int64_t i = 0; i < a->n && !isnan(scale); i++) {
+        const double d = (double)a->g[i] * scale + (double)a->wd * a->w[i];
         const double old = (double)a->mu * a->v[i], v = old + (a->caffe ? a->lr * d : d);
         const double u = !a->nesterov ? v : a->caffe ? (1 + (double)a->mu) * v - old : d + a->mu * v;
         a->v[i] = (float)v;
@@ -37,5 +40,21 @@ int ref_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
     for (int64_t i = 0; i < a->n; i++)
         sum += (double)a->x[i] * a->x[i];
     *a->sum = sum;
+    return RN_OK;
+}
+
+int ref_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
+{
+    (void)be, (void)stream;
+    RN_TRY(rn_op_check_clip(a));
+    double norm = sqrt(*a->sumsq) * a->scale * a->times, by = 1;
+    for (int i = 0; i < a->n; i++)
+        if (!isfinite(a->loss[i]))
+            norm = NAN;
+    if (a->limit > 0 && !a->caffe)
+        by = a->limit / (norm + 1e-6) < 1 ? a->limit / (norm + 1e-6) : 1;
+    if (a->limit > 0 && a->caffe && norm > a->limit)
+        by = a->limit / norm;
+    *a->out = isfinite(norm) ? (float)(a->scale * by) : NAN;
     return RN_OK;
 }

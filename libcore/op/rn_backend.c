@@ -2,6 +2,7 @@
 #include "op/rn_backend.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/rn_error.h"
@@ -26,4 +27,24 @@ void rn_backend_close(rn_backend *be)
 {
     if (be)
         be->close(be);
+}
+
+int rn_backend_alloc_host(rn_backend *be, size_t bytes, void **out)
+{
+    *out = NULL;
+    if (!be->alloc_host) {
+        *out = calloc(1, bytes ? bytes : 1);
+        return *out ? RN_OK : rn_fail(RN_E_NOMEM, "no memory of %zu bytes", bytes);
+    }
+    RN_TRY(be->alloc_host(be, bytes, out));
+    memset(*out, 0, bytes);
+    return RN_OK;
+}
+
+void rn_backend_free_host(rn_backend *be, void *p)
+{
+    if (be->free_host)
+        be->free_host(be, p);
+    else
+        free(p);
 }

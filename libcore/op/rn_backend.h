@@ -133,4 +133,8 @@ typedef struct rn_backend_entry {
 int rn_backend_open(const rn_backend_entry *table, const char *device, const rn_backend_opts *opts, rn_backend **out);
 void rn_backend_close(rn_backend *be); /* accepts NULL */
 
+/* Of alloc_host, or where that is NULL the host's own; zeros. */
+int rn_backend_alloc_host(rn_backend *be, size_t bytes, void **out);
+void rn_backend_free_host(rn_backend *be, void *p); /* accepts NULL */
+
 #endif

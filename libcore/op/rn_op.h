@@ -345,6 +345,9 @@ typedef struct rn_op_linear {
  *   counts as before when its index is lower; NaN anywhere in the row makes rank k and loss NaN).
  * Rows n..mb-1 (padding of the last batch) give dlogits 0, loss 0, rank -1. dlogits NULL: evaluation.
  */
+typedef struct rn_op_now { /* what may differ from batch to batch */
+    float share, grad_scale;
+} rn_op_now;
 typedef struct rn_op_xent {
     rn_dtype dtype; /* of logits and dlogits */
     int mb, n, k;
@@ -353,6 +356,8 @@ typedef struct rn_op_xent {
     const int32_t *labels2; /* (mb), likewise, or NULL; may name the same class */
     float share;            /* of labels, 0..1; not read without labels2 */
     float smoothing, grad_scale;
+    const rn_op_now
+        *now;      /* in device memory: its share and grad_scale are taken, and those here are not read. NULL: these */
     void *dlogits; /* (mb, k), may equal logits, or NULL */
     float *loss;   /* (mb) */
     int32_t *rank; /* (mb) */
@@ -369,6 +374,7 @@ typedef struct rn_op_distill {
     int mb, n, k;
     const float *logits, *teacher;             /* (mb, k), as the linear layers wrote them */
     float temperature, hard, soft, grad_scale; /* T above 0; the others at least 0 */
+    const rn_op_now *now;                      /* as xent's */
     float *dlogits;                            /* (mb, k), read and written, not `logits`; or NULL */
     float *loss;                               /* (mb), read and written */
 } rn_op_distill;
@@ -385,8 +391,25 @@ typedef struct rn_op_sgd {
     float *w, *v;
     const float *g;
     float lr, mu, wd, grad_scale;
+    const float
+        *scale; /* in device memory, in grad_scale's place: clip's, a NaN changes neither w nor v. NULL: grad_scale */
     bool nesterov, caffe;
 } rn_op_sgd;
+
+/*
+ * What a step multiplies its gradients by, decided where they are: nobody waits for their norm.
+ *   norm = sqrt(*sumsq) * scale * times
+ *   *out = scale * min(1, limit / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_; Caffe's: norm > limit ? limit / norm : 1
+ * in double, rounded once; limit 0: none. NaN where *sumsq or one of the n losses is not finite: nothing to be done.
+ */
+typedef struct rn_op_clip {
+    const double *sumsq; /* all three in device memory */
+    const float *loss;
+    float *out;
+    int n;
+    double scale, times, limit;
+    bool caffe;
+} rn_op_clip;
 
 /* y = a * x + b * y; with b = 0 y is not read (it may be NaN). x may be y. f32. */
 typedef struct rn_op_axpby {
@@ -443,6 +466,7 @@ typedef struct rn_ops {
     int (*sgd)(struct rn_backend *, const rn_op_sgd *, void *stream);
     int (*axpby)(struct rn_backend *, const rn_op_axpby *, void *stream);
     int (*sumsq)(struct rn_backend *, const rn_op_sumsq *, void *stream);
+    int (*clip)(struct rn_backend *, const rn_op_clip *, void *stream);
 } rn_ops;
 
 #endif

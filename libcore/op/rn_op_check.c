@@ -261,7 +261,7 @@ int rn_op_check_xent(const rn_op_xent *a)
     RN_TRY(need_float("xent", a->dtype));
     RN_TRY(need(a->mb >= 1 && a->k >= 1 && a->n >= 0 && a->n <= a->mb, "xent",
                 "mb and k must be at least 1, and n in 0..mb"));
-    RN_TRY(need(!a->labels2 || (a->share >= 0 && a->share <= 1), "xent", "share must be in 0..1"));
+    RN_TRY(need(!a->labels2 || a->now || (a->share >= 0 && a->share <= 1), "xent", "share must be in 0..1"));
     return need(a->smoothing >= 0 && a->smoothing <= 1, "xent", "smoothing must be in 0..1");
 }
 
@@ -296,6 +296,19 @@ int rn_op_check_sgd(const rn_op_sgd *a)
     return need_count("sgd", a->n);
 }
 
+int rn_op_check_clip(const rn_op_clip *a)
+{
+    RN_TRY(need(a->sumsq && a->out, "clip", "sumsq and out must be given"));
+    RN_TRY(need(a->n >= 0 && (a->loss || a->n == 0), "clip", "as many losses as n says must be given"));
+    return need(a->scale > 0 && a->times > 0 && a->limit >= 0, "clip",
+                "scale and times must be above 0, limit at least 0");
+}
+
+double rn_op_clip_factor(double norm, double limit, bool caffe)
+{
+    return caffe ? (norm > limit ? limit / norm : 1) : fmin(1, limit / (norm + 1e-6));
+}
+
 int rn_op_check_axpby(const rn_op_axpby *a)
 {
     return need_count("axpby", a->n);
@@ -305,4 +318,25 @@ int rn_op_check_sumsq(const rn_op_sumsq *a)
 {
     RN_TRY(need_count("sumsq", a->n));
     return need(a->sum, "sumsq", "sum must be given");
+}
+
+rn_op_xent rn_op_xent_of_now(const rn_op_xent *a)
+{
+    rn_op_xent b = *a;
+    if (a->now) {
+        b.share = a->now->share;
+        b.grad_scale = a->now->grad_scale;
+        b.now = NULL;
+    }
+    return b;
+}
+
+rn_op_distill rn_op_distill_of_now(const rn_op_distill *a)
+{
+    rn_op_distill b = *a;
+    if (a->now) {
+        b.grad_scale = a->now->grad_scale;
+        b.now = NULL;
+    }
+    return b;
 }

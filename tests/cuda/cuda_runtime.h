@@ -263,6 +263,10 @@ static inline float rsqrtf(float x)
 {
     return 1 / sqrtf(x);
 }
+static inline double __dmul_rn(double a, double b)
+{
+    return a * b;
+}
 static inline double rsqrt(double x)
 {
     return 1 / sqrt(x);

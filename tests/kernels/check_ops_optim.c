@@ -108,9 +108,61 @@ static void sumsq(check_run *r, rn_backend *be, const void *what)
     }
 }
 
+/* clip's `by` in front of sgd: as with the factor in sgd's arguments, and where it is NaN nothing at all. */
+static void clip_with(check_run *r, rn_backend *be, const rn_op_clip *how, double sumsq, int odd)
+{
+    const int n = how->n;
+    rn_op_clip a = *how;
+    double *sum = check_bytes(r, sizeof *sum);
+    float *loss = check_values(r, (size_t)n, false), want = 0;
+    a.sumsq = sum;
+    a.loss = loss;
+    a.out = check_f32(r, 1);
+    *sum = sumsq;
+    if (odd >= 0)
+        loss[odd] = odd % 2 ? INFINITY : NAN;
+    check_ran(r, "clip", be->ops->clip(be, &a, NULL));
+    rn_op_clip ref = a;
+    ref.out = &want;
+    check_ran(r, "ref", rn_ref_ops.clip(NULL, &ref, NULL));
+    if (isnan(want) != (odd >= 0 || !isfinite(sumsq)))
+        check_fail(r, "%s where it should be so", isnan(want) ? "finite" : "not finite");
+    check_bits(r, "factor", a.out, isnan(want) && isnan(*a.out) ? a.out : &want, sizeof want);
+    rn_op_sgd s = {.n = 100, .mu = 0.9f, .wd = 1e-4f, .lr = 0.1f, .grad_scale = NAN, .scale = a.out};
+    s.w = check_values(r, 100, false), s.v = check_values(r, 100, false), s.g = check_values(r, 100, false);
+    rn_op_sgd t = s;
+    t.w = check_copy(r, s.w, 100), t.v = check_copy(r, s.v, 100);
+    t.scale = NULL;
+    t.grad_scale = want;
+    check_ran(r, "sgd", be->ops->sgd(be, &s, NULL));
+    if (!isnan(want))
+        check_ran(r, "sgd", be->ops->sgd(be, &t, NULL));
+    check_bits(r, "w", s.w, t.w, 100 * sizeof *s.w);
+    check_bits(r, "v", s.v, t.v, 100 * sizeof *s.v);
+}
+
+static void clip(check_run *r, rn_backend *be, const void *what)
+{
+    static const double squares[] = {0, 1e-30, 2, 12345.678, 1e60, INFINITY, NAN};
+    (void)what;
+    for (unsigned i = 0; i < 2 * 2 * sizeof squares / sizeof *squares; i++) {
+        const rn_op_clip a = {.n = i % 2 ? 300 : 1,
+                              .scale = i % 3 ? 1 : 0x1p-10,
+                              .times = i % 5 ? 1 : 3,
+                              .limit = i % 4 ? 0.7 : 0,
+                              .caffe = i % 2};
+        clip_with(r, be, &a, squares[i / 4], -1);
+        clip_with(r, be, &a, squares[i / 4], (int)(i % 2 ? 299 : 0));
+    }
+    rn_op_clip bad = {.scale = 1, .times = 1};
+    if (be->ops->clip(be, &bad, NULL) == RN_OK)
+        check_fail(r, "no sum of squares was not refused");
+}
+
 static void run(check_run *r)
 {
     char cas[32];
+    check_ops_each(r, "optim", "norms", "clip", clip, NULL);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         snprintf(cas, sizeof cas, "n%d", lengths[i]);
         check_ops_each(r, "optim", cas, "sgd", sgd, &lengths[i]);

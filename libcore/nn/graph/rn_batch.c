@@ -35,9 +35,35 @@ static float *loss_slot(const rn_net *net)
     return rn_net_slot(net, RN_SLOT_AUX, net->graph.nnodes - 1);
 }
 
-static int32_t *rank_slot(const rn_net *net)
+/*
+ * What goes with a batch beside its images, in the loss's slot as on the host: out come losses and ranks, in go two sets of labels
+ * and what may differ from batch to batch. Each way is one copy.
+ */
+enum { HALF = 2 }; /* words an image, each way */
+
+static size_t out_bytes(const rn_net *net)
 {
-    return (int32_t *)(loss_slot(net) + net->opts.batch);
+    return HALF * sizeof(float) * (size_t)net->opts.batch;
+}
+
+static size_t in_bytes(const rn_net *net)
+{
+    return HALF * sizeof(int32_t) * (size_t)net->opts.batch + sizeof(rn_op_now);
+}
+
+int rn_net_open_io(rn_net *net)
+{
+    return rn_backend_alloc_host(net->be, out_bytes(net) + in_bytes(net), &net->host);
+}
+
+static int32_t *host_labels(const rn_net *net, int which)
+{
+    return (int32_t *)net->host + (size_t)(HALF + which) * (size_t)net->opts.batch;
+}
+
+static rn_op_now *host_now(const rn_net *net)
+{
+    return (rn_op_now *)(void *)host_labels(net, 2);
 }
 
 static int fetch(const rn_net *net, void *dst, const void *src, size_t bytes)
@@ -47,27 +73,43 @@ static int fetch(const rn_net *net, void *dst, const void *src, size_t bytes)
     return be->sync ? be->sync(be, NULL) : RN_OK;
 }
 
-static int collect(rn_net *net, int n, rn_net_result *out)
+int rn_net_results(rn_net *net, rn_net_result *out)
 {
-    size_t count = (size_t)net->opts.batch;
-    RN_TRY(fetch(net, net->host_loss, loss_slot(net), count * sizeof(float)));
-    RN_TRY(fetch(net, net->host_rank, rank_slot(net), count * sizeof(int32_t)));
+    const float *loss = net->host;
+    const int32_t *rank = (const int32_t *)net->host + net->opts.batch;
+    const int n = net->pending;
     *out = (rn_net_result){.n = n};
+    net->pending = 0;
+    if (n > 0)
+        RN_TRY(net->be->copy(net->be, net->host, loss_slot(net), out_bytes(net), RN_COPY_D2H, NULL));
+    RN_TRY(net->be->sync ? net->be->sync(net->be, NULL) : RN_OK);
     for (int i = 0; i < n; i++) {
-        out->loss_sum += (double)net->host_loss[i];
-        out->top1 += net->host_rank[i] < 1;
-        out->top5 += net->host_rank[i] < 5 && net->host_rank[i] < net->spec.classes; /* a NaN's rank is the latter */
+        out->loss_sum += (double)loss[i];
+        out->top1 += rank[i] < 1;
+        out->top5 += rank[i] < 5 && rank[i] < net->spec.classes; /* a NaN's rank is the latter */
     }
     return RN_OK;
 }
 
-/* Place 0 or 1 of the labels on the device. */
+const float *rn_net_losses(const rn_net *net)
+{
+    return loss_slot(net);
+}
+
+/* Place 0 or 1 of the labels. */
 static int put_labels(rn_net *net, int which, const int32_t *labels, int n)
 {
-    rn_backend *be = net->be;
     RN_TRY(check_labels(net, labels, n));
-    return be->copy(be, rank_slot(net) + (size_t)(1 + which) * (size_t)net->opts.batch, labels,
-                    (size_t)n * sizeof *labels, RN_COPY_H2D, NULL);
+    memcpy(host_labels(net, which), labels, (size_t)n * sizeof *labels);
+    return RN_OK;
+}
+
+/* The host's side is written again only when this has been waited for: with the batch's results. */
+static int put_in(rn_net *net, int n)
+{
+    host_now(net)->grad_scale = net->loss_scale / ((float)n * (float)rn_comm_size(net->opts.comm));
+    return net->be->copy(net->be, loss_slot(net) + HALF * (size_t)net->opts.batch, host_labels(net, 0), in_bytes(net),
+                         RN_COPY_H2D, NULL);
 }
 
 int rn_net_distill(rn_net *net, const rn_distill *d)
@@ -138,23 +180,34 @@ static int ask_teacher(rn_net *net, bool pixels, int first, const void *data, si
     return rc < 0 ? rn_fail_prefix(rc, "teacher") : RN_OK;
 }
 
+/* Nobody has asked for the last batch's results: its arguments are still being read. */
+static int settle(rn_net *net)
+{
+    const bool late = net->pending && net->be->sync;
+    net->pending = 0;
+    return late ? net->be->sync(net->be, NULL) : RN_OK;
+}
+
 /* `value`: the graph's input that `data` fills; the nodes from `first` on are run. */
 static int run_batch(rn_net *net, int value, int first, const void *data, const int32_t *labels, int n, bool train,
                      rn_net_result *out)
 {
     rn_backend *be = net->be;
     RN_TRY(check_batch(net, n, train));
+    RN_TRY(settle(net));
     RN_TRY(check_windows(net, value == net->graph.images, n));
     RN_TRY(rn_net_prepare(net));
     const rn_tensor *in = &net->graph.values[value].t;
     size_t bytes = rn_tensor_bytes(in) / (size_t)net->opts.batch * (size_t)n;
     RN_TRY(be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL));
     RN_TRY(put_labels(net, 0, labels, n));
+    RN_TRY(put_in(net, n));
     net->batches += train;
     if (train && net->distill.teacher)
         RN_TRY(ask_teacher(net, value == net->graph.images, first, data, bytes, n));
     RN_TRY(train ? rn_net_train_pass(net, first) : rn_net_forward(net, first, false, n));
-    return collect(net, n, out);
+    net->pending = n;
+    return out ? rn_net_results(net, out) : RN_OK;
 }
 
 void rn_net_set_step(rn_net *net, uint64_t seed, int64_t step, int64_t first_image)
@@ -175,9 +228,10 @@ int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *
     if (!(share >= 0 && share <= 1))
         return rn_fail(RN_E_RANGE, "net: a share of %g; 0 to 1 are possible", (double)share);
     RN_TRY(check_batch(net, n, true));
+    RN_TRY(settle(net));
     RN_TRY(put_labels(net, 1, labels2, n));
+    host_now(net)->share = share;
     net->mixed = true;
-    net->share = share;
     int rc = run_batch(net, net->graph.images, 0, images, labels, n, true, out);
     net->mixed = false;
     return rc;

@@ -15,9 +15,8 @@ int rn_exec_xent(const rn_exec *c)
                     .logits = t->data,
                     .labels = rank + t->dim[0],
                     .labels2 = c->train && c->net->mixed ? rank + 2 * t->dim[0] : NULL,
-                    .share = c->net->share,
                     .smoothing = c->train ? c->net->opts.label_smoothing : 0,
-                    .grad_scale = c->net->loss_scale / ((float)c->n * (float)rn_comm_size(c->net->opts.comm)),
+                    .now = (const rn_op_now *)(rank + 3 * t->dim[0]),
                     .dlogits = c->train ? c->in->grad : NULL,
                     .loss = loss,
                     .rank = rank};
@@ -34,7 +33,7 @@ int rn_exec_xent(const rn_exec *c)
                        .temperature = with->temperature,
                        .hard = with->hard,
                        .soft = with->soft,
-                       .grad_scale = a.grad_scale,
+                       .now = a.now,
                        .dlogits = a.dlogits,
                        .loss = loss};
     return c->net->be->ops->distill(c->net->be, &d, NULL);

@@ -116,11 +116,7 @@ static int open_on(rn_net *net, const rn_net *owner)
     }
     rn_weights_bind(net->weights, &net->graph, net->opts.train);
     RN_TRY(rn_net_lay_out(net));
-    net->host_loss = calloc((size_t)net->opts.batch, sizeof *net->host_loss);
-    net->host_rank = calloc((size_t)net->opts.batch, sizeof *net->host_rank);
-    if (!net->host_loss || !net->host_rank)
-        return rn_fail(RN_E_NOMEM, "net: out of memory");
-    return RN_OK;
+    return rn_net_open_io(net);
 }
 
 static int finish_open(rn_net *net, const rn_net *owner, rn_net **out)
@@ -181,8 +177,7 @@ void rn_net_close(rn_net *net)
     free(net->pattern);
     free(net->net_text);
     free(net->net_file);
-    free(net->host_loss);
-    free(net->host_rank);
+    rn_backend_free_host(net->be, net->host);
     free(net);
 }
 

@@ -40,10 +40,8 @@ int rn_weights_set_mean_image(rn_weights *w, const float *host, size_t count);
 
 /* rn_pass.c's: all zero before the first batch. */
 typedef struct rn_net_pass {
-    bool warm;           /* it has run with the layout as it is */
-    rn_capture captured; /* NULL: not yet; with what it was captured for: */
-    int first;
-    float loss_scale;
+    bool warm;                 /* it has run with the layout as it is */
+    rn_capture captured[2][2]; /* with pixels or f32 as input, with one label or mixed; NULL: not yet */
 } rn_net_pass;
 
 enum { RN_MAX_CHANNELS = 4 };
@@ -73,16 +71,15 @@ struct rn_net {
     int64_t batches;       /* training batches so far */
     uint64_t dropout_seed; /* rn_net_set_step */
     int64_t step, first_image;
-    bool mixed; /* the batch under way has second labels, with `share` for the first */
-    float share;
+    bool mixed;         /* the batch under way has second labels */
     rn_distill distill; /* teacher NULL: none */
     float loss_scale;   /* multiplies all gradients */
     bool watched;       /* see rn_watch.h */
     rn_net_pass pass;
     struct rn_reduce *reduce; /* see rn_reduce.h */
     bool overlap;             /* rn_net_set_overlap */
-    float *host_loss;         /* (batch) */
-    int32_t *host_rank;       /* (batch) */
+    void *host;               /* page-locked where that matters: what the loss's slot holds, in its order */
+    int pending;              /* images of a batch whose results nobody has waited for */
 };
 
 /* A convolution's part of its parameter, in the type of the activations. */
@@ -130,6 +127,9 @@ static inline double *rn_net_bn_sums(const rn_net *net, int i, enum rn_bn_aux wh
 /* Runs the nodes from `first` on. train: batch statistics, and what backward needs is kept. n: rows that count. */
 int rn_net_forward(rn_net *net, int first, bool train, int n);
 int rn_net_backward(rn_net *net);
+
+/* rn_batch.c: room for what goes in and comes out with a batch beside its images. */
+int rn_net_open_io(rn_net *net);
 
 /* Both, of a whole training batch, in one piece where the device can. */
 int rn_net_train_pass(rn_net *net, int first);

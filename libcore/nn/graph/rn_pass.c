@@ -13,47 +13,44 @@ static int by_node(rn_net *net, int first)
 }
 
 /*
- * What has to be the same. A watched net looks at each node; between ranks the host has its part in the pass; dropout's draws
- * and mixed labels' shares are arguments of their ops.
+ * What has to be the same. A watched net looks at each node; between ranks the host has its part in the pass; dropout's draws,
+ * and how much Caffe's batch norms take of the first batches, are arguments of their ops.
  */
 static bool same_each_time(const rn_net *net)
 {
-    return !net->watched && !net->opts.comm && !net->mixed && net->graph.ndropouts == 0;
+    for (int i = 0; i < net->graph.nnodes; i++)
+        if (net->graph.nodes[i].kind == RN_NODE_DROPOUT || net->graph.nodes[i].bn_caffe)
+            return false;
+    return !net->watched && !net->opts.comm;
 }
 
 void rn_net_forget_pass(rn_net *net)
 {
-    if (net->pass.captured)
-        net->be->capture_close(net->be, net->pass.captured);
+    for (int i = 0; i < 4; i++)
+        if (net->pass.captured[i / 2][i % 2])
+            net->be->capture_close(net->be, net->pass.captured[i / 2][i % 2]);
     net->pass = (rn_net_pass){0};
 }
 
-static int capture(rn_net *net, int first)
+static int capture(rn_net *net, int first, rn_capture *out)
 {
     rn_backend *be = net->be;
-    rn_net_forget_pass(net);
+    if (*out)
+        be->capture_close(be, *out);
+    *out = NULL;
     RN_TRY(be->capture_begin(be));
     int rc = by_node(net, first);
     if (rc < 0) {
         (void)be->capture_end(be, NULL);
         return rc;
     }
-    RN_TRY(be->capture_end(be, &net->pass.captured));
-    net->pass.warm = true;
-    net->pass.first = first;
-    net->pass.loss_scale = net->loss_scale;
-    return RN_OK;
-}
-
-static bool is_captured(const rn_net *net, int first)
-{
-    const rn_net_pass *p = &net->pass;
-    return p->captured && p->first == first && !(p->loss_scale < net->loss_scale) && !(p->loss_scale > net->loss_scale);
+    return be->capture_end(be, out);
 }
 
 int rn_net_train_pass(rn_net *net, int first)
 {
     rn_backend *be = net->be;
+    rn_capture *captured = &net->pass.captured[first > 0][net->mixed];
     int rc = 0;
     if (!be->capture_begin || !same_each_time(net))
         return by_node(net, first);
@@ -62,11 +59,11 @@ int rn_net_train_pass(rn_net *net, int first)
         net->pass.warm = true;
         return RN_OK;
     }
-    if (is_captured(net, first))
-        rc = be->capture_run(be, net->pass.captured);
+    if (*captured)
+        rc = be->capture_run(be, *captured);
     if (rc != 0)
         return rc < 0 ? rc : RN_OK;
-    RN_TRY(capture(net, first));
-    rc = be->capture_run(be, net->pass.captured);
+    RN_TRY(capture(net, first, captured));
+    rc = be->capture_run(be, *captured);
     return rc < 0 ? rc : RN_OK;
 }

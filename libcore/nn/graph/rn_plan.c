@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/rn_error.h"
+#include "op/rn_op.h"
 
 int rn_plan_index(const rn_graph *g, enum rn_slot_kind kind, int i)
 {
@@ -48,7 +49,7 @@ static size_t aux_bytes(const rn_graph *g, const rn_node *n, bool train)
     case RN_NODE_MAXPOOL:
         return train ? (size_t)rn_tensor_count(&g->values[n->out].t) : 0;
     case RN_NODE_XENT:
-        return (sizeof(float) + 3 * sizeof(int32_t)) * (size_t)in->dim[0];
+        return (sizeof(float) + 3 * sizeof(int32_t)) * (size_t)in->dim[0] + sizeof(rn_op_now);
     default:
         return 0;
     }

@@ -22,7 +22,7 @@
 enum rn_slot_kind {
     RN_SLOT_VALUE, /* value i */
     RN_SLOT_GRAD,  /* gradient of value i */
-    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c], with convolutions' help all of enum rn_bn_aux; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb] */
+    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c], with convolutions' help all of enum rn_bn_aux; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb], rn_op_now */
 };
 
 /* Vectors of c values that a BN keeps, where they begin, in c floats. Doubles begin at even ones. */

@@ -6,11 +6,13 @@
 
 #include "base/rn_error.h"
 #include "nn/graph/rn_net_impl.h"
+#include "op/rn_op_check.h"
 
 struct rn_optim {
     rn_net *net;
-    float *sum;        /* of the gradients of the batches before; NULL: never more than one */
-    double *device_sq; /* one number on the device */
+    float *sum;            /* of the gradients of the batches before; NULL: never more than one */
+    rn_optim_facts *facts; /* on the device; behind them what clip has found */
+    rn_optim_facts *host;  /* page-locked where that matters */
 };
 
 /* ---- the update ---- */
@@ -40,6 +42,7 @@ static int sgd_range(const rn_net *net, const rn_sgd_opts *o, const rn_param *p,
                          .wd = o->weight_decay * p->decay_mult,
                          .grad_scale = o->grad_scale == 0 ? 1 : o->grad_scale,
                          .nesterov = o->nesterov,
+                         .scale = o->scale,
                          .caffe = o->caffe};
     return net->be->ops->sgd(net->be, &a, NULL);
 }
@@ -88,8 +91,12 @@ int rn_optim_open(rn_net *net, bool accumulates, rn_optim **out)
     rn_backend *be = net->be;
     void *p = NULL;
     o->net = net;
-    int rc = be->alloc(be, sizeof *o->device_sq, &p);
-    o->device_sq = p;
+    int rc = be->alloc(be, sizeof *o->facts + sizeof(float), &p);
+    o->facts = p;
+    if (rc >= 0) {
+        rc = rn_backend_alloc_host(be, sizeof *o->host, &p);
+        o->host = p;
+    }
     if (rc >= 0 && accumulates) {
         rc = be->alloc(be, (size_t)n * sizeof *o->sum, &p);
         o->sum = p;
@@ -108,7 +115,8 @@ void rn_optim_close(rn_optim *o)
         return;
     rn_backend *be = o->net->be;
     be->free(be, o->sum);
-    be->free(be, o->device_sq);
+    be->free(be, o->facts);
+    rn_backend_free_host(be, o->host);
     free(o);
 }
 
@@ -125,29 +133,76 @@ int rn_optim_accumulate(rn_optim *o, int i, int n)
     return be->ops->axpby(be, &(rn_op_axpby){count, part, part, o->sum, g}, NULL);
 }
 
-static int sumsq(const rn_optim *o, const float *x, int64_t n, double *out)
+static int sumsq(const rn_optim *o, const float *x, int64_t n, double *sum)
 {
     rn_backend *be = o->net->be;
-    RN_TRY(be->ops->sumsq(be, &(rn_op_sumsq){n, x, o->device_sq}, NULL));
-    RN_TRY(be->copy(be, out, o->device_sq, sizeof *out, RN_COPY_D2H, NULL));
+    return be->ops->sumsq(be, &(rn_op_sumsq){n, x, sum}, NULL);
+}
+
+static int grad_sumsq(const rn_optim *o)
+{
+    int64_t n;
+    const float *g = rn_optim_grads(o->net, &n);
+    return sumsq(o, g, n, &o->facts->grads);
+}
+
+static int weight_sumsq(const rn_optim *o)
+{
+    return sumsq(o, o->net->weights->values, o->net->weights->n_total, &o->facts->weights);
+}
+
+static int send_facts(const rn_optim *o)
+{
+    rn_backend *be = o->net->be;
+    return be->copy(be, o->host, o->facts, sizeof *o->host, RN_COPY_D2H, NULL);
+}
+
+static int wait_for_facts(const rn_optim *o)
+{
+    rn_backend *be = o->net->be;
+    RN_TRY(send_facts(o));
     return be->sync ? be->sync(be, NULL) : RN_OK;
 }
 
 int rn_optim_grad_sumsq(rn_optim *o, double *out)
 {
-    int64_t n;
-    const float *g = rn_optim_grads(o->net, &n);
-    return sumsq(o, g, n, out);
+    RN_TRY(grad_sumsq(o));
+    RN_TRY(wait_for_facts(o));
+    *out = o->host->grads;
+    return RN_OK;
 }
 
 int rn_optim_weight_sumsq(rn_optim *o, double *out)
 {
-    return sumsq(o, o->net->weights->values, o->net->weights->n_total, out);
+    RN_TRY(weight_sumsq(o));
+    RN_TRY(wait_for_facts(o));
+    *out = o->host->weights;
+    return RN_OK;
+}
+
+int rn_optim_step(rn_optim *o, const rn_sgd_opts *sgd, const rn_op_clip *clip)
+{
+    rn_backend *be = o->net->be;
+    rn_op_clip c = *clip;
+    rn_sgd_opts s = *sgd;
+    RN_TRY(grad_sumsq(o));
+    c.sumsq = &o->facts->grads;
+    c.out = (float *)(o->facts + 1);
+    RN_TRY(be->ops->clip(be, &c, NULL));
+    s.scale = c.out;
+    RN_TRY(rn_optim_sgd(o->net, &s));
+    RN_TRY(weight_sumsq(o));
+    return send_facts(o);
+}
+
+rn_optim_facts rn_optim_sums(const rn_optim *o)
+{
+    return *o->host;
 }
 
 double rn_optim_clip(double norm, double limit, bool caffe)
 {
-    return caffe ? (norm > limit ? limit / norm : 1) : fmin(1, limit / (norm + 1e-6));
+    return rn_op_clip_factor(norm, limit, caffe);
 }
 
 double rn_optim_decay(double decay, bool warmup, int64_t t)

@@ -12,7 +12,8 @@ typedef struct rn_sgd_opts {
     float lr, momentum, weight_decay;
     float grad_scale; /* multiplies the gradients first; 0 stands for 1 */
     bool nesterov;
-    bool caffe; /* Caffe's momentum, the rate inside the buffer; see rn_op_sgd */
+    bool caffe;         /* Caffe's momentum, the rate inside the buffer; see rn_op_sgd */
+    const float *scale; /* in device memory, in grad_scale's place (rn_op_sgd); NULL: grad_scale */
 } rn_sgd_opts;
 
 /* One SGD step from the net's gradients; each parameter at lr * lr_mult and weight_decay * decay_mult. Then the
@@ -39,6 +40,18 @@ int rn_optim_accumulate(rn_optim *o, int i, int n);
  * are. The square root of the first is what clipping by norm looks at. */
 int rn_optim_grad_sumsq(rn_optim *o, double *out);
 int rn_optim_weight_sumsq(rn_optim *o, double *out);
+
+/*
+ * The step as a whole, of which nothing is waited for: the gradients' sum of squares; what they are multiplied by, as clip says
+ * (its pointers to sum and result are filled in here); the update, with that in grad_scale's place, which does nothing when a
+ * gradient or one of clip's losses is not finite; the weights' sum of squares. rn_optim_sums, once the device has been waited
+ * for, tells both sums.
+ */
+int rn_optim_step(rn_optim *o, const rn_sgd_opts *sgd, const rn_op_clip *clip);
+typedef struct rn_optim_facts {
+    double grads, weights; /* sums of squares: finite exactly when all are. weights: after the update, or without it */
+} rn_optim_facts;
+rn_optim_facts rn_optim_sums(const rn_optim *o);
 
 /* What clipping to `limit` multiplies a gradient of that norm by: torch.nn.utils.clip_grad_norm_'s factor, or Caffe's
  * (without its 1e-6). */

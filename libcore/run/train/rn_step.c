@@ -16,7 +16,6 @@ struct rn_step {
     rn_optim *optim;
     rn_batch batch;  /* the one at hand */
     bool holds;      /* batch is the loader's and has to be given back */
-    double sumsq;    /* of the gradient */
     bool not_finite; /* something was */
     bool untouched;  /* no batch of the step has been run yet */
 };
@@ -87,12 +86,25 @@ static int not_finite(rn_step *st, const char *what)
     return rn_fail(RN_E_MISMATCH, "%s is not finite, though every number on the way to it in the last batch is", what);
 }
 
-static int gradient_sumsq(rn_step *st, const rn_step_at *at)
+static int check_gradients(rn_step *st, const rn_step_at *at, double sumsq)
 {
-    RN_TRY(rn_optim_grad_sumsq(st->optim, &st->sumsq));
-    if (isfinite(st->sumsq) || at->may_skip)
+    if (isfinite(sumsq) || at->may_skip)
         return RN_OK;
     return not_finite(st, at->loss_scale > 1 ? "under a --loss-scale that may be too high, a gradient" : "a gradient");
+}
+
+static void add_results(rn_sums *sums, const rn_net_result *res)
+{
+    sums->n += res->n;
+    sums->top1 += res->top1;
+    sums->top5 += res->top5;
+    sums->loss += res->loss_sum;
+}
+
+/* Whether a batch's results are waited for with the step's: not where the host has to look before that. */
+static bool looks_later(const rn_step *st, const rn_step_at *at)
+{
+    return !st->s->comm && at->batches == 1;
 }
 
 /* Batch i of the step. */
@@ -106,16 +118,18 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
                        (unsigned long long)b->number, b->epoch, (long long)number, (long long)epoch);
     const int64_t before = (int64_t)i * rn_comm_size(st->s->comm) + rn_comm_rank(st->s->comm); /* parts of this step */
     rn_net_set_step(st->s->net, st->r->seed, at->step, before * b->n);
-    RN_TRY(forward_backward(st, b, &res));
-    sums->n += res.n;
-    sums->top1 += res.top1;
-    sums->top5 += res.top5;
-    sums->loss += res.loss_sum;
     sums->waited += b->waited_s;
+    RN_TRY(forward_backward(st, b, looks_later(st, at) ? NULL : &res));
+    if (looks_later(st, at))
+        return RN_OK;
+    add_results(sums, &res);
     if (!st->s->comm && !isfinite(res.loss_sum))
         return not_finite(st, "the loss");
-    if (!st->s->comm && at->batches > 1)
-        RN_TRY(gradient_sumsq(st, at)); /* now: of the sum one could not tell which batch it was */
+    if (!st->s->comm) { /* now: of the sum one could not tell which batch it was */
+        double sumsq;
+        RN_TRY(rn_optim_grad_sumsq(st->optim, &sumsq));
+        RN_TRY(check_gradients(st, at, sumsq));
+    }
     return rn_optim_accumulate(st->optim, i, at->batches);
 }
 
@@ -144,34 +158,58 @@ static int over_ranks(rn_step *st, rn_sums *sums)
     return rn_net_reduce(st->s->net);
 }
 
-/* ---- (c) and (d) ---- */
+/* ---- (c) to (e) ---- */
 
-/* The gradient's norm; what clipping multiplies it by goes into *scale. */
-static int norm_and_clip(rn_step *st, const rn_step_at *at, double *norm, double *scale)
+static bool is_caffe(const rn_step *st)
 {
-    RN_TRY(gradient_sumsq(st, at));
-    *norm = sqrt(st->sumsq) * *scale;
-    if (!isfinite(st->sumsq)) /* overflowed, and may */
-        return RN_OK;
-    if (st->r->momentum_kind == RN_MOMENTUM_CAFFE)
-        *norm *= at->batches;
-    if (st->r->clip_norm > 0)
-        *scale *= rn_optim_clip(*norm, st->r->clip_norm, st->r->momentum_kind == RN_MOMENTUM_CAFFE);
-    return RN_OK;
+    return st->r->momentum_kind == RN_MOMENTUM_CAFFE;
 }
 
-/* ---- (e) and (f) ---- */
-
-/* Rate or decay may have made them overflow: then they are lost, but no checkpoint or average has seen them. */
-static int check_weights(rn_step *st)
+/* What the gradients are multiplied by to be without the loss scale. */
+static double unscaling(const rn_step_at *at)
 {
-    double sq;
-    RN_TRY(rn_optim_weight_sumsq(st->optim, &sq));
-    if (isfinite(sq))
+    return 1 / (at->loss_scale > 0 ? at->loss_scale : 1);
+}
+
+static int update(rn_step *st, const rn_step_at *at)
+{
+    const rn_recipe *r = st->r;
+    const rn_net *net = st->s->net;
+    const bool looks = looks_later(st, at);
+    const rn_op_clip clip = {.loss = looks ? rn_net_losses(net) : NULL,
+                             .n = looks ? st->batch.n : 0,
+                             .scale = unscaling(at),
+                             .times = is_caffe(st) ? at->batches : 1,
+                             .limit = r->clip_norm,
+                             .caffe = is_caffe(st)};
+    const rn_sgd_opts sgd = {.lr = (float)at->lr,
+                             .momentum = (float)at->momentum,
+                             .weight_decay = (float)r->weight_decay,
+                             .nesterov = r->nesterov,
+                             .caffe = is_caffe(st)};
+    return rn_optim_step(st->optim, &sgd, &clip);
+}
+
+/* Waits for the device, which has decided by itself whether to take the step, and finds the same. */
+static int look(rn_step *st, const rn_step_at *at, rn_step_result *out)
+{
+    rn_net_result res;
+    RN_TRY(rn_net_results(st->s->net, &res));
+    add_results(&out->sums, &res);
+    if (!isfinite(out->sums.loss))
+        return not_finite(st, "the loss");
+    const rn_optim_facts facts = rn_optim_sums(st->optim);
+    RN_TRY(check_gradients(st, at, facts.grads));
+    out->grad_norm = sqrt(facts.grads) * unscaling(at) * (is_caffe(st) && isfinite(facts.grads) ? at->batches : 1);
+    out->skipped = !isfinite(out->grad_norm);
+    if (out->skipped || isfinite(facts.weights))
         return RN_OK;
+    /* Rate or decay have made them overflow: they are lost, but no checkpoint or average has seen them. */
     st->not_finite = true;
     return rn_fail_prefix(rn_net_check_weights(st->s->net), "after the step");
 }
+
+/* ---- (f) ---- */
 
 int rn_step_start_average(rn_step *st)
 {
@@ -191,25 +229,12 @@ static int average(rn_step *st, int64_t steps_done)
 
 static int step(rn_step *st, const rn_step_at *at, rn_step_result *out)
 {
-    const rn_recipe *r = st->r;
-    const double loss_scale = at->loss_scale > 0 ? at->loss_scale : 1;
-    double scale = 1 / loss_scale; /* what each stage multiplies the gradients by; the update does it */
-    rn_net_set_loss_scale(st->s->net, (float)loss_scale);
+    rn_net_set_loss_scale(st->s->net, (float)(at->loss_scale > 0 ? at->loss_scale : 1));
     RN_TRY(gradients(st, at, &out->sums));
     RN_TRY(over_ranks(st, &out->sums));
-    RN_TRY(norm_and_clip(st, at, &out->grad_norm, &scale));
-    out->skipped = !isfinite(out->grad_norm);
-    if (out->skipped)
-        return RN_OK;
-    const rn_sgd_opts sgd = {.lr = (float)at->lr,
-                             .momentum = (float)at->momentum,
-                             .weight_decay = (float)r->weight_decay,
-                             .grad_scale = (float)scale,
-                             .nesterov = r->nesterov,
-                             .caffe = r->momentum_kind == RN_MOMENTUM_CAFFE};
-    RN_TRY(rn_optim_sgd(st->s->net, &sgd));
-    RN_TRY(check_weights(st));
-    return average(st, at->step + 1);
+    RN_TRY(update(st, at));
+    RN_TRY(look(st, at, out));
+    return out->skipped ? RN_OK : average(st, at->step + 1);
 }
 
 int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out)
