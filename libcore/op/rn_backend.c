@@ -33,10 +33,12 @@ int rn_backend_alloc_host(rn_backend *be, size_t bytes, void **out)
 {
     *out = NULL;
     if (!be->alloc_host) {
-        *out = calloc(1, bytes ? bytes : 1);
-        return *out ? RN_OK : rn_fail(RN_E_NOMEM, "no memory of %zu bytes", bytes);
+        *out = aligned_alloc(64, (bytes / 64 + 1) * 64);
+        if (!*out)
+            return rn_fail(RN_E_NOMEM, "no memory of %zu bytes", bytes);
+    } else {
+        RN_TRY(be->alloc_host(be, bytes, out));
     }
-    RN_TRY(be->alloc_host(be, bytes, out));
     memset(*out, 0, bytes);
     return RN_OK;
 }

@@ -428,6 +428,20 @@ static struct CUstream_st of_thread;
 static std::vector<cudaStream_t> streams(1, &of_thread);
 static std::map<uintptr_t, size_t> locked; /* the host's page-locked memory */
 
+/* RNKIT_EMULATE_COUNT=FILE: how often the host waited, and how many graphs were launched, a line at the program's end. */
+static struct counts {
+    uint64_t waits, graphs;
+    ~counts()
+    {
+        const char *file = getenv("RNKIT_EMULATE_COUNT");
+        FILE *f = file ? fopen(file, "a") : NULL;
+        if (f) {
+            fprintf(f, "%llu waits %llu graphs\n", (unsigned long long)waits, (unsigned long long)graphs);
+            fclose(f);
+        }
+    }
+} counts;
+
 static cudaStream_t stream_of(cudaStream_t s)
 {
     if (!s) {
@@ -523,6 +537,7 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
     });
     if ((kind == cudaMemcpyHostToDevice && !is_locked(src)) || (kind == cudaMemcpyDeviceToHost && !is_locked(dst))) {
         not_captured("a copy of the host's own memory");
+        counts.waits++;
         run_dry(stream_of(s)); /* the call waits */
     }
     return cudaSuccess;
@@ -620,6 +635,7 @@ cudaError_t cudaGetLastError(void)
 cudaError_t cudaDeviceSynchronize(void)
 {
     not_captured("a wait for the device");
+    counts.waits++;
     for (cudaStream_t s : streams)
         run_dry(s);
     return cudaSuccess;
@@ -641,6 +657,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
     not_captured("a wait for a stream");
+    counts.waits++;
     run_dry(stream_of(s));
     return cudaSuccess;
 }
@@ -682,6 +699,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
     not_captured("a wait for an event");
+    counts.waits++;
     if (e->stream)
         run_until(e->stream, e->given);
     return cudaSuccess;
@@ -719,6 +737,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned l
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
 {
+    counts.graphs++;
     for (const auto &node : g->nodes)
         give(s, node);
     return cudaSuccess;

@@ -109,7 +109,7 @@ static int run_kind(rn_backend *be, tensors *t, kind k)
         return o->bn_bwd(be, &a, NULL);
     }
     case SGD:
-        return o->sgd(be, &(rn_op_sgd){t->n, t->dres, t->dx, t->dy, 1e-9f, 0.9f, 1e-4f, 1, false, false}, NULL);
+        return o->sgd(be, &(rn_op_sgd){t->n, t->dres, t->dx, t->dy, 1e-9f, 0.9f, 1e-4f, 1, NULL, false, false}, NULL);
     case AXPBY:
         return o->axpby(be, &(rn_op_axpby){t->n, 0.001f, 0.999f, t->x, t->y}, NULL);
     case SUMSQ:
