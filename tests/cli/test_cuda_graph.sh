@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# A training step on the emulated device (tests/cuda): the pass is captured and launched as a graph from the third batch of a
-# kind on, to the bits that it has without; inside of a step nobody waits; what overflows is left out by the device's own
+# A training step on the emulated device (tests/cuda): the pass is captured and launched as a graph from the second batch
+# on, to the bits that it has without; inside of a step nobody waits; what overflows is left out by the device's own
 # decision, and a run goes on to the same bits. No GPU has run it.
 . "$RNKIT_TESTS/tap.sh"
 . "$RNKIT_TESTS/training.sh"
@@ -16,7 +16,7 @@ mkilsvrc --synthetic 3 --train-per-class 8 --val 2 --size 80x60 --seed 4 raw --q
     pack-lmdb raw --split train --shuffle 1 train.lmdb --quiet && pack-lmdb raw --split val val.lmdb --quiet || exit 1
 train() {
     rn-train --arch resnet18 --stem cifar --width 0.0625 --image-size 8 --val-resize 8 --threads 1 --workers 1 --batch 4 --lr 0.001 \
-        --no-flip --crop pad --pad 0 --log-steps 1 --epochs 1 --train-db train.lmdb --val-db val.lmdb --device cuda --quiet "$@"
+        --no-flip --crop pad --pad 0 --log-steps 1 --epochs 1 --train-db train.lmdb --val-db val.lmdb --device cuda "$@"
 }
 lines() { sed -n 's/.*"type":"window".*"loss":\([^,]*\),.*"grad_norm":\([^,]*\),.*/\1 \2/p' "$1/log.jsonl"; }
 last() { find "$1/checkpoints" -name "$2" | sort | tail -1; }
@@ -52,6 +52,8 @@ exits "the former goes on" 0 train --out stop2
 check "... to the same bits" same f32 stop2
 
 # Under such a scale f16's gradients overflow: the device leaves the update out, and the host halves the scale.
-exits "f16 that overflows" 0 train --out over --precision f16 --loss-scale dynamic:1e9 --verbose
+RNKIT_CUDA_GRAPH=0 exits "f16 that overflows, by node" 0 train --verbose --out by-node-over --precision f16 --loss-scale dynamic:1e9
+exits "f16 that overflows" 0 train --verbose --out over --precision f16 --loss-scale dynamic:1e9
 says "... says so" "is left out: its gradients overflow"
+check "... and comes to the same bits" same by-node-over over
 finish

@@ -199,6 +199,22 @@ static void *work(void *arg)
 
 /* ---- opening and closing --------------------------------------------------------------------------------------- */
 
+static void *alloc_copied(const rn_loader *l, size_t bytes)
+{
+    void *p = NULL;
+    if (!l->o.alloc)
+        return aligned_alloc(64, (bytes + 63) / 64 * 64);
+    return l->o.alloc(l->o.with, bytes, &p) < 0 ? NULL : p;
+}
+
+static void free_copied(const rn_loader *l, void *p)
+{
+    if (p && l->o.alloc)
+        l->o.release(l->o.with, p);
+    else
+        free(p);
+}
+
 static int alloc_slots(rn_loader *l)
 {
     size_t batch = (size_t)l->rows + (l->o.mixup > 0 && l->o.parts > 1); /* see fill_rows */
@@ -208,11 +224,13 @@ static int alloc_slots(rn_loader *l)
     bool ok = l->slots && l->order[0] && l->order[1];
     for (int i = 0; ok && i < l->o.depth; i++) {
         rn_loader_slot *s = &l->slots[i];
-        s->images = aligned_alloc(64, (batch * l->image_bytes + 63) / 64 * 64);
+        s->images = alloc_copied(l, batch * l->image_bytes);
         s->labels = calloc(batch, sizeof *s->labels);
         s->index = calloc((size_t)l->rows + 1, sizeof *s->index);
         s->labels2 = l->o.mixup > 0 ? calloc(batch, sizeof *s->labels2) : NULL;
-        s->windows = rn_loader_windows(&l->o) ? calloc(batch, sizeof *s->windows) : NULL;
+        s->windows = rn_loader_windows(&l->o) ? alloc_copied(l, batch * sizeof *s->windows) : NULL;
+        if (s->windows)
+            memset(s->windows, 0, batch * sizeof *s->windows);
         ok = s->images && s->labels && s->index && (s->labels2 || !(l->o.mixup > 0)) &&
              (s->windows || !rn_loader_windows(&l->o));
     }
@@ -297,11 +315,11 @@ void rn_loader_close(rn_loader *l)
         free(l->workers[i].scratch);
     }
     for (int i = 0; l->slots && i < l->o.depth; i++) {
-        free(l->slots[i].images);
+        free_copied(l, l->slots[i].images);
         free(l->slots[i].labels);
         free(l->slots[i].labels2);
         free(l->slots[i].index);
-        free(l->slots[i].windows);
+        free_copied(l, l->slots[i].windows);
     }
     rn_resident_close(l->resident);
     free(l->workers);

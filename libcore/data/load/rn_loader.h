@@ -62,6 +62,10 @@ typedef struct rn_loader_opts {
     /* Never use DCT-scaled decoding in training; otherwise a JPEG whose crop is at least 2, 4 or 8 times the output in
      * both axes is decoded at 1/2, 1/4 or 1/8 (rn_augment.h). Evaluation is always exact. */
     bool exact;
+    /* Where pixels and windows lie, which a device may have to copy; called by open and close. NULL, both: the host's own memory. */
+    int (*alloc)(void *with, size_t bytes, void **out);
+    void (*release)(void *with, void *p);
+    void *with;
 } rn_loader_opts;
 
 typedef struct rn_batch {

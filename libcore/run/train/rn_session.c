@@ -210,6 +210,27 @@ static int set_augmentation(const rn_recipe *r, rn_loader_opts *o)
     return RN_OK;
 }
 
+/* A device copies batches out of page-locked memory without making the host wait. */
+static int alloc_locked(void *with, size_t bytes, void **out)
+{
+    return rn_backend_alloc_host(with, bytes, out);
+}
+
+static void free_locked(void *with, void *p)
+{
+    rn_backend_free_host(with, p);
+}
+
+static int open_loader(const rn_session *s, rn_store *store, rn_loader_opts opts, rn_loader **out)
+{
+    if (s->be->alloc_host) {
+        opts.alloc = alloc_locked;
+        opts.release = free_locked;
+        opts.with = s->be;
+    }
+    return rn_loader_open(store, &opts, out);
+}
+
 static int open_train_loader(rn_session *s)
 {
     const rn_recipe *r = s->r;
@@ -238,7 +259,7 @@ static int open_train_loader(rn_session *s)
         return rn_fail(RN_E_USAGE, "--batch %lld is more than the %u images of %s", (long long)r->batch,
                        rn_store_count(s->train_db), r->train_db);
     RN_TRY(set_augmentation(r, &opts));
-    return rn_loader_open(s->train_db, &opts, &s->train);
+    return open_loader(s, s->train_db, opts, &s->train);
 }
 
 static int open_val_loader(rn_session *s)
@@ -256,7 +277,7 @@ static int open_val_loader(rn_session *s)
                                  .stored_w = s->mean_w,
                                  .stored_h = s->mean_h,
                                  .resize_short = (int)r->val_resize};
-    return rn_loader_open(s->val_db, &opts, &s->val);
+    return open_loader(s, s->val_db, opts, &s->val);
 }
 
 /* ---- all of it ---- */
