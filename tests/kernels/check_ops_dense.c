@@ -152,6 +152,16 @@ static void xent_mixed(check_run *r, rn_backend *be, const xent_case *s, const f
     over.logits = over.dlogits = check_copy(r, logits, n);
     check_ran(r, "xent", be->ops->xent(be, &over, NULL));
     check_bits(r, "dlogits over logits", over.dlogits, a.dlogits, n * sizeof(float));
+
+    rn_op_xent now = a;
+    rn_op_now *in = check_bytes(r, sizeof *in);
+    *in = (rn_op_now){.share = a.share, .grad_scale = a.grad_scale};
+    now.now = in;
+    now.share = now.grad_scale = NAN; /* not read */
+    now.dlogits = check_f32(r, n);
+    check_ran(r, "xent", be->ops->xent(be, &now, NULL));
+    check_bits(r, "dlogits by what memory says now", now.dlogits, a.dlogits, n * sizeof(float));
+    check_bits(r, "and its loss", a.loss, eval.loss, mb * sizeof(float));
 }
 
 static void xent_once(check_run *r, rn_backend *be, const xent_case *s, const float *logits, const int32_t *labels,

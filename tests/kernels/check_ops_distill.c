@@ -55,6 +55,15 @@ static void hold(check_run *r, rn_backend *be, const distill_case *s, const floa
         mag[i] = 1 + (double)(a.temperature * a.grad_scale);
     check_near(r, label, a.dlogits, want.dlogits, mag, n, TOL);
     check_bits(r, "loss without a gradient", eval.loss, a.loss, mb * sizeof(float));
+    rn_op_distill now = a;
+    rn_op_now *in = check_bytes(r, sizeof *in);
+    in->grad_scale = a.grad_scale;
+    now.now = in;
+    now.grad_scale = NAN; /* not read */
+    now.dlogits = check_copy(r, d0, n);
+    now.loss = check_copy(r, l0, mb);
+    check_ran(r, "distill", be->ops->distill(be, &now, NULL));
+    check_bits(r, "dlogits by what memory says now", now.dlogits, a.dlogits, n * sizeof(float));
     check_bits(r, "rows of padding", a.loss + s->n, l0 + s->n, (mb - (size_t)s->n) * sizeof(float));
     const size_t used = (size_t)s->n * (size_t)s->k;
     check_bits(r, "gradients of padding", (float *)a.dlogits + used, d0 + used, (n - used) * sizeof(float));
