@@ -117,6 +117,7 @@ typedef struct bench_result {
     double core_ms; /* median of a library's own part of ms, without bringing tensors into its layouts; 0: unknown */
     double *samples_ms;    /* by round: those of one index were taken in the same round, whatever the algorithm */
     int nsamples, repeats; /* runs that one sample is the mean of */
+    bool replayed;         /* these were captured, and given to the device as one */
     size_t workspace;
     char impl[96]; /* what a library chose; may be empty */
 } bench_result;

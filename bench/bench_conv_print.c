@@ -47,6 +47,8 @@ static void put_timing(json_t *j, const bench_setting *s, const bench_shape *sha
     set(j, "workspace", json_integer((json_int_t)r->workspace));
     set(j, "samples", json_integer(r->nsamples));
     set(j, "repeats", json_integer(r->repeats));
+    if (s->be->capture_begin)
+        set(j, "replayed", json_boolean(r->replayed));
     for (int i = 0; i < r->nsamples; i++)
         json_array_append_new(samples, json_real(r->samples_ms[i]));
     set(j, "samples_ms", samples);

@@ -19,11 +19,15 @@
 
 #define CACHE_BYTES ((size_t)1 << 20)
 #define EVENT_MS    2.5 /* between any two events */
+#define SHORT_MS    0.5
 
 static struct {
     int events, records, depth, ranges;
     size_t emptied; /* bytes of the largest memset */
     int lies;       /* a probe does another thing than it says */
+    double event_ms;
+    int captures, replays, moved; /* moved: so many replays find that they must be captured anew */
+    bool cannot;                  /* capture */
 } seen;
 
 static int (*cpu_memset)(rn_backend *, void *, int, size_t, rn_stream);
@@ -48,7 +52,7 @@ static int event_ms(rn_backend *be, rn_event from, rn_event to, double *ms)
 {
     (void)be;
     assert_true(from && to && from != to);
-    *ms = EVENT_MS;
+    *ms = seen.event_ms;
     return 0;
 }
 
@@ -73,6 +77,42 @@ static int device_memset(rn_backend *be, void *dst, int byte, size_t bytes, rn_s
 {
     seen.emptied = bytes > seen.emptied ? bytes : seen.emptied;
     return cpu_memset(be, dst, byte, bytes, s);
+}
+
+/* ---- captures ---- */
+
+static int capture_begin(rn_backend *be)
+{
+    (void)be;
+    return 0;
+}
+
+static int capture_end(rn_backend *be, rn_capture *out)
+{
+    (void)be;
+    assert_non_null(out);
+    if (seen.cannot)
+        return rn_fail(RN_E_UNSUPPORTED, "something waited");
+    seen.captures++;
+    *out = malloc(1);
+    return 0;
+}
+
+static int capture_run(rn_backend *be, rn_capture c)
+{
+    (void)be;
+    assert_non_null(c);
+    if (seen.moved-- > 0)
+        return 0;
+    seen.replays++;
+    return 1;
+}
+
+static void capture_close(rn_backend *be, rn_capture c)
+{
+    (void)be;
+    seen.captures -= c != NULL;
+    free(c);
 }
 
 /* ---- probes, each of which may lie ---- */
@@ -118,6 +158,7 @@ static rn_backend *device(void)
     rn_backend *be = NULL;
 
     memset(&seen, 0, sizeof seen);
+    seen.event_ms = EVENT_MS;
     assert_int_equal(rn_backend_open(rn_backends, "cpu", &(rn_backend_opts){.threads = 1}, &be), 0);
     be->device = "device";
     be->cache_bytes = CACHE_BYTES;
@@ -161,6 +202,37 @@ static void time_is_the_events(void **state)
         bench_results_free(r, n);
         bench_evict_free(&evict);
         assert_int_equal(seen.events, 0);
+        rn_backend_close(be);
+    }
+}
+
+static void short_runs_are_replayed(void **state)
+{
+    const rn_conv_algo right = wrong_conv(RIGHT), *list[] = {&right, NULL};
+    const bench_plan_opts po = {.rounds = 3, .seed = 7};
+
+    (void)state;
+    for (int cannot = 0; cannot < 2; cannot++) {
+        rn_backend *be = device();
+        bench_result *r = NULL;
+        rn_conv_desc d;
+        size_t n;
+        be->conv_algos = list;
+        be->capture_begin = capture_begin;
+        be->capture_end = capture_end;
+        be->capture_run = capture_run;
+        be->capture_close = capture_close;
+        seen.event_ms = SHORT_MS;
+        seen.moved = 1;
+        seen.cannot = cannot;
+        assert_int_equal(rn_conv_desc_parse("mb2ic5ih7oc6kh3sh2ph1", &d), 0);
+        assert_int_equal(bench_measure(be, &d, RN_FWD, &po, &r, &n), 0);
+        assert_true(r->verified && r->repeats == 4 && r->replayed == !cannot);
+        assert_int_equal(seen.replays, cannot ? 0 : 3);
+        assert_int_equal(seen.captures, 0); /* all closed */
+        for (int i = 0; i < 3; i++)
+            assert_true(r->samples_ms[i] >= SHORT_MS / 4 && r->samples_ms[i] <= SHORT_MS / 4);
+        bench_results_free(r, n);
         rn_backend_close(be);
     }
 }
@@ -214,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(time_is_the_events),
+        cmocka_unit_test(short_runs_are_replayed),
         cmocka_unit_test(ceilings_are_of_work_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
