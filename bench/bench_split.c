@@ -41,6 +41,8 @@ struct bench_split {
     const rn_ops *inner;
     int (*copy)(rn_backend *, void *, const void *, size_t, enum rn_copy_kind, rn_stream);
     int (*memset)(rn_backend *, void *, int, size_t, rn_stream);
+    int (*capture_begin)(rn_backend *);
+    bool paused;
     void (*close)(rn_backend *);
     timed_algo algos[MAX_ALGOS];
     const rn_conv_algo *list[MAX_ALGOS + 1];
@@ -85,7 +87,7 @@ static int next_pair(bench_split *s, rn_backend *be)
 
 static mark begin(bench_split *s, rn_backend *be, rn_stream st)
 {
-    if (be->event_record && s->rc == 0) {
+    if (be->event_record && s->rc == 0 && !s->paused) {
         s->rc = next_pair(s, be);
         if (s->rc == 0)
             s->rc = be->event_record(be, s->pairs[s->npairs].from, st);
@@ -98,6 +100,8 @@ static mark begin(bench_split *s, rn_backend *be, rn_stream st)
 static void note(bench_split *s, const bench_part *part, rn_backend *be, mark from, rn_stream st)
 {
     int i = 0;
+    if (s->paused)
+        return;
     while (i < s->nentries && i < MAX_PARTS - 1 && !same_part(&s->entries[i].part, part))
         i++;
     if (i == s->nentries) {
@@ -342,7 +346,8 @@ static int open_named(const char *device, const rn_backend_opts *opts, rn_backen
     wrap_ops(s);
     be->ops = &s->ops;
     be->conv_algos = s->list;
-    be->capture_begin = NULL; /* every op is waited for */
+    s->capture_begin = be->capture_begin;
+    be->capture_begin = NULL; /* an event within one has no time of its own */
     be->copy = timed_copy;
     be->memset = timed_memset;
     be->close = split_close;
@@ -372,6 +377,17 @@ const rn_backend_entry bench_split_backends[] = {{"cpu", open_cpu}, {"cuda", ope
 void bench_split_count_inbounds(bench_split *s, bool inbounds)
 {
     s->inbounds = inbounds;
+}
+
+bool bench_split_captures(const bench_split *s)
+{
+    return s->capture_begin != NULL;
+}
+
+void bench_split_pause(bench_split *s, bool pause)
+{
+    s->paused = pause;
+    s->be->capture_begin = pause ? s->capture_begin : NULL;
 }
 
 void bench_split_forget(bench_split *s)

@@ -40,6 +40,10 @@ bench_split *bench_split_of(const rn_backend *be);
 
 /* Padding counts unless told otherwise here. */
 void bench_split_count_inbounds(bench_split *s, bool inbounds);
+/* Does the device take whole passes as one, captured? Then those of a split are launched op by op, unless it is paused: then nothing is
+ * kept, and the device does as it does for rn-train. */
+bool bench_split_captures(const bench_split *s);
+void bench_split_pause(bench_split *s, bool pause);
 /* What was called since the last of these two becomes one step that took `ms`, or is forgotten. */
 int bench_split_step(bench_split *s, double ms);
 void bench_split_forget(bench_split *s);

@@ -18,6 +18,9 @@ typedef struct bench_step {
     const char *arch, *dtype;
     int64_t image_size, batch;
     bench_timing train, eval;
+    bench_timing
+        split; /* the steps that parts are of: those of `train`, or, where these are replayed, others launched op by op */
+    bool replayed;
     const bench_part *parts;
     int nparts;
     double gflops[3]; /* by rn_dtype: measured peaks; 0: none */

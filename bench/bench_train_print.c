@@ -59,7 +59,7 @@ static line whole_of(const bench_step *s)
     line l = {.kind = "step"};
     for (int i = 0; i < s->nparts; i++)
         add(s, &s->parts[i], &l);
-    l.ms = s->train.ms; /* medians do not add up to the median */
+    l.ms = s->split.ms; /* medians do not add up to the median */
     l.calls = 1;
     return l;
 }
@@ -139,7 +139,7 @@ static const char *runs_on(const bench_step *s, char *buf, size_t cap)
 static void print_line(const bench_step *s, const line *l, const char *more)
 {
     printf("%-13s %5d %9.3f %6.1f %9.1f %8.2f %11.3f %6.1f  %-5s %s\n", l->kind, l->calls, l->ms,
-           per_cent(l->ms, s->train.ms), per_second(l->flop, l->ms), per_second(l->bytes, l->ms), l->roofline_ms,
+           per_cent(l->ms, s->split.ms), per_second(l->flop, l->ms), per_second(l->bytes, l->ms), l->roofline_ms,
            per_cent(l->roofline_ms, l->ms), bound_of(l), more);
 }
 
@@ -176,6 +176,11 @@ void bench_step_text(const bench_step *s, bool by_layer)
                json_number_value(json_object_get(s->machine, "gpu_sm_mhz")),
                json_number_value(json_object_get(s->machine, "gpu_power_w")),
                json_string_value(json_object_get(s->machine, "gpu_slowed_by")));
+    l = whole_of(s);
+    if (s->replayed)
+        printf("the pass replayed as a graph; its roofline is %.1f %% of it; launched op by op, for what follows, a "
+               "step takes %.2f ms\n",
+               per_cent(l.roofline_ms, s->train.ms), s->split.ms);
     if (s->session->be->emulated)
         puts("EMULATED: times are the host's, and say nothing of a device");
     printf("ceilings measured here: %s GFLOP/s f32, %s bf16, memory %s GB/s; FLOP with the padding's taps: %s\n\n",
@@ -198,7 +203,7 @@ static void json_line(const bench_step *s, const line *l)
 {
     printf("{\"op\":\"%s\",\"calls\":%d,\"ms\":%.6f,\"share_pct\":%.3f,\"gflop\":%.6f,\"gbytes\":%.6f,\"gflops\":%.3f,"
            "\"gbytes_per_s\":%.3f,\"roofline_ms\":%.6f,\"roofline_pct\":%.3f,\"bound\":\"%s\"",
-           l->kind, l->calls, l->ms, per_cent(l->ms, s->train.ms), l->flop * 1e-9, l->bytes * 1e-9,
+           l->kind, l->calls, l->ms, per_cent(l->ms, s->split.ms), l->flop * 1e-9, l->bytes * 1e-9,
            per_second(l->flop, l->ms), per_second(l->bytes, l->ms), l->roofline_ms, per_cent(l->roofline_ms, l->ms),
            bound_of(l));
 }
@@ -229,17 +234,19 @@ int bench_step_json(const bench_step *s)
     line l = whole_of(s);
     printf("{\"arch\":\"%s\",\"image_size\":%" PRId64 ",\"batch\":%" PRId64 ",\"eval_batch\":%d,\"dtype\":\"%s\","
            "\"threads\":%d,\"weights\":%" PRId64 ",\"steps\":%d,\"step_ms\":%.4f,\"step_ms_iqr\":%.4f,"
-           "\"step_ms_min\":%.4f,\"images_per_s\":%.3f,\"eval_images_per_s\":%.3f,\n",
+           "\"step_ms_min\":%.4f,\"replayed\":%s,\"split_step_ms\":%.4f,\"images_per_s\":%.3f,\"eval_images_per_s\":%."
+           "3f,\n",
            s->arch, s->image_size, s->batch, s->session->eval_batch, s->dtype, s->session->threads,
            rn_net_weights(s->session->net), s->train.n, s->train.ms, s->train.iqr, s->train.ms_min,
-           (double)s->batch / s->train.ms * 1e3, s->session->eval_batch / s->eval.ms * 1e3);
+           s->replayed ? "true" : "false", s->split.ms, (double)s->batch / s->train.ms * 1e3,
+           s->session->eval_batch / s->eval.ms * 1e3);
     printf("\"device\":\"%s\",\"machine\":%s,\n\"flop_convention\":\"%s\",\"peak_gflops\":{\"f32\":%s,\"bf16\":%s,"
            "\"f16\":%s},"
            "\"memory_gbytes_per_s\":%s,\"roofline_ms\":%.4f,\"roofline_pct\":%.3f,\n\"ops\":[",
            s->session->be->describe, machine, s->inbounds ? "inbounds" : "padding-counted",
            known(s->gflops[RN_F32], 1, "null", f32), known(s->gflops[RN_BF16], 1, "null", bf16),
            known(s->gflops[RN_F16], 1, "null", f16), known(s->gbytes, 2, "null", memory), l.roofline_ms,
-           per_cent(l.roofline_ms, l.ms));
+           per_cent(l.roofline_ms, s->replayed ? s->train.ms : l.ms));
     free(machine);
     for (int i = 0; i < s->nparts; i++) {
         if (!kind_of(s, i, &l))
@@ -275,7 +282,7 @@ void bench_step_csv(const bench_step *s)
                s->image_size, s->batch, s->dtype, s->session->threads, l.kind,
                part && p->is_conv ? case_of(p, text, sizeof text) : "", c ? c->layer : "",
                c ? c->choice.algo->name : "", c && c->choice.second ? c->choice.second->name : "", l.calls, l.ms,
-               per_cent(l.ms, s->train.ms), per_second(l.flop, l.ms), per_second(l.bytes, l.ms), l.roofline_ms,
+               per_cent(l.ms, s->split.ms), per_second(l.flop, l.ms), per_second(l.bytes, l.ms), l.roofline_ms,
                per_cent(l.roofline_ms, l.ms), bound_of(&l));
     }
 }

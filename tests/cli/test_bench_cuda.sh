@@ -30,6 +30,7 @@ steps="--arch resnet18 --stem cifar --width 0.0625 --image-size 8 --batch 2 --cl
 # shellcheck disable=SC2086
 exits "steps" 0 rn-bench train $steps --json
 check "... split" test "$(grep -cE '^\{"op":"conv_(fwd|bwd_d|bwd_w)","calls":(20|19),' out.txt)" = 3
+check "... timed as graphs, split op by op" grep -Eq '"step_ms_min":[0-9.]+,"replayed":true,"split_step_ms":[0-9.]+,' out.txt
 check "... without ceilings" grep -q '"peak_gflops":{"f32":null,"bf16":null,"f16":null},"memory_gbytes_per_s":null,' out.txt
 check "... on what" grep -q '"machine":{.*"gpu":"no GPU: emulated.*"emulated":"yes' out.txt
 
