@@ -180,15 +180,16 @@ int rn_net_set_windows(rn_net *net, const rn_origin *windows, int n);
 /* images: host u8 NHWC (batch, h, w, c), labels host, each 0..classes-1; rows n.. are padding and not read. Train:
  * forward in training mode (batch statistics, running ones updated), loss, backward: gradients of the mean loss over n.
  * Padding would enter the batch statistics: n must be the net's batch, otherwise RN_E_RANGE. */
-/* out NULL: the device is not waited for. rn_net_results does that, before the next batch: with n 0 when nothing was left. */
-int rn_net_results(rn_net *net, rn_net_result *out);
-/* The last batch's losses (batch), in device memory. */
-const float *rn_net_losses(const rn_net *net);
 int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out);
 /* The same with mixed images (mixup): the loss is share * that of labels + (1 - share) * that of labels2, share in 0..1; top1
  * and top5 count `labels`. */
 int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *labels, const int32_t *labels2,
                              float share, int n, rn_net_result *out);
+/* Of the batch before, whose out was NULL and whose device was not waited for: this waits, and comes before the next batch. n is 0
+ * when nothing was left. */
+int rn_net_results(rn_net *net, rn_net_result *out);
+/* The last batch's losses (batch), in device memory. */
+const float *rn_net_losses(const rn_net *net);
 /* Forward with running statistics, 1 <= n <= batch; the loss is without label smoothing. Also on a training net, whose
  * gradients stay. */
 int rn_net_eval_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out);
