@@ -62,7 +62,7 @@ static void fill(const char *dir, uint64_t stop, bool flush, rn_packdb_state *en
 
 static void seal(const char *dir, const rn_packdb_state *s, uint64_t records)
 {
-    char wnids[7][4], words[7][4];
+    char wnids[7][16], words[7][16];
     rn_seal_class cls[7];
     uint64_t left = records;
     for (int i = 0; i < 7; i++) {
