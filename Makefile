@@ -124,6 +124,7 @@ ifeq ($(USE_ONEDNN),1)
 KERNEL_SRC += $(sort $(wildcard kernels/onednn/*.c))
 endif
 CUDA_SRC := $(sort $(wildcard kernels/cuda/*.cu))
+CUDNN_SRC := $(sort $(wildcard kernels/cudnn/*.cu))
 MPI_SRC := $(if $(filter 1,$(USE_MPI)),$(sort $(wildcard kernels/mpi/*.c)))
 TOOL_SRC := $(sort $(wildcard tools/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
@@ -142,6 +143,8 @@ MPI_SO := $(if $(MPI_SRC),$(B)/lib/rnkit/rnkit_mpi.so)
 CUDA_SO := $(if $(filter 1,$(USE_CUDA)),$(B)/lib/rnkit/rnkit_cuda.so)
 # The same kernels compiled for the host, for the tests; without sanitizers, which do not follow its fibers.
 EMULATED_SO := $(if $(SAN),,$(B)/tests/cuda/rnkit_cuda_emulated.so $(B)/tests/cuda/nccl_emulated.so)
+# Plans by the real cuDNN, which needs no device for them.
+CUDNN_BIN := $(if $(CUDA_SO),$(B)/tests/cuda/check-cudnn-plans)
 NVML_SO := $(if $(SAN),,$(B)/tests/cuda/libnvidia-ml.so.1)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/bin/rn-bench)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
@@ -165,7 +168,7 @@ all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO) bin ## build the tools into b
 bin: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO)
 	@mkdir -p $(B)/bin && ln -sfn $(B)/bin bin
 
-tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) $(EMULATED_SO) $(NVML_SO) ## build the tests
+tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) $(EMULATED_SO) $(NVML_SO) $(CUDNN_BIN) ## build the tests
 
 .SECONDARY: $(GEN_C) $(GEN_H)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
@@ -258,14 +261,17 @@ $(B)/lib/rnkit/rnkit_mpi.so: $(MPI_SRC)
 NVCC_FLAGS = -std=c++17 -O3 -lineinfo -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra $(if $(filter 1,$(WERROR)),-Werror all-warnings) \
   -Ilibcore -I. $(foreach a,$(CUDA_ARCH),-gencode arch=compute_$(a),code=sm_$(a)) \
   -gencode arch=compute_$(patsubst %a,%,$(lastword $(CUDA_ARCH))),code=compute_$(patsubst %a,%,$(lastword $(CUDA_ARCH)))
-$(B)/kernels/cuda/%.o: kernels/cuda/%.cu
+$(CUDA_SRC:%.cu=$(B)/%.o) $(CUDNN_SRC:%.cu=$(B)/%.o) $(B)/tests/cuda/check_cudnn_plans.o: $(B)/%.o: %.cu
 	@mkdir -p $(@D)
 	$(call SAY,NVCC,$<)
 	$(Q)$(NVCC) $(NVCC_FLAGS) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
-$(B)/lib/rnkit/rnkit_cuda.so: $(CUDA_SRC:%.cu=$(B)/%.o)
+$(B)/lib/rnkit/rnkit_cuda.so: $(CUDA_SRC:%.cu=$(B)/%.o) $(CUDNN_SRC:%.cu=$(B)/%.o)
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
 	$(Q)$(NVCC) -shared -o $@ $^
+$(B)/tests/cuda/check-cudnn-plans: $(B)/tests/cuda/check_cudnn_plans.o $(B)/kernels/cudnn/cudnn_plan.o $(B)/kernels/cudnn/cudnn_library.o $(B)/librnkit.a
+	$(call SAY,LD,$@)
+	$(Q)$(NVCC) -o $@ $^ $(filter -l% -L%,$(LIBS))
 
 # The emulated device's headers stand where the toolkit's would.
 EMULATED_OBJ := $(CUDA_SRC:kernels/cuda/%.cu=$(B)/tests/cuda/%.o) $(B)/tests/cuda/emulate.o
@@ -307,7 +313,7 @@ $(LIBFUZZER_BIN): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/librnkit.a
 $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
 
--include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(EMULATED_OBJ:.o=.d) $(EMULATED_SO:.so=.d)
+-include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(CUDNN_SRC:%.cu=$(B)/%.d) $(B)/tests/cuda/check_cudnn_plans.d $(EMULATED_OBJ:.o=.d) $(EMULATED_SO:.so=.d)
 
 # ---- packages: install what is missing, or say how -----------------------------------------------------------
 # A word a/b means either package will do (Debian|Ubuntu).

@@ -12,6 +12,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/cuda_peak.h"
 #ifndef RN_CUDA_EMULATED
+#include "kernels/cudnn/cudnn_conv.h"
 #include <nvtx3/nvToolsExt.h> /* nothing but headers; without a profiler a call is a test of a pointer */
 #endif
 
@@ -31,6 +32,7 @@ typedef struct cuda_backend {
     size_t locked_bytes;
     bool capturing;
     struct rn_nccl *nccl;
+    struct rn_cudnn *cudnn;
 } cuda_backend;
 
 static cuda_backend *of(const rn_backend *be)
@@ -52,6 +54,13 @@ struct rn_nccl **rn_cuda_nccl(const rn_backend *be)
 {
     return &of(be)->nccl;
 }
+
+#ifndef RN_CUDA_EMULATED
+struct rn_cudnn **rn_cuda_cudnn(const rn_backend *be)
+{
+    return &of(be)->cudnn;
+}
+#endif
 
 int rn_cuda_status(cudaError_t err, const char *what)
 {
@@ -327,6 +336,9 @@ static void cuda_close(rn_backend *be)
     cuda_backend *c = of(be);
 
     rn_nccl_close(be);
+#ifndef RN_CUDA_EMULATED
+    rn_cudnn_close(be);
+#endif
     cuda_free(be, c->scratch);
     cuda_free_host(be, c->locked);
     free(c);
@@ -351,6 +363,9 @@ static int describe(cuda_backend *c, int device)
              "%.100s, sm_%d, %d multiprocessors, %.1f GiB, driver for CUDA %d.%d, runtime %d.%d", p.name, c->capability,
              p.multiProcessorCount, (double)p.totalGlobalMem / (1 << 30), driver / 1000, driver % 1000 / 10,
              runtime / 1000, runtime % 1000 / 10);
+#ifndef RN_CUDA_EMULATED
+    rn_cudnn_describe(&c->be, c->be.describe, sizeof c->be.describe);
+#endif
     for (size_t i = 0; i < sizeof p.uuid.bytes; i++) /* its number differs between processes that see other devices */
         snprintf(c->be.unit + 2 * i, sizeof c->be.unit - 2 * i, "%02x", (unsigned)(unsigned char)p.uuid.bytes[i]);
     return RN_OK;

@@ -4,6 +4,9 @@
 
 #include "kernels/cuda/cuda_conv.h"
 #include "kernels/cuda/cuda_ops.h"
+#ifndef RN_CUDA_EMULATED
+#include "kernels/cudnn/cudnn_conv.h"
+#endif
 
 extern "C" {
 #include "base/rn_error.h"
@@ -29,8 +32,19 @@ static const char *const names[] = {
     "sgd",         "axpby",    "sumsq",    "clip",
 };
 
+/* Which of ours and cuDNN's is faster where, no GPU has said yet: without --tune ours are taken. */
 static const rn_conv_algo *const algos[] = {
-    &rn_cuda_implicit_gemm, &rn_cuda_implicit_gemm_64, &rn_cuda_implicit_gemm_tf32, &rn_cuda_direct, NULL,
+    &rn_cuda_implicit_gemm,
+    &rn_cuda_implicit_gemm_64,
+    &rn_cuda_implicit_gemm_tf32,
+#ifndef RN_CUDA_EMULATED
+    &rn_cudnn_0,
+    &rn_cudnn_1,
+    &rn_cudnn_2,
+    &rn_cudnn_tf32,
+#endif
+    &rn_cuda_direct,
+    NULL,
 };
 
 const rn_ops *rn_cuda_ops(void)
