@@ -184,10 +184,6 @@ template <int nth, bool tf32> struct row {
 
 #else /* no cudnn.h */
 
-struct rn_cudnn {
-    int none;
-};
-
 void rn_cudnn_describe(struct rn_backend *, char *, size_t) {}
 
 void rn_cudnn_close(struct rn_backend *) {}

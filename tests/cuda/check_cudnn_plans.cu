@@ -5,6 +5,8 @@
  * GPU can say. Prints TAP; on stderr how many plans there are, and by which engines.
  */
 #include <stdio.h>
+
+#if __has_include(<cudnn.h>)
 #include <string.h>
 
 #include "kernels/cudnn/cudnn_plan.h"
@@ -115,3 +117,12 @@ int main(void)
     printf("1..%d\n", tests);
     return tests == 0 || bad;
 }
+
+#else
+
+int main(void)
+{
+    printf("ok 1 - plans by cuDNN # SKIP this build has no cuDNN: cudnn.h was not there\n1..1\n");
+    return 0;
+}
+#endif
