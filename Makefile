@@ -45,7 +45,7 @@ DEPS_COVERAGE := gcovr
 REQUIRED := libarchive zlib lmdb libcrypto matio libprotobuf-c jansson libpng libjpeg
 
 # ---- configuration found on this machine ----------------------------------------------------------------------
-NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage fuzz fuzz-run format golden-help clean reproduce study bench bench-data bench-accuracy bench-step
+NOCONFIG_GOALS := help deps deps-lint demo check check-long lint coverage fuzz fuzz-run format golden-help clean reproduce study bench bench-data bench-accuracy bench-step bench-cuda
 ifneq ($(filter-out $(NOCONFIG_GOALS),$(or $(MAKECMDGOALS),all)),)
 MISSING := $(strip $(foreach p,$(REQUIRED),$(shell pkg-config --exists $(p) 2>/dev/null || echo $(p))) $(shell command -v protoc-c >/dev/null 2>&1 || echo protoc-c))
 ifneq ($(MISSING),)
@@ -160,7 +160,7 @@ FAULT_SO := $(if $(SAN),,$(B)/tests/fault/fault.so)
 SAY = @printf '  %-6s %s\n' $(1) $(2)
 
 # ---- build ------------------------------------------------------------------------------------------------
-.PHONY: all deps deps-lint demo reproduce study check check-run check-long check-cuda bench bench-data bench-accuracy bench-step install man help clean format lint lint-run coverage tests demo-run reproduce-run
+.PHONY: all deps deps-lint demo reproduce study check check-run check-long check-cuda bench bench-data bench-accuracy bench-step bench-cuda install man help clean format lint lint-run coverage tests demo-run reproduce-run
 
 all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO) bin ## build the tools into bin/
 
@@ -427,6 +427,11 @@ bench-step: ## convolutions beside oneDNN's and whole training steps beside PyTo
 	$(call INSTALL,$(DEPS_BUILD) $(DEPS_BENCH))
 	@$(MAKE) -j$(JOBS) all
 	@bench/step.sh $(or $(OUT),out/bench-step)
+
+bench-cuda: ## on a GPU: convolutions beside cuDNN's, whole steps beside PyTorch's; goes on where it was; exit 77 without one [OUT=.. PIECES=.. PYTHON=.. END_TO_END=1]
+	$(call INSTALL,$(DEPS_BUILD) $(DEPS_BENCH))
+	@$(MAKE) -j$(JOBS) CUDA=1 all
+	@DEVICE=cuda bench/step.sh $(or $(OUT),out/bench-cuda)
 
 golden-help: all ## rewrite tests/cli/expected/*.help from the tools' --help (then read the diff)
 	@mkdir -p tests/cli/expected

@@ -6,8 +6,9 @@
 # and started as often as one likes; OUT/accuracy.json holds all of them, accuracy.md and .svg are drawn from it. From the environment:
 #   RNKIT_DATA   folder with imagenette/ and cifar10-jpeg-{train,test}.tar.gz
 #   PYTHON       an interpreter with torch and torchvision; without it one is made in OUT/venv with pip
-#   SEEDS="1 2 3"     ROWS="imagenette cifar10"
-#   SIDES="rnkit torch rnkit-bf16 rnkit-bf16-fast"    the first two in f32; the others hold bf16 against rnkit's own f32
+#   SEEDS="1 2 3"     ROWS="imagenette cifar10"; for a GPU, which does them in minutes, also cifar10-94 and cifar10-9546
+#   SIDES="rnkit torch rnkit-bf16 rnkit-bf16-fast"    the first two in f32, beside which bf16 is held; torch-bf16 is PyTorch's autocast
+#   DEVICE=cpu        or cuda, both sides; SIDES is then "rnkit-bf16 torch-bf16" unless it is set
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$(dirname "$here")
@@ -26,35 +27,28 @@ done
 . "$here/venv.sh"
 peers_python "$out" torch torchvision pillow numpy
 
-# Trees for PyTorch, packed sets for rn-train: of the same files.
-imagenette() {
-    ilsvrc-extract "$data/imagenette" "$out/imagenette" --splits train,val
-    pack-lmdb "$data/imagenette" "$out/imagenette/train.lmdb" --split train --shuffle 2012
-    pack-lmdb "$data/imagenette" "$out/imagenette/val.lmdb" --split val
-}
-cifar10() {
-    local split
-    for split in train:train test:val; do
-        local tree=$out/cifar10/${split#*:}
-        if [ ! -e "$tree.whole" ]; then
-            mkdir -p "$tree"
-            tar -xzf "$data/cifar10-jpeg-${split%:*}.tar.gz" -C "$tree"
-            touch "$tree.whole"
-        fi
-    done
-    pack-lmdb "$out/cifar10/train" "$out/cifar10/train.lmdb" --shuffle 2012
-    pack-lmdb "$out/cifar10/val" "$out/cifar10/val.lmdb"
-}
+device=${DEVICE:-cpu}
+case $device in
+cpu) sides=${SIDES-rnkit torch rnkit-bf16 rnkit-bf16-fast} ;;
+cuda) sides=${SIDES-rnkit-bf16 torch-bf16} ;;
+*) echo "accuracy: DEVICE is cpu or cuda" >&2; exit 2 ;;
+esac
+# shellcheck source=bench/sets.sh
+. "$here/sets.sh"
 for row in ${ROWS-imagenette cifar10}; do
-    $row >&2
     case $row in
-    imagenette) recipe=$root/datasets/imagenette/recipes/short.recipe ;;
-    cifar10) recipe=$root/datasets/cifar10/recipes/short.recipe ;;
+    imagenette) recipe=imagenette/recipes/short.recipe ;;
+    cifar10) recipe=cifar10/recipes/short.recipe ;;
+    cifar10-94) recipe=cifar10/recipes/resnet18-fast.recipe ;;
+    cifar10-9546) recipe=cifar10/recipes/resnet18-cutout-plateau.recipe ;;
+    *) echo "accuracy: ROWS: $row is none of imagenette, cifar10, cifar10-94, cifar10-9546" >&2; exit 2 ;;
     esac
+    mkdir -p "$out/$row" "$out/sets"
+    "${row%%-*}_sets" "$data" "$out/sets/${row%%-*}" >&2
     for seed in ${SEEDS-1 2 3}; do
-        for side in ${SIDES-rnkit torch rnkit-bf16 rnkit-bf16-fast}; do
-            "$PYTHON" "$here/accuracy/run.py" --side $side --seed "$seed" --recipe "$recipe" --set "$out/$row" \
-                --out "$out/$row/runs/$side-$seed.json" --peer "$here/peers/train_torch.py"
+        for side in $sides; do
+            "$PYTHON" "$here/accuracy/run.py" --side "$side" --device "$device" --seed "$seed" --recipe "$root/datasets/$recipe" --row "$row" \
+                --set "$out/sets/${row%%-*}" --out "$out/$row/runs/$side-$seed.json" --peer "$here/peers/train_torch.py"
         done
     done
 done

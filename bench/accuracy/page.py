@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """page.py --gather OUT RESULTS.json: the whole runs below OUT as one JSON; page.py RESULTS.json PAGE.md CHART.svg: page and picture of it."""
 import glob
+import itertools
 import json
 import math
 import os
@@ -8,8 +9,9 @@ import subprocess
 import sys
 
 SIDES = {"rnkit": "rn-train", "torch": "PyTorch"}
-BF16 = {"rnkit-bf16": "rn-train, bf16", "rnkit-bf16-fast": "rn-train, bf16 --fast"}
-COLOURS = {"rnkit": "#1f6fb2", "torch": "#c4563a", "rnkit-bf16": "#3f9b6b", "rnkit-bf16-fast": "#b08a2e"}
+BF16 = {"rnkit-bf16": "rn-train, bf16", "rnkit-bf16-fast": "rn-train, bf16 --fast", "torch-bf16": "PyTorch, bf16"}
+PAIRS = (("", "rnkit", "torch"), (", bf16", "rnkit-bf16", "torch-bf16"))
+COLOURS = {"rnkit": "#1f6fb2", "torch": "#c4563a", "rnkit-bf16": "#3f9b6b", "rnkit-bf16-fast": "#b08a2e", "torch-bf16": "#8a5ab8"}
 
 
 def gather(out, target):
@@ -48,6 +50,8 @@ def mean_and_spread(x):
 
 def verdict(difference, deviation):
     """Of a difference of means, against the larger deviation of the two."""
+    if math.isnan(deviation):
+        return "too few seeds to tell"
     if abs(difference) < deviation:
         return "within the spread"
     return "ours is higher" if difference > 0 else "**ours is lower**" if difference < 0 else "**no number**"
@@ -64,12 +68,14 @@ def difference(runs, name, side="rnkit", other="torch"):
 def summary(runs):
     out = ["| recipe | rn-train, top-1 | PyTorch, top-1 | difference of the means | spread of the seeds | standard error of one evaluation | |",
            "|---|---|---|---|---|---|---|"]
-    for name in sets_of(runs):
-        sides = [finals(runs, name, s) for s in SIDES]
-        d = difference(runs, name)
+    for name, (precision, *pair) in itertools.product(sets_of(runs), PAIRS):
+        sides = [finals(runs, name, s) for s in pair]
+        if not sides[1] and (precision or not sides[0]): # bf16 of ours alone has a table of its own
+            continue
+        d = difference(runs, name, *pair)
         n = next(r["curve"][-1]["n"] for r in runs if r["set"] == name)
         p = mean(sides[0] or sides[1]) / 100
-        out.append(f"| {name} | {mean_and_spread(sides[0])} | {mean_and_spread(sides[1])} | {f'{d[0]:+.2f}' if d else ''} | {f'{d[1]:.2f}' if d else ''} "
+        out.append(f"| {name}{precision} | {mean_and_spread(sides[0])} | {mean_and_spread(sides[1])} | {f'{d[0]:+.2f}' if d else ''} | {f'{d[1]:.2f}' if d else ''} "
                    f"| {100 * math.sqrt(p * (1 - p) / n):.2f} | {verdict(*d) if d else ''} |")
     return out
 
@@ -78,7 +84,7 @@ def precisions(runs):
     out = []
     for name in sets_of(runs):
         for side, label in BF16.items():
-            d = difference(runs, name, side, "rnkit")
+            d = difference(runs, name, side, "rnkit") if side.startswith("rnkit") else None
             if d:
                 out.append(f"| {name} | {label} | {mean_and_spread(finals(runs, name, side))} | {mean_and_spread(finals(runs, name, 'rnkit'))} | {d[0]:+.2f} | {d[1]:.2f} | {verdict(*d)} |")
     if not out:
@@ -96,16 +102,21 @@ def details(runs):
         for r in mine:
             last = r["curve"][-1]
             by_epoch = ", ".join(f"{e['top1']:.2f}" for e in r["curve"])
-            out.append(f"| {r['peer']} | {BF16.get(r['side'], 'f32').split(', ')[-1]} | {r['seed']} | {by_epoch} | {last['top5']:.2f} | {last['loss']:.4f} | {last['train_loss']:.4f} | {r['date']} |")
+            out.append(f"| {r['peer']} | {(SIDES | BF16)[r['side']].partition(', ')[2] or 'f32'} | {r['seed']} | {by_epoch} | {last['top5']:.2f} | {last['loss']:.4f} | {last['train_loss']:.4f} | {r['date']} |")
         out += ["", "The recipe, as both read it:", "", "```", mine[0]["recipe"].rstrip(), "```"]
     return out
+
+
+def where(runs):
+    """The devices, of which runs before there were several tell none."""
+    return "on the " + " and the ".join(sorted({{"cpu": "CPU", "cuda": "GPU"}[r.get("device", "cpu")] for r in runs}))
 
 
 def page(runs, chart_name):
     out = ["# Accuracy beside PyTorch", "",
            "Written by `bench/accuracy.sh` (`make bench-accuracy`) out of `accuracy.json`, which has every run; no figure here is typed by hand.", "",
            "The same recipe file on the same JPEGs: `rn-train` from packed sets, PyTorch with torchvision's models, transforms, `SGD` and schedules "
-           "(`bench/peers/train_torch.py`) from class folders. In f32 on the CPU, unless it says otherwise. Seeds decide initialisation, order and crops on either side; the two draw "
+           f"(`bench/peers/train_torch.py`) from class folders. In f32 {where(runs)}, unless it says otherwise. Seeds decide initialisation, order and crops on either side; the two draw "
            "other numbers, so runs of one seed are no pair. ± is the standard deviation over seeds. Every validation image is counted once.", "",
            f"![validation top-1 and training loss by epoch, every run]({chart_name})", ""]
     return "\n".join(out + summary(runs) + precisions(runs) + details(runs)) + "\n"
@@ -116,7 +127,7 @@ def panel(runs, name, key, title):
     plots, blocks = [], []
     shown = set()
     for i, r in enumerate(r for r in runs if r["set"] == name):
-        block = f"${key}_{name}_{i}"
+        block = f"${key}_{name}_{i}".replace("-", "_")
         blocks.append(f"{block} << EOD\n" + "\n".join(f"{e['epoch']} {e[key]:.4f}" for e in r["curve"]) + "\nEOD")
         label = f"title '{(SIDES | BF16)[r['side']]}'" if r["side"] not in shown else "notitle"
         shown.add(r["side"])

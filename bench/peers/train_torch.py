@@ -23,7 +23,8 @@ DEFAULTS = {  # rn-train's
     "mean": "0.485,0.456,0.406", "std": "0.229,0.224,0.225", "crop": "resized", "pad": "4", "scale-min": "0.08", "ratio": str(4 / 3),
     "no-flip": "false", "val-resize": "256", "epochs": "90", "batch": "256", "lr": "0.1", "momentum": "0.9", "nesterov": "false",
     "weight-decay": "1e-4", "no-norm-decay": "false", "label-smoothing": "0", "schedule": "step", "warmup-epochs": "0", "step-size": "30",
-    "gamma": "0.1", "lr-min": "0", "pct-start": "0.3", "div-factor": "25", "final-div-factor": "10000", "eval-batch": "0"}
+    "gamma": "0.1", "lr-min": "0", "pct-start": "0.3", "div-factor": "25", "final-div-factor": "10000", "eval-batch": "0", "init": "kaiming-out",
+    "cutout": "0", "plateau-metric": "loss", "plateau-patience": "10"}
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3), "resnet50": (3, 4, 6, 3)}
 
 
@@ -38,6 +39,18 @@ def recipe_of(path):
                 raise SystemExit(f"{path}: {key}: this twin does not know how to follow it")
             r[key] = value
     return r
+
+
+class Cutout:
+    """DeVries and Taylor's: a square around any pixel, cut off at the edges, of the mean colour. Of a (channels, h, w) tensor of bytes."""
+
+    def __init__(self, side, mean):
+        self.half, self.fill = side // 2, torch.tensor([round(255 * m) for m in mean], dtype=torch.uint8)[:, None, None]
+
+    def __call__(self, x):
+        cy, cx = random.randrange(x.shape[1]), random.randrange(x.shape[2])
+        x[:, max(0, cy - self.half) : cy + self.half, max(0, cx - self.half) : cx + self.half] = self.fill
+        return x
 
 
 def reals(text):
@@ -84,10 +97,11 @@ def loaders_of(r, a):
     else:
         crop = T.RandomResizedCrop(size, (float(r["scale-min"]), 1), (1 / float(r["ratio"]), float(r["ratio"])))
     resize = [T.Resize(int(r["val-resize"]))] if int(r["val-resize"]) else []
-    train = ImageFolder(a.train, T.Compose([crop, *flip, T.PILToTensor()]))
+    cut = [Cutout(int(r["cutout"]), reals(r["mean"]))] if int(r["cutout"]) else []
+    train = ImageFolder(a.train, T.Compose([crop, *flip, T.PILToTensor(), *cut]))
     val = ImageFolder(a.val, T.Compose([*resize, T.CenterCrop(size), T.PILToTensor()]))
     assert train.classes == val.classes, "the two trees have other classes"
-    more = {"num_workers": a.workers, "persistent_workers": a.workers > 0}
+    more = {"num_workers": a.workers, "persistent_workers": a.workers > 0, "pin_memory": a.device == "cuda"}
     order = torch.Generator().manual_seed(a.seed)
     batch = int(r["batch"])
     return (DataLoader(train, batch, shuffle=True, drop_last=True, generator=order, **more),
@@ -102,7 +116,7 @@ def optimizer_of(r, net):
 
 
 def schedule_of(r, opt, steps):
-    """Of torch.optim.lr_scheduler, stepped once a batch."""
+    """Of torch.optim.lr_scheduler, stepped once a batch; plateau, after each evaluation."""
     S = torch.optim.lr_scheduler
     epochs, warm = int(r["epochs"]), round(float(r["warmup-epochs"]) * steps)
     if r["schedule"] == "cosine":
@@ -111,6 +125,9 @@ def schedule_of(r, opt, steps):
         assert not warm, "one cycle has its own warm-up"
         return S.OneCycleLR(opt, float(r["lr"]), epochs * steps, pct_start=float(r["pct-start"]), div_factor=float(r["div-factor"]),
                             final_div_factor=float(r["final-div-factor"]), cycle_momentum=False)
+    elif r["schedule"] == "plateau":
+        assert not warm and r["plateau-metric"] == "loss", "plateau by the loss, without warm-up, is what is followed here"
+        return S.ReduceLROnPlateau(opt, factor=float(r["gamma"]), patience=int(r["plateau-patience"]), min_lr=float(r["lr-min"]))
     elif r["schedule"] == "step":
         assert not warm, "warm-up with steps is not followed here"
         main = S.StepLR(opt, int(r["step-size"]) * steps, float(r["gamma"]))
@@ -122,7 +139,7 @@ def schedule_of(r, opt, steps):
 
 
 def correct(logits, labels, k):
-    return logits.topk(k, 1).indices.eq(labels[:, None]).any(1).sum().item()
+    return logits.topk(k, 1).indices.eq(labels[:, None]).any(1).sum()
 
 
 def main():
@@ -133,41 +150,51 @@ def main():
     p.add_argument("--workers", type=int, default=peer.cores())
     p.add_argument("--threads", type=int, default=peer.cores())
     p.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="bf16: by autocast")
+    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     random.seed(a.seed)
     torch.manual_seed(a.seed)
+    torch.backends.cudnn.benchmark = True
     r = recipe_of(a.recipe)
+    assert r["init"] == "kaiming-out", "torchvision's initialisation is what is followed here"
     train, val, classes = loaders_of(r, a)
-    net = model_of(r, classes).to(memory_format=torch.channels_last)
+    net = model_of(r, classes).to(a.device, memory_format=torch.channels_last)
     opt = optimizer_of(r, net)
     schedule = schedule_of(r, opt, len(train))
-    mean, std = (torch.tensor(reals(r[k]))[:, None, None] for k in ("mean", "std"))
-    pixels = lambda x: ((x.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+    mean, std = (torch.tensor(reals(r[k]), device=a.device)[:, None, None] for k in ("mean", "std"))
+    there = lambda x: x.to(a.device, non_blocking=True)
+    pixels = lambda x: ((there(x).float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
     loss_of = nn.CrossEntropyLoss(label_smoothing=float(r["label-smoothing"]))
-    cast = lambda: torch.autocast("cpu", torch.bfloat16, enabled=a.precision == "bf16")
+    cast = lambda: torch.autocast(a.device, torch.bfloat16, enabled=a.precision == "bf16")
     for epoch in range(1, int(r["epochs"]) + 1):
         net.train()
         seen = total = right = 0
         for x, y in train:
+            y = there(y)
             with cast():
                 out = net(pixels(x))
                 loss = loss_of(out, y)
             opt.zero_grad(set_to_none=True)
             loss.backward()
             opt.step()
-            schedule.step()
-            seen, total, right = seen + len(y), total + loss.item() * len(y), right + correct(out, y, 1)
-        line = {"epoch": epoch, "train_loss": total / seen, "train_top1": 100 * right / seen}
+            if r["schedule"] != "plateau":
+                schedule.step()
+            seen, total, right = seen + len(y), total + loss.detach().double() * len(y), right + correct(out, y, 1) # sums stay where they are made
+        line = {"epoch": epoch, "train_loss": float(total) / seen, "train_top1": 100 * float(right) / seen}
         net.eval()
         n = top1 = top5 = total = 0
         with torch.inference_mode():
             for x, y in val:
+                y = there(y)
                 with cast():
                     out = net(pixels(x)).float()
-                total += nn.functional.cross_entropy(out, y, reduction="sum").item()
+                total += nn.functional.cross_entropy(out, y, reduction="sum").double()
                 n, top1, top5 = n + len(y), top1 + correct(out, y, 1), top5 + correct(out, y, min(5, classes))
-        print(json.dumps({**line, "n": n, "top1": 100 * top1 / n, "top5": 100 * top5 / n, "loss": total / n}), flush=True)
+        n, top1, top5, total = float(n), float(top1), float(top5), float(total)
+        if r["schedule"] == "plateau":
+            schedule.step(total / n)
+        print(json.dumps({**line, "n": int(n), "top1": 100 * top1 / n, "top5": 100 * top5 / n, "loss": total / n}), flush=True)
     peer.report(f"PyTorch {torch.__version__}", os.path.basename(a.recipe), len(train.dataset) * int(r["epochs"]), 0)
 
 

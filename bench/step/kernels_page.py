@@ -8,31 +8,11 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data"))
+import targets  # pylint: disable=wrong-import-position
 from measure import spread  # pylint: disable=wrong-import-position
 from page import chart  # pylint: disable=wrong-import-position
 
-# What is to be reached, by piece: times as fast as the peer, or per cent of the roofline.
-LAYERS = {("bf16", "time-weighted"): 1.5, ("bf16", "geometric mean"): 1.3, ("f32", "time-weighted"): 1.15}
-STEPS = {("resnet18-224-b32", "bf16"): 2, ("resnet18-224-b32", "f32"): 1.5, ("resnet18-cifar-b128", "bf16"): 2, ("resnet18-cifar-b128", "f32"): 1.5}
-ROOFLINE = {"bf16": 45, "f32": 75}
-END_TO_END = 1 / 0.45
 FAST = " with --fast"
-
-RULES = """\
-- **Interleaved.** Steps: every round measures each side once, in an order that turns from round to round; ratios are taken within a round. Layers: a round is a
-  process, in which `rn-bench conv` times all algorithms in turn over the same tensors. The tables have medians over rounds, and the extremes. Above 1, ours is faster.
-- **A step** is forward, backward and update of one batch of made-up images, the loss fetched. Ours includes the images' way to the net and their normalisation from bytes;
-  PyTorch gets them normalised, in channels_last. bf16 is PyTorch's autocast, and ours with the same f32 masters. PyTorch's figure is that of its faster mode, eager or
-  `torch.compile`, whose compilation is not counted; its SGD is the fused one. The first step of each round is left out on both sides.
-- **Layers** are those of ResNet-18 at 224 pixels with what a training step needs of them: 11 shapes in three directions, but for the stem's data gradient. Every result is
-  verified before it is timed. Both sides: the fastest algorithm for the case, by the median; weights that were packed beforehand on either side. Where oneDNN works in
-  layouts of its own, the reorders of source and destination from and to NHWC are not counted: a net that stays in them has none.
-  `--fast` adds the algorithms that compute in fewer bits than the contract asks for (docs/kernels.md has their error); verified within that. Without the word they do not count.
-  *Time-weighted*: the sum of the times, each as often as the network has the layer. *Geometric mean*: over the cases, each once.
-- **The roofline** of a step is summed over the calls that the step makes, fused or not: for each the longer of FLOP at the measured peak and bytes (each tensor once) at the measured
-  bandwidth of memory. FLOP are of the direct convolution and count taps in the padding, also where Winograd multiplies less.
-- Threads: as many on either side.
-"""
 
 
 def gather(pieces, target):
@@ -57,7 +37,12 @@ DIRECTIONS = ("fwd", "bwd_d", "bwd_w")
 
 
 def is_ours(row):
-    return row["algo"].startswith("cpu:")
+    return row["algo"].startswith(("cpu:", "cuda:"))
+
+
+def device_of(piece):
+    """Pieces of before there were several tell none."""
+    return piece.get("device", "cpu")
 
 
 def best(rows, ours, library="onednn", fast=False):
@@ -112,7 +97,7 @@ def middle_case(piece, key, ours, library, fast=False):
 
 def layer_table(piece, library, fast):
     out = ["", f"### Layers, {piece['dtype']}{FAST if fast else ''}, {piece['batch']} images, against {library}", "",
-           "| layer | case | direction | ours, ms | by | GFLOP/s | per cent of the peak | oneDNN, ms | by | ratio |", "|---|---|---|---|---|---|---|---|---|---|"]
+           f"| layer | case | direction | ours, ms | by | GFLOP/s | per cent of the peak | {targets.LIBRARY[device_of(piece)]}, ms | by | ratio |", "|---|---|---|---|---|---|---|---|---|---|"]
     for case, direction in cases(piece["rounds"][0]):
         a, b = (middle_case(piece, (case, direction), side, library, fast) for side in (True, False))
         if not a or not b or (fast and not a.get("lowprec")):
@@ -132,7 +117,7 @@ def layer_tables(pieces):
     """With --fast only the cases that it changes."""
     out = []
     for piece in of_kind(pieces, "layers"):
-        library = (libraries(piece) or ["onednn"])[0]
+        library = (libraries(piece) or [targets.LIBRARY[device_of(piece)].lower()])[0]
         for fast in (False, True) if has_fast(piece) else (False,):
             out += layer_table(piece, library, fast)
     return out
@@ -184,7 +169,7 @@ def step_table(pieces):
 
 
 def label(p):
-    stem = ", CIFAR's stem" if p["stem"] == "cifar" else ""
+    stem = ", CIFAR's stem" if p.get("stem") == "cifar" else ""
     return f"{p['arch']}, {p['image_size']} px{stem}, batch {p['batch']}"
 
 
@@ -192,12 +177,18 @@ def type_of(p):
     return p["dtype"] + (f" with {p['more']}" if p.get("more") else "")
 
 
+def ceilings(s):
+    if s["memory_gbytes_per_s"] is None:
+        return "No ceilings: the device is emulated."
+    return f"Ceilings of that run: {s['peak_gflops']['f32']:.0f} GFLOP/s f32, {s['peak_gflops']['bf16']:.0f} bf16, {s['memory_gbytes_per_s']:.1f} GB/s."
+
+
 def split_tables(pieces):
     out = []
     for p in of_kind(pieces, "step"):
         s = our_step(p)
         out += ["", f"### Where the step goes: {label(p)}, {type_of(p)}", "",
-                f"Ceilings of that run: {s['peak_gflops']['f32']:.0f} GFLOP/s f32, {s['peak_gflops']['bf16']:.0f} bf16, {s['memory_gbytes_per_s']:.1f} GB/s.", "",
+                ceilings(s), "",
                 "| op | calls | ms | share, per cent | GFLOP/s | GB/s | roofline, ms | per cent of it |", "|---|---|---|---|---|---|---|---|"]
         for o in sorted(s["ops"], key=lambda o: -o["ms"]):
             if o["share_pct"] >= 0.1:
@@ -236,20 +227,30 @@ def goals(pieces):
         out.append({"work": work, "against": against, "target": target, "ratio": s, "reached": s["median"] >= target, "why": why, "unit": unit})
 
     for p in of_kind(pieces, "layers"):
-        for (dtype, how), target in LAYERS.items():
+        for (dtype, how), target in targets.LAYERS[device_of(p)].items():
             for library in libraries(p) if dtype == p["dtype"] else ():
                 for fast in (False, True) if has_fast(p) else (False,):
                     add(f"{p['net']}'s layers, {dtype}{FAST if fast else ''}, {how}", f"{library}, its fastest for each case", target,
                         layer_ratios(p, library, how, fast=fast), lost_in_layers(p, library, fast))
     for p in of_kind(pieces, "step"):
-        target = STEPS.get((p["id"].removesuffix("-fast").removesuffix("-" + p["dtype"]), p["dtype"]))
+        target = targets.STEPS.get((p["id"].removesuffix("-fast").removesuffix("-" + p["dtype"]), p["dtype"]))
         if target:
             add(f"step of {label(p)}, {type_of(p)}", f"{p['peer']}, {faster_mode(p)}", target, step_ratios(p), lost_in_step(p))
     for p in of_kind(pieces, "step"):
-        add(f"step of {label(p)}, {type_of(p)}", "its own roofline", ROOFLINE[p["dtype"]], [r["rnkit"]["roofline_pct"] for r in p["rounds"]], lost_in_step(p), " %")
+        add(f"step of {label(p)}, {type_of(p)}", "its own roofline", targets.ROOFLINE[device_of(p)][p["dtype"]], [r["rnkit"]["roofline_pct"] for r in p["rounds"]], lost_in_step(p), " %")
     for p in of_kind(pieces, "end-to-end"):
-        add(f"Imagenette, 128 px, 5 epochs end to end, {type_of(p)}", "PyTorch, DataLoader with 2 workers", END_TO_END,
-            [r["torch"]["seconds"] / r["rnkit"]["seconds"] for r in p["rounds"]], "see the step's own split")
+        what, ours = f"{p.get('what') or 'Imagenette, 128 px, 5 epochs'} end to end, {type_of(p)}", [r["rnkit"] for r in p["rounds"]]
+        if device_of(p) == "cuda":
+            add(what, "top-1", targets.CIFAR10["top1"], [r["top1"] for r in ours], "see the runs", " %")
+            add(what, f"{targets.CIFAR10['seconds']} s of training", 1, [targets.CIFAR10["seconds"] / r["train_seconds"] for r in ours], "see the step's own split")
+        else:
+            add(what, f"PyTorch, DataLoader with {p.get('threads', 2)} workers", targets.END_TO_END,
+                [r["torch"]["seconds"] / r["rnkit"]["seconds"] for r in p["rounds"]], "see the step's own split")
+    for p in of_kind(pieces, "feed"):
+        alone = spread([r["loader_images_per_s"] for r in p["rounds"]])["median"]
+        took = spread([r["images_per_s"] for r in p["rounds"]])["median"]
+        add(f"{label(p)}, {type_of(p)}, fed from LMDB by {p['threads']} threads", "busy", targets.BUSY, [r["busy_pct"] for r in p["rounds"]],
+            f"the loader alone gives {alone:.0f} images/s, the training took {took:.0f}", " %")
     return out
 
 
@@ -282,15 +283,24 @@ def provenance(pieces):
     return out + [f"| {p['id']} | {p['date']} | {p['rnkit']} | {p['machine']['load before']}, {p['machine']['load after']} |" for p in pieces]
 
 
-def page(pieces, chart_name):
-    m = pieces[0]["machine"]
-    device = next((p["rounds"][0]["rnkit"]["device"] for p in of_kind(pieces, "step")), "")
-    out = ["# Convolutions and training steps beside oneDNN and PyTorch", "",
-           "Written by `bench/step.sh` (`make bench-step`) out of `kernels.json`, which has every round; no figure here is typed by hand.", "",
-           f"{m['cpu']}, {m['cores']} cores, {m['memory']}, Linux {m['kernel']}. {device}.", "", "## Figures to reach", ""]
+def facts(pieces):
+    """Of a GPU: its clocks, power and driver at a piece's end, and the peer's versions."""
+    said = next((r["rnkit"].get("machine", {}) for p in of_kind(pieces, "step") for r in p["rounds"]), next((p["facts"] for p in of_kind(pieces, "layers") if "facts" in p), {}))
+    peer = next((p["peer_facts"] for p in of_kind(pieces, "step") if "peer_facts" in p), {})
+    out = [f"{k.removeprefix('gpu_')} {v}" for k, v in said.items() if k.startswith("gpu_") or k in ("driver", "nvml", "emulated")]
+    out += [f"{peer['ready']}, CUDA {peer['cuda']}, cuDNN {peer['cudnn']}"] if "cudnn" in peer else []
+    return ["", "; ".join(out) + "."] if out else []
+
+
+def page(pieces, chart_name, source):
+    m, kind = pieces[0]["machine"], device_of(pieces[0])
+    device = next((p["rounds"][0]["rnkit"]["device"] for p in of_kind(pieces, "step")), next((p["on"] for p in of_kind(pieces, "layers") if "on" in p), ""))
+    out = [f"# {targets.TITLE[kind]}", "",
+           f"Written by `bench/step.sh` (`{targets.MADE_BY[kind]}`) out of `{source}`, which has every round; no figure here is typed by hand.", "",
+           f"{m['cpu']}, {m['cores']} cores, {m['memory']}, Linux {m['kernel']}. {device}.", *facts(pieces), "", "## Figures to reach", ""]
     if chart_name:
         out += [f"![what was reached, as a multiple of what was to be]({chart_name})", ""]
-    out += goal_table(goals(pieces)) + step_table(pieces) + end_to_end_table(pieces) + ["", "## Rules", "", RULES.rstrip(), "", "## Each in full"]
+    out += goal_table(goals(pieces)) + step_table(pieces) + end_to_end_table(pieces) + ["", "## Rules", "", targets.RULES[kind].rstrip(), "", "## Each in full"]
     out += layer_tables(pieces) + split_tables(pieces)
     out += ["", "## Pieces", "", *provenance(pieces), "", "```"]
     out += [c for p in pieces for c in ([p["command"]] if "command" in p else p.get("commands", []))]
@@ -319,7 +329,7 @@ def main(argv):
         return 3
     drawn = bars(pieces)
     with open(argv[1], "w", encoding="utf-8") as f:
-        f.write(page(pieces, os.path.basename(argv[2]) if drawn else None))
+        f.write(page(pieces, os.path.basename(argv[2]) if drawn else None, os.path.basename(argv[0])))
     try:
         if drawn:
             chart(drawn, argv[2])
