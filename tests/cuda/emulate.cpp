@@ -404,8 +404,9 @@ static bool on_device(const void *p, size_t bytes)
  * Streams are as late as they may be: kernels and copies to and from page-locked memory are done when somebody waits for them, so
  * that whoever does not, where he should, reads what was there before, and whoever changes the host's memory too early has what
  * comes after copied. With RNKIT_EMULATE_STREAMS=early they are as early as they may be: whoever gives them too early what others
- * still make, has what was there before. CUDA's old default stream is not there: it cannot be captured. A stream is never freed:
- * events may still name it.
+ * still make, has what was there before. With RNKIT_EMULATE_STREAMS=own-late the thread's own stream is late and all others are
+ * early: one that fills what the thread's own still reads, without a wait, spoils it. CUDA's old default stream is not there: it
+ * cannot be captured. A stream is never freed: events may still name it.
  */
 struct CUgraph_st {
     std::vector<std::function<void()>> nodes;
@@ -486,7 +487,7 @@ static void give(cudaStream_t s, const std::function<void()> &f)
     s = stream_of(s);
     if (s->capture)
         return s->capture->nodes.push_back(f);
-    if (when && strcmp(when, "early") == 0)
+    if (when && (strcmp(when, "early") == 0 || (strcmp(when, "own-late") == 0 && s != &of_thread)))
         return f();
     s->todo.push_back(f);
     s->given++;

@@ -175,6 +175,46 @@ static void ring_is_full_across_epochs(void **state)
     rn_loader_close(l);
 }
 
+static bool soon_ready(rn_loader *l)
+{
+    for (int i = 0; i < 20000 && !rn_loader_ready(l); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return rn_loader_ready(l);
+}
+
+/* Who asks first never waits, to the last batch and beyond; nor where the answer is an error. */
+static void ready_is_no_wait(void **state)
+{
+    (void)state;
+    rn_loader_opts o = options(false, 10, 2, 3);
+    rn_batch held[3], b;
+    rn_loader *l = NULL;
+    assert_int_equal(rn_loader_open(good, &o, &l), 0);
+    assert_int_equal(rn_loader_seek(l, 0, 0), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(soon_ready(l));
+        assert_int_equal(rn_loader_next(l, &held[i]), 1);
+    }
+    assert_true(rn_loader_ready(l));
+    assert_int_equal(rn_loader_next(l, &b), RN_E_RANGE);
+    for (int i = 0; i < 3; i++)
+        rn_loader_release(l, &held[i]);
+    for (int left = (N + 9) / 10 - 3; left > 0; left--) {
+        assert_true(soon_ready(l));
+        assert_int_equal(rn_loader_next(l, &b), 1);
+        rn_loader_release(l, &b);
+    }
+    assert_true(rn_loader_ready(l));
+    assert_int_equal(rn_loader_next(l, &b), 0);
+    rn_loader_close(l);
+
+    o = options(true, N, 2, 1); /* a batch that takes long, and that holds what is damaged */
+    assert_int_equal(rn_loader_open(damaged, &o, &l), 0);
+    assert_true(soon_ready(l));
+    assert_int_equal(rn_loader_next(l, &b), RN_E_FORMAT);
+    rn_loader_close(l);
+}
+
 /* ---- a damaged record ------------------------------------------------------------------------------------------ */
 
 /* Batches of the damaged set are those of the good one until the first that holds a bad record, which is named; beyond it,
@@ -263,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_does_not_grow_with_the_set),
         cmocka_unit_test(ring_is_full_across_epochs),
+        cmocka_unit_test(ready_is_no_wait),
         cmocka_unit_test(no_batch_is_torn),
         cmocka_unit_test(evaluation_is_one_in_every_shape),
     };

@@ -415,6 +415,15 @@ int rn_loader_next(rn_loader *l, rn_batch *out)
     return rc;
 }
 
+bool rn_loader_ready(rn_loader *l)
+{
+    pthread_mutex_lock(&l->lock);
+    const bool full = l->taken - l->released == (uint64_t)l->o.depth;
+    const bool ready = full || (l->taken == l->out ? at_end(l) : slot_of(l, l->taken)->whole);
+    pthread_mutex_unlock(&l->lock);
+    return ready;
+}
+
 void rn_loader_profiled(rn_loader *l, rn_loader_profile *out)
 {
     pthread_mutex_lock(&l->lock);

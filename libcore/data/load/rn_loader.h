@@ -114,6 +114,8 @@ int rn_loader_seek(rn_loader *l, uint32_t epoch, uint64_t number);
  * the batches before it have come, it stays the answer until a seek.
  * The batch is valid until rn_loader_release; several may be held, up to the ring's depth. One thread consumes. */
 int rn_loader_next(rn_loader *l, rn_batch *out);
+/* Whether rn_loader_next would not have to wait, be it for a batch, an error or the end. */
+bool rn_loader_ready(rn_loader *l);
 void rn_loader_release(rn_loader *l, const rn_batch *b);
 
 void rn_loader_profiled(rn_loader *l, rn_loader_profile *out); /* from any thread */

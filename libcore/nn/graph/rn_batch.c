@@ -5,6 +5,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_half.h"
+#include "nn/graph/rn_input.h"
 #include "nn/graph/rn_net_impl.h"
 
 static int check_batch(const rn_net *net, int n, bool train)
@@ -167,16 +168,20 @@ static int check_windows(rn_net *net, bool pixels, int n)
     return rn_fail(RN_E_RANGE, "net: a batch of %d images, of which %d have a place in the mean image", n, placed);
 }
 
-/* The teacher's scores of the batch. Its own loss is of no concern: the labels it reads are those its memory began with, 0. */
-static int ask_teacher(rn_net *net, bool pixels, int first, const void *data, size_t bytes, int n)
+/*
+ * The teacher's scores of the batch, of which our own value has the pixels already, or f32 whatever comes instead. Its own loss
+ * is of no concern: the labels it reads are those its memory began with, 0.
+ */
+static int ask_teacher(rn_net *net, int value, int first, int n)
 {
     rn_net *t = net->distill.teacher;
-    const rn_tensor *in = &t->graph.values[pixels ? t->graph.images : t->graph.input].t;
+    rn_tensor *its = &t->graph.values[value == net->graph.images ? t->graph.images : t->graph.input].t;
+    void *own = its->data;
     int rc = rn_net_prepare(t);
-    if (rc >= 0)
-        rc = t->be->copy(t->be, in->data, data, bytes, RN_COPY_H2D, NULL);
+    its->data = net->graph.values[value].t.data; /* nobody writes there before it has run */
     if (rc >= 0)
         rc = rn_net_forward(t, first, false, n);
+    its->data = own;
     return rc < 0 ? rn_fail_prefix(rc, "teacher") : RN_OK;
 }
 
@@ -188,24 +193,45 @@ static int settle(rn_net *net)
     return late ? net->be->sync(net->be, NULL) : RN_OK;
 }
 
-/* `value`: the graph's input that `data` fills; the nodes from `first` on are run. */
+/* A training batch of pixels that lie in a room of their own, which is free again when they have been read. */
+static int train_sent(rn_net *net, const uint8_t *images, int n)
+{
+    const bool whole = net->watched; /* the first node is looked at, too */
+    RN_TRY(rn_input_begin(net, images, n));
+    int rc = net->distill.teacher ? ask_teacher(net, net->graph.images, 0, n) : RN_OK;
+    if (rc >= 0)
+        rc = whole ? rn_net_train_pass(net, 0) : rn_net_normalize(net);
+    const int done = rn_input_done(net);
+    RN_TRY(rc);
+    RN_TRY(done);
+    return whole ? RN_OK : rn_net_train_pass(net, 1);
+}
+
+/* `value`: the graph's input, to which `data` is copied. */
+static int copy_and_run(rn_net *net, int value, int first, const void *data, int n, bool train)
+{
+    rn_backend *be = net->be;
+    const rn_tensor *in = &net->graph.values[value].t;
+    const size_t bytes = rn_tensor_bytes(in) / (size_t)net->opts.batch * (size_t)n;
+    RN_TRY(be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL));
+    if (train && net->distill.teacher)
+        RN_TRY(ask_teacher(net, value, first, n));
+    return train ? rn_net_train_pass(net, first) : rn_net_forward(net, first, false, n);
+}
+
+/* The nodes from `first` on are run. */
 static int run_batch(rn_net *net, int value, int first, const void *data, const int32_t *labels, int n, bool train,
                      rn_net_result *out)
 {
-    rn_backend *be = net->be;
+    const bool pixels = value == net->graph.images;
     RN_TRY(check_batch(net, n, train));
     RN_TRY(settle(net));
-    RN_TRY(check_windows(net, value == net->graph.images, n));
+    RN_TRY(check_windows(net, pixels, n));
     RN_TRY(rn_net_prepare(net));
-    const rn_tensor *in = &net->graph.values[value].t;
-    size_t bytes = rn_tensor_bytes(in) / (size_t)net->opts.batch * (size_t)n;
-    RN_TRY(be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL));
     RN_TRY(put_labels(net, 0, labels, n));
     RN_TRY(put_in(net, n));
     net->batches += train;
-    if (train && net->distill.teacher)
-        RN_TRY(ask_teacher(net, value == net->graph.images, first, data, bytes, n));
-    RN_TRY(train ? rn_net_train_pass(net, first) : rn_net_forward(net, first, false, n));
+    RN_TRY(train && pixels && net->input ? train_sent(net, data, n) : copy_and_run(net, value, first, data, n, train));
     net->pending = n;
     return out ? rn_net_results(net, out) : RN_OK;
 }

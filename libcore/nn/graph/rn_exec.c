@@ -48,6 +48,13 @@ static rn_exec make_exec(rn_net *net, int i, bool train, int n)
                      .n = n};
 }
 
+int rn_net_normalize(rn_net *net)
+{
+    rn_exec c = make_exec(net, 0, true, net->opts.batch);
+    int rc = runners[c.node->kind].fwd(&c);
+    return rc < 0 ? rn_fail_prefix(rc, "forward of %s", c.node->name) : RN_OK;
+}
+
 int rn_net_forward(rn_net *net, int first, bool train, int n)
 {
     if (net->watched)

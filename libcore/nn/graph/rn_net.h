@@ -185,6 +185,14 @@ int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels
  * and top5 count `labels`. */
 int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *labels, const int32_t *labels2,
                              float share, int n, rn_net_result *out);
+/*
+ * Has the images of a coming training batch travel while the device is still at work on what it was given: the next of the two
+ * calls above, with the same images and n, finds them there. At most one batch is on its way so. They must stay what they are until that
+ * batch's results have been told, or rn_net_settle was called. Nothing on a device without streams. RN_E_RANGE: n.
+ */
+int rn_net_send(rn_net *net, const uint8_t *images, int n);
+/* Waits until the device has come to the end of all it was given, and forgets what was sent ahead. */
+int rn_net_settle(rn_net *net);
 /* Of the batch before, whose out was NULL and whose device was not waited for: this waits, and comes before the next batch. n is 0
  * when nothing was left. */
 int rn_net_results(rn_net *net, rn_net_result *out);

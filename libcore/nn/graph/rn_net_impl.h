@@ -44,6 +44,8 @@ typedef struct rn_net_pass {
     rn_capture captured[2][2]; /* with pixels or f32 as input, with one label or mixed; NULL: not yet */
 } rn_net_pass;
 
+typedef struct rn_input rn_input;
+
 enum { RN_MAX_CHANNELS = 4 };
 
 struct rn_net {
@@ -77,6 +79,7 @@ struct rn_net {
     bool watched;       /* see rn_watch.h */
     rn_net_pass pass;
     struct rn_reduce *reduce; /* see rn_reduce.h */
+    struct rn_input *input;   /* see rn_input.h; NULL: pixels are copied when their turn comes */
     bool overlap;             /* rn_net_set_overlap */
     void *host;               /* page-locked where that matters: what the loss's slot holds, in its order */
     int pending;              /* images of a batch whose results nobody has waited for */
@@ -123,6 +126,9 @@ static inline double *rn_net_bn_sums(const rn_net *net, int i, enum rn_bn_aux wh
 {
     return (double *)(void *)rn_net_bn_aux(net, i, which);
 }
+
+/* Runs node 0, which makes the graph's input of pixels, alone. */
+int rn_net_normalize(rn_net *net);
 
 /* Runs the nodes from `first` on. train: batch statistics, and what backward needs is kept. n: rows that count. */
 int rn_net_forward(rn_net *net, int first, bool train, int n);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "nn/graph/rn_input.h"
 #include "nn/graph/rn_net_impl.h"
 #include "nn/graph/rn_reduce.h"
 #include "nn/model/rn_model.h"
@@ -98,6 +99,7 @@ int rn_net_lay_out(rn_net *net)
     RN_TRY(alloc_device(net));
     bind_values(net);
     net->prepared = 0; /* new plans hold no weights yet */
+    RN_TRY(rn_input_open(net));
     return rn_reduce_open(net);
 }
 
@@ -106,6 +108,7 @@ void rn_net_drop_layout(rn_net *net)
     rn_backend *be = net->be;
     rn_net_forget_pass(net);
     rn_reduce_close(net);
+    rn_input_close(net);
     for (int i = 0; net->conv && i < net->graph.nnodes; i++)
         for (int dir = 0; dir < 3; dir++)
             rn_conv_plan_close(net->conv[i][dir]);

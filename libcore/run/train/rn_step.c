@@ -14,10 +14,11 @@ struct rn_step {
     rn_session *s;
     const rn_recipe *r;
     rn_optim *optim;
-    rn_batch batch;  /* the one at hand */
-    bool holds;      /* batch is the loader's and has to be given back */
-    bool not_finite; /* something was */
-    bool untouched;  /* no batch of the step has been run yet */
+    rn_batch batch;       /* the one at hand */
+    rn_batch next;        /* the one after it, whose images travel already */
+    bool holds, has_next; /* they are the loader's and have to be given back */
+    bool not_finite;      /* something was */
+    bool untouched;       /* no batch of the step has been run yet */
 };
 
 int rn_step_open(rn_session *s, rn_step **out)
@@ -43,15 +44,26 @@ void rn_step_close(rn_step *st)
 {
     if (!st)
         return;
+    rn_step_let_go(st);
     rn_optim_close(st->optim);
     free(st);
 }
 
-void rn_step_let_go(rn_step *st)
+/* The batch at hand. */
+static void let_go(rn_step *st)
 {
     if (st->holds)
         rn_loader_release(st->s->train, &st->batch);
     st->holds = false;
+}
+
+void rn_step_let_go(rn_step *st)
+{
+    (void)rn_net_settle(st->s->net); /* what is on its way is still read */
+    let_go(st);
+    if (st->has_next)
+        rn_loader_release(st->s->train, &st->next);
+    st->has_next = false;
 }
 
 /* ---- (a) gradients ---- */
@@ -107,6 +119,31 @@ static bool looks_later(const rn_step *st, const rn_step_at *at)
     return !st->s->comm && at->batches == 1;
 }
 
+/*
+ * While the device is at work on a batch, the next one travels, if the loader has it by now: the host does not wait for it here,
+ * so that what it waits is what the device waits, too. An image that cannot be read is told when its turn comes.
+ */
+static int send_next(rn_step *st, bool more)
+{
+    rn_loader *l = st->s->train;
+    if (!more || !st->s->be->stream_open || !rn_loader_ready(l) || rn_loader_next(l, &st->next) < 0)
+        return RN_OK;
+    st->has_next = true;
+    return rn_net_send(st->s->net, st->next.images, st->next.n);
+}
+
+static int take_batch(rn_step *st)
+{
+    let_go(st);
+    if (st->has_next)
+        st->batch = st->next;
+    else
+        RN_TRY(rn_loader_next(st->s->train, &st->batch));
+    st->has_next = false;
+    st->holds = true;
+    return RN_OK;
+}
+
 /* Batch i of the step. */
 static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b, rn_sums *sums)
 {
@@ -119,9 +156,11 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
     const int64_t before = (int64_t)i * rn_comm_size(st->s->comm) + rn_comm_rank(st->s->comm); /* parts of this step */
     rn_net_set_step(st->s->net, st->r->seed, at->step, before * b->n);
     sums->waited += b->waited_s;
-    RN_TRY(forward_backward(st, b, looks_later(st, at) ? NULL : &res));
+    RN_TRY(forward_backward(st, b, NULL));
+    RN_TRY(send_next(st, i + 1 < at->batches || at->more));
     if (looks_later(st, at))
         return RN_OK;
+    RN_TRY(rn_net_results(st->s->net, &res));
     add_results(sums, &res);
     if (!st->s->comm && !isfinite(res.loss_sum))
         return not_finite(st, "the loss");
@@ -137,10 +176,8 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
 static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
 {
     for (int i = 0; i < at->batches; i++) {
-        rn_step_let_go(st);
-        RN_TRY(rn_loader_next(st->s->train, &st->batch));
+        RN_TRY(take_batch(st));
         st->untouched = false;
-        st->holds = true;
         RN_TRY(one_batch(st, at, i, &st->batch, sums));
     }
     return RN_OK;
@@ -246,9 +283,7 @@ int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out)
     int rc = step(st, at, out);
     out->not_finite = st->not_finite;
     out->untouched = st->untouched;
-    if (st->holds)
-        rn_loader_release(st->s->train, &st->batch);
-    st->holds = false;
+    let_go(st);
     if (rc < 0)
         return rc;
     out->sums.seconds = rn_now() - from;

@@ -24,6 +24,7 @@ typedef struct rn_step_at {
     int64_t step;         /* counted from 0 over the run */
     int64_t epoch, batch; /* of the first batch */
     int batches;          /* 1 to the recipe's accumulate */
+    bool more;            /* another step follows at once */
     double lr, momentum;
     double loss_scale; /* 0, 1: none */
     bool may_skip;     /* gradients that are not finite are no error: the scale is dynamic */
@@ -43,7 +44,7 @@ void rn_step_close(rn_step *st);                /* accepts NULL */
 /* After the session's weights were set from outside, at the start: the average becomes a copy of them. */
 int rn_step_start_average(rn_step *st);
 
-/* Gives back the batch that the last step holds: before the session's loader is closed or sought. */
+/* Gives back the batches that the last step holds, or has taken for the next: before the session's loader is closed or sought. */
 void rn_step_let_go(rn_step *st);
 
 /* The loader must stand at at->batch. RN_E_MISMATCH with not_finite: a loss, gradient or weight is not finite. */

@@ -66,13 +66,15 @@ static void add_sums(rn_sums *s, const rn_sums *more)
 static rn_step_at next_step(rn_trainer *t)
 {
     const int64_t left = t->batches_per_epoch - t->state.batch, most = t->job->recipe->accumulate;
+    const int64_t batches = left < most ? left : most;
     int64_t epoch, batch;
     rn_trainer_position(t, &epoch, &batch);
     t->lr = rn_sched_lr(&t->sched, t->state.step);
     return (rn_step_at){.step = t->state.step,
                         .epoch = epoch,
                         .batch = batch,
-                        .batches = (int)(left < most ? left : most),
+                        .batches = (int)batches,
+                        .more = left > batches && t->state.step + 1 < t->total_steps,
                         .lr = t->lr,
                         .momentum = rn_sched_momentum(&t->sched, t->state.step, t->job->recipe->momentum),
                         .loss_scale = t->state.loss_scale.scale,
