@@ -142,7 +142,7 @@ TOOL_BIN := $(TOOL_SRC:tools/%.c=$(B)/bin/%)
 MPI_SO := $(if $(MPI_SRC),$(B)/lib/rnkit/rnkit_mpi.so)
 CUDA_SO := $(if $(filter 1,$(USE_CUDA)),$(B)/lib/rnkit/rnkit_cuda.so)
 # The same kernels compiled for the host, for the tests; without sanitizers, which do not follow its fibers.
-EMULATED_SO := $(if $(SAN),,$(B)/tests/cuda/rnkit_cuda_emulated.so $(B)/tests/cuda/nccl_emulated.so)
+EMULATED_SO := $(if $(SAN),,$(addprefix $(B)/tests/cuda/,rnkit_cuda_emulated.so nccl_emulated.so cublaslt_emulated.so))
 # Plans by the real cuDNN, which needs no device for them.
 CUDNN_BIN := $(if $(CUDA_SO),$(B)/tests/cuda/check-cudnn-plans)
 NVML_SO := $(if $(SAN),,$(B)/tests/cuda/libnvidia-ml.so.1)
@@ -285,7 +285,7 @@ $(B)/tests/cuda/emulate.o: tests/cuda/emulate.cpp
 	@mkdir -p $(@D)
 	$(call SAY,CXX,$<)
 	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -c -o $@ $<
-$(B)/tests/cuda/nccl_emulated.so: tests/cuda/nccl_emulated.cpp
+$(B)/tests/cuda/nccl_emulated.so $(B)/tests/cuda/cublaslt_emulated.so: $(B)/tests/cuda/%.so: tests/cuda/%.cpp
 	@mkdir -p $(@D)
 	$(call SAY,CXX,$<)
 	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -MT $@ -MF $(@:.so=.d) -shared -o $@ $< -ldl

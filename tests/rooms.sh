@@ -104,6 +104,7 @@ BEGIN {
     restrict("cuda.*", "kernels/(cuda|cudnn)/", "kernels/cuda and kernels/cudnn")
     restrict("cudnn.*", "kernels/cudnn/", "kernels/cudnn")
     restrict("nccl.*", "kernels/cuda/cuda_nccl|tests/cuda/", "kernels/cuda/cuda_nccl.cu")
+    restrict("cublas.*", "kernels/cuda/cuda_blas|tests/cuda/", "kernels/cuda/cuda_blas.cu")
     restrict("mpi\\.h", "kernels/mpi/", "kernels/mpi")
     restrict("omp\\.h", "kernels/|bench/|tests/", "kernels, bench and tests")
     restrict("(jpeglib|png|lmdb|matio|archive|archive_entry|zlib)\\.h", "libcore/data/|libcore/base/rn_version|bench/peers/|tests/",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/cuda_blas.h"
 #include "kernels/cuda/cuda_launch.h"
 #include "kernels/cuda/cuda_module.h"
 #include "kernels/cuda/cuda_nccl.h"
@@ -32,6 +33,7 @@ typedef struct cuda_backend {
     size_t locked_bytes;
     bool capturing;
     struct rn_nccl *nccl;
+    struct rn_blas *blas;
     struct rn_cudnn *cudnn;
 } cuda_backend;
 
@@ -53,6 +55,11 @@ int rn_cuda_capability(const rn_backend *be)
 struct rn_nccl **rn_cuda_nccl(const rn_backend *be)
 {
     return &of(be)->nccl;
+}
+
+struct rn_blas **rn_cuda_blas(const rn_backend *be)
+{
+    return &of(be)->blas;
 }
 
 #ifndef RN_CUDA_EMULATED
@@ -336,6 +343,7 @@ static void cuda_close(rn_backend *be)
     cuda_backend *c = of(be);
 
     rn_nccl_close(be);
+    rn_blas_close(be);
 #ifndef RN_CUDA_EMULATED
     rn_cudnn_close(be);
 #endif
@@ -363,6 +371,7 @@ static int describe(cuda_backend *c, int device)
              "%.100s, sm_%d, %d multiprocessors, %.1f GiB, driver for CUDA %d.%d, runtime %d.%d", p.name, c->capability,
              p.multiProcessorCount, (double)p.totalGlobalMem / (1 << 30), driver / 1000, driver % 1000 / 10,
              runtime / 1000, runtime % 1000 / 10);
+    rn_blas_describe(&c->be, c->be.describe, sizeof c->be.describe);
 #ifndef RN_CUDA_EMULATED
     rn_cudnn_describe(&c->be, c->be.describe, sizeof c->be.describe);
 #endif

@@ -28,6 +28,8 @@ int rn_cuda_locked(struct rn_backend *be, size_t bytes, void **out);
 int rn_cuda_multiprocessors(const struct rn_backend *be);
 /* Where cuda_nccl.cu keeps what it has opened. */
 struct rn_nccl **rn_cuda_nccl(const struct rn_backend *be);
+/* Where cuda_blas.cu does. */
+struct rn_blas **rn_cuda_blas(const struct rn_backend *be);
 /* Major * 10 + minor of the compute capability: 80, 90. */
 int rn_cuda_capability(const struct rn_backend *be);
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The linear layer: one tiled matrix product for its three directions, f32 multiplied and added as f32 (no TF32). A block
- * makes 64 x 64 results, a thread 4 x 4, over 16 terms at a time in shared memory; the terms of a turn are summed on their
- * own and then added, so that the rounding of long sums grows with their sixteenth part. Beside convolutions the layer is
- * small; where it is not (VGG, AlexNet), a library's product belongs behind these slots.
+ * The linear layer: by cuBLASLt where it is (cuda_blas_linear.h; the device's description says so), else by one tiled matrix
+ * product for its three directions, f32 multiplied and added as f32 (no TF32). A block makes 64 x 64 results, a thread 4 x 4,
+ * over 16 terms at a time in shared memory; the terms of a turn are summed on their own and then added, so that the rounding
+ * of long sums grows with their sixteenth part.
  */
 extern "C" {
 #include "base/rn_error.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "op/rn_op_check.h"
 }
+#include "kernels/cuda/cuda_blas_linear.h"
 #include "kernels/cuda/cuda_rows.h"
 
 enum { SIDE = 64, DEPTH = 16, EACH = 4, DENSE_THREADS = (SIDE / EACH) * (SIDE / EACH), PAD = 4 };
@@ -120,27 +121,41 @@ static int run_product(const product &p, void *stream)
     RN_CUDA_BY_TYPE(p.type, T, multiply_as<T>(p, stream));
 }
 
+static int own(const rn_op_linear *a, rn_conv_dir dir, void *stream)
+{
+    const operand x = {a->x, a->dtype, a->mb, a->ic, 1}, w = {a->w, RN_F32, a->oc, a->ic, 1};
+    const operand dy = {a->y, a->y_dtype, a->mb, a->oc, 1}, by_ic = {a->w, RN_F32, a->ic, 1, a->ic};
+    const operand dy_by_oc = {a->y, a->y_dtype, a->oc, 1, a->oc}, x_by_ic = {a->x, a->dtype, a->ic, 1, a->ic};
+
+    if (dir == RN_FWD)
+        return run_product(product{x, w, a->ic, a->b, a->y, a->y_dtype, 0}, stream);
+    if (dir == RN_BWD_D)
+        return run_product(product{dy, by_ic, a->oc, NULL, a->x, a->dtype, a->beta}, stream);
+    return run_product(product{dy_by_oc, x_by_ic, a->mb, NULL, a->w, RN_F32, 0}, stream);
+}
+
+static int either(struct rn_backend *be, const rn_op_linear *a, rn_conv_dir dir, void *stream)
+{
+    RN_TRY(rn_op_check_linear(a));
+    const int done = rn_blas_linear(be, a, dir, stream);
+    if (done != 0)
+        return done < 0 ? done : RN_OK;
+    return own(a, dir, stream);
+}
+
 int rn_cuda_linear_fwd(struct rn_backend *be, const rn_op_linear *a, void *stream)
 {
-    (void)be;
-    RN_TRY(rn_op_check_linear(a));
-    const operand x = {a->x, a->dtype, a->mb, a->ic, 1}, w = {a->w, RN_F32, a->oc, a->ic, 1};
-    return run_product(product{x, w, a->ic, a->b, a->y, a->y_dtype, 0}, stream);
+    return either(be, a, RN_FWD, stream);
 }
 
 int rn_cuda_linear_bwd_d(struct rn_backend *be, const rn_op_linear *a, void *stream)
 {
-    (void)be;
-    RN_TRY(rn_op_check_linear(a));
-    const operand dy = {a->y, a->y_dtype, a->mb, a->oc, 1}, w = {a->w, RN_F32, a->ic, 1, a->ic};
-    return run_product(product{dy, w, a->oc, NULL, a->x, a->dtype, a->beta}, stream);
+    return either(be, a, RN_BWD_D, stream);
 }
 
 int rn_cuda_linear_bwd_w(struct rn_backend *be, const rn_op_linear *a, void *stream)
 {
-    RN_TRY(rn_op_check_linear(a));
-    const operand dy = {a->y, a->y_dtype, a->oc, 1, a->oc}, x = {a->x, a->dtype, a->ic, 1, a->ic};
-    RN_TRY(run_product(product{dy, x, a->mb, NULL, a->w, RN_F32, 0}, stream));
+    RN_TRY(either(be, a, RN_BWD_W, stream));
     if (!a->b)
         return RN_OK;
     const rn_op_bias_bwd columns = {a->y_dtype, false, a->mb, a->oc, NULL, a->y, NULL, a->b};

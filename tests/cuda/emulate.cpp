@@ -558,9 +558,16 @@ cudaError_t cudaMemsetAsync(void *dst, int byte, size_t bytes, cudaStream_t s)
     return cudaSuccess;
 }
 
-/* For nccl_emulated.cpp: something in a stream's order, and a copy between any two places. */
+/* For nccl_emulated.cpp and cublaslt_emulated.cpp: something in a stream's order, a copy between any two places, and whether
+ * a device can reach bytes: its own, or page-locked ones. */
 extern "C" __attribute__((visibility("default"))) void rn_emu_give(cudaStream_t s, void (*fn)(void *with), void *with);
 extern "C" __attribute__((visibility("default"))) void rn_emu_move(void *dst, const void *src, size_t bytes);
+extern "C" __attribute__((visibility("default"))) int rn_emu_has(const void *p, size_t bytes);
+
+int rn_emu_has(const void *p, size_t bytes)
+{
+    return on_device(p, bytes) || (is_locked(p) && is_locked((const char *)p + bytes - 1));
+}
 
 void rn_emu_give(cudaStream_t s, void (*fn)(void *with), void *with)
 {

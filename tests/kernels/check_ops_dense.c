@@ -39,7 +39,8 @@ static double *terms(check_run *r, const linear_case *s, int dir, const float *x
     return mag;
 }
 
-static void linear_once(check_run *r, rn_backend *be, const linear_case *s, bool exact, bool bias)
+/* more: with a bias forward, its gradient, and backward into what is there */
+static void linear_once(check_run *r, rn_backend *be, const linear_case *s, bool exact, bool more)
 {
     const size_t nx = (size_t)s->mb * (size_t)s->ic, nw = (size_t)s->oc * (size_t)s->ic;
     const size_t ny = (size_t)s->mb * (size_t)s->oc, nb = (size_t)s->oc, count[3] = {ny, nx, nw};
@@ -64,11 +65,16 @@ static void linear_once(check_run *r, rn_backend *be, const linear_case *s, bool
                           .x = t[0],
                           .w = t[1],
                           .y = t[2],
-                          .b = bias ? t[3] : NULL},
+                          .b = more ? t[3] : NULL,
+                          .beta = dir == 1 && more},
                      want = a;
         *(dir == 0 ? &a.y : dir == 1 ? &a.x : &a.w) = check_f32(r, count[dir]); /* NaN */
         *(dir == 0 ? &want.y : dir == 1 ? &want.x : &want.w) = check_f32(r, count[dir]);
-        if (dir == 2 && bias) {
+        if (a.beta) {
+            memcpy(a.x, t[0], nx * sizeof *t[0]);
+            memcpy(want.x, t[0], nx * sizeof *t[0]);
+        }
+        if (dir == 2 && more) {
             a.b = check_f32(r, nb);
             want.b = check_f32(r, nb);
         }
@@ -76,7 +82,7 @@ static void linear_once(check_run *r, rn_backend *be, const linear_case *s, bool
         check_ran(r, "ref", want_fn[dir](NULL, &want, NULL));
         const float *got = dir == 0 ? a.y : dir == 1 ? a.x : a.w, *ref = dir == 0 ? want.y : dir == 1 ? want.x : want.w;
         check_near(r, names[dir], got, ref, terms(r, s, dir, t[0], t[1], t[2]), count[dir], exact ? 0 : TOL);
-        if (dir == 2 && bias)
+        if (dir == 2 && more)
             check_near(r, "bias gradient", a.b, want.b, NULL, nb, exact ? 0 : TOL);
     }
 }

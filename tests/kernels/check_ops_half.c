@@ -212,13 +212,15 @@ static void dense(check_run *r, rn_backend *be, const void *what)
     const half_case *s = what;
     const int mb = 5, ic = s->c, oc = 13;
     const size_t nx = (size_t)(mb * ic), nw = (size_t)(oc * ic), ny = (size_t)(mb * oc);
-    uint16_t *x = make(r, s->t, nx), *dy = make(r, s->t, ny), *y[2], *dx[2];
-    float *w = check_f32(r, nw), *b = vector(r, oc, 0), *dw[2], *db[2], *wide[2];
+    uint16_t *x = make(r, s->t, nx), *dy = make(r, s->t, ny), *y[2], *dx[2], *more[2];
+    float *w = check_f32(r, nw), *b = vector(r, oc, 0), *dw[2], *db[2], *wide[2], *dw_wide[2];
+    float *scores = check_f32(r, ny);
     check_fill_real(r, w, nw, 0.1f);
+    check_fill_real(r, scores, ny, 1);
     for (int i = 0; i < 2; i++) {
         const rn_ops *o = i ? &rn_ref_ops : be->ops;
         y[i] = room(r, ny), dx[i] = room(r, nx), dw[i] = check_f32(r, nw), db[i] = vector(r, oc, 0),
-        wide[i] = check_f32(r, ny);
+        wide[i] = check_f32(r, ny), dw_wide[i] = check_f32(r, nw);
         rn_op_linear a = {
             .dtype = s->t, .y_dtype = s->t, .mb = mb, .ic = ic, .oc = oc, .x = x, .w = w, .y = y[i], .b = b};
         check_ran(r, "linear", o->linear_fwd(be, &a, NULL));
@@ -226,11 +228,17 @@ static void dense(check_run *r, rn_backend *be, const void *what)
         check_ran(r, "linear to f32", o->linear_fwd(be, &a, NULL));
         a.y = dy, a.y_dtype = s->t, a.x = dx[i], a.b = NULL;
         check_ran(r, "linear_bwd_d", o->linear_bwd_d(be, &a, NULL));
+        a.x = more[i] = memcpy(room(r, nx), x, nx * sizeof *x), a.beta = 1;
+        check_ran(r, "linear_bwd_d that adds", o->linear_bwd_d(be, &a, NULL));
         a.x = x, a.w = dw[i], a.b = db[i];
         check_ran(r, "linear_bwd_w", o->linear_bwd_w(be, &a, NULL));
+        a.y = scores, a.y_dtype = RN_F32, a.w = dw_wide[i], a.b = NULL; /* as the last layer's */
+        check_ran(r, "linear_bwd_w from f32", o->linear_bwd_w(be, &a, NULL));
     }
     near(r, "y", s->t, y[0], y[1], ny, 0x1p-18);
     near(r, "dx", s->t, dx[0], dx[1], nx, 0x1p-18);
+    near(r, "dx added", s->t, more[0], more[1], nx, 0x1p-18);
+    check_near(r, "dw from f32", dw_wide[0], dw_wide[1], NULL, nw, 0x1p-18);
     check_near(r, "y in f32", wide[0], wide[1], NULL, ny, 0x1p-18);
     check_near(r, "dw", dw[0], dw[1], NULL, nw, 0x1p-18);
     check_near(r, "db", db[0], db[1], NULL, (size_t)oc, 0x1p-18);
