@@ -12,7 +12,8 @@ extern "C" {
 /*
  * What tensor cores may lose of a sum of n products beyond the rounding of f32 operations, of the sum of the terms' absolute values. They
  * cut sums to 24 bits instead of rounding them (Fasi, Higham, Mikaitis & Pranesh 2021), once an instruction, of which each adds 16 products
- * of 16-bit values or 8 of TF32: so a loss of 2^-23 each, all in one direction.
+ * of 16-bit values or 8 of TF32: so a loss of 2^-23 each, all in one direction. cuda:direct-stem fills up lines of a kernel to pairs, and images
+ * to 16 pixels, which counts as products.
  */
 #define RN_CUDA_MMA_LOSS(n, products) (0x1p-23 * ((n) / (products) + 2))
 /* The products of TF32, of values rounded to 11 bits. */
@@ -23,6 +24,8 @@ extern "C" {
 extern const rn_conv_algo rn_cuda_implicit_gemm, rn_cuda_implicit_gemm_64;
 /* f32 whose products are rounded to TF32's 10 bits of mantissa: RN_ALGO_LOWPREC. */
 extern const rn_conv_algo rn_cuda_implicit_gemm_tf32;
+/* First layers, of up to 4 input channels, by tensor cores: bf16 and f16, fwd and bwd_w; statistics and RN_PRO_DBN. */
+extern const rn_conv_algo rn_cuda_direct_stem;
 /* Plain sums, any shape. */
 extern const rn_conv_algo rn_cuda_direct;
 

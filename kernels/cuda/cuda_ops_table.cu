@@ -34,6 +34,7 @@ static const char *const names[] = {
 
 /* Which of ours and cuDNN's is faster where, no GPU has said yet: without --tune ours are taken. */
 static const rn_conv_algo *const algos[] = {
+    &rn_cuda_direct_stem,
     &rn_cuda_implicit_gemm,
     &rn_cuda_implicit_gemm_64,
     &rn_cuda_implicit_gemm_tf32,

@@ -23,7 +23,7 @@ static const char *const cases[] = {
     "mb2ic3ih6oc5kh1ph1", "mb6ic17ih13oc1030kh1sh2", "mb5ic36ih15oc33kh1",
     /* stems */
     "mb2ic3ih33oc16kh7sh2ph3", "mb1ic1ih28oc16kh3ph1", "mb2ic3ih32iw30oc8kh3ph1", "mb1ic3ih37iw23oc64kh7sh2ph3",
-    "mb5ic1ih9oc3kh7ph3",
+    "mb5ic1ih9oc3kh7ph3", "mb1ic3ih43iw51oc96kh11sh4ph2",
     /* padding as wide as the kernel and wider, kernel as large as the input */
     "mb2ic5ih4oc5kh5ph4", "mb1ic16ih3oc16kh3ph3", "mb2ic16ih7oc31kh7ph0", "mb1ic5ih2oc3kh1ph2",
     /* strides beyond the input */
@@ -39,39 +39,20 @@ static const char *const cases[] = {
 
 /* Those that a 16-bit type is checked on: everything it does differently. Odd counts of channels, of images, of pixels
  * and of taps, because bf16 goes in pairs; sums of several blocks; padding left out; strides. */
-static const char *const half[] = {"mb1ic1ih5oc1kh3ph1",
-                                   "mb1ic1ih1oc1kh1",
-                                   "mb2ic3ih7oc5kh3ph1",
-                                   "mb1ic16ih13iw17oc31kh3kw1ph1pw0",
-                                   "mb2ic31ih6iw9oc3kh1kw3ph0pw1",
-                                   "mb1ic17ih4oc33kh1",
-                                   "mb5ic16ih10oc16kh3ph1",
-                                   "mb2ic16ih15oc31kh3sh2ph1",
-                                   "mb1ic16ih17iw14oc5kh5sh3ph2",
-                                   "mb1ic31ih12oc16kh3sh1sw2ph1",
-                                   "mb2ic8ih9oc24kh2sh2ph1",
-                                   "mb2ic64ih14oc31kh1sh2",
-                                   "mb1ic16ih10oc16kh1sh3",
-                                   "mb6ic17ih13oc1030kh1sh2",
-                                   "mb5ic36ih15oc33kh1",
-                                   "mb2ic3ih6oc5kh1ph1",
-                                   "mb1ic3ih37iw23oc64kh7sh2ph3",
-                                   "mb5ic1ih9oc3kh7ph3",
-                                   "mb2ic5ih4oc5kh5ph4",
-                                   "mb1ic5ih2oc3kh1ph2",
-                                   "mb2ic5ih4oc17kh3sh1000000ph1",
-                                   "mb2ic131ih6oc70kh3ph1",
-                                   "mb1ic40ih4oc300kh3ph1",
-                                   "mb5ic16ih21oc16kh3ph1",
-                                   "mb1ic512ih4oc130kh1",
-                                   "mb33ic17ih5oc19kh3ph1",
-                                   "mb40ic16ih7oc16kh5sh2ph2",
-                                   "mb30ic5ih3iw4oc36kh3sh1ph2",
-                                   "mb300ic3ih3oc5kh3ph1",
-                                   "mb28ic50ih3oc130kh3ph1",
-                                   "mb24ic16ih6iw5oc31kh3sh2ph1",
-                                   "mb3ic64ih7oc64kh3ph1",
-                                   NULL};
+static const char *const half[] = {
+    "mb1ic1ih5oc1kh3ph1", "mb1ic1ih1oc1kh1", "mb2ic3ih7oc5kh3ph1", "mb1ic16ih13iw17oc31kh3kw1ph1pw0",
+    "mb2ic31ih6iw9oc3kh1kw3ph0pw1", "mb1ic17ih4oc33kh1", "mb5ic16ih10oc16kh3ph1", "mb2ic16ih15oc31kh3sh2ph1",
+    "mb1ic16ih17iw14oc5kh5sh3ph2", "mb1ic31ih12oc16kh3sh1sw2ph1", "mb2ic8ih9oc24kh2sh2ph1", "mb2ic64ih14oc31kh1sh2",
+    "mb1ic16ih10oc16kh1sh3", "mb6ic17ih13oc1030kh1sh2", "mb5ic36ih15oc33kh1", "mb2ic3ih6oc5kh1ph1",
+    "mb1ic3ih37iw23oc64kh7sh2ph3", "mb5ic1ih9oc3kh7ph3", "mb2ic5ih4oc5kh5ph4", "mb1ic5ih2oc3kh1ph2",
+    "mb2ic5ih4oc17kh3sh1000000ph1", "mb2ic131ih6oc70kh3ph1", "mb1ic40ih4oc300kh3ph1", "mb5ic16ih21oc16kh3ph1",
+    "mb1ic512ih4oc130kh1", "mb33ic17ih5oc19kh3ph1", "mb40ic16ih7oc16kh5sh2ph2", "mb30ic5ih3iw4oc36kh3sh1ph2",
+    "mb300ic3ih3oc5kh3ph1", "mb28ic50ih3oc130kh3ph1", "mb24ic16ih6iw5oc31kh3sh2ph1", "mb3ic64ih7oc64kh3ph1",
+    /* stems: 1 to 4 channels, odd and even steps, edges, lines that begin anywhere,
+                                    * several tiles of lines, of columns, of k and of oc */
+    "mb3ic3ih32iw30oc40kh3ph1", "mb5ic3ih45oc64kh7sh2ph3", "mb1ic3ih43iw51oc96kh11sh4ph2",
+    "mb3ic4ih19iw23oc32kh5kw3sh2sw1ph2pw1", "mb1ic2ih21iw18oc64kh3kw7sh1sw4ph1pw3", "mb3ic1ih28oc33kh5ph0",
+    "mb2ic3ih21iw19oc24kh5kw6sh1sw2ph0pw7", "mb1ic3ih4iw1501oc8kh3kw2ph1pw0", "mb1ic4ih5iw1499oc16kh3sh2sw1ph1", NULL};
 
 /* The three directions of the reference against each other: <fwd(src, wei), dst> = <src, bwd_d> = <wei, bwd_w>.
  * Exact on integers. */

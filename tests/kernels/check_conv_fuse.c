@@ -36,6 +36,11 @@ static const struct {
     {RN_BWD_W, true, "pro_bn+pro_relu+pro_dbn"},
 };
 
+/* First layers, whose input has no batch norm before it. */
+static const char *const stems[] = {"mb3ic3ih32iw30oc40kh3ph1",       "mb5ic3ih45oc64kh7sh2ph3",
+                                    "mb1ic3ih43iw51oc96kh11sh4ph2",   "mb3ic1ih28oc33kh5ph0",
+                                    "mb1ic3ih4iw1501oc8kh3kw2ph1pw0", NULL};
+
 static void check_list(check_run *r, const char *group, rn_dtype dtype)
 {
     for (size_t i = 0; cases[i]; i++) {
@@ -45,6 +50,10 @@ static void check_list(check_run *r, const char *group, rn_dtype dtype)
             if (work[w].all || i % 5 == 1 || strstr(cases[i], "kh1"))
                 check_conv_case(r, group, dtype, cases[i], work[w].fuse, 1u << work[w].dir);
         }
+    }
+    for (size_t i = 0; stems[i]; i++) {
+        check_conv_case(r, group, dtype, stems[i], "epi_stats", 1u << RN_FWD);
+        check_conv_case(r, group, dtype, stems[i], "pro_dbn", 1u << RN_BWD_W);
     }
     /* A descriptor from the command line, without fused work: all of it. */
     rn_conv_desc d;

@@ -27,6 +27,8 @@ static const struct {
     {"cpu:strip", "*", "fwd,bwd_d"},
     {"cuda:implicit-gemm-tf32", "conv_bf16,conv_f16,conv_fuse_bf16,conv_fuse_f16", "*"},
     {"cuda:direct", "conv_fuse*", "*"},
+    {"cuda:direct-stem", "conv,conv_fuse", "*"},
+    {"cuda:direct-stem", "*", "bwd_d"},
 };
 
 /* The least instruction set that has it at all; portable C for the others. */

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cuda:direct-stem, fwd. A block keeps its weights; of a tile, a warp takes 32 pixels and all of the block's columns at a time.
+ *
+ * Column 8 j + c of the product is not channel 8 j + c but the one that makes the sums of a thread neighbours: of 32 columns, a
+ * thread has 8 channels of a pixel, and 4 threads all 32, so that they store 16 bytes each, straight from their registers.
+ */
+#include "kernels/cuda/cuda_conv_stem_patch.h"
+#include "kernels/cuda/cuda_conv_tile.h"
+
+/* 16-bit pieces: a warp's pixels, as tiles of 16; a thread has 4 rows of them, row g + 8 i. */
+enum { PIXELS = 32, TILES = PIXELS / 16, ROWS = PIXELS / 8 };
+
+/* The channel, of its block's, that is column n of the product. */
+static __host__ __device__ __forceinline__ int channel_of(int n)
+{
+    const int j = n / 8, c = n % 8;
+
+    return j / 4 * 32 + c / 2 * 8 + j % 4 * 2 + c % 2;
+}
+
+static __global__ void __launch_bounds__(RN_STEM_THREADS) pack(const rn_stem_args p, uint16_t *to, const uint16_t *wei)
+{
+    const int64_t i = (int64_t)blockIdx.x * RN_STEM_THREADS + threadIdx.x, row = i / p.cut.k;
+    const int k = (int)(i % p.cut.k), pair = k / 2, e = pair % p.cut.pairs_line * 2 + k % 2;
+    const int64_t channel = row / p.cut.columns * p.cut.columns + channel_of((int)(row % p.cut.columns));
+
+    if (row >= (int64_t)p.cut.parts_n * p.cut.columns)
+        return;
+    to[i] = channel < p.d.oc && pair < p.cut.pairs && e < p.cut.line
+                ? wei[(channel * p.d.kh + pair / p.cut.pairs_line) * p.cut.line + e]
+                : (uint16_t)0;
+}
+
+/* ---- statistics --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * RN_EPI_STATS. A thread adds up, in f32, its channels' values less one of the warp's own, over its pixels of one tile; the warp
+ * then brings the sums of its 8 rows of threads together, each row being left with an 8th of the channels, and adds them, about
+ * the pivot, to doubles.
+ */
+template <class type, int N> struct stem_stats {
+    enum { HAS = N / 4, LEFT = HAS / 8 }; /* channels of a thread, before and behind that */
+    float sum[HAS], sumsq[HAS];
+    double total[LEFT], squares[LEFT];
+    float *about; /* of the warp: N values, by channel */
+    int seen;     /* pixels of this tile by the warp */
+
+    __device__ __forceinline__ stem_stats(float *shared) : about(shared + threadIdx.x / 32 * N)
+    {
+        RN_UNROLL
+        for (int i = 0; i < LEFT; i++)
+            total[i] = squares[i] = 0;
+        clear();
+    }
+    __device__ __forceinline__ void clear()
+    {
+        seen = 0;
+        RN_UNROLL
+        for (int i = 0; i < HAS; i++)
+            sum[i] = sumsq[i] = 0;
+    }
+    /* A tile begins with these sums, of which the first pixel's are stored as what the others are taken about. */
+    __device__ __forceinline__ void begin(const float (*sums)[4])
+    {
+        const int lane = threadIdx.x % 32;
+
+        __syncwarp();
+        if (lane < 4) {
+            RN_UNROLL
+            for (int i = 0; i < HAS; i++)
+                about[i / 8 * 32 + lane * 8 + i % 8] = type::widen(type::narrow(sums[i / 2][i % 2]));
+        }
+        __syncwarp();
+    }
+    /* 8 stored values: piece s of this thread's channels. */
+    __device__ __forceinline__ void add(const rn_piece<type> &v, int s)
+    {
+        alignas(16) float from[8];
+
+        rn_load_vector<8>(from, about + 32 * s + threadIdx.x % 4 * 8);
+        RN_UNROLL
+        for (int e = 0; e < 8; e++) {
+            const float d = type::widen(v.one[e]) - from[e];
+            sum[8 * s + e] += d;
+            sumsq[8 * s + e] = fmaf(d, d, sumsq[8 * s + e]);
+        }
+    }
+    /* Half of n values to the thread at the other side of a bit of the lane, whose other half is added to one's own. */
+    template <int half, int bit> static __device__ __forceinline__ void halve(float *v)
+    {
+        const bool upper = threadIdx.x & bit;
+
+        RN_UNROLL
+        for (int i = 0; i < half; i++) {
+            const float keep = upper ? v[i + half] : v[i], give = upper ? v[i] : v[i + half];
+            v[i] = keep + __shfl_xor_sync(0xffffffffu, give, bit);
+        }
+    }
+    static __device__ __forceinline__ void bring_together(float *v)
+    {
+        halve<HAS / 2, 16>(v);
+        halve<HAS / 4, 8>(v);
+        halve<HAS / 8, 4>(v);
+    }
+    /* The i-th channel, of the block's, that this thread is left with. */
+    static __device__ __forceinline__ int left(int i)
+    {
+        const int lane = threadIdx.x % 32;
+        const int at = (lane >> 4 & 1) * HAS / 2 + (lane >> 3 & 1) * HAS / 4 + (lane >> 2 & 1) * HAS / 8 + i;
+
+        return at / 8 * 32 + lane % 4 * 8 + at % 8;
+    }
+    __device__ __forceinline__ void end(const float *pivot, int channels)
+    {
+        bring_together(sum);
+        bring_together(sumsq);
+        RN_UNROLL
+        for (int i = 0; i < LEFT; i++) {
+            const int c = left(i);
+            const double by = (double)about[c] - (pivot && c < channels ? pivot[c] : 0);
+            total[i] += sum[i] + seen * by;
+            squares[i] += sumsq[i] + by * (2 * (double)sum[i] + seen * by);
+        }
+        clear();
+    }
+    /* The block's sums, warp by warp, to its part. shared: read by nobody any more. */
+    __device__ __forceinline__ void out(double *shared, double *to, int columns, int channels)
+    {
+        double *mine = shared + threadIdx.x / 32 * 2 * N;
+
+        RN_UNROLL
+        for (int i = 0; i < LEFT; i++) {
+            mine[left(i)] = total[i];
+            mine[N + left(i)] = squares[i];
+        }
+        __syncthreads();
+        for (int i = threadIdx.x; i < 2 * N; i += RN_STEM_THREADS) {
+            double v = 0;
+            for (int warp = 0; warp < RN_STEM_WARPS; warp++)
+                v += shared[warp * 2 * N + i];
+            if (i % N < channels)
+                to[(int64_t)(i / N) * columns + i % N] = v;
+        }
+    }
+};
+
+/* ---- products ----------------------------------------------------------------------------------------------------------- */
+
+/* A block's weights, and of each pair of k where its word is and which of its halves count: what rounding up adds must not meet
+ * a NaN of a neighbour. */
+template <int N> static __device__ __forceinline__ void stem_prepare(const rn_stem_args &p, char *shared, int part)
+{
+    const int pieces = p.cut.k / 8, pitch = p.cut.k * 2 + 16;
+    const uint4 *from = (const uint4 *)p.wei + (int64_t)part * N * pieces;
+    uint2 *taps = (uint2 *)(shared + p.cut.taps_at);
+
+    for (int i = threadIdx.x; i < N * pieces; i += RN_STEM_THREADS)
+        *(uint4 *)(shared + p.cut.wei_at + i / pieces * pitch + i % pieces * 16) = __ldg(from + i);
+    for (int i = threadIdx.x; i < p.cut.k / 2; i += RN_STEM_THREADS) {
+        const int r = i / p.cut.pairs_line, e = i % p.cut.pairs_line;
+        const bool valid = i < p.cut.pairs;
+        taps[i] = make_uint2(valid ? (unsigned)(r * p.cut.pitch + e) * 4 : 0u, !valid                   ? 0u
+                                                                               : 2 * e + 1 < p.cut.line ? 0xffffffffu
+                                                                                                        : 0xffffu);
+    }
+}
+
+/* sums: of PIXELS pixels from m on and N columns. */
+template <class By, int N>
+static __device__ __forceinline__ void stem_multiply(const rn_stem_args &p, const char *shared, int m, int last,
+                                                     float (*sums)[N / 8][4])
+{
+    const int lane = threadIdx.x % 32, low = lane & 7, mid = lane >> 3 & 1, high = lane >> 4;
+    const int pitch = p.cut.k * 2 + 16;
+    const int *bases = (const int *)(shared + p.cut.bases_at);
+    const uint2 *taps = (const uint2 *)(shared + p.cut.taps_at) + lane % 4;
+    const char *wei = shared + p.cut.wei_at + (low + 8 * high) * pitch + mid * 16;
+    const char *row[ROWS];
+
+    RN_UNROLL
+    for (int i = 0; i < ROWS; i++)
+        row[i] = shared + bases[min(m + lane / 4 + 8 * i, last)];
+    RN_UNROLL
+    for (int i = 0; i < TILES * (N / 8) * 4; i++)
+        sums[i / (N / 2)][i / 4 % (N / 8)][i % 4] = 0;
+    RN_NO_UNROLL
+    for (int k = 0; k < p.cut.k; k += 16) {
+        const uint2 near = taps[k / 2], far = taps[k / 2 + 4];
+        uint32_t fa[4], fb[N / 4];
+        RN_UNROLL
+        for (int j = 0; j < N / 16; j++)
+            rn_ldmatrix(fb + 4 * j, wei + 16 * j * pitch + k * 2);
+        RN_UNROLL
+        for (int i = 0; i < TILES; i++) {
+            fa[0] = *(const uint32_t *)(row[2 * i] + near.x) & near.y;
+            fa[1] = *(const uint32_t *)(row[2 * i + 1] + near.x) & near.y;
+            fa[2] = *(const uint32_t *)(row[2 * i] + far.x) & far.y;
+            fa[3] = *(const uint32_t *)(row[2 * i + 1] + far.x) & far.y;
+            RN_UNROLL
+            for (int j = 0; j < N / 8; j++)
+                By::mma(sums[i][j], fa, fb + 2 * j);
+        }
+    }
+}
+
+/* Row `half` of a tile's sums of this thread: 8 channels at a time, from channel n0 on, to a pixel of dst. */
+template <class type, int N, bool STATS>
+static __device__ __forceinline__ void stem_store(const rn_conv_write &w, const float (*sums)[4], int half,
+                                                  int64_t pixel, int n0, stem_stats<type, N> &stats)
+{
+    typedef typename type::store store;
+
+    RN_UNROLL
+    for (int s = 0; s < N / 32; s++) {
+        const int c = n0 + 32 * s + threadIdx.x % 4 * 8, count = w.columns - c;
+        store *to = (store *)w.to + pixel * w.columns + c;
+        const bool whole = w.wide && count >= 8;
+        rn_piece<type> old, out;
+        old.all = make_uint4(0, 0, 0, 0);
+        if (w.add && whole) {
+            old.all = *(const uint4 *)to;
+        } else if (w.add) {
+            RN_UNROLL
+            for (int e = 0; e < 8; e++)
+                old.one[e] = e < count ? to[e] : (store)0;
+        }
+        RN_UNROLL
+        for (int e = 0; e < 8; e++) {
+            const float v = sums[4 * s + e / 2][2 * half + e % 2];
+            out.one[e] = type::narrow(w.add ? v + type::widen(old.one[e]) : v);
+        }
+        if (whole) {
+            *(uint4 *)to = out.all;
+        } else {
+            RN_UNROLL
+            for (int e = 0; e < 8; e++) {
+                if (e < count)
+                    to[e] = out.one[e];
+            }
+        }
+        if constexpr (STATS)
+            stats.add(out, s);
+    }
+}
+
+template <class By, int N, bool STATS>
+static __global__ void __launch_bounds__(RN_STEM_THREADS, 3) stem_fwd(const rn_stem_args p)
+{
+    typedef typename By::type type;
+    RN_CUDA_SHARED(char, shared);
+    const int part = (int)(blockIdx.x % p.cut.parts_n), across = (int)(blockIdx.x / p.cut.parts_n) % p.cut.tiles_x;
+    const int first = (int)(blockIdx.x / p.cut.parts_n) / p.cut.tiles_x, n0 = part * N, lane = threadIdx.x % 32;
+    const rn_stem_columns x(p, across);
+    const unsigned divider = x.count > 1 ? rn_stem_divider(x.count) : 0;
+    stem_stats<type, N> stats((float *)(shared + p.cut.about_at));
+
+    stem_prepare<N>(p, shared, part);
+    rn_stem_bases(p, x, (int *)(shared + p.cut.bases_at));
+    RN_NO_UNROLL
+    for (int64_t at = first; at < (int64_t)p.d.mb * p.cut.tiles_y; at += p.cut.row_blocks) {
+        const rn_stem_tile tile(p, x, at);
+        const int64_t origin = (tile.image * p.d.oh + tile.y) * p.d.ow + x.first;
+        __syncthreads(); /* the patch before is read */
+        rn_stem_fill(p, x, tile, (uint16_t *)shared);
+        __syncthreads();
+        RN_NO_UNROLL
+        for (int m = threadIdx.x / 32 * PIXELS; m < tile.count; m += RN_STEM_WARPS * PIXELS) {
+            float sums[TILES][N / 8][4];
+            stem_multiply<By, N>(p, shared, m, tile.count - 1, sums);
+            if constexpr (STATS) {
+                if (stats.seen == 0)
+                    stats.begin(sums[0]);
+                stats.seen += min(PIXELS, tile.count - m);
+            }
+            RN_UNROLL
+            for (int i = 0; i < ROWS; i++) {
+                const int q = m + lane / 4 + 8 * i, line = rn_stem_over(q, divider, x.count);
+                const int64_t pixel = origin + q + (int64_t)line * (p.d.ow - x.count);
+                if (q < tile.count)
+                    stem_store<type, N, STATS>(p.write, sums[i / 2], i % 2, pixel, n0, stats);
+            }
+        }
+        if constexpr (STATS) {
+            if (stats.seen)
+                stats.end(p.write.pivot ? p.write.pivot + n0 : NULL, p.write.columns - n0);
+        }
+    }
+    if constexpr (STATS) {
+        double *to = p.write.partial + ((int64_t)first * p.cut.tiles_x + across) * 2 * p.write.columns + n0;
+        __syncthreads();
+        stats.out((double *)shared, to, p.write.columns, p.write.columns - n0);
+    }
+}
+
+/* ---- host --------------------------------------------------------------------------------------------------------------- */
+
+template <class By, int N, bool STATS> struct stem_instance {
+    static int open(void)
+    {
+        return rn_cuda_allow_shared(stem_fwd<By, N, STATS>, RN_STEM_SHARED_MOST);
+    }
+    static int run(const rn_stem_args *p, unsigned blocks, void *stream)
+    {
+        return RN_CUDA_LAUNCH((stem_fwd<By, N, STATS>), blocks, RN_STEM_THREADS, (size_t)p->cut.bytes, stream, *p);
+    }
+};
+
+struct stem_kernel {
+    int (*open)(void);
+    int (*run)(const rn_stem_args *p, unsigned blocks, void *stream);
+};
+
+#define KERNEL(By, N, STATS)                                                                                           \
+    {                                                                                                                  \
+        stem_instance<By, N, STATS>::open, stem_instance<By, N, STATS>::run                                            \
+    }
+
+/* By type, columns and statistics. */
+static const stem_kernel kernels[2][2][2] = {
+    {{KERNEL(rn_by_bf16, 32, false), KERNEL(rn_by_bf16, 32, true)},
+     {KERNEL(rn_by_bf16, 64, false), KERNEL(rn_by_bf16, 64, true)}},
+    {{KERNEL(rn_by_f16, 32, false), KERNEL(rn_by_f16, 32, true)},
+     {KERNEL(rn_by_f16, 64, false), KERNEL(rn_by_f16, 64, true)}},
+};
+
+static const stem_kernel *kernel_of(rn_dtype type, int columns, bool stats)
+{
+    return &kernels[type == RN_F16][columns == 64][stats];
+}
+
+int rn_stem_fwd_open(rn_dtype type, int columns, bool stats)
+{
+    return kernel_of(type, columns, stats)->open();
+}
+
+int rn_stem_fwd(const rn_stem_args *p, unsigned blocks, void *stream)
+{
+    return kernel_of(p->d.dtype, p->cut.columns, p->write.epilogue != 0)->run(p, blocks, stream);
+}
+
+int rn_stem_pack(const rn_stem_args *p, void *to, const void *wei, void *stream)
+{
+    const int64_t n = (int64_t)p->cut.parts_n * p->cut.columns * p->cut.k;
+    const unsigned blocks = (unsigned)((n + RN_STEM_THREADS - 1) / RN_STEM_THREADS);
+
+    return RN_CUDA_LAUNCH(pack, blocks, RN_STEM_THREADS, 0, stream, *p, (uint16_t *)to, (const uint16_t *)wei);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* cuda:direct-stem: a tile's patch of src in shared memory, and where in it pixels and pairs lie. */
+#ifndef CUDA_CONV_STEM_PATCH_H
+#define CUDA_CONV_STEM_PATCH_H
+
+#include "kernels/cuda/cuda_conv_stem.h"
+#include "kernels/cuda/cuda_conv_types.h"
+#include "kernels/cuda/cuda_mma.h"
+
+/* A block's columns of the output, and what its tiles read of a line of src: all in pixels, but for `values`. */
+struct rn_stem_columns {
+    int first, count;       /* of dst */
+    int before, there, all; /* of the patch: in the padding on the left, in the image, with the padding on the right */
+    int64_t from;           /* the first one in the image */
+
+    __device__ __forceinline__ rn_stem_columns(const rn_stem_args &p, int part)
+    {
+        first = part * p.cut.tile_w;
+        count = min(p.cut.tile_w, p.d.ow - first);
+        all = (count - 1) * p.d.sw + p.d.kw;
+        const int x = first * p.d.sw - p.d.pw;
+        before = min(max(-x, 0), all);
+        there = max(min(p.d.iw - x, all) - before, 0);
+        from = x + before;
+    }
+};
+
+/* A tile of rows. */
+struct rn_stem_tile {
+    int64_t image;
+    int y, rows, count; /* of dst; count: of its pixels */
+
+    __device__ __forceinline__ rn_stem_tile(const rn_stem_args &p, const rn_stem_columns &x, int64_t at)
+    {
+        image = at / p.cut.tiles_y;
+        y = (int)(at % p.cut.tiles_y) * p.cut.tile_h;
+        rows = min(p.cut.tile_h, p.d.oh - y);
+        count = rows * x.count;
+    }
+};
+
+/* n / by for n, by < 2^16: n times this, its upper 32 bits. by > 1. */
+static __device__ __forceinline__ unsigned rn_stem_divider(int by)
+{
+    return 0xffffffffu / (unsigned)by + 1;
+}
+
+static __device__ __forceinline__ int rn_stem_over(int n, unsigned divider, int by)
+{
+    return by == 1 ? n : (int)__umulhi((unsigned)n, divider);
+}
+
+/* bases[m]: bytes from the patch to the first pair of pixel m of a tile. */
+static __device__ __forceinline__ void rn_stem_bases(const rn_stem_args &p, const rn_stem_columns &x, int *bases)
+{
+    for (int m = threadIdx.x; m < p.cut.tile_h * x.count; m += RN_STEM_THREADS) {
+        const int value = m % x.count * p.d.sw * p.d.ic;
+        bases[m] = (m / x.count * p.d.sh * p.cut.pitch + value / 2 + value % 2 * p.cut.copy) * 4;
+    }
+}
+
+/* 8 values of src to value `at` of a copy of the patch and on, but those before e0 and from e1 on. */
+static __device__ __forceinline__ void rn_stem_put(uint16_t *copy, const rn_piece<rn_type_bf16> &v, int at, int e0,
+                                                   int e1)
+{
+    if (e0 == 0 && e1 == 8 && at % 2 == 0) {
+        uint32_t *to = (uint32_t *)(copy + at);
+        to[0] = v.all.x, to[1] = v.all.y, to[2] = v.all.z, to[3] = v.all.w;
+    } else if (e0 == 0 && e1 == 8) {
+        uint32_t *to = (uint32_t *)(copy + at + 1);
+        copy[at] = v.one[0];
+        to[0] = v.all.x >> 16 | v.all.y << 16, to[1] = v.all.y >> 16 | v.all.z << 16;
+        to[2] = v.all.z >> 16 | v.all.w << 16;
+        copy[at + 7] = v.one[7];
+    } else {
+        RN_UNROLL
+        for (int e = 0; e < 8; e++) {
+            if (e >= e0 && e < e1)
+                copy[at + e] = v.one[e];
+        }
+    }
+}
+
+/* What lies in the image: 16 bytes at a time, each thread a few of them before it stores any. */
+static __device__ __forceinline__ void rn_stem_copy(const rn_stem_args &p, const rn_stem_columns &x, uint16_t *patch,
+                                                    int64_t image, int y, int lines)
+{
+    enum { BATCH = 4 };
+    const int values = x.there * p.d.ic, pieces = (values + 14) / 8, all = values ? lines * pieces : 0;
+    const int64_t total = (int64_t)p.d.mb * p.d.ih * p.d.iw * p.d.ic;
+    const unsigned divider = pieces > 1 ? rn_stem_divider(pieces) : 0;
+    const uint16_t *src = (const uint16_t *)p.src;
+
+    RN_NO_UNROLL
+    for (int first = threadIdx.x; first < all; first += BATCH * RN_STEM_THREADS) {
+        rn_piece<rn_type_bf16> v[BATCH];
+        int to[BATCH], e0[BATCH], e1[BATCH];
+        RN_UNROLL
+        for (int b = 0; b < BATCH; b++) {
+            const int i = first + b * RN_STEM_THREADS, line = rn_stem_over(i, divider, pieces);
+            const int64_t begin = ((image * p.d.ih + y + line) * p.d.iw + x.from) * p.d.ic,
+                          piece = ((begin >> 3) + i - line * pieces) * 8, end = begin + values;
+            const bool inside = i < all && (unsigned)(y + line) < (unsigned)p.d.ih;
+            e0[b] = begin > piece ? (int)(begin - piece) : 0;
+            e1[b] = !inside || piece >= end ? 0 : end - piece < 8 ? (int)(end - piece) : 8;
+            to[b] = line * p.cut.pitch * 2 + x.before * p.d.ic + (int)(piece - begin);
+            if (e1[b] > 0 && p.wide_src && piece + 8 <= total) {
+                v[b].all = __ldg((const uint4 *)(src + piece));
+            } else {
+                RN_UNROLL
+                for (int e = 0; e < 8; e++)
+                    v[b].one[e] = e >= e0[b] && e < e1[b] ? src[piece + e] : (uint16_t)0;
+            }
+        }
+        RN_UNROLL
+        for (int b = 0; b < BATCH; b++) {
+            if (e1[b] > 0) {
+                rn_stem_put(patch, v[b], to[b], e0[b], e1[b]);
+                if (p.cut.copies > 1)
+                    rn_stem_put(patch + p.cut.copy * 2, v[b], to[b] - 1, e0[b], e1[b]);
+            }
+        }
+    }
+}
+
+/* All of a tile's patch. A barrier before, as its memory is used, and behind. */
+static __device__ __forceinline__ void rn_stem_fill(const rn_stem_args &p, const rn_stem_columns &x,
+                                                    const rn_stem_tile &tile, uint16_t *patch)
+{
+    const int lines = (tile.rows - 1) * p.d.sh + p.d.kh, y = tile.y * p.d.sh - p.d.ph;
+
+    rn_stem_copy(p, x, patch, tile.image, y, lines);
+    for (int line = threadIdx.x / 32; line < lines; line += RN_STEM_WARPS) {
+        const int there = (unsigned)(y + line) < (unsigned)p.d.ih ? x.there * p.d.ic : 0;
+        const int before = x.before * p.d.ic, zeros = x.all * p.d.ic - there;
+        for (int i = threadIdx.x % 32; i < zeros; i += 32) {
+            const int at = line * p.cut.pitch * 2 + (i < before ? i : i + there);
+            patch[at] = 0;
+            if (p.cut.copies > 1)
+                patch[p.cut.copy * 2 + at - 1] = 0;
+        }
+    }
+}
+
+#endif
