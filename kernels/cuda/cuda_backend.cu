@@ -422,6 +422,7 @@ static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
 #else
     be->range = cuda_range;
 #endif
+    be->bn_masks = true;
     be->ops = rn_cuda_ops();
     be->conv_algos = rn_cuda_conv_algos();
     be->close = cuda_close;

@@ -27,6 +27,12 @@ static inline int rn_bn_room_for(struct rn_backend *be, int64_t parts, int c, rn
     return RN_OK;
 }
 
+/* Where tensors are not aligned to 16 bytes. */
+static inline int rn_bn_refuse_mask(const char *op, const void *mask)
+{
+    return mask ? rn_fail(RN_E_RANGE, "cuda: %s: with a mask, tensors must be aligned to 16 bytes", op) : RN_OK;
+}
+
 /* A vector of each channel: one thread each. */
 template <class B> static __global__ void rn_bn_channels_kernel(B b, int c)
 {

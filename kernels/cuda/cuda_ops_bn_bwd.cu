@@ -4,27 +4,35 @@
 
 /* ---- backward: sums ---- */
 
+/* What tells where the ReLU let through. */
+typedef enum gate { OPEN, BY_Y, BY_MASK } gate;
+
 /* g: dy where the ReLU let it through. */
-template <typename T, bool RELU, int U, int V>
-static __device__ inline void gated(const T *dy, const T *y, const rn_rows_at &p, float (&g)[U][V])
+template <typename T, gate GATE, int U, int V>
+static __device__ inline void gated(const T *dy, const T *y, const uint8_t *mask, const rn_rows_at &p, float (&g)[U][V])
 {
-    float gate[U][V];
+    float value[U][V];
+    unsigned bits[U];
     RN_UNROLL
     for (int u = 0; u < U; u++) {
         rn_load<T, V>(dy + p[u], g[u]);
-        if (RELU)
-            rn_load<T, V>(y + p[u], gate[u]);
+        if (GATE == BY_Y)
+            rn_load<T, V>(y + p[u], value[u]);
+        if (GATE == BY_MASK)
+            bits[u] = mask[p[u] / V];
     }
     RN_UNROLL
-    for (int u = 0; u < U && RELU; u++)
+    for (int u = 0; u < U && GATE != OPEN; u++) {
         RN_UNROLL
-    for (int k = 0; k < V; k++)
-        g[u][k] = gate[u][k] > 0 ? g[u][k] : 0;
+        for (int k = 0; k < V; k++)
+            g[u][k] = (GATE == BY_MASK ? (bits[u] >> k & 1) != 0 : value[u][k] > 0) ? g[u][k] : 0;
+    }
 }
 
 /* The sums of g and of g * (x - mean). */
-template <typename T, bool RELU> struct grad_sums_body {
+template <typename T, gate GATE> struct grad_sums_body {
     const T *x, *y, *dy;
+    const uint8_t *mask;
     const float *mean;
     double *parts;
     int c;
@@ -41,7 +49,7 @@ template <typename T, bool RELU> struct grad_sums_body {
         template <int U> __device__ void rows(const grad_sums_body &b, const rn_rows_at &p, double (&sum)[2][V])
         {
             float g[U][V], x[U][V];
-            gated<T, RELU>(b.dy, b.y, p, g);
+            gated<T, GATE>(b.dy, b.y, b.mask, p, g);
             RN_UNROLL
             for (int u = 0; u < U; u++)
                 rn_load<T, V>(b.x + p[u], x[u]);
@@ -107,12 +115,13 @@ struct grad_factors_of {
     }
 };
 
-template <typename T, bool RELU, int V>
+template <typename T, gate GATE, int V>
 static int grad_sums(struct rn_backend *be, const grad_factors &to, const rn_rows_cut &cut, const rn_bn_room &room,
                      void *stream)
 {
     const rn_op_bn_bwd *a = &to.a;
-    const grad_sums_body<T, RELU> b = {(const T *)a->x, (const T *)a->y, (const T *)a->dy, a->mean, room.parts, a->c};
+    const grad_sums_body<T, GATE> b = {
+        (const T *)a->x, (const T *)a->y, (const T *)a->dy, a->mask, a->mean, room.parts, a->c};
     RN_TRY(rn_rows_launch<V>(b, cut, stream));
     if (!a->comm)
         return rn_join<2>(grad_join<true>{to, NULL}, room.parts, cut.slices, a->c, stream);
@@ -123,8 +132,9 @@ static int grad_sums(struct rn_backend *be, const grad_factors &to, const rn_row
 
 /* ---- backward: the writing pass ---- */
 
-template <typename T, bool RELU, bool DRES> struct grad_body {
+template <typename T, gate GATE, bool DRES> struct grad_body {
     const T *x, *y, *dy;
+    const uint8_t *mask;
     T *dx, *dres;
     const float *mean, *factors;
     int c, dx_beta, dres_beta;
@@ -155,7 +165,7 @@ template <typename T, bool RELU, bool DRES> struct grad_body {
         template <int U> __device__ void rows(const grad_body &b, const rn_rows_at &p, double (&)[1][V])
         {
             float g[U][V], x[U][V];
-            gated<T, RELU>(b.dy, b.y, p, g);
+            gated<T, GATE>(b.dy, b.y, b.mask, p, g);
             RN_UNROLL
             for (int u = 0; u < U; u++)
                 rn_load<T, V>(b.x + p[u], x[u]);
@@ -172,30 +182,36 @@ template <typename T, bool RELU, bool DRES> struct grad_body {
     };
 };
 
-template <typename T, bool RELU, int V> static int bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
+template <typename T, gate GATE, int V> static int bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
 {
-    const rn_rows_cut cut = rn_rows_cut_of(1, a->rows, a->c, V, grad_sums_body<T, RELU>::UNROLL, true);
+    const rn_rows_cut cut = rn_rows_cut_of(1, a->rows, a->c, V, grad_sums_body<T, GATE>::UNROLL, true);
     rn_bn_room room;
     RN_TRY(rn_bn_room_for(be, cut.slices, a->c, &room));
     const grad_factors to = {*a, room.factors, (double)a->rows * rn_comm_size(a->comm)};
-    RN_TRY((grad_sums<T, RELU, V>(be, to, cut, room, stream)));
+    RN_TRY((grad_sums<T, GATE, V>(be, to, cut, room, stream)));
     const T *x = (const T *)a->x, *y = (const T *)a->y, *dy = (const T *)a->dy;
     const rn_rows_cut wide = rn_rows_cut_of(1, a->rows, a->c, V, 4, false);
     if (!a->dres) {
-        const grad_body<T, RELU, false> b = {x, y, dy, (T *)a->dx, NULL, a->mean, room.factors, a->c, a->dx_beta, 0};
+        const grad_body<T, GATE, false> b = {x,    y,          dy, a->mask, (T *)a->dx, NULL, a->mean, room.factors,
+                                             a->c, a->dx_beta, 0};
         return rn_rows_launch<V>(b, wide, stream);
     }
-    const grad_body<T, RELU, true> b = {x,    y,          dy,          (T *)a->dx, (T *)a->dres, a->mean, room.factors,
-                                        a->c, a->dx_beta, a->dres_beta};
+    const grad_body<T, GATE, true> b = {
+        x, y, dy, a->mask, (T *)a->dx, (T *)a->dres, a->mean, room.factors, a->c, a->dx_beta, a->dres_beta};
     return rn_rows_launch<V>(b, wide, stream);
 }
 
 template <typename T> static int bn_bwd_as(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)
 {
     enum { V = rn_vec<T>::N };
-    if (!rn_rows_wide<T>(a->c, a->x, a->relu ? a->y : NULL, a->dy, a->dx, a->dres))
-        return a->relu ? bn_bwd<T, true, 1>(be, a, stream) : bn_bwd<T, false, 1>(be, a, stream);
-    return a->relu ? bn_bwd<T, true, V>(be, a, stream) : bn_bwd<T, false, V>(be, a, stream);
+    const void *y = a->relu && !a->mask ? a->y : NULL;
+    if (rn_rows_wide<T>(a->c, a->x, y, a->dy, a->dx, a->dres)) {
+        if (a->mask)
+            return bn_bwd<T, BY_MASK, V>(be, a, stream);
+        return a->relu ? bn_bwd<T, BY_Y, V>(be, a, stream) : bn_bwd<T, OPEN, V>(be, a, stream);
+    }
+    RN_TRY(rn_bn_refuse_mask("bn_bwd", a->mask));
+    return a->relu ? bn_bwd<T, BY_Y, 1>(be, a, stream) : bn_bwd<T, OPEN, 1>(be, a, stream);
 }
 
 int rn_cuda_bn_bwd(struct rn_backend *be, const rn_op_bn_bwd *a, void *stream)

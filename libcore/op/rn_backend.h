@@ -116,6 +116,7 @@ struct rn_backend {
      * one that began. */
     void (*range)(rn_backend *be, const char *name);
 
+    bool bn_masks;                         /* bn_fwd and bn_bwd take masks (rn_op.h), and are faster for it */
     const rn_ops *ops;                     /* every slot of it that is not documented optional is set */
     const rn_conv_algo *const *conv_algos; /* NULL-terminated, best first, reference last */
 

@@ -48,6 +48,10 @@ typedef struct rn_op_normalize {
  * With `comm` set, "rows" are those of all its ranks, each having as many: the statistics are synchronised (rn_bn_sync.h).
  * mean and inv_std are outputs in training, kept for backward. In inference the running statistics are
  * used and mean, inv_std may be NULL.
+ *
+ * Masks: with relu, a backend of `bn_masks` (rn_backend.h) notes in `mask`, if one is given, what bn_bwd has to know of y, a
+ * byte for each 16 bytes: bit k of byte i is y[i * V + k] > 0, with V elements in 16 bytes. bn_bwd is then given the mask and
+ * reads it in place of y, a sixteenth of the bytes. For tensors that begin at 16 bytes, c a multiple of V.
  */
 typedef struct rn_op_bn_fwd {
     rn_dtype dtype;
@@ -62,7 +66,15 @@ typedef struct rn_op_bn_fwd {
     float *running_mean, *running_var; /* written in training, read in inference */
     float *mean, *inv_std;
     struct rn_comm *comm; /* NULL: statistics of these rows alone. Not read in inference */
+    uint8_t *mask;        /* NULL, or rn_op_bn_mask_bytes, written. Only for a backend of bn_masks */
 } rn_op_bn_fwd;
+
+/* 0: none can be made of such tensors. */
+static inline size_t rn_op_bn_mask_bytes(rn_dtype dtype, int64_t rows, int c)
+{
+    const size_t line = (size_t)c * rn_dtype_size(dtype);
+    return line % 16 == 0 ? (size_t)rows * (line / 16) : 0;
+}
 
 /*
  * Backward of the above in training. With g = dy where (!relu || y > 0) else 0:
@@ -84,6 +96,7 @@ typedef struct rn_op_bn_bwd {
     int dx_beta, dres_beta;
     float *dgamma, *dbeta; /* (c) */
     struct rn_comm *comm;  /* that of the forward pass */
+    const uint8_t *mask;   /* NULL, or what bn_fwd wrote: y is not read */
 } rn_op_bn_bwd;
 
 /*

@@ -50,12 +50,18 @@ int rn_op_check_convert(const rn_op_convert *a)
     return need_count("convert", a->n);
 }
 
+static int need_mask(const char *op, const void *mask, bool relu, size_t bytes)
+{
+    return need(!mask || (relu && bytes), op, "a mask is for relu, and of rows of whole 16 bytes");
+}
+
 int rn_op_check_bn_fwd(const rn_op_bn_fwd *a)
 {
     RN_TRY(need_float("bn_fwd", a->dtype));
     RN_TRY(need_rows("bn_fwd", a->rows, a->c));
     RN_TRY(need(a->x && a->y && a->gamma && a->beta && a->running_mean && a->running_var, "bn_fwd",
                 "x, y, gamma, beta, running_mean and running_var must be given"));
+    RN_TRY(need_mask("bn_fwd", a->mask, a->relu, rn_op_bn_mask_bytes(a->dtype, a->rows, a->c)));
     if (!a->train)
         return RN_OK;
     RN_TRY(need(a->mean && a->inv_std, "bn_fwd", "training writes mean and inv_std; give both"));
@@ -69,6 +75,7 @@ int rn_op_check_bn_bwd(const rn_op_bn_bwd *a)
     RN_TRY(need(a->x && a->dy && a->gamma && a->mean && a->inv_std && a->dx && a->dgamma && a->dbeta, "bn_bwd",
                 "x, dy, gamma, mean, inv_std, dx, dgamma and dbeta must be given"));
     RN_TRY(need(!a->relu || a->y, "bn_bwd", "with relu, y must be given"));
+    RN_TRY(need_mask("bn_bwd", a->mask, a->relu, rn_op_bn_mask_bytes(a->dtype, a->rows, a->c)));
     RN_TRY(need(!(a->dx_beta & ~1) && !(a->dres_beta & ~1), "bn_bwd", "dx_beta and dres_beta are 0 or 1"));
     return need(!a->dres || (a->dx != a->dy && a->dx != a->dres), "bn_bwd",
                 "with dres, dx cannot share memory with dy or dres");

@@ -8,9 +8,10 @@
 extern const check_group check_point_group, check_bn_group, check_pool_group, check_dense_group, check_optim_group,
     check_distill_group, check_join_group, check_channel_group, check_half_group, check_time_group;
 
-/* The part of the group half that is exact, and of bn from sums of convolutions. */
+/* The part of the group half that is exact, and of bn from sums of convolutions, and with masks. */
 void check_half_exact(check_run *r);
 void check_bn_sums(check_run *r);
+void check_bn_masks(check_run *r);
 
 /* Runs `body` once an instruction set, for the op named `dir` and the case named `cas`. */
 typedef void (*check_ops_body)(check_run *r, rn_backend *be, const void *what);

@@ -405,6 +405,7 @@ static void run(check_run *r)
             check_ops_each(r, "bn", cas, "threads", threads, &shapes[i]);
     }
     check_bn_sums(r);
+    check_bn_masks(r);
     check_ops_each(r, "bn", "arguments", "refusals", refusals, NULL);
 }
 

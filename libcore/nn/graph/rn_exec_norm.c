@@ -94,7 +94,8 @@ int rn_exec_bn_fwd(const rn_exec *c)
                       .running_var = given ? rn_net_bn_aux(net, c->index, RN_BN_VAR) : rn_exec_param(c, 3)->value,
                       .mean = stats,
                       .inv_std = stats ? stats + channels : NULL,
-                      .comm = rn_net_bn_comm(net)};
+                      .comm = rn_net_bn_comm(net),
+                      .mask = c->train ? rn_net_bn_mask(net, c->index) : NULL};
     return net->be->ops->bn_fwd(net->be, &a, NULL);
 }
 
@@ -140,7 +141,8 @@ static int bn_grad(const rn_exec *c)
                       .dres_beta = c->node->dres_beta,
                       .dgamma = rn_exec_param(c, 0)->grad,
                       .dbeta = rn_exec_param(c, 1)->grad,
-                      .comm = rn_net_bn_comm(net)};
+                      .comm = rn_net_bn_comm(net),
+                      .mask = rn_net_bn_mask(net, c->index)};
     return net->be->ops->bn_bwd(net->be, &a, NULL);
 }
 

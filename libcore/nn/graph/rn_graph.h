@@ -71,6 +71,7 @@ typedef struct rn_node {
     bool relu;                 /* CONV with bias, BN, ELTWISE, SCALE */
     float bn_eps;              /* BN; 0: the net's */
     enum rn_bn_way bn_way;     /* BN */
+    bool bn_mask;              /* BN: a mask is kept (rn_op.h), and y not read again for its own sake */
     int bn_in, bn_out;         /* CONV: the BN node that src is read through, that takes statistics of dst; else -1 */
     bool bn_caffe;             /* BN: running statistics as Caffe's, see rn_exec_norm.c */
     float bn_fraction;         /* BN, with bn_caffe: moving_average_fraction, at least 0 and below 1 */

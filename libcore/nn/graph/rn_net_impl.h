@@ -121,6 +121,15 @@ static inline float *rn_net_bn_aux(const rn_net *net, int i, enum rn_bn_aux whic
     return (float *)rn_net_slot(net, RN_SLOT_AUX, i) + (int64_t)which * t->dim[t->nd - 1];
 }
 
+/* BN node i's mask, behind its vectors; NULL: it keeps none. */
+static inline uint8_t *rn_net_bn_mask(const rn_net *net, int i)
+{
+    const rn_node *n = &net->graph.nodes[i];
+    const rn_tensor *t = &net->graph.values[n->in].t;
+    return n->bn_mask ? (uint8_t *)rn_net_slot(net, RN_SLOT_AUX, i) + rn_plan_bn_vectors(n, (int)t->dim[t->nd - 1])
+                      : NULL;
+}
+
 /* One of doubles. */
 static inline double *rn_net_bn_sums(const rn_net *net, int i, enum rn_bn_aux which)
 {

@@ -92,9 +92,23 @@ static void bind_values(rn_net *net)
     }
 }
 
+/* Which batch norms keep masks: where the backend has them, the ReLU is the norm's own, and its channels allow it. */
+static void choose_masks(rn_net *net)
+{
+    const rn_graph *g = &net->graph;
+    for (int i = 0; i < g->nnodes; i++) {
+        rn_node *n = &g->nodes[i];
+        const rn_tensor *in = &g->values[n->in].t;
+        const int64_t c = in->dim[in->nd - 1];
+        n->bn_mask = n->kind == RN_NODE_BN && net->opts.train && net->be->bn_masks && n->relu &&
+                     n->bn_way != RN_BN_THROUGH && rn_op_bn_mask_bytes(in->dtype, rn_tensor_count(in) / c, (int)c);
+    }
+}
+
 int rn_net_lay_out(rn_net *net)
 {
     RN_TRY(select_convs(net));
+    choose_masks(net);
     RN_TRY(rn_plan_make(&net->graph, net->opts.train, &net->plan));
     RN_TRY(alloc_device(net));
     bind_values(net);

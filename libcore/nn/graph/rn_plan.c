@@ -39,13 +39,24 @@ static void touch_grad(rn_plan *p, const rn_graph *g, int v, int step)
         touch(p, rn_plan_index(g, RN_SLOT_GRAD, g->values[v].grad_stored), rn_tensor_bytes(&g->values[v].t), step);
 }
 
+size_t rn_plan_bn_vectors(const rn_node *n, int channels)
+{
+    return (n->bn_way ? RN_BN_AUX : RN_BN_INV_STD + 1) * sizeof(float) * (size_t)channels;
+}
+
+static size_t bn_bytes(const rn_node *n, const rn_tensor *in)
+{
+    const int c = (int)in->dim[in->nd - 1];
+    return rn_plan_bn_vectors(n, c) + (n->bn_mask ? rn_op_bn_mask_bytes(in->dtype, rn_tensor_count(in) / c, c) : 0);
+}
+
 /* Bytes of what a node keeps beside its output. */
 static size_t aux_bytes(const rn_graph *g, const rn_node *n, bool train)
 {
     const rn_tensor *in = &g->values[n->in].t;
     switch (n->kind) {
     case RN_NODE_BN:
-        return train ? (n->bn_way ? RN_BN_AUX : RN_BN_INV_STD + 1) * sizeof(float) * (size_t)in->dim[in->nd - 1] : 0;
+        return train ? bn_bytes(n, in) : 0;
     case RN_NODE_MAXPOOL:
         return train ? (size_t)rn_tensor_count(&g->values[n->out].t) : 0;
     case RN_NODE_XENT:
@@ -109,7 +120,7 @@ static bool has_residual(const rn_node *n)
 
 static bool reads_output(const rn_node *n)
 {
-    return n->relu || n->kind == RN_NODE_RELU || n->kind == RN_NODE_SIGMOID;
+    return (n->relu && !n->bn_mask) || n->kind == RN_NODE_RELU || n->kind == RN_NODE_SIGMOID;
 }
 
 static void backward_step(rn_plan *p, const rn_graph *g, int i)

@@ -22,7 +22,7 @@
 enum rn_slot_kind {
     RN_SLOT_VALUE, /* value i */
     RN_SLOT_GRAD,  /* gradient of value i */
-    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c], with convolutions' help all of enum rn_bn_aux; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb], rn_op_now */
+    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c], with convolutions' help all of enum rn_bn_aux, then its mask; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb], rn_op_now */
 };
 
 /* Vectors of c values that a BN keeps, where they begin, in c floats. Doubles begin at even ones. */
@@ -59,6 +59,9 @@ typedef struct rn_plan {
 } rn_plan;
 
 int rn_plan_index(const rn_graph *g, enum rn_slot_kind kind, int i); /* of a slot */
+
+/* Bytes of a BN's vectors in its slot, before the mask. */
+size_t rn_plan_bn_vectors(const rn_node *n, int channels);
 
 int rn_plan_make(const rn_graph *g, bool train, rn_plan *out);
 void rn_plan_free(rn_plan *p); /* accepts a zeroed plan */
