@@ -26,6 +26,8 @@ extern const rn_conv_algo rn_cuda_implicit_gemm, rn_cuda_implicit_gemm_64;
 extern const rn_conv_algo rn_cuda_implicit_gemm_tf32;
 /* First layers, of up to 4 input channels, by tensor cores: bf16 and f16, fwd and bwd_w; statistics and RN_PRO_DBN. */
 extern const rn_conv_algo rn_cuda_direct_stem;
+/* 3x3 kernels of stride 1 in f32 by minimal filtering: RN_ALGO_WINOGRAD, with the loss that cpu_wino.h states. */
+extern const rn_conv_algo rn_cuda_winograd, rn_cuda_winograd_2x2;
 /* Plain sums, any shape. */
 extern const rn_conv_algo rn_cuda_direct;
 

@@ -38,6 +38,8 @@ static const rn_conv_algo *const algos[] = {
     &rn_cuda_implicit_gemm,
     &rn_cuda_implicit_gemm_64,
     &rn_cuda_implicit_gemm_tf32,
+    &rn_cuda_winograd,
+    &rn_cuda_winograd_2x2,
 #ifndef RN_CUDA_EMULATED
     &rn_cudnn_0,
     &rn_cudnn_1,

@@ -19,4 +19,11 @@ exits "first layers on the emulated device" 0 "$RNKIT_BUILD/tests/check-kernels"
     --case 'mb3ic3ih32iw30oc40kh3ph1*,mb5ic3ih45oc64kh7sh2ph3*,mb1ic3ih4iw1501oc8kh3kw2ph1pw0*'
 grep '^not ok' out.txt >&2
 check "cuda:direct-stem ran, forward and to the weights" grep -qE "^# cuda:direct-stem +[^ ]+ +3/-/3 +3/-/3 +[^ ]+ +3/./3 +3/./3" out.txt
+# Several chunks of tiles, and several parts of a sum.
+exits "minimal filtering" 0 "$RNKIT_BUILD/tests/check-kernels" --device cuda --group 'conv,conv_fuse' --algo 'cuda:winograd*' \
+    --case 'mb2ic3ih7oc5kh3ph1,mb33ic17ih5oc19kh3ph1 *,mb33ic17ih5oc19kh3ph1'
+grep '^not ok' out.txt >&2
+for algo in winograd winograd-2x2; do
+    check "cuda:$algo ran, each direction" grep -qE "^# cuda:$algo +2/2/2 .* [1-9]/[1-9]/[1-9]" out.txt
+done
 finish

@@ -35,7 +35,8 @@ static const char *const cases[] = {
     "mb33ic17ih5oc19kh3ph1", "mb40ic16ih7oc16kh5sh2ph2", "mb30ic5ih3iw4oc36kh3sh1ph2", "mb300ic3ih3oc5kh3ph1",
     "mb28ic50ih3oc300kh3ph1", "mb24ic16ih6iw5oc31kh3sh2ph1", "mb70ic1ih4oc3kh7ph3",
     /* maps and widths of narrow nets */
-    "mb1ic16ih28oc32kh3sh2ph1", "mb2ic32ih14oc64kh3sh2ph1", "mb3ic64ih7oc64kh3ph1", "mb1ic24ih14oc40kh3ph1", NULL};
+    "mb1ic16ih28oc32kh3sh2ph1", "mb2ic32ih14oc64kh3sh2ph1", "mb3ic64ih7oc64kh3ph1", "mb1ic24ih14oc40kh3ph1",
+    "mb3ic40ih13iw9oc64kh3ph1", NULL};
 
 /* Those that a 16-bit type is checked on: everything it does differently. Odd counts of channels, of images, of pixels
  * and of taps, because bf16 goes in pairs; sums of several blocks; padding left out; strides. */

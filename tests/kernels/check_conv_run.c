@@ -27,11 +27,11 @@ static double winograd_tol(const rn_conv_algo *algo, double n)
 {
     if (!(algo->flags & RN_ALGO_WINOGRAD))
         return 0;
-    return strcmp(algo->name, "cpu:winograd") == 0             ? RN_WINO_LOSS_4
-           : strcmp(algo->name, "cpu:winograd-2x2") == 0       ? RN_WINO_LOSS_2
-           : strcmp(algo->name, "cpu:winograd-pairs") == 0     ? RN_WINO_LOSS_PAIRS_4 / sqrt(n)
-           : strcmp(algo->name, "cpu:winograd-2x2-pairs") == 0 ? RN_WINO_LOSS_PAIRS_2 / sqrt(n)
-                                                               : RN_WINO_LOSS_LAVIN;
+    return rn_select_match("cpu:winograd,cuda:winograd", algo->name)           ? RN_WINO_LOSS_4
+           : rn_select_match("cpu:winograd-2x2,cuda:winograd-2x2", algo->name) ? RN_WINO_LOSS_2
+           : strcmp(algo->name, "cpu:winograd-pairs") == 0                     ? RN_WINO_LOSS_PAIRS_4 / sqrt(n)
+           : strcmp(algo->name, "cpu:winograd-2x2-pairs") == 0                 ? RN_WINO_LOSS_PAIRS_2 / sqrt(n)
+                                                                               : RN_WINO_LOSS_LAVIN;
 }
 
 /* The same of tensor cores, as it is stated in cuda_conv.h. Integers they add up exactly. */

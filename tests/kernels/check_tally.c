@@ -26,6 +26,7 @@ static const struct {
     {"cpu:point", "*", "fwd,bwd_d"},
     {"cpu:strip", "*", "fwd,bwd_d"},
     {"cuda:implicit-gemm-tf32", "conv_bf16,conv_f16,conv_fuse_bf16,conv_fuse_f16", "*"},
+    {"cuda:winograd*", "conv_bf16,conv_f16,conv_fuse_bf16,conv_fuse_f16", "*"},
     {"cuda:direct", "conv_fuse*", "*"},
     {"cuda:direct-stem", "conv,conv_fuse", "*"},
     {"cuda:direct-stem", "*", "bwd_d"},
