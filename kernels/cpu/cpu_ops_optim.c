@@ -64,7 +64,7 @@ int cpu_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
     (void)be, (void)stream;
     RN_TRY(rn_op_check_clip(a));
     const double norm = sqrt(*a->sumsq) * a->scale * a->times;
-    bool finite = isfinite(*a->sumsq);
+    bool finite = isfinite(*a->sumsq) && !(a->before && (!isfinite(*a->before) || isnan(*a->out)));
     for (int i = 0; i < a->n; i++)
         finite = finite && isfinite(a->loss[i]);
     const double by = a->limit > 0 ? rn_op_clip_factor(norm, a->limit, a->caffe) : 1;

@@ -140,7 +140,8 @@ static __global__ void clip_kernel(rn_op_clip a)
     const double norm = __dmul_rn(__dmul_rn(sqrt(*a.sumsq), a.scale), a.times);
     if (a.limit > 0)
         by = a.caffe ? (norm > a.limit ? a.limit / norm : 1) : fmin(1.0, a.limit / (norm + 1e-6));
-    *a.out = odd > 0 || !isfinite(*a.sumsq) ? NAN : (float)(a.scale * by);
+    const bool after = !a.before || (isfinite(*a.before) && !isnan(*a.out));
+    *a.out = odd > 0 || !isfinite(*a.sumsq) || !after ? NAN : (float)(a.scale * by);
 }
 
 int rn_cuda_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)

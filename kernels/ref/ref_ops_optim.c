@@ -51,6 +51,8 @@ int ref_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
     for (int i = 0; i < a->n; i++)
         if (!isfinite(a->loss[i]))
             norm = NAN;
+    if (a->before && (!isfinite(*a->before) || isnan(*a->out)))
+        norm = NAN;
     if (a->limit > 0 && !a->caffe)
         by = a->limit / (norm + 1e-6) < 1 ? a->limit / (norm + 1e-6) : 1;
     if (a->limit > 0 && a->caffe && norm > a->limit)

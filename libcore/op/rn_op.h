@@ -414,9 +414,12 @@ typedef struct rn_op_sgd {
  *   norm = sqrt(*sumsq) * scale * times
  *   *out = scale * min(1, limit / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_; Caffe's: norm > limit ? limit / norm : 1
  * in double, rounded once; limit 0: none. NaN where *sumsq or one of the n losses is not finite: nothing to be done.
+ * A step that is given before anybody has looked at the one before, after which there may be none: `before`, if not NULL, has to be
+ * finite as well, and *out not NaN yet.
  */
 typedef struct rn_op_clip {
-    const double *sumsq; /* all three in device memory */
+    const double *sumsq; /* all four in device memory */
+    const double *before;
     const float *loss;
     float *out;
     int n;

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# What travels while the device computes, on the emulated one (tests/cuda): batches of pixels on a stream of their own, into rooms
-# that they take in turns. Streams that are as late as they may be, as early, or early while the computing one is late show each
-# event that is not waited for: the same bits must come out. No GPU has run it.
+# What goes on while the device computes, on the emulated one (tests/cuda): batches of pixels travel on a stream of their own, into
+# rooms that they take in turns, and the host looks at a step's results while the next is under way. Streams that are as late as
+# they may be, as early, or early while the computing one is late show each event that is not waited for: the same bits must
+# come out, and the same words where a step goes wrong. No GPU has run it.
 . "$RNKIT_TESTS/tap.sh"
 . "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
@@ -21,32 +22,79 @@ layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
 layer { name: "fc1" type: "InnerProduct" bottom: "conv1" top: "fc1" inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc1" bottom: "label" top: "loss" }
 NET
+net=small.prototxt
 small() {
-    rn-train --net small.prototxt --threads 1 --workers 2 --lr 0.001 --no-flip --log-steps 1 --epochs 2 --train-db train.lmdb --val-db val.lmdb "$@"
+    rn-train --net "$net" --threads 1 --workers 2 --lr 0.001 --no-flip --log-steps 1 --epochs 2 --train-db train.lmdb --val-db val.lmdb "$@"
 }
 lines() { sed -n 's/.*"type":"window".*"loss":\([^,]*\),.*"grad_norm":\([^,]*\),.*/\1 \2/p' "$1/log.jsonl"; }
-last() { find "$1/checkpoints" -name "$2" | sort | tail -1; }
-same() { # same A B: losses, norms, weights, state
-    local f
-    [ -n "$(lines "$1")" ] && [ "$(lines "$1")" = "$(lines "$2")" ] || return 1
-    for f in weights.safetensors state.safetensors; do
-        [ -s "$(last "$1" $f)" ] && cmp <(tensors "$(last "$1" $f)") <(tensors "$(last "$2" $f)") || return 1
-    done
-}
 near() { # near A B: losses that differ by 3e-6 at most
     paste <(lines "$1") <(lines "$2") | awk '!($1 - $3 <= 3e-6 * $1 && $3 - $1 <= 3e-6 * $1) { bad = 1; print } END { exit bad || NR != 12 }'
 }
 
+count() { awk -v at="$2" '{ n = $at } END { print n + 0 }' "$1"; } # a column of RNKIT_EMULATE_COUNT's last line
+failure() { sed -n 's/ Last good checkpoint: .*//; s/.*\(stopped at .*\)/\1/p' err.txt; }
+
 exits "on the CPU" 0 small --out cpu --device cpu
-for how in "plain" "parts --accumulate 2" "mixed --mixup 0.4 --label-smoothing 0.1 --ema 0.5"; do
-    read -r name more <<<"$how"
-    # shellcheck disable=SC2086 # words
-    exits "$name: all streams late" 0 small --out "$name" --device cuda $more
-    for when in early own-late; do
-        # shellcheck disable=SC2086
-        RNKIT_EMULATE_STREAMS=$when exits "... $when" 0 small --out "$name-$when" --device cuda $more
-        check "... to the same bits" same "$name" "$name-$when"
+# however NAME "MODES" OPTION...: what comes out, however streams run.
+however() {
+    local name=$1 modes=$2 when
+    shift 2
+    RNKIT_EMULATE_COUNT=$name.count exits "$name: all streams late" 0 small --out "$name" --device cuda "$@"
+    for when in $modes; do
+        RNKIT_EMULATE_STREAMS=$when exits "... $when" 0 small --out "$name-$when" --device cuda "$@"
+        check "... to the same bits" same_run "$name" "$name-$when"
     done
-done
+}
+however plain "early own-late"
+however mixed own-late --mixup 0.4 --label-smoothing 0.1 --ema 0.5
+however parts own-late --accumulate 2
+however f16 own-late --precision f16 --loss-scale dynamic:1e7
+# A checkpoint after each step: none may be under way then.
+RNKIT_EMULATE_COUNT=one.count exits "one after the other" 0 small --out one --device cuda --checkpoint-steps 1
+check "... to the same bits" same_run plain one
 check "plain: the CPU's losses" near cpu plain
+echo "looked at with another under way: $(count plain.count 5), $(count parts.count 5), $(count f16.count 5), $(count one.count 5)" >&2
+check "all steps but an epoch's last are looked at while the next is under way" test "$(count plain.count 5)" = 10
+check "... none where the host has to look first" test "$(count parts.count 5)" = 0 -a "$(count f16.count 5)" = 0 -a "$(count one.count 5)" = 0
+
+exits "three steps" 1 small --out stopped --device cuda --stop-after-steps 3
+says "... are three" "stopped after step 3 of 12"
+exits "... and go on" 0 small --out stopped --device cuda
+check "... to the same bits" same_run plain stopped
+
+# Weights whose decay multiplies them by 1e21 a step.
+sed 's/\(name: "conv1".*\) convolution_param/\1 param { lr_mult: 1e6 decay_mult: 1e6 } convolution_param/' small.prototxt >large.prototxt
+# Where a step goes wrong, nothing that was given behind it may change what is found, or where: as on the CPU.
+for how in "loss --lr 1e9" "weights --lr 1e9 --weight-decay 1" "gradient --precision f16 --loss-scale 1e19"; do
+    read -r name more <<<"$how"
+    net=small.prototxt
+    [ "$name" != weights ] || net=large.prototxt
+    # shellcheck disable=SC2086 # words
+    exits "not finite, $name: one after the other" 1 small --out "odd-$name-1" --device cuda --checkpoint-steps 1 $more
+    failure >one.txt
+    # shellcheck disable=SC2086
+    exits "... while the next is under way" 1 small --out "odd-$name" --device cuda $more
+    failure >two.txt
+    cat two.txt >&2
+    check "... says the same" cmp one.txt two.txt
+    check "... which is that something is not finite" grep -qE "is not finite|after the step: .* is (-?inf|nan)" two.txt
+    check "... after the same steps" diff <(lines "odd-$name") <(lines "odd-$name-1")
+done
+
+net=small.prototxt
+# An image that cannot be read: what came before is kept, though it was still under way when the loader told.
+cp -r train.lmdb torn.lmdb
+at=$(grep -abo $'\xff\xda' torn.lmdb/data.mdb | sed -n '13s/:.*//p')
+head -c 6000 /dev/zero | dd of=torn.lmdb/data.mdb bs=1 seek=$((at - 400)) conv=notrunc status=none
+for device in cpu cuda; do
+    exits "an image that cannot be read, $device" 1 small --out "torn-$device" --device "$device" --train-db torn.lmdb
+    sed -n 's/.*\(stopped at step [0-9]*\).*/\1/p' err.txt >"$device.txt"
+done
+check "... stops at the same step" cmp cpu.txt cuda.txt
+check "... which is one" grep -q "stopped at step" cuda.txt
+check "... with the same checkpoint" test "$(basename "$(newest torn-cpu)")" = "$(basename "$(newest torn-cuda)")"
+
+for when in late early own-late; do
+    RNKIT_DEVICE=cuda RNKIT_EMULATE_STREAMS=$when exits "batches and steps, $when" 0 "$RNKIT_BUILD/tests/unit/test_overlap"
+done
 finish

@@ -74,7 +74,7 @@ static struct {
     char *shared;
     std::map<const void *, int> allowed;
     cudaError_t error;
-    uint64_t random;
+    uint64_t random, allocations;
 } emu;
 
 static uint64_t draw(void)
@@ -352,6 +352,7 @@ static void not_captured(const char *what);
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
     not_captured("cudaMalloc");
+    emu.allocations++;
     memory m = {NULL, 0, bytes};
     const size_t room = (bytes + 255) / 256 * 256;
 
@@ -429,15 +430,17 @@ static struct CUstream_st of_thread;
 static std::vector<cudaStream_t> streams(1, &of_thread);
 static std::map<uintptr_t, size_t> locked; /* the host's page-locked memory */
 
-/* RNKIT_EMULATE_COUNT=FILE: how often the host waited, and how many graphs were launched, a line at the program's end. */
+/* RNKIT_EMULATE_COUNT=FILE: how often the host waited, how many graphs were launched, how often it waited for an event behind which its
+ * stream had more to do, and how often memory of the device was taken: a line at the program's end. */
 static struct counts {
-    uint64_t waits, graphs;
+    uint64_t waits, graphs, ahead;
     ~counts()
     {
         const char *file = getenv("RNKIT_EMULATE_COUNT");
         FILE *f = file ? fopen(file, "a") : NULL;
         if (f) {
-            fprintf(f, "%llu waits %llu graphs\n", (unsigned long long)waits, (unsigned long long)graphs);
+            fprintf(f, "%llu waits %llu graphs %llu ahead %llu allocations\n", (unsigned long long)waits,
+                    (unsigned long long)graphs, (unsigned long long)ahead, (unsigned long long)emu.allocations);
             fclose(f);
         }
     }
@@ -690,7 +693,8 @@ cudaError_t cudaEventCreate(cudaEvent_t *e)
 
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
-    cudaEventSynchronize(e);
+    if (e->stream)
+        run_until(e->stream, e->given);
     delete e;
     return cudaSuccess;
 }
@@ -708,6 +712,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
     not_captured("a wait for an event");
     counts.waits++;
+    counts.ahead += e->stream && e->stream->given > e->given;
     if (e->stream)
         run_until(e->stream, e->given);
     return cudaSuccess;

@@ -112,20 +112,28 @@ static void sumsq(check_run *r, rn_backend *be, const void *what)
 static void clip_with(check_run *r, rn_backend *be, const rn_op_clip *how, double sumsq, int odd)
 {
     const int n = how->n;
+    const float was = how->out ? *how->out : NAN;
     rn_op_clip a = *how;
     double *sum = check_bytes(r, sizeof *sum);
     float *loss = check_values(r, (size_t)n, false), want = 0;
     a.sumsq = sum;
     a.loss = loss;
     a.out = check_f32(r, 1);
+    *a.out = want = was;
     *sum = sumsq;
+    if (a.before) {
+        double *before = check_bytes(r, sizeof *before);
+        *before = *how->before;
+        a.before = before;
+    }
     if (odd >= 0)
         loss[odd] = odd % 2 ? INFINITY : NAN;
     check_ran(r, "clip", be->ops->clip(be, &a, NULL));
     rn_op_clip ref = a;
     ref.out = &want;
     check_ran(r, "ref", rn_ref_ops.clip(NULL, &ref, NULL));
-    if (isnan(want) != (odd >= 0 || !isfinite(sumsq)))
+    const bool after = !a.before || (isfinite(*a.before) && !isnan(was));
+    if (isnan(want) != (odd >= 0 || !isfinite(sumsq) || !after))
         check_fail(r, "%s where it should be so", isnan(want) ? "finite" : "not finite");
     check_bits(r, "factor", a.out, isnan(want) && isnan(*a.out) ? a.out : &want, sizeof want);
     rn_op_sgd s = {.n = 100, .mu = 0.9f, .wd = 1e-4f, .lr = 0.1f, .grad_scale = NAN, .scale = a.out};
@@ -153,6 +161,11 @@ static void clip(check_run *r, rn_backend *be, const void *what)
                               .caffe = i % 2};
         clip_with(r, be, &a, squares[i / 4], -1);
         clip_with(r, be, &a, squares[i / 4], (int)(i % 2 ? 299 : 0));
+    }
+    for (unsigned i = 0; i < 2 * 2 * sizeof squares / sizeof *squares; i++) {
+        float was = i % 2 ? NAN : 2;
+        const rn_op_clip a = {.n = 3, .scale = 1, .times = 1, .before = &squares[i / 4], .out = &was};
+        clip_with(r, be, &a, i % 4 < 2 ? 2 : INFINITY, -1);
     }
     rn_op_clip bad = {.scale = 1, .times = 1};
     if (be->ops->clip(be, &bad, NULL) == RN_OK)

@@ -10,12 +10,12 @@
 
 enum { BATCH = 8, SIDE = 16, CHANNELS = 3, CLASSES = 4, PIXELS = BATCH * SIDE * SIDE * CHANNELS };
 
-static const rn_model_spec tiny = {.arch = "resnet18",
-                                   .stem = RN_STEM_CIFAR,
-                                   .width = 0.125,
-                                   .classes = CLASSES,
-                                   .channels = CHANNELS,
-                                   .height = SIDE};
+static const rn_model_spec tiny __attribute__((unused)) = {.arch = "resnet18",
+                                                           .stem = RN_STEM_CIFAR,
+                                                           .width = 0.125,
+                                                           .classes = CLASSES,
+                                                           .channels = CHANNELS,
+                                                           .height = SIDE};
 static const rn_sgd_opts sgd = {.lr = 0.05f, .momentum = 0.9f, .weight_decay = 1e-4f};
 
 static uint8_t images[PIXELS];
@@ -38,7 +38,7 @@ static void done(int rc)
 }
 
 /* Gradients of the batch; its mean loss. */
-static double train_batch(rn_net *net)
+static inline double train_batch(rn_net *net)
 {
     rn_net_result r;
     done(rn_net_train_batch(net, images, labels, BATCH, &r));
@@ -46,7 +46,7 @@ static double train_batch(rn_net *net)
     return r.loss_sum / r.n;
 }
 
-static double train_step(rn_net *net)
+static inline double train_step(rn_net *net)
 {
     const double loss = train_batch(net);
     done(rn_optim_sgd(net, &sgd));

@@ -54,12 +54,27 @@ static size_t in_bytes(const rn_net *net)
 
 int rn_net_open_io(rn_net *net)
 {
-    return rn_backend_alloc_host(net->be, out_bytes(net) + in_bytes(net), &net->host);
+    rn_backend *be = net->be;
+    for (int i = 0; i < RN_NET_TURNS; i++) {
+        RN_TRY(rn_backend_alloc_host(be, out_bytes(net) + in_bytes(net), &net->turns[i].host));
+        if (be->event_sync)
+            RN_TRY(be->event_open(be, &net->turns[i].given));
+    }
+    return RN_OK;
+}
+
+void rn_net_close_io(rn_net *net)
+{
+    for (int i = 0; i < RN_NET_TURNS; i++) {
+        if (net->turns[i].given)
+            net->be->event_close(net->be, net->turns[i].given);
+        rn_backend_free_host(net->be, net->turns[i].host);
+    }
 }
 
 static int32_t *host_labels(const rn_net *net, int which)
 {
-    return (int32_t *)net->host + (size_t)(HALF + which) * (size_t)net->opts.batch;
+    return (int32_t *)net->turns[net->newest].host + (size_t)(HALF + which) * (size_t)net->opts.batch;
 }
 
 static rn_op_now *host_now(const rn_net *net)
@@ -74,16 +89,51 @@ static int fetch(const rn_net *net, void *dst, const void *src, size_t bytes)
     return be->sync ? be->sync(be, NULL) : RN_OK;
 }
 
+int rn_net_extend_turn(rn_net *net)
+{
+    rn_backend *be = net->be;
+    return be->event_sync ? be->event_record(be, net->turns[net->newest].given, NULL) : RN_OK;
+}
+
+/* Results to the host, by the time that someone waits for this turn. */
+static int send_results(rn_net *net, int n)
+{
+    rn_backend *be = net->be;
+    rn_net_turn *t = &net->turns[net->newest];
+    RN_TRY(be->copy(be, t->host, loss_slot(net), out_bytes(net), RN_COPY_D2H, NULL));
+    t->n = n;
+    return rn_net_extend_turn(net);
+}
+
+static int wait_for(rn_net *net, const rn_net_turn *t)
+{
+    rn_backend *be = net->be;
+    if (be->event_sync)
+        return be->event_sync(be, t->given);
+    return be->sync ? be->sync(be, NULL) : RN_OK;
+}
+
+/* What a batch is given with is still read until its results are known: it takes the older turn. */
+static int next_turn(rn_net *net)
+{
+    const int next = (net->newest + 1) % RN_NET_TURNS;
+    const bool late = net->turns[next].n > 0; /* nobody has asked */
+    net->turns[next].n = 0;
+    net->newest = next;
+    return late ? wait_for(net, &net->turns[next]) : RN_OK;
+}
+
 int rn_net_results(rn_net *net, rn_net_result *out)
 {
-    const float *loss = net->host;
-    const int32_t *rank = (const int32_t *)net->host + net->opts.batch;
-    const int n = net->pending;
+    const int older = (net->newest + 1) % RN_NET_TURNS;
+    net->told = net->turns[older].n > 0 ? older : net->newest;
+    rn_net_turn *t = &net->turns[net->told];
+    const float *loss = t->host;
+    const int32_t *rank = (const int32_t *)t->host + net->opts.batch;
+    const int n = t->n;
     *out = (rn_net_result){.n = n};
-    net->pending = 0;
-    if (n > 0)
-        RN_TRY(net->be->copy(net->be, net->host, loss_slot(net), out_bytes(net), RN_COPY_D2H, NULL));
-    RN_TRY(net->be->sync ? net->be->sync(net->be, NULL) : RN_OK);
+    t->n = 0;
+    RN_TRY(wait_for(net, t));
     for (int i = 0; i < n; i++) {
         out->loss_sum += (double)loss[i];
         out->top1 += rank[i] < 1;
@@ -105,9 +155,12 @@ static int put_labels(rn_net *net, int which, const int32_t *labels, int n)
     return RN_OK;
 }
 
-/* The host's side is written again only when this has been waited for: with the batch's results. */
-static int put_in(rn_net *net, int n)
+static int put_in(rn_net *net, const int32_t *labels, int n)
 {
+    RN_TRY(put_labels(net, 0, labels, n));
+    if (net->mixed)
+        RN_TRY(put_labels(net, 1, net->labels2, n));
+    host_now(net)->share = net->share;
     host_now(net)->grad_scale = net->loss_scale / ((float)n * (float)rn_comm_size(net->opts.comm));
     return net->be->copy(net->be, loss_slot(net) + HALF * (size_t)net->opts.batch, host_labels(net, 0), in_bytes(net),
                          RN_COPY_H2D, NULL);
@@ -185,14 +238,6 @@ static int ask_teacher(rn_net *net, int value, int first, int n)
     return rc < 0 ? rn_fail_prefix(rc, "teacher") : RN_OK;
 }
 
-/* Nobody has asked for the last batch's results: its arguments are still being read. */
-static int settle(rn_net *net)
-{
-    const bool late = net->pending && net->be->sync;
-    net->pending = 0;
-    return late ? net->be->sync(net->be, NULL) : RN_OK;
-}
-
 /* A training batch of pixels that lie in a room of their own, which is free again when they have been read. */
 static int train_sent(rn_net *net, const uint8_t *images, int n)
 {
@@ -225,14 +270,13 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
 {
     const bool pixels = value == net->graph.images;
     RN_TRY(check_batch(net, n, train));
-    RN_TRY(settle(net));
+    RN_TRY(next_turn(net));
     RN_TRY(check_windows(net, pixels, n));
     RN_TRY(rn_net_prepare(net));
-    RN_TRY(put_labels(net, 0, labels, n));
-    RN_TRY(put_in(net, n));
+    RN_TRY(put_in(net, labels, n));
     net->batches += train;
     RN_TRY(train && pixels && net->input ? train_sent(net, data, n) : copy_and_run(net, value, first, data, n, train));
-    net->pending = n;
+    RN_TRY(send_results(net, n));
     return out ? rn_net_results(net, out) : RN_OK;
 }
 
@@ -253,10 +297,8 @@ int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *
 {
     if (!(share >= 0 && share <= 1))
         return rn_fail(RN_E_RANGE, "net: a share of %g; 0 to 1 are possible", (double)share);
-    RN_TRY(check_batch(net, n, true));
-    RN_TRY(settle(net));
-    RN_TRY(put_labels(net, 1, labels2, n));
-    host_now(net)->share = share;
+    net->labels2 = labels2;
+    net->share = share;
     net->mixed = true;
     int rc = run_batch(net, net->graph.images, 0, images, labels, n, true, out);
     net->mixed = false;

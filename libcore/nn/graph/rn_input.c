@@ -84,6 +84,8 @@ int rn_net_send(rn_net *net, const uint8_t *images, int n)
 int rn_net_settle(rn_net *net)
 {
     rn_backend *be = net->be;
+    for (int i = 0; i < RN_NET_TURNS; i++)
+        net->turns[i].n = 0;
     if (net->input) {
         net->input->sent = NULL;
         RN_TRY(be->sync(be, net->input->stream));

@@ -177,7 +177,7 @@ void rn_net_close(rn_net *net)
     free(net->pattern);
     free(net->net_text);
     free(net->net_file);
-    rn_backend_free_host(net->be, net->host);
+    rn_net_close_io(net);
     free(net);
 }
 

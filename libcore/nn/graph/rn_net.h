@@ -191,10 +191,13 @@ int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *
  * batch's results have been told, or rn_net_settle was called. Nothing on a device without streams. RN_E_RANGE: n.
  */
 int rn_net_send(rn_net *net, const uint8_t *images, int n);
-/* Waits until the device has come to the end of all it was given, and forgets what was sent ahead. */
+/* Waits until the device has come to the end of all it was given, and forgets what was sent ahead and results not asked for. */
 int rn_net_settle(rn_net *net);
-/* Of the batch before, whose out was NULL and whose device was not waited for: this waits, and comes before the next batch. n is 0
- * when nothing was left. */
+/*
+ * Of the oldest batch whose out was NULL and whose results were not asked for: this waits for it, and not for what the device was
+ * given behind it. There may be two such batches; a third waits for the first, whose results are lost. n is 0 when none was
+ * left; then this waits for the last.
+ */
 int rn_net_results(rn_net *net, rn_net_result *out);
 /* The last batch's losses (batch), in device memory. */
 const float *rn_net_losses(const rn_net *net);

@@ -46,6 +46,17 @@ typedef struct rn_net_pass {
 
 typedef struct rn_input rn_input;
 
+/*
+ * Two batches take turns at what goes in and comes out with them beside their pixels, so that the device may be given one while
+ * nobody has looked at the results of the one before.
+ */
+enum { RN_NET_TURNS = 2 };
+typedef struct rn_net_turn {
+    void *host;     /* page-locked where that matters: what the loss's slot holds, in its order */
+    rn_event given; /* the device has come to the end of what was given with it; NULL: whoever waits, waits for all */
+    int n;          /* images whose results nobody has asked for */
+} rn_net_turn;
+
 enum { RN_MAX_CHANNELS = 4 };
 
 struct rn_net {
@@ -73,7 +84,9 @@ struct rn_net {
     int64_t batches;       /* training batches so far */
     uint64_t dropout_seed; /* rn_net_set_step */
     int64_t step, first_image;
-    bool mixed;         /* the batch under way has second labels */
+    bool mixed; /* the batch under way has second labels, labels2, and a share of the first */
+    const int32_t *labels2;
+    float share;
     rn_distill distill; /* teacher NULL: none */
     float loss_scale;   /* multiplies all gradients */
     bool watched;       /* see rn_watch.h */
@@ -81,8 +94,8 @@ struct rn_net {
     struct rn_reduce *reduce; /* see rn_reduce.h */
     struct rn_input *input;   /* see rn_input.h; NULL: pixels are copied when their turn comes */
     bool overlap;             /* rn_net_set_overlap */
-    void *host;               /* page-locked where that matters: what the loss's slot holds, in its order */
-    int pending;              /* images of a batch whose results nobody has waited for */
+    rn_net_turn turns[RN_NET_TURNS];
+    int newest, told; /* turns: of the last batch given to the device; of the last whose results were told */
 };
 
 /* A convolution's part of its parameter, in the type of the activations. */
@@ -145,6 +158,9 @@ int rn_net_backward(rn_net *net);
 
 /* rn_batch.c: room for what goes in and comes out with a batch beside its images. */
 int rn_net_open_io(rn_net *net);
+void rn_net_close_io(rn_net *net);
+/* What the device was given meanwhile belongs to the last batch, too: whoever waits for its results waits for that. */
+int rn_net_extend_turn(rn_net *net);
 
 /* Both, of a whole training batch, in one piece where the device can. */
 int rn_net_train_pass(rn_net *net, int first);

@@ -12,7 +12,7 @@ struct rn_optim {
     rn_net *net;
     float *sum;            /* of the gradients of the batches before; NULL: never more than one */
     rn_optim_facts *facts; /* on the device; behind them what clip has found */
-    rn_optim_facts *host;  /* page-locked where that matters */
+    rn_optim_facts *host;  /* page-locked where that matters; for each of the net's turns */
 };
 
 /* ---- the update ---- */
@@ -93,8 +93,10 @@ int rn_optim_open(rn_net *net, bool accumulates, rn_optim **out)
     o->net = net;
     int rc = be->alloc(be, sizeof *o->facts + sizeof(float), &p);
     o->facts = p;
+    if (rc >= 0)
+        rc = be->memset(be, o->facts, 0, sizeof *o->facts + sizeof(float), NULL); /* of no step: finite */
     if (rc >= 0) {
-        rc = rn_backend_alloc_host(be, sizeof *o->host, &p);
+        rc = rn_backend_alloc_host(be, RN_NET_TURNS * sizeof *o->host, &p);
         o->host = p;
     }
     if (rc >= 0 && accumulates) {
@@ -154,7 +156,7 @@ static int weight_sumsq(const rn_optim *o)
 static int send_facts(const rn_optim *o)
 {
     rn_backend *be = o->net->be;
-    return be->copy(be, o->host, o->facts, sizeof *o->host, RN_COPY_D2H, NULL);
+    return be->copy(be, &o->host[o->net->newest], o->facts, sizeof *o->host, RN_COPY_D2H, NULL);
 }
 
 static int wait_for_facts(const rn_optim *o)
@@ -168,7 +170,7 @@ int rn_optim_grad_sumsq(rn_optim *o, double *out)
 {
     RN_TRY(grad_sumsq(o));
     RN_TRY(wait_for_facts(o));
-    *out = o->host->grads;
+    *out = o->host[o->net->newest].grads;
     return RN_OK;
 }
 
@@ -176,28 +178,30 @@ int rn_optim_weight_sumsq(rn_optim *o, double *out)
 {
     RN_TRY(weight_sumsq(o));
     RN_TRY(wait_for_facts(o));
-    *out = o->host->weights;
+    *out = o->host[o->net->newest].weights;
     return RN_OK;
 }
 
-int rn_optim_step(rn_optim *o, const rn_sgd_opts *sgd, const rn_op_clip *clip)
+int rn_optim_step(rn_optim *o, const rn_sgd_opts *sgd, const rn_op_clip *clip, bool blind)
 {
     rn_backend *be = o->net->be;
     rn_op_clip c = *clip;
     rn_sgd_opts s = *sgd;
     RN_TRY(grad_sumsq(o));
     c.sumsq = &o->facts->grads;
+    c.before = blind ? &o->facts->weights : NULL;
     c.out = (float *)(o->facts + 1);
     RN_TRY(be->ops->clip(be, &c, NULL));
     s.scale = c.out;
     RN_TRY(rn_optim_sgd(o->net, &s));
     RN_TRY(weight_sumsq(o));
-    return send_facts(o);
+    RN_TRY(send_facts(o));
+    return rn_net_extend_turn(o->net);
 }
 
 rn_optim_facts rn_optim_sums(const rn_optim *o)
 {
-    return *o->host;
+    return o->host[o->net->told];
 }
 
 double rn_optim_clip(double norm, double limit, bool caffe)

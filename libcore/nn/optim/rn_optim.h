@@ -44,10 +44,12 @@ int rn_optim_weight_sumsq(rn_optim *o, double *out);
 /*
  * The step as a whole, of which nothing is waited for: the gradients' sum of squares; what they are multiplied by, as clip says
  * (its pointers to sum and result are filled in here); the update, with that in grad_scale's place, which does nothing when a
- * gradient or one of clip's losses is not finite; the weights' sum of squares. rn_optim_sums, once the device has been waited
- * for, tells both sums.
+ * gradient or one of clip's losses is not finite; the weights' sum of squares. Of the batch whose results were told last (rn_net_results,
+ * which waits for this step, too) rn_optim_sums tells both sums.
+ * blind: nobody has looked at the step before. If it found something that is not finite, or has made weights so, this step does
+ * nothing either, nor do others after it, so that one can still look for where that began.
  */
-int rn_optim_step(rn_optim *o, const rn_sgd_opts *sgd, const rn_op_clip *clip);
+int rn_optim_step(rn_optim *o, const rn_sgd_opts *sgd, const rn_op_clip *clip, bool blind);
 typedef struct rn_optim_facts {
     double grads, weights; /* sums of squares: finite exactly when all are. weights: after the update, or without it */
 } rn_optim_facts;

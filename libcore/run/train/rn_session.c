@@ -231,6 +231,9 @@ static int open_loader(const rn_session *s, rn_store *store, rn_loader_opts opts
     return rn_loader_open(store, &opts, out);
 }
 
+/* One more than usual: two steps that are under way hold a batch each. */
+enum { DEVICE_DEPTH = 5 };
+
 static int open_train_loader(rn_session *s)
 {
     const rn_recipe *r = s->r;
@@ -243,6 +246,7 @@ static int open_train_loader(rn_session *s)
                            .parts = rn_comm_size(s->comm),
                            .seed = r->seed,
                            .workers = s->workers,
+                           .depth = s->be->stream_open ? DEVICE_DEPTH : 0,
                            .crop = (enum rn_train_crop)r->crop,
                            .scale_lo = r->scale_min,
                            .scale_hi = 1,

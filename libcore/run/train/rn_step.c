@@ -10,15 +10,30 @@
 #include "nn/optim/rn_optim.h"
 #include "run/train/rn_ranks.h"
 
+/* A step that the device was given. */
+typedef struct flight {
+    rn_step_at at;
+    rn_batch batch;      /* its last one */
+    bool holds;          /* which is the loader's, and has to be given back */
+    int64_t first_image; /* where that batch stands in the step, */
+    int64_t batches;     /* and which of the net's it was */
+    rn_sums sums;        /* of the batches that were looked at already */
+    double began;        /* rn_now() */
+} flight;
+
+enum { FLIGHTS = 2 };
+
 struct rn_step {
     rn_session *s;
     const rn_recipe *r;
     rn_optim *optim;
-    rn_batch batch;       /* the one at hand */
-    rn_batch next;        /* the one after it, whose images travel already */
-    bool holds, has_next; /* they are the loader's and have to be given back */
-    bool not_finite;      /* something was */
-    bool untouched;       /* no batch of the step has been run yet */
+    flight flights[FLIGHTS]; /* oldest first */
+    int n;
+    rn_batch next;   /* images that travel already, of a batch whose turn comes later; */
+    bool has_next;   /* the loader's, too */
+    bool not_finite; /* something was */
+    bool untouched;  /* no batch of the step has been run yet */
+    double looked;   /* when results were looked at last */
 };
 
 int rn_step_open(rn_session *s, rn_step **out)
@@ -49,21 +64,28 @@ void rn_step_close(rn_step *st)
     free(st);
 }
 
-/* The batch at hand. */
-static void let_go(rn_step *st)
+static void give_back(rn_step *st, flight *f)
 {
-    if (st->holds)
-        rn_loader_release(st->s->train, &st->batch);
-    st->holds = false;
+    if (f->holds)
+        rn_loader_release(st->s->train, &f->batch);
+    f->holds = false;
 }
 
 void rn_step_let_go(rn_step *st)
 {
     (void)rn_net_settle(st->s->net); /* what is on its way is still read */
-    let_go(st);
+    for (int i = 0; i < FLIGHTS; i++)
+        give_back(st, &st->flights[i]);
+    st->n = 0;
     if (st->has_next)
         rn_loader_release(st->s->train, &st->next);
     st->has_next = false;
+}
+
+bool rn_step_overlaps(const rn_step *st, const rn_step_at *at)
+{
+    const rn_backend *be = st->s->be;
+    return be->event_sync && !st->s->comm && st->r->accumulate <= 1 && !at->may_skip;
 }
 
 /* ---- (a) gradients ---- */
@@ -81,28 +103,32 @@ static int forward_backward(rn_step *st, const rn_batch *b, rn_net_result *res)
 }
 
 /*
- * Something is not finite: the batch at hand is run once more, looked at node by node, to say where that began. Ranks come
- * here together, after all of a step's batches, of which the last is at hand.
+ * Something is not finite: the step's last batch is run once more, looked at node by node, to say where that began. What the
+ * device was given behind that step has changed no weight (rn_optim_step), and is forgotten. Ranks come here together, after
+ * all of a step's batches.
  */
-static int not_finite(rn_step *st, const char *what)
+static int not_finite(rn_step *st, const flight *f, const char *what)
 {
     rn_net *net = st->s->net;
     rn_net_result res;
     st->not_finite = true;
-    rn_net_set_batches(net, rn_net_batches(net) - 1); /* so that it is the same batch in every respect */
+    RN_TRY(rn_net_settle(net));
+    rn_net_set_batches(net, f->batches - 1); /* so that it is the same batch in every respect */
+    rn_net_set_step(net, st->r->seed, f->at.step, f->first_image);
     rn_net_watch(net, true);
-    int rc = forward_backward(st, &st->batch, &res);
+    int rc = forward_backward(st, &f->batch, &res);
     rn_net_watch(net, false);
     if (rc < 0)
         return rn_fail_prefix(rc, "%s is not finite", what);
     return rn_fail(RN_E_MISMATCH, "%s is not finite, though every number on the way to it in the last batch is", what);
 }
 
-static int check_gradients(rn_step *st, const rn_step_at *at, double sumsq)
+static int check_gradients(rn_step *st, const flight *f, double sumsq)
 {
-    if (isfinite(sumsq) || at->may_skip)
+    if (isfinite(sumsq) || f->at.may_skip)
         return RN_OK;
-    return not_finite(st, at->loss_scale > 1 ? "under a --loss-scale that may be too high, a gradient" : "a gradient");
+    return not_finite(st, f,
+                      f->at.loss_scale > 1 ? "under a --loss-scale that may be too high, a gradient" : "a gradient");
 }
 
 static void add_results(rn_sums *sums, const rn_net_result *res)
@@ -132,21 +158,24 @@ static int send_next(rn_step *st, bool more)
     return rn_net_send(st->s->net, st->next.images, st->next.n);
 }
 
-static int take_batch(rn_step *st)
+static int take_batch(rn_step *st, flight *f)
 {
-    let_go(st);
+    give_back(st, f);
     if (st->has_next)
-        st->batch = st->next;
+        f->batch = st->next;
     else
-        RN_TRY(rn_loader_next(st->s->train, &st->batch));
+        RN_TRY(rn_loader_next(st->s->train, &f->batch));
     st->has_next = false;
-    st->holds = true;
+    f->holds = true;
     return RN_OK;
 }
 
-/* Batch i of the step. */
-static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b, rn_sums *sums)
+/* Batch i of the step, which is at hand. */
+static int one_batch(rn_step *st, flight *f, int i)
 {
+    rn_net *net = st->s->net;
+    const rn_batch *b = &f->batch;
+    const rn_step_at *at = &f->at;
     rn_net_result res;
     const int64_t pass = (int64_t)rn_loader_batches(st->s->train); /* a step may reach into the next one */
     const int64_t epoch = at->epoch + (at->batch + i) / pass, number = (at->batch + i) % pass;
@@ -154,31 +183,34 @@ static int one_batch(rn_step *st, const rn_step_at *at, int i, const rn_batch *b
         return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
                        (unsigned long long)b->number, b->epoch, (long long)number, (long long)epoch);
     const int64_t before = (int64_t)i * rn_comm_size(st->s->comm) + rn_comm_rank(st->s->comm); /* parts of this step */
-    rn_net_set_step(st->s->net, st->r->seed, at->step, before * b->n);
-    sums->waited += b->waited_s;
+    f->first_image = before * b->n;
+    rn_net_set_step(net, st->r->seed, at->step, f->first_image);
+    f->sums.waited += b->waited_s;
     RN_TRY(forward_backward(st, b, NULL));
-    RN_TRY(send_next(st, i + 1 < at->batches || at->more));
+    f->batches = rn_net_batches(net);
+    if (!rn_step_overlaps(st, at)) /* where steps do, the next one sends its own, as early */
+        RN_TRY(send_next(st, i + 1 < at->batches || at->more));
     if (looks_later(st, at))
         return RN_OK;
-    RN_TRY(rn_net_results(st->s->net, &res));
-    add_results(sums, &res);
+    RN_TRY(rn_net_results(net, &res));
+    add_results(&f->sums, &res);
     if (!st->s->comm && !isfinite(res.loss_sum))
-        return not_finite(st, "the loss");
+        return not_finite(st, f, "the loss");
     if (!st->s->comm) { /* now: of the sum one could not tell which batch it was */
         double sumsq;
         RN_TRY(rn_optim_grad_sumsq(st->optim, &sumsq));
-        RN_TRY(check_gradients(st, at, sumsq));
+        RN_TRY(check_gradients(st, f, sumsq));
     }
     return rn_optim_accumulate(st->optim, i, at->batches);
 }
 
 /* The last batch stays with the step, and so does one that went wrong. */
-static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
+static int gradients(rn_step *st, flight *f)
 {
-    for (int i = 0; i < at->batches; i++) {
-        RN_TRY(take_batch(st));
+    for (int i = 0; i < f->at.batches; i++) {
+        RN_TRY(take_batch(st, f));
         st->untouched = false;
-        RN_TRY(one_batch(st, at, i, &st->batch, sums));
+        RN_TRY(one_batch(st, f, i));
     }
     return RN_OK;
 }
@@ -187,11 +219,11 @@ static int gradients(rn_step *st, const rn_step_at *at, rn_sums *sums)
 
 /* Each rank's gradients are of its part of the mean: their sum is the whole. Losses are looked at only now, so that all ranks
  * find the same. */
-static int over_ranks(rn_step *st, rn_sums *sums)
+static int over_ranks(rn_step *st, flight *f)
 {
-    RN_TRY(rn_ranks_sums(st->s->comm, sums));
-    if (!isfinite(sums->loss))
-        return not_finite(st, "the loss");
+    RN_TRY(rn_ranks_sums(st->s->comm, &f->sums));
+    if (!isfinite(f->sums.loss))
+        return not_finite(st, f, "the loss");
     return rn_net_reduce(st->s->net);
 }
 
@@ -208,13 +240,14 @@ static double unscaling(const rn_step_at *at)
     return 1 / (at->loss_scale > 0 ? at->loss_scale : 1);
 }
 
-static int update(rn_step *st, const rn_step_at *at)
+static int update(rn_step *st, const flight *f)
 {
     const rn_recipe *r = st->r;
+    const rn_step_at *at = &f->at;
     const rn_net *net = st->s->net;
     const bool looks = looks_later(st, at);
     const rn_op_clip clip = {.loss = looks ? rn_net_losses(net) : NULL,
-                             .n = looks ? st->batch.n : 0,
+                             .n = looks ? f->batch.n : 0,
                              .scale = unscaling(at),
                              .times = is_caffe(st) ? at->batches : 1,
                              .limit = r->clip_norm,
@@ -224,24 +257,26 @@ static int update(rn_step *st, const rn_step_at *at)
                              .weight_decay = (float)r->weight_decay,
                              .nesterov = r->nesterov,
                              .caffe = is_caffe(st)};
-    return rn_optim_step(st->optim, &sgd, &clip);
+    return rn_optim_step(st->optim, &sgd, &clip, rn_step_overlaps(st, at));
 }
 
-/* Waits for the device, which has decided by itself whether to take the step, and finds the same. */
-static int look(rn_step *st, const rn_step_at *at, rn_step_result *out)
+/* Waits for the step, of which the device has decided by itself whether to take it, and finds the same. */
+static int look(rn_step *st, const flight *f, rn_step_result *out)
 {
     rn_net_result res;
+    const rn_step_at *at = &f->at;
     RN_TRY(rn_net_results(st->s->net, &res));
+    out->sums = f->sums;
     add_results(&out->sums, &res);
     if (!isfinite(out->sums.loss))
-        return not_finite(st, "the loss");
+        return not_finite(st, f, "the loss");
     const rn_optim_facts facts = rn_optim_sums(st->optim);
-    RN_TRY(check_gradients(st, at, facts.grads));
+    RN_TRY(check_gradients(st, f, facts.grads));
     out->grad_norm = sqrt(facts.grads) * unscaling(at) * (is_caffe(st) && isfinite(facts.grads) ? at->batches : 1);
     out->skipped = !isfinite(out->grad_norm);
     if (out->skipped || isfinite(facts.weights))
         return RN_OK;
-    /* Rate or decay have made them overflow: they are lost, but no checkpoint or average has seen them. */
+    /* Rate or decay have made them overflow: they are lost, but no checkpoint has seen them. */
     st->not_finite = true;
     return rn_fail_prefix(rn_net_check_weights(st->s->net), "after the step");
 }
@@ -264,28 +299,59 @@ static int average(rn_step *st, int64_t steps_done)
 
 /* ---- the whole ---- */
 
-static int step(rn_step *st, const rn_step_at *at, rn_step_result *out)
+static int give(rn_step *st, flight *f)
 {
-    rn_net_set_loss_scale(st->s->net, (float)(at->loss_scale > 0 ? at->loss_scale : 1));
-    RN_TRY(gradients(st, at, &out->sums));
-    RN_TRY(over_ranks(st, &out->sums));
-    RN_TRY(update(st, at));
-    RN_TRY(look(st, at, out));
-    return out->skipped ? RN_OK : average(st, at->step + 1);
+    rn_net_set_loss_scale(st->s->net, (float)(f->at.loss_scale > 0 ? f->at.loss_scale : 1));
+    RN_TRY(gradients(st, f));
+    RN_TRY(over_ranks(st, f));
+    RN_TRY(update(st, f));
+    /* That of a step that is found to be none later is not kept: the run ends with it. */
+    return f->at.may_skip ? RN_OK : average(st, f->at.step + 1);
+}
+
+int rn_step_give(rn_step *st, const rn_step_at *at, rn_step_result *out)
+{
+    flight *f = &st->flights[st->n];
+    *out = (rn_step_result){.grad_norm = NAN};
+    if (st->n == FLIGHTS)
+        return rn_fail(RN_E_RANGE, "training step: nobody has looked at the last %d steps", FLIGHTS);
+    *f = (flight){.at = *at, .began = rn_now()};
+    st->not_finite = false;
+    st->untouched = true;
+    int rc = give(st, f);
+    out->not_finite = st->not_finite;
+    out->untouched = st->untouched;
+    if (rc < 0)
+        give_back(st, f);
+    else
+        st->n++;
+    return rc;
+}
+
+int rn_step_look(rn_step *st, rn_step_result *out)
+{
+    flight f = st->flights[0];
+    *out = (rn_step_result){.grad_norm = NAN};
+    st->not_finite = false;
+    int rc = look(st, &f, out);
+    if (rc == RN_OK && f.at.may_skip && !out->skipped)
+        rc = average(st, f.at.step + 1);
+    out->not_finite = st->not_finite;
+    give_back(st, &f);
+    st->flights[0] = st->flights[1];
+    st->flights[1].holds = false;
+    st->n--;
+    if (rc < 0)
+        return rc;
+    /* A step that was given while another was under way begins when that one ends. */
+    const double now = rn_now();
+    out->sums.seconds = now - fmax(f.began, st->looked);
+    st->looked = now;
+    return RN_OK;
 }
 
 int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out)
 {
-    double from = rn_now();
-    *out = (rn_step_result){.grad_norm = NAN};
-    st->not_finite = false;
-    st->untouched = true;
-    int rc = step(st, at, out);
-    out->not_finite = st->not_finite;
-    out->untouched = st->untouched;
-    let_go(st);
-    if (rc < 0)
-        return rc;
-    out->sums.seconds = rn_now() - from;
-    return RN_OK;
+    RN_TRY(rn_step_give(st, at, out));
+    return rn_step_look(st, out);
 }

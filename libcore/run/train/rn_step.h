@@ -31,7 +31,9 @@ typedef struct rn_step_at {
 } rn_step_at;
 
 typedef struct rn_step_result {
-    rn_sums sums;     /* over the step's images; seconds is wall time, waited the part of it spent on the loader */
+    /* over the step's images; seconds is wall time, since the end of the step before where they overlap; waited the part of it
+     * spent on the loader while the device had nothing to do */
+    rn_sums sums;
     double grad_norm; /* of the gradient that is clipped, before that; not finite when it was skipped */
     bool skipped;
     bool not_finite; /* why it failed: the message says what and where it began */
@@ -47,7 +49,20 @@ int rn_step_start_average(rn_step *st);
 /* Gives back the batches that the last step holds, or has taken for the next: before the session's loader is closed or sought. */
 void rn_step_let_go(rn_step *st);
 
-/* The loader must stand at at->batch. RN_E_MISMATCH with not_finite: a loss, gradient or weight is not finite. */
+/*
+ * A step in two parts: what is given to the device, and the look at what came of it, which waits for it. Where steps overlap, the
+ * next may be given before the look at this one, so that the device goes on meanwhile. What comes out is the same to the bit: no step
+ * depends on what the host finds in the one before, but that there is one. A step behind one that goes wrong changes no
+ * weight, and the run ends with it.
+ * Steps do not overlap on backends that compute at once; between ranks; where the host looks at every batch (accumulate);
+ * under a dynamic loss scale, which the host finds for the next step in this one's gradients.
+ */
+bool rn_step_overlaps(const rn_step *st, const rn_step_at *at);
+/* The loader must stand at at->batch. At most two steps are under way. Fills in why it failed, if it did; nothing is to be looked at then. */
+int rn_step_give(rn_step *st, const rn_step_at *at, rn_step_result *out);
+/* Of the oldest step that was given. RN_E_MISMATCH with not_finite: a loss, gradient or weight is not finite. */
+int rn_step_look(rn_step *st, rn_step_result *out);
+/* Both. */
 int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out);
 
 #endif

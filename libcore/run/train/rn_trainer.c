@@ -62,21 +62,20 @@ static void add_sums(rn_sums *s, const rn_sums *more)
     s->waited += more->waited;
 }
 
-/* The next step, the epoch's last one taking what is left. */
+/* The next step to be given, the epoch's last one taking what is left. Steps overlap only where each is one batch. */
 static rn_step_at next_step(rn_trainer *t)
 {
-    const int64_t left = t->batches_per_epoch - t->state.batch, most = t->job->recipe->accumulate;
-    const int64_t batches = left < most ? left : most;
+    const int64_t left = t->batches_per_epoch - t->state.batch - t->ahead, most = t->job->recipe->accumulate;
+    const int64_t batches = left < most ? left : most, number = t->state.step + t->ahead;
     int64_t epoch, batch;
     rn_trainer_position(t, &epoch, &batch);
-    t->lr = rn_sched_lr(&t->sched, t->state.step);
-    return (rn_step_at){.step = t->state.step,
+    return (rn_step_at){.step = number,
                         .epoch = epoch,
-                        .batch = batch,
+                        .batch = batch + t->ahead,
                         .batches = (int)batches,
-                        .more = left > batches && t->state.step + 1 < t->total_steps,
-                        .lr = t->lr,
-                        .momentum = rn_sched_momentum(&t->sched, t->state.step, t->job->recipe->momentum),
+                        .more = left > batches && number + 1 < t->total_steps,
+                        .lr = rn_sched_lr(&t->sched, number),
+                        .momentum = rn_sched_momentum(&t->sched, number, t->job->recipe->momentum),
                         .loss_scale = t->state.loss_scale.scale,
                         .may_skip = t->dynamic_scale};
 }
@@ -129,13 +128,44 @@ static int broke_off(rn_trainer *t, int rc, bool keep)
     return rn_fail(rc, "stopped %s: %s. Last good checkpoint: %s", where, why, last_good(t));
 }
 
-static int step(rn_trainer *t)
+/* Gives the device the next step. One that fails before it has begun while another is under way waits until that was looked at. */
+static int give(rn_trainer *t)
 {
     const rn_step_at at = next_step(t);
     rn_step_result res;
-    int rc = rn_step_run(t->one, &at, &res);
+    int rc = rn_step_give(t->one, &at, &res);
+    if (rc < 0 && t->ahead && res.untouched)
+        return RN_OK;
+    t->lr = at.lr;
     if (rc < 0)
-        return res.not_finite ? stopped_at(t, at.step + 1) : broke_off(t, rc, res.untouched);
+        return res.not_finite ? stopped_at(t, at.step + 1) : broke_off(t, rc, res.untouched && !t->ahead);
+    t->given[t->ahead++] = at;
+    return RN_OK;
+}
+
+static bool stop_asked(const rn_trainer *t, int64_t steps);
+static bool checkpoint_due(const rn_trainer *t, int64_t steps);
+
+/* Whether the device is given another step before anybody has looked at the one under way: not where something comes between. */
+static bool gives_ahead(rn_trainer *t)
+{
+    const int64_t steps = t->state.step + t->ahead;
+    const rn_step_at at = next_step(t);
+    return at.batches > 0 && steps < t->total_steps && rn_step_overlaps(t->one, &at) && !stop_asked(t, steps) &&
+           !checkpoint_due(t, steps) && rn_loader_ready(t->s.train);
+}
+
+/* The oldest step under way. */
+static int look(rn_trainer *t)
+{
+    rn_step_result res;
+    const rn_step_at at = t->given[0];
+    t->lr = at.lr;
+    int rc = rn_step_look(t->one, &res);
+    t->given[0] = t->given[1];
+    t->ahead--;
+    if (rc < 0)
+        return res.not_finite ? stopped_at(t, at.step + 1) : broke_off(t, rc, false);
     if (next_loss_scale(t, res.skipped) < 0)
         return stopped_at(t, at.step + 1);
     t->grad_norm = res.grad_norm;
@@ -149,6 +179,16 @@ static int step(rn_trainer *t)
     RN_TRY(check_divergence(t, res.sums.loss / (double)res.sums.n));
     const int64_t in_epoch = (t->state.batch + t->job->recipe->accumulate - 1) / t->job->recipe->accumulate;
     return in_epoch % t->job->log_steps == 0 || epoch_is_over(t) ? rn_trainlog_window(t) : RN_OK;
+}
+
+/* Looks at one step, while the next one is under way if it may be. */
+static int step(rn_trainer *t)
+{
+    if (!t->ahead)
+        RN_TRY(give(t));
+    if (gives_ahead(t))
+        RN_TRY(give(t));
+    return look(t);
 }
 
 /* ---- an epoch ---- */
@@ -250,15 +290,16 @@ static int finish_epoch(rn_trainer *t)
     return written < 0 ? written : RN_OK;
 }
 
-static bool stop_asked(const rn_trainer *t)
+/* When so many steps are done: */
+static bool stop_asked(const rn_trainer *t, int64_t steps)
 {
-    return (t->job->stop && *t->job->stop) || (t->job->stop_after && t->state.step >= t->job->stop_after);
+    return (t->job->stop && *t->job->stop) || (t->job->stop_after && steps >= t->job->stop_after);
 }
 
-static bool checkpoint_due(const rn_trainer *t)
+static bool checkpoint_due(const rn_trainer *t, int64_t steps)
 {
     const rn_train_job *j = t->job;
-    return (j->checkpoint_steps && t->state.step % j->checkpoint_steps == 0) ||
+    return (j->checkpoint_steps && steps % j->checkpoint_steps == 0) ||
            (j->checkpoint_seconds > 0 && rn_now() - t->last_checkpoint >= j->checkpoint_seconds);
 }
 
@@ -311,7 +352,9 @@ static int train_epoch(rn_trainer *t)
         RN_TRY(step(t));
         if (epoch_is_over(t))
             break;
-        bool stop = stop_asked(t), due = checkpoint_due(t);
+        if (t->ahead) /* whatever comes between steps is done when none is under way */
+            continue;
+        bool stop = stop_asked(t, t->state.step), due = checkpoint_due(t, t->state.step);
         RN_TRY(rn_ranks_agree(t->s.comm, &stop, &due));
         if (stop)
             return interrupted(t);
@@ -334,7 +377,7 @@ static int run(rn_trainer *t)
         if (rc == RN_E_INTERRUPTED)
             return interrupted(t);
         RN_TRY(rc);
-        bool stop = stop_asked(t), due = false;
+        bool stop = stop_asked(t, t->state.step), due = false;
         RN_TRY(rn_ranks_agree(t->s.comm, &stop, &due));
         if (stop && !rn_trainer_finished(t))
             return interrupted(t);

@@ -22,7 +22,9 @@
 typedef struct rn_trainer {
     const rn_train_job *job;
     rn_session s;
-    rn_step *one; /* takes steps */
+    rn_step *one;        /* takes steps */
+    rn_step_at given[2]; /* those under way, which state does not count yet */
+    int ahead;           /* how many they are */
     rn_run_state state;
     rn_sched sched;
     rn_runlog *log;
