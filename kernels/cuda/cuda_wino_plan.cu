@@ -25,8 +25,11 @@ extern "C" {
 #define BLOCKS_EACH   2
 #endif
 /* What tiles of a chunk are a multiple of, and where there are as many. */
-#define CHUNK_LEAST ((int64_t)RN_WINO_WRITE_TILES)
-#define CHUNK_WHOLE ((int64_t)128)
+#define CHUNK_LEAST    ((int64_t)RN_WINO_WRITE_TILES)
+#define CHUNK_WHOLE    ((int64_t)128)
+/* Where it may be worth while. */
+#define LEAST_CHANNELS 32
+#define MOST_WASTE     1.8
 enum { ROWS = 128, COLUMNS = 64, TERMS = 16 }; /* of a tile of the product; of the wide one twice as many columns */
 
 typedef struct wino_plan {
@@ -317,10 +320,14 @@ template <int out> struct row {
 
         return (plan->dir == RN_BWD_W ? run_weights : run_tensor)(plan, &c, a, beta, (float *)ws, stream);
     }
-    /* No GPU has told yet where: for those who ask for it, or measure. */
-    static bool suits(struct rn_backend *, const rn_conv_desc *, rn_conv_dir)
+    /* F(4x4) for --tune quick to measure, where products are long enough and few pixels of tiles are beyond the map; F(2x2) for
+     * those who ask for it, or measure everything. No GPU has told yet. */
+    static bool suits(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
     {
-        return false;
+        const cut c = cut_of(be, d, dir, out);
+
+        return out == 4 && d->ic >= LEAST_CHANNELS && d->oc >= LEAST_CHANNELS &&
+               (double)c.tiles * out * out <= MOST_WASTE * c.other.mb * c.other.h * c.other.w;
     }
 };
 
