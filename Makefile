@@ -274,14 +274,15 @@ $(B)/tests/cuda/check-cudnn-plans: $(B)/tests/cuda/check_cudnn_plans.o $(B)/kern
 	$(Q)$(NVCC) -o $@ $^ $(filter -l% -L%,$(LIBS))
 
 # The emulated device's headers stand where the toolkit's would.
-EMULATED_OBJ := $(CUDA_SRC:kernels/cuda/%.cu=$(B)/tests/cuda/%.o) $(B)/tests/cuda/emulate.o
+EMULATE_SRC := $(sort $(wildcard tests/cuda/emulate*.cpp))
+EMULATED_OBJ := $(CUDA_SRC:kernels/cuda/%.cu=$(B)/tests/cuda/%.o) $(EMULATE_SRC:%.cpp=$(B)/%.o)
 EMULATED_FLAGS = -std=c++17 -DRN_CUDA_EMULATED -O1 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra \
-  -Wno-unknown-pragmas $(if $(filter 1,$(WERROR)),-Werror) -Itests/cuda -Ilibcore -I.
+  -Wno-unknown-pragmas -Wno-psabi $(if $(filter 1,$(WERROR)),-Werror) -Itests/cuda -Ilibcore -I.
 $(B)/tests/cuda/%.o: kernels/cuda/%.cu
 	@mkdir -p $(@D)
 	$(call SAY,CXX,$<)
 	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -c -o $@ -x c++ $<
-$(B)/tests/cuda/emulate.o: tests/cuda/emulate.cpp
+$(EMULATE_SRC:%.cpp=$(B)/%.o): $(B)/tests/cuda/%.o: tests/cuda/%.cpp
 	@mkdir -p $(@D)
 	$(call SAY,CXX,$<)
 	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -c -o $@ $<

@@ -10,9 +10,12 @@
 #include <map>
 #include <vector>
 
+#include "cuda.h"
 #include "cuda_runtime.h"
 
-enum { STACK = 256 << 10, THREADS_MOST = 1024, SHARED_DEFAULT = 48 << 10, SHARED_MOST = 227 << 10 };
+enum { STACK = 256 << 10, THREADS_MOST = 1024, SHARED_DEFAULT = 48 << 10, SHARED_MOST = 227 << 10, GROUP = 128 };
+/* Where a block's shared memory begins: aligned by no more than RN_CUDA_SHARED promises. */
+enum { SHARED_AT = 1024 + 128 };
 
 rn_emu_place rn_emu;
 
@@ -59,9 +62,12 @@ typedef struct fiber {
     char *stack; /* NULL: none yet */
     void *top;
     dim3 place;
-    enum { NEW, READY, AT_BARRIER, IN_WARP, GONE } state;
-    void (*fn)(void *const *); /* IN_WARP */
+    enum { NEW, READY, AT_BARRIER, IN_WARP, IN_GROUP, AWAITS, GONE } state;
+    void (*fn)(void *const *); /* IN_WARP, IN_GROUP */
     void *mine;
+    bool (*ready)(const void *); /* AWAITS */
+    const void *what;
+    const char *why;
 } fiber;
 
 static struct {
@@ -72,6 +78,7 @@ static struct {
     void *host; /* the stack that runs them */
     std::vector<char *> stacks;
     char *shared;
+    size_t shared_bytes; /* of the kernel that runs */
     std::map<const void *, int> allowed;
     cudaError_t error;
     uint64_t random, allocations;
@@ -156,28 +163,76 @@ void rn_emu_warp(void (*fn)(void *const *), void *mine)
     leave();
 }
 
+void rn_emu_group(void (*fn)(void *const *), void *mine)
+{
+    emu.now->state = fiber::IN_GROUP;
+    emu.now->fn = fn;
+    emu.now->mine = mine;
+    leave();
+}
+
+int rn_emu_group_index(void)
+{
+    return (int)(emu.now - emu.fibers.data()) / GROUP;
+}
+
+void rn_emu_await(bool (*ready)(const void *), const void *what, const char *why)
+{
+    if (ready(what))
+        return;
+    emu.now->state = fiber::AWAITS;
+    emu.now->ready = ready;
+    emu.now->what = what;
+    emu.now->why = why;
+    leave();
+}
+
+void rn_emu_die(const char *what)
+{
+    die(what, emu.name);
+}
+
+uint64_t rn_emu_draw(void)
+{
+    return emu.random ? draw() : 0;
+}
+
 void *rn_emu_shared(void)
 {
     return emu.shared;
 }
 
+uint32_t rn_emu_shared_address(const void *p)
+{
+    return SHARED_AT + (uint32_t)((const char *)p - emu.shared);
+}
+
+char *rn_emu_shared_bytes(uint32_t address, uint32_t bytes)
+{
+    if (address < SHARED_AT || address + bytes > SHARED_AT + emu.shared_bytes)
+        die("shared memory is read or written where the block has none", emu.name);
+    return emu.shared + (address - SHARED_AT);
+}
+
 /* ---- blocks ----------------------------------------------------------------------------------------------------------- */
 
-/* A warp, thread `first` on, whose 32 lanes wait for the same thing. */
-static bool step_warp(size_t first)
+/* A warp or a group of four, `count` threads from `first` on, whose lanes all wait for the same thing. */
+static bool step_lanes(size_t first, size_t count)
 {
-    void *lanes[32];
+    void *lanes[GROUP] = {NULL};
 
-    if (first + 32 > emu.fibers.size())
+    if (first + count > emu.fibers.size())
         return false;
-    for (size_t i = 0; i < 32; i++) {
+    for (size_t i = 0; i < count; i++) {
         const fiber &f = emu.fibers[first + i];
-        if (f.state != fiber::IN_WARP || f.fn != emu.fibers[first].fn)
+        if (f.state != (count == GROUP ? fiber::IN_GROUP : fiber::IN_WARP) || f.fn != emu.fibers[first].fn)
             return false;
         lanes[i] = f.mine;
     }
-    emu.fibers[first].fn(lanes);
-    for (size_t i = first; i < first + 32; i++)
+    emu.now = &emu.fibers[first];
+    rn_emu.thread = emu.now->place;
+    emu.now->fn(lanes);
+    for (size_t i = first; i < first + count; i++)
         emu.fibers[i].state = fiber::READY;
     return true;
 }
@@ -191,7 +246,30 @@ static void run_warp(const std::vector<unsigned> &order, size_t at, size_t end)
             if (f->state == fiber::NEW || f->state == fiber::READY)
                 resume(f);
         }
-    } while (step_warp(order[at] / 32 * 32));
+    } while (step_lanes(order[at] / 32 * 32, 32));
+}
+
+static bool step_groups(void)
+{
+    bool any = false;
+
+    for (size_t first = 0; first < emu.fibers.size(); first += GROUP)
+        any = step_lanes(first, GROUP) || any;
+    return any;
+}
+
+/* Those that have what they waited for. */
+static bool step_waits(void)
+{
+    bool any = false;
+
+    for (fiber &f : emu.fibers) {
+        if (f.state == fiber::AWAITS && f.ready(f.what)) {
+            f.state = fiber::READY;
+            any = true;
+        }
+    }
+    return any;
 }
 
 /* All that live are at the barrier: goes on. */
@@ -212,7 +290,9 @@ static bool step_block(void)
 static void run_block(dim3 block, size_t shared, const std::vector<unsigned> &order)
 {
     rn_emu.block = block;
+    emu.shared_bytes = shared;
     memset(emu.shared, 0xff, shared); /* NaN */
+    rn_emu_async_begin();
     for (size_t i = 0; i < emu.fibers.size(); i++) {
         emu.fibers[i].state = fiber::NEW;
         emu.fibers[i].place = dim3((unsigned)i % rn_emu.threads.x, (unsigned)i / rn_emu.threads.x % rn_emu.threads.y,
@@ -224,15 +304,18 @@ static void run_block(dim3 block, size_t shared, const std::vector<unsigned> &or
                 ;
             run_warp(order, at, end);
         }
-        any = step_block();
+        any = step_groups() || step_waits() || step_block() || rn_emu_async_step();
     }
     for (const fiber &f : emu.fibers)
         if (f.state != fiber::GONE) {
             rn_emu.thread = f.place;
             die(f.state == fiber::AT_BARRIER ? "waits at a barrier that others do not come to"
+                : f.state == fiber::AWAITS   ? f.why
+                : f.state == fiber::IN_GROUP ? "waits for threads of its group of warps that do not come"
                                              : "waits for lanes of its warp that do not come",
                 emu.name);
         }
+    rn_emu_async_end();
 }
 
 static void shuffle(std::vector<unsigned> &v)
@@ -298,8 +381,9 @@ static void run_kernel(const char *name, dim3 grid, dim3 block, size_t shared, c
     const std::vector<unsigned> order = warp_by_warp((unsigned)threads);
     open_memory(true);
     const uint64_t n = (uint64_t)grid.x * grid.y * grid.z, turn = emu.random ? draw() % n : 0;
+    const bool up = emu.random & 1;
     for (uint64_t i = 0; i < n; i++) { /* another first one; in the other direction half of the time */
-        const uint64_t k = emu.random & 1 ? (turn + i) % n : (turn + n - i) % n;
+        const uint64_t k = up ? (turn + i) % n : (turn + n - i) % n;
         run_block(dim3((unsigned)(k % grid.x), (unsigned)(k / grid.x % grid.y), (unsigned)(k / grid.x / grid.y)),
                   shared, order);
     }
@@ -506,6 +590,16 @@ static bool is_locked(const void *p)
     return (uintptr_t)p - at->first < at->second;
 }
 
+/* A kernel reads page-locked memory as well. */
+bool rn_emu_on_device(const void *p, uint64_t bytes)
+{
+    auto at = locked.upper_bound((uintptr_t)p);
+
+    if (at != locked.begin() && (--at, (uintptr_t)p - at->first < at->second))
+        return bytes <= at->second - ((uintptr_t)p - at->first);
+    return on_device(p, (size_t)bytes);
+}
+
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned)
 {
     not_captured("cudaHostAlloc");
@@ -608,6 +702,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
     p->totalGlobalMem = (size_t)1 << 31;
     p->sharedMemPerBlockOptin = SHARED_MOST;
     p->major = 9;
+    if (const char *text = getenv("RNKIT_EMULATE_CAPABILITY")) { /* 80: a device that knows less */
+        p->major = atoi(text) / 10;
+        p->minor = atoi(text) % 10;
+    }
     p->multiProcessorCount = 4;
     p->l2CacheSize = 128 << 10;
     return cudaSuccess;
@@ -773,5 +871,20 @@ cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute, int valu
     if (value > SHARED_MOST)
         return cudaErrorInvalidValue;
     emu.allowed[kernel] = value;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *a, const void *)
+{
+    memset(a, 0, sizeof *a);
+    a->numRegs = 255;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **fn, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult *found)
+{
+    *fn = rn_emu_driver_function(name);
+    *found = *fn ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
 }
