@@ -113,7 +113,7 @@ template <class T, class type> struct rn_finish {
             double *mine = shared + threadIdx.x / PIECES * 2 * T::N + threadIdx.x % PIECES * PIECE + e;
             about_pivot(e, mine, mine + T::N);
         }
-        __syncthreads();
+        rn_tile_barrier<T>();
         for (int i = threadIdx.x; i < 2 * T::N; i += T::THREADS) {
             double v = 0;
             for (int lane = 0; lane < LANES; lane++)
@@ -132,12 +132,12 @@ static __device__ __forceinline__ void rn_finish_tile(const rn_conv_write &w, co
     float *out = (float *)shared;
     rn_finish<T, type> f(w, n0);
 
-    __syncthreads(); /* the ring of stages is free */
+    rn_tile_barrier<T>(); /* the ring of stages is free */
     rn_sums_out<T, along_k>(sums, out);
-    __syncthreads();
+    rn_tile_barrier<T>();
     f.rows(out, (const int64_t *)(shared + T::PLACES));
     if (w.epilogue) {
-        __syncthreads();
+        rn_tile_barrier<T>();
         f.partial((double *)shared, block, n0);
     }
 }

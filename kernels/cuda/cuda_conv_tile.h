@@ -57,7 +57,8 @@ template <class By_, int M_, int N_, int WM_, int WN_> struct rn_tile {
         WN = WN_,
         PIECE = 16 / (int)sizeof(store), /* values in 16 bytes */
         K = 4 * PIECE,
-        THREADS = M / WM * (N / WN) * 32,
+        THREADS = M / WM * (N / WN) * 32, /* that multiply */
+        BLOCK = THREADS,
         SUMS = WM * WN / 32, /* of one thread */
         A_BYTES = M * 64,
         STAGE_BYTES = (M + N) * 64,
@@ -70,6 +71,19 @@ template <class By_, int M_, int N_, int WM_, int WN_> struct rn_tile {
         SHARED_BYTES = PHASE + 128
     };
 };
+
+/* A barrier of the threads that multiply, which the block may have others beside. */
+template <class T> static __device__ __forceinline__ void rn_tile_barrier()
+{
+#ifdef RN_CUDA_EMULATED
+    __syncthreads(); /* of those that live: the others have gone, or will */
+#else
+    if constexpr ((int)T::BLOCK == (int)T::THREADS)
+        __syncthreads();
+    else
+        asm volatile("bar.sync 1, %0;" ::"n"((int)T::THREADS) : "memory");
+#endif
+}
 
 /* ---- operands in shared memory ------------------------------------------------------------------------------------------ */
 

@@ -46,6 +46,9 @@ static const rn_conv_algo *const algos[] = {
     &rn_cudnn_2,
     &rn_cudnn_tf32,
 #endif
+    &rn_cuda_implicit_gemm_sm90, /* measured by nobody: only --tune, or a name, comes here */
+    &rn_cuda_implicit_gemm_sm90_64,
+    &rn_cuda_implicit_gemm_sm90_256,
     &rn_cuda_direct,
     NULL,
 };

@@ -53,7 +53,10 @@ static const char *const half[] = {
                                     * several tiles of lines, of columns, of k and of oc */
     "mb3ic3ih32iw30oc40kh3ph1", "mb5ic3ih45oc64kh7sh2ph3", "mb1ic3ih43iw51oc96kh11sh4ph2",
     "mb3ic4ih19iw23oc32kh5kw3sh2sw1ph2pw1", "mb1ic2ih21iw18oc64kh3kw7sh1sw4ph1pw3", "mb3ic1ih28oc33kh5ph0",
-    "mb2ic3ih21iw19oc24kh5kw6sh1sw2ph0pw7", "mb1ic3ih4iw1501oc8kh3kw2ph1pw0", "mb1ic4ih5iw1499oc16kh3sh2sw1ph1", NULL};
+    "mb2ic3ih21iw19oc24kh5kw6sh1sw2ph0pw7", "mb1ic3ih4iw1501oc8kh3kw2ph1pw0", "mb1ic4ih5iw1499oc16kh3sh2sw1ph1",
+    /* channels in whole pieces of 16 bytes but not in whole tiles, which devices copy by tensor maps */
+    "mb3ic72ih9oc136kh3sh2ph1", "mb1ic64ih10iw7oc200kh3ph1", "mb3ic64ih12iw15oc40kh1", "mb2ic128ih9oc72kh1sh2",
+    "mb1ic8ih19oc64kh7sh2ph3", NULL};
 
 /* The three directions of the reference against each other: <fwd(src, wei), dst> = <src, bwd_d> = <wei, bwd_w>.
  * Exact on integers. */

@@ -14,7 +14,9 @@ static const char *const cases[] = {
     "mb1ic5ih2oc3kh1ph2", "mb2ic5ih4oc17kh3sh1000000ph1", "mb2ic131ih6oc70kh3ph1", "mb1ic512ih4oc130kh1",
     /* small maps of many images; several blocks of pixels and of channels */
     "mb33ic17ih5oc19kh3ph1", "mb40ic16ih7oc16kh5sh2ph2", "mb300ic3ih3oc5kh3ph1", "mb28ic50ih3oc130kh3ph1",
-    "mb24ic16ih6iw5oc31kh3sh2ph1", "mb5ic16ih21oc16kh3ph1", "mb6ic17ih13oc1030kh1sh2", NULL};
+    "mb24ic16ih6iw5oc31kh3sh2ph1", "mb5ic16ih21oc16kh3ph1", "mb6ic17ih13oc1030kh1sh2",
+    /* whole pieces: what tensor maps are for */
+    "mb3ic64ih9iw7oc136kh1sh2", "mb1ic72ih9iw8oc200kh1", "mb2ic64ih6oc72kh1kw3ph0pw1", "mb3ic72ih7oc64kh3sh2ph1", NULL};
 
 /* all: on every case; the others, their parts, on some, and on kernels of one tap, which have an algorithm of their own. */
 static const struct {

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernels of cuda:implicit-gemm-sm90; instantiated by cuda_conv_sm90_*.cu, one type each. The products of cuda_conv_args.h, tiles of
+ * 128 x n: three groups of four warps, of which one asks for tiles, by one thread, and the others have 64 rows each. An mbarrier
+ * for each stage of the ring tells that it is full, another one that all warps are done with it.
+ */
+#ifndef CUDA_CONV_SM90_H
+#define CUDA_CONV_SM90_H
+
+#include "kernels/cuda/cuda_conv_finish.h"
+#include "kernels/cuda/cuda_conv_sm90_args.h"
+#include "kernels/cuda/cuda_sm90_mma.h"
+
+/* For cuda_conv_tile.h and cuda_conv_finish.h: a warp of those that multiply has 16 rows and all columns. */
+template <class By_, int N_, int STAGES_, int BLOCKS_> struct rn_sm90_tile {
+    typedef By_ By;
+    typedef typename By::type type;
+    typedef typename type::store store;
+    enum {
+        KIND = By::KIND,
+        M = RN_SM90_M,
+        N = N_,
+        K = RN_SM90_K,
+        WM = 16,
+        WN = N,
+        THREADS = 2 * RN_WARPGROUP, /* that multiply */
+        BLOCKS = BLOCKS_,           /* that a multiprocessor has room for */
+        SHARES = BLOCKS == 1,       /* its threads have other counts of registers than they were launched with */
+        ASKING = SHARES ? RN_WARPGROUP : 32,
+        BLOCK = THREADS + ASKING,
+        SUMS = WM * WN / 32,
+        ROW = RN_SWIZZLE_ROW,
+        CHUNK = K * ROW, /* bwd_w: 64 k of 64 rows of A or columns of B */
+        A_BYTES = M * ROW,
+        STAGE_BYTES = (M + N) * ROW,
+        STAGES = STAGES_,
+        OUT_STRIDE = N + 8,
+        OUT_BYTES = M * OUT_STRIDE * 4,
+        RING_BYTES = STAGES * STAGE_BYTES,
+        PLACES = OUT_BYTES > RING_BYTES ? OUT_BYTES : RING_BYTES,
+        PHASE = PLACES + M * 8,
+        BARRIERS = PHASE + 128, /* full[STAGES], empty[STAGES] */
+        SHARED_BYTES = BARRIERS + STAGES * 16 + RN_SWIZZLE_PATTERN,
+        /* Registers of a thread where there is one block: as launched, and as its three groups of four warps share them out. Two
+         * blocks of 9 warps, or 5 to a quarter of the multiprocessor, have 96 for each thread. */
+        LAUNCHED = 65536 / (3 * RN_WARPGROUP) / 8 * 8,
+        FEWER = 40,
+        MORE = (LAUNCHED * 3 - FEWER) / 2 / 8 * 8
+    };
+    static_assert(A_BYTES % RN_SWIZZLE_PATTERN == 0 && STAGE_BYTES % RN_SWIZZLE_PATTERN == 0,
+                  "tiles begin at patterns");
+    static_assert(SHARED_BYTES <= 227 * 1024 && (SHARED_BYTES + 1024) * BLOCKS <= 228 * 1024, "shared memory");
+    static_assert(FEWER + 2 * MORE <= 3 * LAUNCHED && MORE >= LAUNCHED && MORE <= 240, "registers");
+};
+
+struct rn_sm90_bf16 : rn_by_bf16 {
+    enum { KIND = 0 };
+};
+struct rn_sm90_f16 : rn_by_f16 {
+    enum { KIND = 1 };
+};
+
+#if RN_SM90_CODE
+
+/* A block's shared memory from its first pattern on. */
+static __device__ __forceinline__ char *rn_sm90_begin(char *shared)
+{
+    return shared + rn_to_pattern(shared);
+}
+
+template <class T> struct rn_sm90_ring {
+    char *shared;
+
+    __device__ __forceinline__ uint64_t *full(int stage) const
+    {
+        return (uint64_t *)(shared + T::BARRIERS) + stage;
+    }
+    __device__ __forceinline__ uint64_t *empty(int stage) const
+    {
+        return full(T::STAGES + stage);
+    }
+    __device__ __forceinline__ char *a(int stage) const
+    {
+        return shared + stage * T::STAGE_BYTES;
+    }
+    __device__ __forceinline__ char *b(int stage) const
+    {
+        return a(stage) + T::A_BYTES;
+    }
+    /* One thread, before the block's first barrier. */
+    __device__ __forceinline__ void init() const
+    {
+        for (int i = 0; i < T::STAGES; i++) {
+            rn_barrier_init(full(i), 1);
+            rn_barrier_init(empty(i), T::THREADS / 32);
+        }
+        rn_barrier_fence();
+    }
+    /* The asking thread: the i-th stage's place is free; its bytes are expected. */
+    __device__ __forceinline__ int take(int i) const
+    {
+        const int stage = i % T::STAGES;
+
+        rn_barrier_wait(empty(stage), (unsigned)(i / T::STAGES + 1) & 1);
+        rn_barrier_expect(full(stage), T::STAGE_BYTES);
+        return stage;
+    }
+};
+
+/* This thread's sums of `steps` stages. While the products of one are under way, those of the one before are waited for, and its place is
+ * given back. */
+template <class T, bool across>
+static __device__ __forceinline__ void rn_sm90_sum_up(const rn_sm90_ring<T> &ring, int steps, float *sums)
+{
+    /* 16 k on: 32 bytes of each row, or two patterns, in units of 16 bytes. 64 rows on: so many patterns, or another chunk. */
+    enum { ON = (across ? 2 * RN_SWIZZLE_PATTERN : 32) / 16, LEADING = across ? T::CHUNK : 16, SLICES = T::K / 16 };
+    const int rows = (int)threadIdx.x / RN_WARPGROUP * (T::A_BYTES / 2);
+
+    static_assert(T::A_BYTES / 2 == T::CHUNK, "a group's rows are a chunk");
+    RN_NO_UNROLL
+    for (int i = 0; i < steps; i++) {
+        const int stage = i % T::STAGES;
+        const uint64_t a = rn_matrix(ring.a(stage) + rows, LEADING, RN_SWIZZLE_PATTERN),
+                       b = rn_matrix(ring.b(stage), LEADING, RN_SWIZZLE_PATTERN);
+        rn_barrier_wait(ring.full(stage), (unsigned)(i / T::STAGES) & 1);
+        __syncwarp(); /* lanes may have left the wait one after another */
+        rn_wgmma_fence();
+        RN_UNROLL
+        for (int k = 0; k < SLICES; k++)
+            rn_wgmma<T::N, T::KIND, across>(sums, a + (unsigned)(k * ON), b + (unsigned)(k * ON), i + k > 0);
+        rn_wgmma_commit();
+        rn_wgmma_wait<1, T::SUMS>(sums);
+        if (i > 0 && threadIdx.x % 32 == 0)
+            rn_barrier_arrive(ring.empty((i - 1) % T::STAGES));
+    }
+    rn_wgmma_wait<0, T::SUMS>(sums);
+    if (steps == 0) {
+        RN_UNROLL
+        for (int i = 0; i < T::SUMS; i++)
+            sums[i] = 0;
+    }
+}
+
+/* fwd and bwd_d: what one thread asks for, stage by stage: taps, and in each of them 64 channels after 64. */
+template <class T>
+static __device__ __forceinline__ void rn_sm90_ask(const rn_conv_sm90_args &p, const rn_sm90_ring<T> &ring,
+                                                   const rn_conv_phase &phase, const CUtensorMap *in, int64_t m0,
+                                                   int n0)
+{
+    const int64_t line = m0 / phase.columns;
+    /* Where the least offset reads: taps that go back count from the last one. */
+    const int back_x = phase.turn < 0 ? phase.taps_x - 1 : 0, back_y = phase.turn < 0 ? phase.taps_y - 1 : 0;
+    const int x = (int)(m0 % phase.columns) * phase.step_x + phase.x0 - back_x,
+              y = (int)(line % phase.rows) * phase.step_y + phase.y0 - back_y, n = (int)(line / phase.rows);
+    const int channels = p.back ? p.d.oc : p.d.ic;
+    int i = 0;
+
+    RN_NO_UNROLL
+    for (int r = 0; r < phase.taps_y; r++) {
+        RN_NO_UNROLL
+        for (int s = 0; s < phase.taps_x; s++) {
+            const int tap = (phase.tap_y + r * phase.tap_step_y) * p.d.kw + phase.tap_x + s * phase.tap_step_x;
+            RN_NO_UNROLL
+            for (int c = 0; c < channels; c += T::K) {
+                const int stage = ring.take(i++);
+                rn_tma_pixels(ring.a(stage), in, ring.full(stage), c, x, y, n, phase.turn < 0 ? back_x - s : s,
+                              phase.turn < 0 ? back_y - r : r);
+                rn_tma_tile(ring.b(stage), &p.wei, ring.full(stage), c, tap, n0);
+            }
+        }
+    }
+}
+
+/* bwd_w: dst's pixels from `first` stages on, 64 of oc at a time, and what the taps of the columns read for them, 64 of ic at a time.
+ * What is beyond the last of oc, or the last column, is asked for where there are only zeros. */
+template <class T>
+static __device__ __forceinline__ void rn_sm90_ask_weights(const rn_conv_sm90_weights_args &p,
+                                                           const rn_sm90_ring<T> &ring, int64_t first, int64_t behind,
+                                                           int m0, int n0)
+{
+    RN_NO_UNROLL
+    for (int64_t step = first; step < behind; step++) {
+        const int stage = ring.take((int)(step - first));
+        const int64_t pixel = step * T::K, line = pixel / p.d.ow;
+        const int x = (int)(pixel % p.d.ow) * p.d.sw - p.d.pw, y = (int)(line % p.d.oh) * p.d.sh - p.d.ph,
+                  n = (int)(line / p.d.oh);
+        RN_UNROLL
+        for (int i = 0; i < T::M / 64; i++)
+            rn_tma_tile(ring.a(stage) + i * T::CHUNK, &p.dst, ring.full(stage), m0 + i * 64, (int)pixel);
+        RN_NO_UNROLL
+        for (int i = 0; i < T::N / 64; i++) {
+            const int column = n0 + i * 64, tap = column / p.d.ic;
+            const bool there = tap < p.d.kh * p.d.kw;
+            rn_tma_pixels(ring.b(stage) + i * T::CHUNK, &p.src, ring.full(stage), there ? column % p.d.ic : p.d.ic, x,
+                          y, n, there ? tap % p.d.kw : 0, there ? tap / p.d.kw : 0);
+        }
+    }
+}
+
+#endif
+
+/* Blocks: phases x tiles of rows x tiles of columns, the latter fastest: neighbours read the same pixels. */
+template <class T>
+__global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid_constant__ rn_conv_sm90_args p)
+{
+#if RN_SM90_CODE
+    RN_CUDA_SHARED(char, unaligned);
+    char *shared = rn_sm90_begin(unaligned);
+    const rn_sm90_ring<T> ring = {shared};
+    const int n0 = (int)(blockIdx.x % p.tiles_n) * T::N, block = (int)(blockIdx.x / p.tiles_n);
+    const int64_t m0 = (int64_t)(block % p.tiles_m) * T::M;
+    rn_conv_phase &phase = *(rn_conv_phase *)(shared + T::PHASE);
+    const int height = p.back ? p.d.ih : p.d.oh, width = p.back ? p.d.iw : p.d.ow;
+    int64_t *places = (int64_t *)(shared + T::PLACES);
+
+    if (threadIdx.x == 0) {
+        phase = rn_conv_phase_of(&p.d, p.back, block / p.tiles_m);
+        ring.init();
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < T::M; i += T::BLOCK) {
+        const int64_t line = (m0 + i) / phase.columns, n = line / phase.rows;
+        const int64_t y = line % phase.rows * phase.out_step_y + phase.out_y,
+                      x = (m0 + i) % phase.columns * phase.out_step_x + phase.out_x;
+        places[i] = n < p.d.mb ? ((n * height + y) * width + x) * p.write.columns : -1;
+    }
+    /* A phase may have fewer tiles than the first one. */
+    const bool any = m0 < (int64_t)p.d.mb * phase.rows * phase.columns;
+    if (threadIdx.x >= T::THREADS) {
+        if (T::SHARES)
+            rn_fewer_registers<T::FEWER>();
+        if (threadIdx.x == T::THREADS && any)
+            rn_sm90_ask<T>(p, ring, phase, p.in + block / p.tiles_m, m0, n0);
+        return;
+    }
+    if (T::SHARES)
+        rn_more_registers<T::MORE>();
+    float sums[T::SUMS];
+    const int channels = p.back ? p.d.oc : p.d.ic;
+    rn_sm90_sum_up<T, false>(ring, any ? phase.taps_y * phase.taps_x * ((channels + T::K - 1) / T::K) : 0, sums);
+    rn_finish_tile<T, typename T::type, true>(p.write, sums, shared, block, n0);
+#endif
+}
+
+/* bwd_w. Blocks: parts of the sum x tiles of oc x tiles of taps and ic. */
+template <class T>
+__global__ void __launch_bounds__(T::BLOCK, T::BLOCKS)
+    rn_conv_sm90_weights(const __grid_constant__ rn_conv_sm90_weights_args p)
+{
+#if RN_SM90_CODE
+    RN_CUDA_SHARED(char, unaligned);
+    char *shared = rn_sm90_begin(unaligned);
+    const rn_sm90_ring<T> ring = {shared};
+    const int n0 = (int)(blockIdx.x % p.tiles_n) * T::N, block = (int)(blockIdx.x / p.tiles_n);
+    const int m0 = block % p.tiles_m * T::M, split = block / p.tiles_m;
+    const int64_t stages = (p.pixels + T::K - 1) / T::K, first = stages * split / p.splits,
+                  behind = stages * (split + 1) / p.splits;
+    int64_t *places = (int64_t *)(shared + T::PLACES);
+
+    if (threadIdx.x == 0)
+        ring.init();
+    for (int i = threadIdx.x; i < T::M; i += T::BLOCK)
+        places[i] = m0 + i < p.d.oc ? ((int64_t)split * p.d.oc + m0 + i) * p.write.columns : -1;
+    __syncthreads();
+    if (threadIdx.x >= T::THREADS) {
+        if (T::SHARES)
+            rn_fewer_registers<T::FEWER>();
+        if (threadIdx.x == T::THREADS)
+            rn_sm90_ask_weights<T>(p, ring, first, behind, m0, n0);
+        return;
+    }
+    if (T::SHARES)
+        rn_more_registers<T::MORE>();
+    float sums[T::SUMS];
+    rn_sm90_sum_up<T, true>(ring, (int)(behind - first), sums);
+    rn_finish_tile<T, rn_type_f32, true>(p.write, sums, shared, 0, n0);
+#endif
+}
+
+template <class T> struct rn_conv_sm90_instance {
+    static bool built(void)
+    {
+        cudaFuncAttributes a;
+
+        return cudaFuncGetAttributes(&a, (const void *)rn_conv_sm90<T>) == cudaSuccess &&
+               a.numRegs >= RN_SM90_REGISTERS_LEAST;
+    }
+    static int open(void)
+    {
+        RN_TRY(rn_cuda_allow_shared(rn_conv_sm90<T>, T::SHARED_BYTES));
+        return rn_cuda_allow_shared(rn_conv_sm90_weights<T>, T::SHARED_BYTES);
+    }
+    static int gemm(const rn_conv_sm90_args *p, unsigned blocks, void *stream)
+    {
+        return RN_CUDA_LAUNCH(rn_conv_sm90<T>, blocks, T::BLOCK, T::SHARED_BYTES, stream, *p);
+    }
+    static int weights(const rn_conv_sm90_weights_args *p, unsigned blocks, void *stream)
+    {
+        return RN_CUDA_LAUNCH(rn_conv_sm90_weights<T>, blocks, T::BLOCK, T::SHARED_BYTES, stream, *p);
+    }
+};
+
+#define RN_CONV_SM90_KERNELS(name, ...)                                                                                \
+    extern const rn_conv_sm90_kernels name = {                                                                         \
+        __VA_ARGS__::N, rn_conv_sm90_instance<__VA_ARGS__>::built, rn_conv_sm90_instance<__VA_ARGS__>::open,           \
+        rn_conv_sm90_instance<__VA_ARGS__>::gemm, rn_conv_sm90_instance<__VA_ARGS__>::weights}
+
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#include "kernels/cuda/cuda_conv_sm90.h"
+
+typedef rn_sm90_tile<rn_sm90_f16, 64, 4, 2> narrow_tile;
+typedef rn_sm90_tile<rn_sm90_f16, 128, 3, 2> middle_tile;
+typedef rn_sm90_tile<rn_sm90_f16, 256, 4, 1> wide_tile;
+
+RN_CONV_SM90_KERNELS(rn_conv_sm90_f16_64, narrow_tile);
+RN_CONV_SM90_KERNELS(rn_conv_sm90_f16_128, middle_tile);
+RN_CONV_SM90_KERNELS(rn_conv_sm90_f16_256, wide_tile);
