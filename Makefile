@@ -143,6 +143,7 @@ MPI_SO := $(if $(MPI_SRC),$(B)/lib/rnkit/rnkit_mpi.so)
 CUDA_SO := $(if $(filter 1,$(USE_CUDA)),$(B)/lib/rnkit/rnkit_cuda.so)
 # The same kernels compiled for the host, for the tests; without sanitizers, which do not follow its fibers.
 EMULATED_SO := $(if $(SAN),,$(addprefix $(B)/tests/cuda/,rnkit_cuda_emulated.so nccl_emulated.so cublaslt_emulated.so))
+ASYNC_BIN := $(if $(SAN),,$(B)/tests/cuda/check-async)
 # Plans by the real cuDNN, which needs no device for them.
 CUDNN_BIN := $(if $(CUDA_SO),$(B)/tests/cuda/check-cudnn-plans)
 NVML_SO := $(if $(SAN),,$(B)/tests/cuda/libnvidia-ml.so.1)
@@ -168,7 +169,7 @@ all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO) bin ## build the tools into b
 bin: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO)
 	@mkdir -p $(B)/bin && ln -sfn $(B)/bin bin
 
-tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) $(EMULATED_SO) $(NVML_SO) $(CUDNN_BIN) ## build the tests
+tests: all $(UNIT_BIN) $(CHECK_BIN) $(FUZZ_BIN) $(FAULT_SO) $(EMULATED_SO) $(ASYNC_BIN) $(NVML_SO) $(CUDNN_BIN) ## build the tests
 
 .SECONDARY: $(GEN_C) $(GEN_H)
 $(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
@@ -294,6 +295,14 @@ $(B)/tests/cuda/libnvidia-ml.so.1: tests/cuda/nvml_emulated.c
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
 	$(Q)$(CC) $(filter-out --coverage,$(BASE_CFLAGS)) -shared -fPIC -o $@ $<
+# A kernel with one mistake at a time, which the emulated device must find.
+$(B)/tests/cuda/check_async.o: tests/cuda/check_async.cpp
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$<)
+	$(Q)$(CXX) $(EMULATED_FLAGS) -MMD -MP -c -o $@ $<
+$(B)/tests/cuda/check-async: $(B)/tests/cuda/check_async.o $(EMULATE_SRC:%.cpp=$(B)/%.o) $(B)/tests/cuda/cuda_tensor_map.o $(B)/librnkit.a
+	$(call SAY,LD,$@)
+	$(Q)$(CXX) -o $@ $^ $(LDFLAGS) $(LIBS)
 $(B)/tests/cuda/rnkit_cuda_emulated.so: $(EMULATED_OBJ)
 	$(call SAY,LD,$@)
 	$(Q)$(CXX) -shared -o $@ $^
@@ -314,7 +323,7 @@ $(LIBFUZZER_BIN): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/librnkit.a
 $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
 
--include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(CUDNN_SRC:%.cu=$(B)/%.d) $(B)/tests/cuda/check_cudnn_plans.d $(EMULATED_OBJ:.o=.d) $(EMULATED_SO:.so=.d)
+-include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(CUDNN_SRC:%.cu=$(B)/%.d) $(B)/tests/cuda/check_cudnn_plans.d $(EMULATED_OBJ:.o=.d) $(B)/tests/cuda/check_async.d $(EMULATED_SO:.so=.d)
 
 # ---- packages: install what is missing, or say how -----------------------------------------------------------
 # A word a/b means either package will do (Debian|Ubuntu).

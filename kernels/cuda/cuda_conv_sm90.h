@@ -213,6 +213,11 @@ __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid
     const int height = p.back ? p.d.ih : p.d.oh, width = p.back ? p.d.iw : p.d.ow;
     int64_t *places = (int64_t *)(shared + T::PLACES);
 
+    if (threadIdx.x == T::THREADS) {
+        rn_tma_prefetch(&p.wei);
+        if (!p.back) /* phases without taps have none */
+            rn_tma_prefetch(p.in);
+    }
     if (threadIdx.x == 0) {
         phase = rn_conv_phase_of(&p.d, p.back, block / p.tiles_m);
         ring.init();
@@ -257,6 +262,10 @@ __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS)
                   behind = stages * (split + 1) / p.splits;
     int64_t *places = (int64_t *)(shared + T::PLACES);
 
+    if (threadIdx.x == T::THREADS) {
+        rn_tma_prefetch(&p.dst);
+        rn_tma_prefetch(&p.src);
+    }
     if (threadIdx.x == 0)
         ring.init();
     for (int i = threadIdx.x; i < T::M; i += T::BLOCK)

@@ -10,6 +10,20 @@ if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
     finish
 fi
 kernels=$RNKIT_BUILD/tests/check-kernels
+ulimit -c 0
+
+# The emulated device finds each mistake, told as it should be; copies and products as late as they may be.
+export RNKIT_EMULATE_SEED=0
+mistakes=$RNKIT_BUILD/tests/cuda/check-async
+exits "a product by tensor maps and wgmma" 0 "$mistakes" right
+exits "what a driver refuses" 0 "$mistakes" refusals
+while IFS=$'\t' read -r name text; do
+    { "$mistakes" "$name" >out.txt 2>err.txt; } 2>aborted.txt
+    says "$name is found" "$text"
+done < <("$mistakes")
+check "all of them" [ "$("$mistakes" | wc -l)" = 22 ]
+unset RNKIT_EMULATE_SEED
+
 sm90='mb2ic8ih9oc24kh2sh2ph1,mb2ic64ih14oc31kh1sh2,mb1ic8ih19oc64kh7sh2ph3,mb3ic72ih9oc136kh3sh2ph1,mb1ic64ih10iw7oc200kh3ph1'
 sm90=$sm90,'mb3ic64ih12iw15oc40kh1,mb2ic128ih9oc72kh1sh2,mb3ic64ih9iw7oc136kh1sh2 *,mb3ic72ih7oc64kh3sh2ph1 *'
 exits "convolutions by tensor maps and wgmma" 0 "$kernels" --device cuda --group '*16' --algo 'cuda:*-sm90*' --case "$sm90"

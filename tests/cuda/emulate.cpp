@@ -287,6 +287,15 @@ static bool step_block(void)
     return any;
 }
 
+/* Whether anybody is left who may wait for something. */
+static bool lives(void)
+{
+    for (const fiber &f : emu.fibers)
+        if (f.state != fiber::GONE)
+            return true;
+    return false;
+}
+
 static void run_block(dim3 block, size_t shared, const std::vector<unsigned> &order)
 {
     rn_emu.block = block;
@@ -304,7 +313,7 @@ static void run_block(dim3 block, size_t shared, const std::vector<unsigned> &or
                 ;
             run_warp(order, at, end);
         }
-        any = step_groups() || step_waits() || step_block() || rn_emu_async_step();
+        any = step_groups() || step_waits() || step_block() || (lives() && rn_emu_async_step());
     }
     for (const fiber &f : emu.fibers)
         if (f.state != fiber::GONE) {

@@ -287,13 +287,20 @@ static void deliver(size_t i)
     barrier_turn(b);
 }
 
-static void start(copy *c, void *to, const CUtensorMap *map, void *barrier, bool pixels)
+static tensor_map map_of(const CUtensorMap *map, bool pixels)
 {
-    memcpy(&c->map, map, sizeof c->map);
+    tensor_map m;
+
+    memcpy(&m, map, sizeof m);
+    if ((uintptr_t)map % 64 || m.magic != MAP || m.pixels != pixels)
+        rn_emu_die("a copy by what is no tensor map of its kind");
+    return m;
+}
+
+static void start(copy *c, void *to, void *barrier)
+{
     c->to = rn_emu_shared_address(to);
     c->barrier = rn_emu_shared_address(barrier);
-    if ((uintptr_t)map % 64 || c->map.magic != MAP || c->map.pixels != pixels)
-        rn_emu_die("a copy by what is no tensor map of its kind");
     if (c->to % RN_EMU_PATTERN || c->map.box[0] * 2 != RN_EMU_ROW)
         rn_emu_die("a swizzled tile that is not of whole rows of 128 bytes at a multiple of 1,024");
     if (!barrier_at(c->barrier)->fenced)
@@ -307,23 +314,23 @@ void rn_emu_copy_tile(void *to, const CUtensorMap *map, void *barrier, int rank,
 {
     copy c = {};
 
+    c.map = map_of(map, false);
     for (int i = 0; i < rank; i++)
         c.at[i] = at[i];
-    start(&c, to, map, barrier, false);
     if (c.map.rank != rank)
         rn_emu_die("a copy of another rank than its tensor map's");
     for (int i = 1; i < rank; i++)
         if (c.map.step[i] != 1)
             rn_emu_die("tiles with steps are not emulated");
+    start(&c, to, barrier);
 }
 
 void rn_emu_copy_pixels(void *to, const CUtensorMap *map, void *barrier, const int *at, int off_x, int off_y)
 {
     const int off[2] = {off_x, off_y};
-    tensor_map m;
     copy c = {};
 
-    memcpy(&m, map, sizeof m);
+    c.map = map_of(map, true);
     for (int i = 0; i < 4; i++)
         c.at[i] = at[i];
     c.off_x = off_x;
@@ -331,10 +338,10 @@ void rn_emu_copy_pixels(void *to, const CUtensorMap *map, void *barrier, const i
     for (int i = 0; i < 2; i++) {
         if (off[i] < 0 || off[i] > 255)
             rn_emu_die("a copy's offset is not of 8 bits");
-        if (at[i + 1] < m.low[i] || at[i + 1] > (int64_t)m.dim[i + 1] - 1 + m.high[i])
+        if (at[i + 1] < c.map.low[i] || at[i + 1] > (int64_t)c.map.dim[i + 1] - 1 + c.map.high[i])
             rn_emu_die("a copy whose first pixel is not in the bounding box");
     }
-    start(&c, to, map, barrier, true);
+    start(&c, to, barrier);
 }
 
 bool rn_emu_async_step(void)
