@@ -348,6 +348,7 @@ static int open_named(const char *device, const rn_backend_opts *opts, rn_backen
     be->conv_algos = s->list;
     s->capture_begin = be->capture_begin;
     be->capture_begin = NULL; /* an event within one has no time of its own */
+    be->rehearse_begin = NULL;
     be->copy = timed_copy;
     be->memset = timed_memset;
     be->close = split_close;

@@ -24,14 +24,21 @@ extern "C" {
 /* What has mma.sync for bf16 and cp.async. */
 enum { CAPABILITY_LEAST = 80 };
 
+typedef struct given {
+    void *at;
+    size_t bytes;
+} given;
+
 typedef struct cuda_backend {
     rn_backend be;
     int multiprocessors, capability;
     void *scratch;
-    size_t scratch_bytes;
+    size_t scratch_bytes, scratch_wanted; /* wanted: by what is rehearsed */
+    given *list;                          /* what alloc has given */
+    size_t ngiven, cap_given;
     void *locked;
     size_t locked_bytes;
-    bool capturing;
+    bool capturing, rehearsing;
     struct rn_nccl *nccl;
     struct rn_blas *blas;
     struct rn_cudnn *cudnn;
@@ -93,19 +100,45 @@ int rn_cuda_status(cudaError_t err, const char *what)
 
 static int cuda_alloc(rn_backend *be, size_t bytes, void **out)
 {
+    cuda_backend *c = of(be);
     char what[64];
 
-    (void)be;
     *out = NULL;
+    if (c->ngiven == c->cap_given) {
+        const size_t cap = 2 * c->cap_given + 64;
+        given *more = (given *)realloc(c->list, cap * sizeof *more);
+        if (!more)
+            return rn_fail(RN_E_NOMEM, "cuda: out of memory");
+        c->list = more;
+        c->cap_given = cap;
+    }
     snprintf(what, sizeof what, "cudaMalloc of %zu bytes", bytes);
-    return rn_cuda_status(cudaMalloc(out, bytes ? bytes : 1), what);
+    RN_TRY(rn_cuda_status(cudaMalloc(out, bytes ? bytes : 1), what));
+    c->list[c->ngiven++] = given{*out, bytes};
+    be->in_use += bytes;
+    return RN_OK;
 }
 
 static void cuda_free(rn_backend *be, void *p)
 {
+    cuda_backend *c = of(be);
+
+    if (!p)
+        return;
+    for (size_t i = 0; i < c->ngiven; i++) {
+        if (c->list[i].at != p)
+            continue;
+        be->in_use -= c->list[i].bytes;
+        c->list[i] = c->list[--c->ngiven];
+        break;
+    }
+    (void)cudaFree(p);
+}
+
+static int cuda_memory(rn_backend *be, size_t *free, size_t *total)
+{
     (void)be;
-    if (p)
-        (void)cudaFree(p);
+    return rn_cuda_status(cudaMemGetInfo(free, total), "the device's free memory");
 }
 
 static int cuda_alloc_host(rn_backend *be, size_t bytes, void **out)
@@ -143,6 +176,11 @@ int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
 {
     cuda_backend *c = of(be);
 
+    if (c->rehearsing) { /* what is given is not done: any address does */
+        c->scratch_wanted = bytes > c->scratch_wanted ? bytes : c->scratch_wanted;
+        *out = c->scratch ? c->scratch : c;
+        return RN_OK;
+    }
     if (bytes > c->scratch_bytes) {
         if (c->capturing)
             return rn_fail(RN_E_UNSUPPORTED,
@@ -150,9 +188,12 @@ int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
                            "RNKIT_CUDA_GRAPH=0 captures nothing",
                            bytes);
         RN_TRY(rn_cuda_status(cudaDeviceSynchronize(), "waiting for those who use the scratch"));
-        cuda_free(be, c->scratch);
+        char what[64];
+        (void)cudaFree(c->scratch);
+        c->scratch = NULL;
         c->scratch_bytes = 0;
-        RN_TRY(cuda_alloc(be, bytes, &c->scratch));
+        snprintf(what, sizeof what, "scratch of %zu bytes for the ops", bytes);
+        RN_TRY(rn_cuda_status(cudaMalloc(&c->scratch, bytes), what));
         c->scratch_bytes = bytes;
     }
     *out = c->scratch;
@@ -323,6 +364,35 @@ static void cuda_capture_close(rn_backend *be, rn_capture p)
     free(c);
 }
 
+/* ---- what is only rehearsed: captured, and forgotten --------------------------------------------------------------- */
+
+static int cuda_rehearse_begin(rn_backend *be)
+{
+    RN_TRY(rn_cuda_status(cudaStreamBeginCapture(rn_cuda_stream(NULL), cudaStreamCaptureModeThreadLocal),
+                          "finding out how much scratch is needed"));
+    of(be)->scratch_wanted = 0;
+    of(be)->rehearsing = true;
+    return RN_OK;
+}
+
+static int cuda_rehearse_end(rn_backend *be, size_t *scratch)
+{
+    cuda_backend *c = of(be);
+    cudaGraph_t graph = NULL;
+    const cudaError_t err = cudaStreamEndCapture(rn_cuda_stream(NULL), &graph);
+    void *room;
+
+    c->rehearsing = false;
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    (void)cudaGetLastError(); /* of a capture that was broken off: the caller knows why */
+    int rc = rn_cuda_status(err, "finding out how much scratch is needed");
+    if (rc == RN_OK && c->scratch_wanted)
+        rc = rn_cuda_scratch(be, c->scratch_wanted, &room);
+    *scratch = c->scratch_bytes;
+    return rc;
+}
+
 /* RNKIT_CUDA_GRAPH=0: as a device without the slots; to see what a fault is of. */
 static void set_captures(rn_backend *be)
 {
@@ -347,8 +417,9 @@ static void cuda_close(rn_backend *be)
 #ifndef RN_CUDA_EMULATED
     rn_cudnn_close(be);
 #endif
-    cuda_free(be, c->scratch);
+    (void)cudaFree(c->scratch);
     cuda_free_host(be, c->locked);
+    free(c->list);
     free(c);
 }
 
@@ -404,6 +475,9 @@ static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
     be->free_host = cuda_free_host;
     be->copy = cuda_copy;
     be->memset = cuda_memset;
+    be->memory = cuda_memory;
+    be->rehearse_begin = cuda_rehearse_begin;
+    be->rehearse_end = cuda_rehearse_end;
     be->stream_open = cuda_stream_open;
     be->stream_close = cuda_stream_close;
     be->sync = cuda_sync;

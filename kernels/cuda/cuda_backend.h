@@ -14,8 +14,8 @@ extern "C" {
 
 /*
  * Scratch of the ops, device memory, 256-byte aligned, contents undefined; good until the next call of rn_cuda_scratch. One
- * stream at a time uses ops that ask for it. It grows to the largest that was asked for: the first step of a net allocates,
- * later ones do not.
+ * stream at a time uses ops that ask for it. It grows to the largest that was asked for, or would have been by what was rehearsed
+ * (rn_backend.h): a net does that when it is laid out, so that no step allocates.
  */
 int rn_cuda_scratch(struct rn_backend *be, size_t bytes, void **out);
 

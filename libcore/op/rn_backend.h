@@ -72,6 +72,18 @@ struct rn_backend {
      * has not; what is written to the host is there after sync. */
     int (*copy)(rn_backend *be, void *dst, const void *src, size_t bytes, enum rn_copy_kind kind, rn_stream s);
     int (*memset)(rn_backend *be, void *dst, int byte, size_t bytes, rn_stream s);
+    /* Bytes of the device that are free, and that there are. NULL slot: not known. */
+    int (*memory)(rn_backend *be, size_t *free, size_t *total);
+    size_t in_use; /* bytes that alloc has given and free not taken back; 0: not counted */
+    /*
+     * Scratch that ops need beside their arguments, so that none has to be allocated when they run: what the ops are given on the
+     * default stream from begin to end is not done, but the scratch it takes is there afterwards; `scratch`: bytes of it
+     * in all. end is called whatever happened in between. Nobody may wait, allocate or touch the host's memory meanwhile. An
+     * error other than RN_E_NOMEM means that it could not be found out: it is allocated when it is asked for. NULL slots: ops take
+     * the host's memory.
+     */
+    int (*rehearse_begin)(rn_backend *be);
+    int (*rehearse_end)(rn_backend *be, size_t *scratch);
 
     /* Streams and events. NULL slots: the backend is synchronous; rn_now() times it. */
     int (*stream_open)(rn_backend *be, rn_stream *out);

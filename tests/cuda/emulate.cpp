@@ -82,6 +82,7 @@ static struct {
     std::map<const void *, int> allowed;
     cudaError_t error;
     uint64_t random, allocations;
+    bool waited; /* a stream was told to wait for another: the first batch travels */
 } emu;
 
 static uint64_t draw(void)
@@ -444,8 +445,13 @@ static void not_captured(const char *what);
 
 cudaError_t cudaMalloc(void **out, size_t bytes)
 {
+    size_t free, total;
+
     not_captured("cudaMalloc");
-    emu.allocations++;
+    emu.allocations += emu.waited;
+    cudaMemGetInfo(&free, &total);
+    if (bytes > free)
+        return emu.error = cudaErrorMemoryAllocation;
     memory m = {NULL, 0, bytes};
     const size_t room = (bytes + 255) / 256 * 256;
 
@@ -459,6 +465,19 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     mprotect(m.map, m.mapped, PROT_NONE);
     device[(uintptr_t)p] = m;
     *out = p;
+    return cudaSuccess;
+}
+
+/* RNKIT_EMULATE_MEMORY=MIB: what the device has; 2 GiB. */
+cudaError_t cudaMemGetInfo(size_t *free, size_t *total)
+{
+    const char *text = getenv("RNKIT_EMULATE_MEMORY");
+    size_t used = 0;
+
+    *total = text ? (size_t)atoll(text) << 20 : (size_t)1 << 31;
+    for (const auto &m : device)
+        used += m.second.bytes;
+    *free = used < *total ? *total - used : 0;
     return cudaSuccess;
 }
 
@@ -524,7 +543,8 @@ static std::vector<cudaStream_t> streams(1, &of_thread);
 static std::map<uintptr_t, size_t> locked; /* the host's page-locked memory */
 
 /* RNKIT_EMULATE_COUNT=FILE: how often the host waited, how many graphs were launched, how often it waited for an event behind which its
- * stream had more to do, and how often memory of the device was taken: a line at the program's end. */
+ * stream had more to do, and how often memory of the device was taken since a stream was first told to wait for another, which
+ * a training's first step does: a line at the program's end. */
 static struct counts {
     uint64_t waits, graphs, ahead;
     ~counts()
@@ -786,6 +806,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
     const uint64_t given = e->given;
 
     not_captured("an event");
+    emu.waited = true;
     if (!of) /* never recorded: nothing to wait for */
         return cudaSuccess;
     give(s, [=]() { run_until(of, given); });

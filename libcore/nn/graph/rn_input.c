@@ -25,10 +25,21 @@ static size_t bytes_of(const rn_net *net, int n)
     return rn_tensor_bytes(&net->graph.values[net->graph.images].t) / (size_t)net->opts.batch * (size_t)n;
 }
 
-int rn_input_open(rn_net *net)
+static size_t room_bytes(const rn_net *net)
+{
+    return rn_net_aligned(bytes_of(net, net->opts.batch));
+}
+
+size_t rn_input_bytes(const rn_net *net)
+{
+    const rn_backend *be = net->be;
+    return net->opts.train && be->stream_open && be->event_wait ? ROOMS * room_bytes(net) : 0;
+}
+
+int rn_input_open(rn_net *net, void *rooms)
 {
     rn_backend *be = net->be;
-    if (!net->opts.train || !be->stream_open || !be->event_wait)
+    if (!rn_input_bytes(net))
         return RN_OK;
     rn_input *in = calloc(1, sizeof *in);
     if (!in)
@@ -36,10 +47,7 @@ int rn_input_open(rn_net *net)
     net->input = in; /* whatever happens: rn_input_close cleans up */
     RN_TRY(be->stream_open(be, &in->stream));
     for (int i = 0; i < ROOMS; i++) {
-        const size_t bytes = bytes_of(net, net->opts.batch);
-        int rc = be->alloc(be, bytes, &in->rooms[i].pixels);
-        if (rc < 0)
-            return rn_fail_prefix(rc, "room for a batch of pixels (%zu bytes)", bytes);
+        in->rooms[i].pixels = (uint8_t *)rooms + (size_t)i * room_bytes(net);
         RN_TRY(be->event_open(be, &in->rooms[i].there));
         RN_TRY(be->event_open(be, &in->rooms[i].read));
     }
@@ -57,7 +65,6 @@ void rn_input_close(rn_net *net)
     for (int i = 0; i < ROOMS; i++) {
         be->event_close(be, in->rooms[i].there);
         be->event_close(be, in->rooms[i].read);
-        be->free(be, in->rooms[i].pixels);
     }
     be->stream_close(be, in->stream);
     free(in);

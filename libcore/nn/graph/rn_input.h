@@ -12,8 +12,10 @@
 
 #include "nn/graph/rn_net_impl.h"
 
-/* With the layout: rooms for a training net's batches of pixels. */
-int rn_input_open(rn_net *net);
+/* Bytes of the rooms for a training net's batches of pixels; 0: it has none. */
+size_t rn_input_bytes(const rn_net *net);
+/* With the layout; `rooms`: so many bytes of device memory, 256-byte aligned, the caller's. */
+int rn_input_open(rn_net *net, void *rooms);
 void rn_input_close(rn_net *net); /* accepts what is half open, or not at all */
 
 /*

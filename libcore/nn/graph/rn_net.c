@@ -273,8 +273,6 @@ const rn_net_fusion *rn_net_fusion_at(const rn_net *net, int i)
 
 void rn_net_memory_use(const rn_net *net, rn_net_memory *out)
 {
-    *out = (rn_net_memory){.params = rn_weights_bytes(net->weights),
-                           .activations = net->plan.bytes,
-                           .unshared = net->plan.unshared,
-                           .workspace = net->workspace_bytes};
+    *out = net->memory;
+    out->params = rn_weights_bytes(net->weights);
 }

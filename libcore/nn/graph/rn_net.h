@@ -268,10 +268,15 @@ int rn_net_nfusions(const rn_net *net);
 const rn_net_fusion *rn_net_fusion_at(const rn_net *net, int i);
 int rn_net_nchoices(const rn_net *net);
 const rn_net_choice *rn_net_choice_at(const rn_net *net, int i);
-/* Bytes: parameters with gradients and momentum (shared ones count in each net), activations and their gradients after
- * planning, the same without sharing, workspace of the convolutions. */
+/*
+ * Bytes of device memory: parameters with gradients and momentum, and in the activations' type (shared ones count in each net);
+ * activations and their gradients after planning, and the same without sharing; workspace of the convolutions and what their
+ * plans hold (0: not counted); pixels on their way and what goes with them; scratch of the ops, which all nets of a device share.
+ * Activations, workspace and pixels are one block, which is allocated when a net is opened or resized; then the scratch is as
+ * large as any op of a pass will ask for, so that no batch allocates.
+ */
 typedef struct rn_net_memory {
-    size_t params, activations, unshared, workspace;
+    size_t params, activations, unshared, workspace, plans, pixels, scratch;
 } rn_net_memory;
 void rn_net_memory_use(const rn_net *net, rn_net_memory *out);
 

@@ -7,8 +7,8 @@
 #include "nn/graph/rn_plan.h"
 
 /*
- * The parameters of a net and of the evaluation nets opened on it (rn_net_open_shared). One device block each for
- * values, gradients and momentum, all laid out alike: convolution and linear weights, then gammas, betas and
+ * The parameters of a net and of the evaluation nets opened on it (rn_net_open_shared). One device block for
+ * values, gradients and momentum, all three laid out alike: convolution and linear weights, then gammas, betas and
  * biases (the group that weight decay may spare), then running statistics, which have neither gradient nor
  * momentum. Every parameter starts on 64 bytes; the gaps are zero and stay zero under SGD, so that one
  * call updates a whole group. With 16-bit activations the convolutions read a copy of their weights in that type, made
@@ -73,9 +73,10 @@ struct rn_net {
     rn_plan plan;
     rn_weights *weights;
     uint64_t prepared; /* version of the weights that the convolution plans hold */
-    uint8_t *arena;
+    uint8_t *arena;    /* one block: activations, then whatever else depends on the images' size */
     void *workspace;
     size_t workspace_bytes;
+    rn_net_memory memory;     /* but for params */
     rn_conv_plan *(*conv)[3]; /* [node][direction]; NULL where there is none */
     rn_net_choice *choices;
     int nchoices;
@@ -102,6 +103,12 @@ struct rn_net {
 static inline void *rn_net_operand(const rn_net *net, const rn_node *n)
 {
     return (uint8_t *)net->graph.params[n->param].operand + n->param_at * (int64_t)rn_dtype_size(net->opts.dtype);
+}
+
+/* What lies in one block of device memory begins at such multiples. */
+static inline size_t rn_net_aligned(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
 }
 
 /* rn_net_layout.c: plans and memory for the graph as it is, its parameters being bound; and their end. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What of a net depends on the size of its images: plans of convolutions, memory for activations; and how to change it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/rn_error.h"
+#include "base/rn_log.h"
 #include "nn/graph/rn_input.h"
 #include "nn/graph/rn_net_impl.h"
 #include "nn/graph/rn_reduce.h"
@@ -54,32 +56,73 @@ out:
     return rc;
 }
 
+/* Places in one block of device memory. */
+typedef struct places {
+    size_t arena, pixel, windows, rooms, workspace, bytes;
+} places;
+
+static size_t take(size_t *at, size_t bytes)
+{
+    const size_t here = *at;
+    *at += rn_net_aligned(bytes);
+    return here;
+}
+
+/* The workspace comes last: what is written behind it is behind the block. */
+static places plan_block(const rn_net *net)
+{
+    places p = {0};
+    p.arena = take(&p.bytes, net->plan.bytes);
+    p.pixel = take(&p.bytes, 2 * sizeof(float) * (size_t)net->spec.channels);
+    p.windows = take(&p.bytes, net->weights->mean_image ? (size_t)net->opts.batch * sizeof *net->windows : 0);
+    p.rooms = take(&p.bytes, rn_input_bytes(net));
+    p.workspace = take(&p.bytes, net->workspace_bytes);
+    return p;
+}
+
+/* All of a device's memory that a net needs is asked for at once, before anything runs. */
+static int no_room(const rn_net *net, int rc, size_t bytes)
+{
+    enum { MIB = 1 << 20 };
+    size_t free = 0, total = 0;
+    if (rc != RN_E_NOMEM || !net->be->memory || net->be->memory(net->be, &free, &total) < 0)
+        return rn_fail_prefix(rc, "%s, batch %d (%zu bytes; a smaller batch takes less)", net->spec.arch,
+                              net->opts.batch, bytes);
+    const int fits = (int)((double)net->opts.batch * (double)free / (double)bytes);
+    char advice[64];
+    snprintf(advice, sizeof advice, fits > 0 ? "a batch of about %d would fit" : "no batch would fit", fits);
+    return rn_fail(rc,
+                   "%s, batch %d: %zu MiB of activations, %zu of pixels, %zu of the convolutions' workspace; %zu of "
+                   "the device's %zu MiB are free: %s",
+                   net->spec.arch, net->opts.batch, net->memory.activations / MIB, net->memory.pixels / MIB,
+                   net->memory.workspace / MIB, free / MIB, total / MIB, advice);
+}
+
 static int alloc_device(rn_net *net)
 {
     rn_backend *be = net->be;
+    const places at = plan_block(net);
     void *p = NULL;
-    int rc = be->alloc(be, net->plan.bytes, &p);
+    net->memory.activations = net->plan.bytes;
+    net->memory.unshared = net->plan.unshared;
+    net->memory.pixels = at.workspace - at.pixel;
+    net->memory.workspace = net->workspace_bytes;
+    int rc = be->alloc(be, at.bytes, &p);
     if (rc < 0)
-        return rn_fail_prefix(rc, "activations of %s, batch %d (%zu bytes; a smaller batch takes less)", net->spec.arch,
-                              net->opts.batch, net->plan.bytes);
+        return no_room(net, rc, at.bytes);
     net->arena = p;
     RN_TRY(be->memset(be, p, 0, net->plan.bytes, NULL));
-    if (net->workspace_bytes) {
-        rc = be->alloc(be, net->workspace_bytes, &net->workspace);
-        if (rc < 0)
-            return rn_fail_prefix(rc, "workspace of the convolutions (%zu bytes)", net->workspace_bytes);
-    }
-    size_t c = (size_t)net->spec.channels, bytes = c * sizeof(float);
-    RN_TRY(be->alloc(be, 2 * bytes, &p));
-    net->device_pixel = p;
+    net->workspace = net->workspace_bytes ? net->arena + at.workspace : NULL;
+    const size_t c = (size_t)net->spec.channels, bytes = c * sizeof(float);
+    net->device_pixel = (float *)(void *)(net->arena + at.pixel);
     RN_TRY(be->copy(be, net->device_pixel, net->pixel_mul, bytes, RN_COPY_H2D, NULL));
     RN_TRY(be->copy(be, net->device_pixel + c, net->pixel_add, bytes, RN_COPY_H2D, NULL));
+    RN_TRY(rn_input_open(net, net->arena + at.rooms));
     if (!net->weights->mean_image)
         return RN_OK;
-    bytes = (size_t)net->opts.batch * sizeof *net->windows;
-    RN_TRY(be->alloc(be, bytes, &p));
-    net->windows = p;
-    return be->memset(be, p, 0, bytes, NULL); /* rows that no batch has filled yet lie in the mean image, too */
+    net->windows = (rn_origin *)(void *)(net->arena + at.windows);
+    /* rows that no batch has filled yet lie in the mean image, too */
+    return be->memset(be, net->windows, 0, (size_t)net->opts.batch * sizeof *net->windows, NULL);
 }
 
 static void bind_values(rn_net *net)
@@ -105,16 +148,45 @@ static void choose_masks(rn_net *net)
     }
 }
 
+/* The ops' scratch, for a pass of this net: alone, as what ranks exchange is none. */
+static int rehearse(rn_net *net)
+{
+    rn_backend *be = net->be;
+    rn_comm *comm = net->opts.comm;
+    const bool overlap = net->overlap;
+    if (!be->rehearse_begin)
+        return RN_OK;
+    int rc = be->rehearse_begin(be);
+    if (rc >= 0) {
+        net->opts.comm = NULL;
+        net->overlap = false;
+        rc = rn_net_forward(net, 0, net->opts.train, net->opts.batch);
+        if (rc >= 0 && net->opts.train)
+            rc = rn_net_backward(net);
+        net->opts.comm = comm;
+        net->overlap = overlap;
+        const int end = be->rehearse_end(be, &net->memory.scratch);
+        rc = rc < 0 ? rc : end;
+    }
+    if (rc < 0 && rc != RN_E_NOMEM) {
+        rn_verbose("scratch is allocated when it is asked for: %s", rn_error_text());
+        return RN_OK;
+    }
+    return rc;
+}
+
 int rn_net_lay_out(rn_net *net)
 {
+    const size_t before = net->be->in_use;
     RN_TRY(select_convs(net));
+    net->memory.plans = net->be->in_use - before; /* what measuring took is back */
     choose_masks(net);
     RN_TRY(rn_plan_make(&net->graph, net->opts.train, &net->plan));
     RN_TRY(alloc_device(net));
     bind_values(net);
     net->prepared = 0; /* new plans hold no weights yet */
-    RN_TRY(rn_input_open(net));
-    return rn_reduce_open(net);
+    RN_TRY(rn_reduce_open(net));
+    return rehearse(net);
 }
 
 void rn_net_drop_layout(rn_net *net)
@@ -135,9 +207,6 @@ void rn_net_drop_layout(rn_net *net)
     net->fusions = NULL;
     net->nfusions = 0;
     be->free(be, net->arena);
-    be->free(be, net->workspace);
-    be->free(be, net->device_pixel);
-    be->free(be, net->windows);
     net->windows = NULL;
     net->placed = 0;
     net->arena = NULL;

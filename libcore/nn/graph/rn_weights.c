@@ -31,28 +31,22 @@ static int64_t narrow_count(const rn_param *p)
     return p->kind == RN_PARAM_CONV ? (p->count + 31) / 32 * 32 : 0; /* 64 bytes of 16-bit numbers */
 }
 
-static int alloc_narrow(rn_weights *w, const rn_graph *g)
+/* One block of zeros: values, gradients, momentum, the copy. */
+static int alloc_block(rn_weights *w, bool train)
 {
+    const size_t values = (size_t)w->n_total * sizeof(float), narrow = (size_t)w->n_narrow * rn_dtype_size(w->dtype);
+    const size_t trained = train ? (size_t)(w->n_decay + w->n_spared) * sizeof(float) : 0;
+    const size_t grads = rn_net_aligned(values), momentum = grads + rn_net_aligned(trained);
+    const size_t copy = momentum + rn_net_aligned(trained), bytes = copy + narrow;
     void *p = NULL;
-    for (int i = 0; i < g->nparams; i++)
-        w->n_narrow += narrow_count(&g->params[i]);
-    size_t bytes = (size_t)w->n_narrow * rn_dtype_size(w->dtype);
     int rc = w->be->alloc(w->be, bytes, &p);
     if (rc < 0)
-        return rn_fail_prefix(rc, "weights in %s (%zu bytes)", rn_dtype_name(w->dtype), bytes);
-    w->narrow = p;
+        return rn_fail_prefix(rc, "weights%s (%zu bytes)", train ? ", their gradients and momentum" : "", bytes);
+    w->values = p;
+    w->grads = train ? (float *)(void *)((uint8_t *)p + grads) : NULL;
+    w->momentum = train ? (float *)(void *)((uint8_t *)p + momentum) : NULL;
+    w->narrow = narrow ? (uint8_t *)p + copy : NULL;
     return w->be->memset(w->be, p, 0, bytes, NULL);
-}
-
-static int alloc_zeroed(rn_backend *be, int64_t n, const char *what, float **out)
-{
-    void *p = NULL;
-    size_t bytes = (size_t)n * sizeof(float);
-    int rc = be->alloc(be, bytes, &p);
-    if (rc < 0)
-        return rn_fail_prefix(rc, "%s (%zu bytes)", what, bytes);
-    *out = p;
-    return be->memset(be, p, 0, bytes, NULL);
 }
 
 int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_dtype dtype, rn_weights **out)
@@ -70,13 +64,9 @@ int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_dtype dtyp
     w->n_decay = n[GROUP_DECAY];
     w->n_spared = n[GROUP_SPARED];
     w->n_total = n[GROUP_DECAY] + n[GROUP_SPARED] + n[GROUP_STATS];
-    int rc = alloc_zeroed(be, w->n_total, "weights", &w->values);
-    if (rc >= 0 && train)
-        rc = alloc_zeroed(be, w->n_decay + w->n_spared, "gradients of the weights", &w->grads);
-    if (rc >= 0 && train)
-        rc = alloc_zeroed(be, w->n_decay + w->n_spared, "momentum", &w->momentum);
-    if (rc >= 0 && dtype != RN_F32)
-        rc = alloc_narrow(w, g);
+    for (int i = 0; dtype != RN_F32 && i < g->nparams; i++)
+        w->n_narrow += narrow_count(&g->params[i]);
+    int rc = alloc_block(w, train);
     if (rc < 0) {
         rn_weights_release(w);
         return rc;
@@ -89,10 +79,7 @@ void rn_weights_release(rn_weights *w)
 {
     if (!w || --w->refs > 0)
         return;
-    w->be->free(w->be, w->values);
-    w->be->free(w->be, w->grads);
-    w->be->free(w->be, w->momentum);
-    w->be->free(w->be, w->narrow);
+    w->be->free(w->be, w->values); /* and all that lies behind */
     w->be->free(w->be, w->mean_image);
     free(w);
 }

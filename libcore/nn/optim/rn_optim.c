@@ -12,6 +12,7 @@ struct rn_optim {
     rn_net *net;
     float *sum;            /* of the gradients of the batches before; NULL: never more than one */
     rn_optim_facts *facts; /* on the device; behind them what clip has found */
+    size_t bytes;          /* of device memory */
     rn_optim_facts *host;  /* page-locked where that matters; for each of the net's turns */
 };
 
@@ -80,6 +81,43 @@ float *rn_optim_grads(rn_net *net, int64_t *n)
 
 /* ---- over several batches and steps ---- */
 
+/* One block: facts, clip's result, and the sum where there is one. */
+static int alloc_state(rn_optim *o, int64_t n, bool accumulates)
+{
+    rn_backend *be = o->net->be;
+    const size_t facts = rn_net_aligned(sizeof *o->facts + sizeof(float));
+    void *p = NULL;
+    o->bytes = facts + (accumulates ? (size_t)n * sizeof *o->sum : 0);
+    RN_TRY(be->alloc(be, o->bytes, &p));
+    o->facts = p;
+    o->sum = accumulates ? (float *)(void *)((uint8_t *)p + facts) : NULL;
+    RN_TRY(be->memset(be, p, 0, facts, NULL)); /* of no step: finite */
+    RN_TRY(rn_backend_alloc_host(be, RN_NET_TURNS * sizeof *o->host, &p));
+    o->host = p;
+    return RN_OK;
+}
+
+static int grad_sumsq(const rn_optim *o);
+static int weight_sumsq(const rn_optim *o);
+
+/* The ops' scratch, as for a net's pass; where that cannot be found out, the first step takes it. */
+static int rehearse(const rn_optim *o)
+{
+    rn_backend *be = o->net->be;
+    size_t scratch;
+    if (!be->rehearse_begin)
+        return RN_OK;
+    int rc = be->rehearse_begin(be);
+    if (rc >= 0) {
+        rc = grad_sumsq(o);
+        if (rc >= 0)
+            rc = weight_sumsq(o);
+        const int end = be->rehearse_end(be, &scratch);
+        rc = rc < 0 ? rc : end;
+    }
+    return rc == RN_E_NOMEM ? rc : RN_OK;
+}
+
 int rn_optim_open(rn_net *net, bool accumulates, rn_optim **out)
 {
     int64_t n;
@@ -88,27 +126,21 @@ int rn_optim_open(rn_net *net, bool accumulates, rn_optim **out)
     rn_optim *o = calloc(1, sizeof *o);
     if (!o)
         return rn_fail(RN_E_NOMEM, "optimizer: out of memory");
-    rn_backend *be = net->be;
-    void *p = NULL;
     o->net = net;
-    int rc = be->alloc(be, sizeof *o->facts + sizeof(float), &p);
-    o->facts = p;
+    int rc = alloc_state(o, n, accumulates);
     if (rc >= 0)
-        rc = be->memset(be, o->facts, 0, sizeof *o->facts + sizeof(float), NULL); /* of no step: finite */
-    if (rc >= 0) {
-        rc = rn_backend_alloc_host(be, RN_NET_TURNS * sizeof *o->host, &p);
-        o->host = p;
-    }
-    if (rc >= 0 && accumulates) {
-        rc = be->alloc(be, (size_t)n * sizeof *o->sum, &p);
-        o->sum = p;
-    }
+        rc = rehearse(o);
     if (rc < 0) {
         rn_optim_close(o);
-        return rn_fail_prefix(rc, "the sum of several batches' gradients");
+        return rn_fail_prefix(rc, "the optimizer's state");
     }
     *out = o;
     return RN_OK;
+}
+
+size_t rn_optim_bytes(const rn_optim *o)
+{
+    return o->bytes;
 }
 
 void rn_optim_close(rn_optim *o)
@@ -116,8 +148,7 @@ void rn_optim_close(rn_optim *o)
     if (!o)
         return;
     rn_backend *be = o->net->be;
-    be->free(be, o->sum);
-    be->free(be, o->facts);
+    be->free(be, o->facts); /* and the sum behind them */
     rn_backend_free_host(be, o->host);
     free(o);
 }

@@ -31,7 +31,8 @@ typedef struct rn_optim rn_optim;
 
 /* `accumulates`: rn_optim_accumulate will be called (memory for one more set of gradients). The net must outlive it. */
 int rn_optim_open(rn_net *net, bool accumulates, rn_optim **out);
-void rn_optim_close(rn_optim *o); /* accepts NULL */
+void rn_optim_close(rn_optim *o);         /* accepts NULL */
+size_t rn_optim_bytes(const rn_optim *o); /* of device memory */
 
 /* After the backward pass of batch i of n (0 <= i < n): after the last one the net's gradients are the mean of all. */
 int rn_optim_accumulate(rn_optim *o, int i, int n);

@@ -64,6 +64,11 @@ void rn_step_close(rn_step *st)
     free(st);
 }
 
+size_t rn_step_bytes(const rn_step *st)
+{
+    return rn_optim_bytes(st->optim);
+}
+
 static void give_back(rn_step *st, flight *f)
 {
     if (f->holds)

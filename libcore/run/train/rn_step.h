@@ -42,6 +42,7 @@ typedef struct rn_step_result {
 
 int rn_step_open(rn_session *s, rn_step **out); /* a training session, which must outlive it */
 void rn_step_close(rn_step *st);                /* accepts NULL */
+size_t rn_step_bytes(const rn_step *st);        /* of device memory, beside the nets' */
 
 /* After the session's weights were set from outside, at the start: the average becomes a copy of them. */
 int rn_step_start_average(rn_step *st);

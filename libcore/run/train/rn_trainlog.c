@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/rn_error.h"
+#include "base/rn_log.h"
 #include "base/rn_opt.h"
 #include "run/train/rn_choices.h"
 #include "run/train/rn_devices.h"
@@ -81,24 +82,46 @@ static json_t *version_lines(void)
     return a;
 }
 
-static json_t *memory_object(const rn_net *net)
+static json_t *memory_object(const rn_trainer *t)
 {
     rn_net_memory m;
-    rn_net_memory_use(net, &m);
-    return json_pack("{s:I, s:I, s:I, s:I}", "params", (json_int_t)m.params, "activations", (json_int_t)m.activations,
-                     "unshared", (json_int_t)m.unshared, "workspace", (json_int_t)m.workspace);
+    rn_net_memory_use(t->s.net, &m);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "params", (json_int_t)m.params, "activations",
+                     (json_int_t)m.activations, "unshared", (json_int_t)m.unshared, "workspace",
+                     (json_int_t)m.workspace, "plans", (json_int_t)m.plans, "pixels", (json_int_t)m.pixels, "optimizer",
+                     (json_int_t)rn_step_bytes(t->one), "scratch", (json_int_t)m.scratch);
+}
+
+/* Of a device, whose memory is all taken by now. */
+static void tell_memory(const rn_trainer *t)
+{
+    enum { MIB = 1 << 20 };
+    const rn_backend *be = t->s.be;
+    rn_net_memory m, e;
+    if (!be->in_use)
+        return;
+    rn_net_memory_use(t->s.net, &m);
+    rn_net_memory_use(t->s.eval_net, &e);
+    const size_t scratch = e.scratch > m.scratch ? e.scratch : m.scratch;
+    const double mib = MIB, train = (double)(m.params + m.activations + m.workspace + m.plans + m.pixels);
+    const double all = (double)(be->in_use + scratch), own = (double)rn_step_bytes(t->one);
+    rn_info(
+        "memory of the device: %.1f MiB: %.1f activations, %.1f weights with gradients and momentum, %.1f optimizer, "
+        "%.1f workspace, %.1f plans, %.1f pixels, %.1f scratch, %.1f evaluation and others",
+        all / mib, (double)m.activations / mib, (double)m.params / mib, own / mib, (double)m.workspace / mib,
+        (double)m.plans / mib, (double)m.pixels / mib, (double)scratch / mib,
+        (all - train - own - (double)scratch) / mib);
 }
 
 static json_t *run_line(const rn_trainer *t)
 {
-    json_t *line =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "type", "run",
-                  "version", RN_VERSION, "started", now_text(), "command", rn_runlog_text(t->job->command), "machine",
-                  machine_object(t), "recipe", recipe_object(t->job->recipe_text), "data", "train",
-                  data_object(t->s.train_db), "val", data_object(t->s.val_db), "parameters",
-                  (json_int_t)rn_net_weights(t->s.net), "steps_per_epoch", (json_int_t)t->steps_per_epoch, "steps",
-                  (json_int_t)t->total_steps, "memory", memory_object(t->s.net), "versions", version_lines(),
-                  "algorithms", rn_choices_json(t->s.net), "eval_algorithms", rn_choices_json(t->s.eval_net));
+    json_t *line = json_pack(
+        "{s:s, s:s, s:o, s:o, s:o, s:o, s:{s:o, s:o}, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "type", "run", "version",
+        RN_VERSION, "started", now_text(), "command", rn_runlog_text(t->job->command), "machine", machine_object(t),
+        "recipe", recipe_object(t->job->recipe_text), "data", "train", data_object(t->s.train_db), "val",
+        data_object(t->s.val_db), "parameters", (json_int_t)rn_net_weights(t->s.net), "steps_per_epoch",
+        (json_int_t)t->steps_per_epoch, "steps", (json_int_t)t->total_steps, "memory", memory_object(t), "versions",
+        version_lines(), "algorithms", rn_choices_json(t->s.net), "eval_algorithms", rn_choices_json(t->s.eval_net));
     if (line && rn_net_nfusions(t->s.net) > 0)
         json_object_set_new(line, "batch_norms", rn_fusions_json(t->s.net));
     if (line && t->s.teacher)
@@ -132,6 +155,7 @@ int rn_trainlog_open(rn_trainer *t)
 {
     char path[PATH_MAX];
     bool fresh = t->state.log_bytes == 0;
+    tell_memory(t);
     RN_TRY(rn_rundir_path(t, "log.jsonl", path));
     RN_TRY(rn_runlog_open(path, t->state.log_bytes, &t->log));
     if (fresh)
