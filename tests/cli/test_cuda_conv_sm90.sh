@@ -25,12 +25,12 @@ check "all of them" [ "$("$mistakes" | wc -l)" = 22 ]
 unset RNKIT_EMULATE_SEED
 
 sm90='mb2ic8ih9oc24kh2sh2ph1,mb2ic64ih14oc31kh1sh2,mb1ic8ih19oc64kh7sh2ph3,mb3ic72ih9oc136kh3sh2ph1,mb1ic64ih10iw7oc200kh3ph1'
-sm90=$sm90,'mb3ic64ih12iw15oc40kh1,mb2ic128ih9oc72kh1sh2,mb3ic64ih9iw7oc136kh1sh2 *,mb3ic72ih7oc64kh3sh2ph1 *'
+sm90=$sm90,'mb3ic64ih12iw15oc40kh1,mb2ic128ih9oc72kh1sh2,mb3ic64ih9iw7oc136kh1sh2 *,mb3ic72ih7oc64kh3sh2ph1 *,mb2ic64ih6oc72kh1kw3ph0pw1 *'
 exits "convolutions by tensor maps and wgmma" 0 "$kernels" --device cuda --group '*16' --algo 'cuda:*-sm90*' --case "$sm90"
 grep '^not ok' out.txt >&2
 for columns in '' -64 -256; do
     check "cuda:implicit-gemm-sm90$columns ran: bf16, f16, epilogues" \
-        grep -qE "^# cuda:implicit-gemm-sm90$columns +[./]+ +7/6/3 +7/6/3 +[./]+ +2/2/-" out.txt
+        grep -qE "^# cuda:implicit-gemm-sm90$columns +[./]+ +7/6/3 +7/6/3 +[./]+ +3/3/- +1/1/-" out.txt
 done
 exits "... in another order" 0 env RNKIT_EMULATE_SEED=2 "$kernels" --device cuda --group conv_bf16 --algo 'cuda:*-sm90*' --case "$sm90"
 exits "a device that is older" 3 env RNKIT_EMULATE_CAPABILITY=80 "$kernels" --device cuda --group conv_bf16 --algo 'cuda:*-sm90' \
