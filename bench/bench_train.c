@@ -27,14 +27,17 @@ typedef struct train_opts {
     int flops; /* index into flops_words */
 } train_opts;
 
-/* Noise and labels: what a step costs does not depend on them, but for values that are not finite. */
-static int make_batch(const train_opts *o, int n, uint8_t **images, int32_t **labels)
+/* Noise and labels: what a step costs does not depend on them, but for values that are not finite. The images lie where a device
+ * copies them from without the host, as the loader's do. */
+static int make_batch(const train_opts *o, rn_backend *be, int n, uint8_t **images, int32_t **labels)
 {
     size_t side = (size_t)o->recipe.image_size, count = side * side * (size_t)o->recipe.channels * (size_t)n;
     rn_rng r;
-    *images = malloc(count);
+    void *p = NULL;
+    int rc = rn_backend_alloc_host(be, count, &p);
+    *images = p;
     *labels = malloc((size_t)n * sizeof **labels);
-    if (!*images || !*labels)
+    if (rc < 0 || !*labels)
         return rn_fail(RN_E_NOMEM, "no memory for a batch of %d images", n);
     rn_rng_seed(&r, o->recipe.seed, RN_STREAM_TEST, 0, 0);
     for (size_t i = 0; i < count; i++)
@@ -44,31 +47,55 @@ static int make_batch(const train_opts *o, int n, uint8_t **images, int32_t **la
     return RN_OK;
 }
 
-/* A step as the trainer takes it, at a rate so small that the weights stay what they are. */
-static int one_step(const rn_session *s, const uint8_t *images, const int32_t *labels)
+/* What is measured, and with what. */
+typedef struct work {
+    const rn_session *s;
+    rn_optim *optim;
+    uint8_t *images;
+    int32_t *labels;
+} work;
+
+/* A step as the trainer gives it, at a rate so small that the weights stay what they are. */
+static int give_step(const work *w)
 {
-    rn_net_result res;
+    const rn_session *s = w->s;
     const rn_sgd_opts sgd = {.lr = 1e-12f,
                              .momentum = (float)s->r->momentum,
                              .weight_decay = (float)s->r->weight_decay,
-                             .grad_scale = 1,
                              .nesterov = s->r->nesterov};
-    RN_TRY(rn_net_train_batch(s->net, images, labels, (int)s->r->batch, &res));
-    return rn_optim_sgd(s->net, &sgd);
+    const rn_op_clip clip = {.loss = rn_net_losses(s->net), .n = (int)s->r->batch, .scale = 1, .times = 1};
+    RN_TRY(rn_net_train_batch(s->net, w->images, w->labels, (int)s->r->batch, NULL));
+    return rn_optim_step(w->optim, &sgd, &clip, false);
 }
 
-static int timed(const rn_session *s, bool train, const uint8_t *images, const int32_t *labels, bench_clock *clock,
-                 double *seconds)
+/* And looked at. */
+static int one_step(const work *w)
 {
     rn_net_result res;
+    RN_TRY(give_step(w));
+    return rn_net_results(w->s->net, &res);
+}
+
+static int timed(const work *w, bool train, bench_clock *clock, double *seconds)
+{
+    const rn_session *s = w->s;
+    rn_net_result res;
     RN_TRY(bench_clock_start(clock));
-    RN_TRY(train ? one_step(s, images, labels) : rn_net_eval_batch(s->eval_net, images, labels, s->eval_batch, &res));
+    RN_TRY(train ? one_step(w) : rn_net_eval_batch(s->eval_net, w->images, w->labels, s->eval_batch, &res));
     return bench_clock_stop(clock, seconds);
 }
 
-static int measure(const rn_session *s, bool train, bool paused, double seconds, const uint8_t *images,
-                   const int32_t *labels, bench_timing *out)
+static void summarize(double *ms, int n, bench_timing *out)
 {
+    *out = (bench_timing){.ms = bench_quantile(ms, n, 0.5),
+                          .iqr = bench_quantile(ms, n, 0.75) - bench_quantile(ms, n, 0.25),
+                          .ms_min = bench_quantile(ms, n, 0),
+                          .n = n};
+}
+
+static int measure(const work *w, bool train, double seconds, bench_timing *out)
+{
+    const rn_session *s = w->s;
     bench_split *split = bench_split_of(s->be);
     double *ms = malloc(MAX_STEPS * sizeof *ms), end = rn_now() + seconds;
     bench_clock clock = {0};
@@ -80,37 +107,76 @@ static int measure(const rn_session *s, bool train, bool paused, double seconds,
         double took = 0;
         bench_split_forget(split);
         bench_range(s->be, i ? BENCH_RANGE : "first");
-        rc = timed(s, train, images, labels, &clock, &took);
+        rc = timed(w, train, &clock, &took);
         bench_range(s->be, NULL);
-        if (i < 1 + paused) /* meets cold memory, or is captured */
+        if (i < 1) /* meets cold memory */
             continue;
         ms[n++] = took * 1e3;
-        if (train && rc == RN_OK && !paused)
+        if (train && rc == RN_OK)
             rc = bench_split_step(split, ms[n - 1]);
     }
     bench_clock_close(&clock);
     if (rc == RN_OK)
-        *out = (bench_timing){.ms = bench_quantile(ms, n, 0.5),
-                              .iqr = bench_quantile(ms, n, 0.75) - bench_quantile(ms, n, 0.25),
-                              .ms_min = bench_quantile(ms, n, 0),
-                              .n = n};
+        summarize(ms, n, out);
+    free(ms);
+    return rc;
+}
+
+enum { ENDS = 3, COLD = 2 }; /* the first step meets cold memory, the second is captured */
+
+/*
+ * As rn-train gives them to a device: the pass as one, its pixels on their way while the step before is computed, and a step
+ * looked at while the next is under way. A step's time is from the device's end of the one before to its own.
+ */
+static int given(const work *w, double seconds, const rn_event *ends, double *ms, int *n)
+{
+    rn_backend *be = w->s->be;
+    rn_net_result res;
+    const double end = rn_now() + seconds;
+    for (int i = 0; *n < MAX_STEPS && (*n < MIN_STEPS || rn_now() < end); i++) {
+        bench_range(be, i > COLD ? BENCH_RANGE : "first");
+        int rc = give_step(w);
+        bench_range(be, NULL);
+        RN_TRY(rc);
+        RN_TRY(be->event_record(be, ends[i % ENDS], NULL));
+        if (i > 0)
+            RN_TRY(rn_net_results(w->s->net, &res));
+        if (i > COLD)
+            RN_TRY(be->event_ms(be, ends[(i - 2) % ENDS], ends[(i - 1) % ENDS], &ms[(*n)++]));
+    }
+    return rn_net_settle(w->s->net);
+}
+
+static int measure_given(const work *w, double seconds, bench_timing *out)
+{
+    rn_backend *be = w->s->be;
+    rn_event ends[ENDS] = {NULL};
+    double *ms = malloc(MAX_STEPS * sizeof *ms);
+    int n = 0, rc = ms ? RN_OK : rn_fail(RN_E_NOMEM, "no memory for the times");
+    for (int i = 0; rc == RN_OK && i < ENDS; i++)
+        rc = be->event_open(be, &ends[i]);
+    if (rc == RN_OK)
+        rc = given(w, seconds, ends, ms, &n);
+    if (rc == RN_OK)
+        summarize(ms, n, out);
+    for (int i = 0; i < ENDS; i++)
+        be->event_close(be, ends[i]);
     free(ms);
     return rc;
 }
 
 /* As rn-train takes them, and split, which is another thing where a device takes a whole pass as one. */
-static int measure_steps(const rn_session *s, double seconds, const uint8_t *images, const int32_t *labels,
-                         bench_step *out)
+static int measure_steps(const work *w, double seconds, bench_step *out)
 {
-    bench_split *split = bench_split_of(s->be);
+    bench_split *split = bench_split_of(w->s->be);
     out->replayed = bench_split_captures(split);
     if (out->replayed) {
         bench_split_pause(split, true);
-        const int rc = measure(s, true, true, seconds, images, labels, &out->train);
+        const int rc = measure_given(w, seconds, &out->train);
         bench_split_pause(split, false);
         RN_TRY(rc);
     }
-    RN_TRY(measure(s, true, false, out->replayed ? seconds / 2 : seconds, images, labels, &out->split));
+    RN_TRY(measure(w, true, out->replayed ? seconds / 2 : seconds, &out->split));
     if (!out->replayed)
         out->train = out->split;
     return RN_OK;
@@ -131,22 +197,23 @@ static int run(train_opts *o, const rn_opt_result *args)
 {
     static const char *const dtypes[] = {"f32", "bf16", "f16"};
     rn_session s = {0};
-    uint8_t *images = NULL;
-    int32_t *labels = NULL;
+    work w = {.s = &s};
     bench_step step = {.session = &s, .inbounds = o->flops == 1};
     bench_nvml *nvml = NULL;
     int rc;
     RN_TRY(rn_recipe_check(&o->recipe));
     RN_TRY(rn_session_open_bare(&o->recipe, bench_split_backends, rn_jobs(args->common.jobs), (int)o->classes, &s));
     bench_split_count_inbounds(bench_split_of(s.be), step.inbounds);
-    RN_GO(make_batch(o, s.eval_batch > o->recipe.batch ? s.eval_batch : (int)o->recipe.batch, &images, &labels));
+    RN_GO(rn_optim_open(s.net, false, &w.optim));
+    RN_GO(make_batch(o, s.be, s.eval_batch > o->recipe.batch ? s.eval_batch : (int)o->recipe.batch, &w.images,
+                     &w.labels));
     if (!(step.machine = bench_machine(s.be)))
         RN_GO(rn_fail(RN_E_NOMEM, "train: out of memory"));
     nvml = bench_nvml_open(s.be);
-    rc = measure_steps(&s, o->seconds, images, labels, &step);
+    rc = measure_steps(&w, o->seconds, &step);
     bench_nvml_read(nvml, step.machine); /* while it is still warm from it */
     RN_GO(rc);
-    RN_GO(measure(&s, false, false, o->seconds / 4, images, labels, &step.eval));
+    RN_GO(measure(&w, false, o->seconds / 4, &step.eval));
     RN_GO(bench_split_parts(bench_split_of(s.be), &step.parts, &step.nparts));
     step.arch = rn_model_names()[o->recipe.arch];
     step.dtype = dtypes[o->recipe.precision];
@@ -159,8 +226,10 @@ static int run(train_opts *o, const rn_opt_result *args)
 out:
     bench_nvml_close(nvml);
     json_decref(step.machine);
-    free(images);
-    free(labels);
+    if (w.images)
+        rn_backend_free_host(s.be, w.images);
+    free(w.labels);
+    rn_optim_close(w.optim);
     rn_session_close(&s);
     return rc;
 }
