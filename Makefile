@@ -125,6 +125,7 @@ KERNEL_SRC += $(sort $(wildcard kernels/onednn/*.c))
 endif
 CUDA_SRC := $(sort $(wildcard kernels/cuda/*.cu))
 CUDNN_SRC := $(sort $(wildcard kernels/cudnn/*.cu))
+CUDNN_PLAN_OBJ = $(patsubst %,$(B)/kernels/cudnn/cudnn_%.o,graph plan library)
 MPI_SRC := $(if $(filter 1,$(USE_MPI)),$(sort $(wildcard kernels/mpi/*.c)))
 TOOL_SRC := $(sort $(wildcard tools/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
@@ -145,7 +146,7 @@ CUDA_SO := $(if $(filter 1,$(USE_CUDA)),$(B)/lib/rnkit/rnkit_cuda.so)
 EMULATED_SO := $(if $(SAN),,$(addprefix $(B)/tests/cuda/,rnkit_cuda_emulated.so nccl_emulated.so cublaslt_emulated.so))
 ASYNC_BIN := $(if $(SAN),,$(B)/tests/cuda/check-async)
 # Plans by the real cuDNN, which needs no device for them.
-CUDNN_BIN := $(if $(CUDA_SO),$(B)/tests/cuda/check-cudnn-plans)
+CUDNN_BIN := $(if $(CUDA_SO),$(B)/tests/cuda/check-cudnn-plans $(B)/tests/cuda/driver/libcuda.so.1)
 NVML_SO := $(if $(SAN),,$(B)/tests/cuda/libnvidia-ml.so.1)
 BENCH_BIN := $(if $(BENCH_SRC),$(B)/bin/rn-bench)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(B)/tests/%)
@@ -153,7 +154,7 @@ CHECK_BIN := $(if $(CHECK_SRC),$(B)/tests/check-kernels)
 # Twice from the same objects: with the plain driver (make check), and with libFuzzer (make fuzz).
 FUZZ_BIN := $(FUZZ_SRC:tests/%.c=$(B)/tests/%)
 LIBFUZZER_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(B)/fuzz/%)
-C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(MPI_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c tests/fault/fault.c tests/cuda/nvml_emulated.c
+C_SRC := $(LIB_SRC) $(KERNEL_SRC) $(MPI_SRC) $(TOOL_SRC) $(BENCH_SRC) $(UNIT_SRC) $(CHECK_SRC) $(FUZZ_SRC) tests/fuzz/driver.c tests/fault/fault.c tests/cuda/nvml_emulated.c tests/cuda/driver_absent.c
 # A bad disk, preloaded into the tools by the shell tests; without sanitizers, whose runtime would have to come first.
 FAULT_SO := $(if $(SAN),,$(B)/tests/fault/fault.so)
 
@@ -270,7 +271,7 @@ $(B)/lib/rnkit/rnkit_cuda.so: $(CUDA_SRC:%.cu=$(B)/%.o) $(CUDNN_SRC:%.cu=$(B)/%.
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
 	$(Q)$(NVCC) -shared -o $@ $^
-$(B)/tests/cuda/check-cudnn-plans: $(B)/tests/cuda/check_cudnn_plans.o $(B)/kernels/cudnn/cudnn_plan.o $(B)/kernels/cudnn/cudnn_library.o $(B)/librnkit.a
+$(B)/tests/cuda/check-cudnn-plans: $(B)/tests/cuda/check_cudnn_plans.o $(CUDNN_PLAN_OBJ) $(B)/librnkit.a
 	$(call SAY,LD,$@)
 	$(Q)$(NVCC) -o $@ $^ $(filter -l% -L%,$(LIBS))
 
@@ -295,6 +296,11 @@ $(B)/tests/cuda/libnvidia-ml.so.1: tests/cuda/nvml_emulated.c
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
 	$(Q)$(CC) $(filter-out --coverage,$(BASE_CFLAGS)) -shared -fPIC -o $@ $<
+# A folder of its own: nothing but check-cudnn-plans is to find it.
+$(B)/tests/cuda/driver/libcuda.so.1: tests/cuda/driver_absent.c
+	@mkdir -p $(@D)
+	$(call SAY,LD,$@)
+	$(Q)$(CC) $(filter-out --coverage -fsanitize=% -fno-sanitize-recover=%,$(BASE_CFLAGS)) -shared -fPIC -o $@ $<
 # A kernel with one mistake at a time, which the emulated device must find.
 $(B)/tests/cuda/check_async.o: tests/cuda/check_async.cpp
 	@mkdir -p $(@D)

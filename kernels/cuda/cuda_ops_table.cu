@@ -45,6 +45,8 @@ static const rn_conv_algo *const algos[] = {
     &rn_cudnn_1,
     &rn_cudnn_2,
     &rn_cudnn_tf32,
+    &rn_cudnn_dw16,
+    &rn_cudnn_sums32,
 #endif
     &rn_cuda_implicit_gemm_sm90, /* measured by nobody: only --tune, or a name, comes here */
     &rn_cuda_implicit_gemm_sm90_64,

@@ -14,45 +14,55 @@ extern "C" {
 
 #if __has_include(<cudnn.h>)
 
-#include "kernels/cudnn/cudnn_plan.h"
+#include "kernels/cudnn/cudnn_execute.h"
 
-/* A case and its plans. A network's equal layers share them, and asking for a plan's size does not make it twice. */
+/* A case's plans. A network's equal layers share them, and asking for a plan's size does not make it twice. */
 typedef struct planned {
-    rn_conv_desc d;
-    rn_conv_dir dir;
-    bool add, tf32;
     rn_cudnn_plans plans;
     struct planned *next;
 } planned;
 
 struct rn_cudnn {
     rn_cudnn_library library;
-    cudnnHandle_t handle; /* NULL: not to be had */
+    bool loaded, started;
+    cudnnHandle_t handle; /* NULL: not started, or not to be had */
     planned *first;
 };
 
 /* ---- the library, and what it has planned ---- */
 
-static struct rn_cudnn *state_of(struct rn_backend *be)
+/* The library, without a handle; NULL: it is not there. */
+static struct rn_cudnn *library_of(struct rn_backend *be)
 {
     struct rn_cudnn **s = rn_cuda_cudnn(be);
 
     if (!*s) {
         *s = (struct rn_cudnn *)calloc(1, sizeof **s);
-        if (!*s || rn_cudnn_load(&(*s)->library) < 0)
-            return *s;
-        if (rn_cudnn_status(&(*s)->library, (*s)->library.Create(&(*s)->handle), "a handle") < 0)
-            (*s)->handle = NULL;
+        if (*s)
+            (*s)->loaded = rn_cudnn_load(&(*s)->library) == RN_OK;
     }
-    return *s;
+    return *s && (*s)->loaded ? *s : NULL;
+}
+
+/* With a handle, which takes the device's memory and some time, and so is made for the first who asks for a convolution. */
+static struct rn_cudnn *state_of(struct rn_backend *be)
+{
+    struct rn_cudnn *s = library_of(be);
+
+    if (s && !s->started) {
+        s->started = true;
+        if (rn_cudnn_status(&s->library, s->library.Create(&s->handle), "a handle") < 0)
+            s->handle = NULL;
+    }
+    return s && s->handle ? s : NULL;
 }
 
 void rn_cudnn_describe(struct rn_backend *be, char *text, size_t cap)
 {
     const size_t n = strlen(text);
-    const struct rn_cudnn *s = state_of(be);
+    const struct rn_cudnn *s = library_of(be);
 
-    if (s && s->handle) {
+    if (s) {
         const int v = (int)s->library.GetVersion();
         snprintf(text + n, cap - n, ", cuDNN %d.%d.%d", v / 10000, v / 100 % 100, v % 100);
     } else {
@@ -77,118 +87,110 @@ void rn_cudnn_close(struct rn_backend *be)
     *rn_cuda_cudnn(be) = NULL;
 }
 
-/* NULL: cuDNN is not there, or has no plan for this. */
-static const rn_cudnn_plans *plans_of(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, bool add,
-                                      bool tf32)
+static rn_cudnn_plans *plans_of(struct rn_cudnn *s, const rn_cudnn_work *w)
 {
-    struct rn_cudnn *s = state_of(be);
+    const rn_cudnn_target t = {&s->library, s->handle, NULL};
 
-    if (!s || !s->handle)
-        return NULL;
     for (planned *p = s->first; p; p = p->next) {
-        if (memcmp(&p->d, d, sizeof *d) == 0 && p->dir == dir && p->add == add && p->tf32 == tf32)
+        if (memcmp(&p->plans.work, w, sizeof *w) == 0)
             return &p->plans;
     }
-    const rn_cudnn_target t = {&s->library, s->handle, NULL};
     planned *p = (planned *)calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    p->d = *d;
-    p->dir = dir;
-    p->add = add;
-    p->tf32 = tf32;
     p->next = s->first;
     s->first = p;
-    if (rn_cudnn_plans_open(&t, d, dir, add, tf32, &p->plans) < 0)
+    if (rn_cudnn_plans_open(&t, w, &p->plans) < 0)
         rn_cudnn_plans_close(&s->library, &p->plans);
     return &p->plans;
 }
 
-/* The plan of a row. What adds to its destination is another graph, whose plans are others: the n-th of those, or the last. */
-static const rn_cudnn_plan *plan_of(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, bool add, bool tf32,
-                                    int nth)
-{
-    const rn_cudnn_plans *p = plans_of(be, d, dir, add, tf32);
-
-    if (!p || p->count == 0 || (!add && nth >= p->count))
-        return NULL;
-    return &p->v[nth < p->count ? nth : p->count - 1];
-}
-
 /* ---- rows ---- */
 
-static int execute(const rn_conv_plan *plan, const rn_cudnn_plan *p, const rn_conv_args *a, void *workspace,
-                   void *stream)
+/* Adding is another graph only where cuDNN is to add. */
+static rn_cudnn_work work_of(const rn_conv_desc *d, rn_conv_dir dir, unsigned loose, bool add)
 {
-    const struct rn_cudnn *s = *rn_cuda_cudnn(plan->be);
-    const rn_cudnn_library *l = &s->library;
-    const int64_t ids[3] = {RN_CUDNN_SRC, RN_CUDNN_WEI, RN_CUDNN_DST};
-    void *const tensors[3] = {a->src, a->wei, a->dst};
-    cudnnBackendDescriptor_t pack = NULL;
-    int rc;
+    rn_cudnn_work w;
 
-    for (int i = 0; i < 3; i++)
-        if ((uintptr_t)tensors[i] % 16)
-            return rn_fail(RN_E_UNSUPPORTED, "%s: a tensor that does not begin at a multiple of 16 bytes",
-                           plan->algo->name);
-    RN_TRY(rn_cudnn_status(l, l->SetStream(s->handle, rn_cuda_stream(stream)), "a stream"));
-    RN_TRY(rn_cudnn_status(l, l->BackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack), "arguments"));
-    rc = rn_cudnn_status(l, l->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, ids),
-                         "arguments");
-    if (rc == RN_OK)
-        rc = rn_cudnn_status(
-            l, l->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, tensors),
-            "arguments");
-    if (rc == RN_OK)
-        rc = rn_cudnn_status(
-            l, l->BackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace),
-            "arguments");
-    if (rc == RN_OK)
-        rc = rn_cudnn_status(l, l->BackendFinalize(pack), "arguments");
-    if (rc == RN_OK)
-        rc = rn_cudnn_status(l, l->BackendExecute(s->handle, p->plan, pack), plan->algo->name);
-    l->BackendDestroyDescriptor(pack);
-    return rc;
+    memset(&w, 0, sizeof w);
+    w.d = *d;
+    w.dir = dir;
+    w.loose = loose;
+    w.add = add && (dir != RN_BWD_W || d->dtype == RN_F32) && !(d->fuse & (RN_EPI_STATS | RN_EPI_DBN));
+    return w;
 }
 
-template <int nth, bool tf32> struct row {
+/* The plan of a row, and whose it is; NULL: none. Those of a graph that adds are others: the n-th of them, or the last. */
+static const rn_cudnn_plan *plan_of(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, unsigned loose,
+                                    bool add, int nth, const rn_cudnn_plans **whose)
+{
+    const rn_cudnn_work w = work_of(d, dir, loose, add);
+    struct rn_cudnn *s = state_of(be);
+    rn_cudnn_plans *p = s ? plans_of(s, &w) : NULL;
+
+    if (!p)
+        return NULL;
+    const rn_cudnn_target t = {&s->library, s->handle, NULL};
+    const rn_cudnn_plan *plan = rn_cudnn_plan_at(&t, p, nth);
+    *whose = p;
+    return plan || !w.add || p->count == 0 ? plan : &p->v[p->count - 1];
+}
+
+template <int nth, unsigned loose> struct row {
     static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const char **why)
     {
-        *why = rn_cudnn_refusal(d, dir, tf32);
+        const rn_cudnn_work w = work_of(d, dir, loose, false);
+        const rn_cudnn_plans *p;
+
+        *why = rn_cudnn_refusal(&w);
+        if (!*why && nth > 0 && rn_cudnn_compiles(&w))
+            *why = "of what is compiled, the first plan alone is taken";
         if (*why)
             return false;
-        const struct rn_cudnn *s = state_of(be);
-        *why = s && s->handle ? "its heuristics have no such plan that is deterministic and as exact as asked for"
-                              : "cuDNN 9 cannot be loaded, or does not start";
-        return plan_of(be, d, dir, false, tf32, nth) && plan_of(be, d, dir, true, tf32, nth);
+        *why = state_of(be) ? "its heuristics have no such plan that is deterministic and as exact as asked for"
+                            : "cuDNN 9 cannot be loaded, or does not start";
+        return plan_of(be, d, dir, loose, false, nth, &p) && plan_of(be, d, dir, loose, true, nth, &p);
     }
     static size_t workspace(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir)
     {
         size_t most = 0;
 
         for (int add = 0; add < 2; add++) {
-            const rn_cudnn_plan *p = plan_of(be, d, dir, add, tf32, nth);
-            most = p && (size_t)p->workspace > most ? (size_t)p->workspace : most;
+            const rn_cudnn_plans *p;
+            const rn_cudnn_plan *plan = plan_of(be, d, dir, loose, add, nth, &p);
+            const size_t bytes = plan ? rn_cudnn_workspace(&p->work, plan) : 0;
+            most = bytes > most ? bytes : most;
         }
         return most;
     }
+    /* Not where a plan has to be compiled: of a whole net that takes minutes. */
+    static bool suits(struct rn_backend *, const rn_conv_desc *d, rn_conv_dir dir)
+    {
+        const rn_cudnn_work w = work_of(d, dir, loose, false);
+
+        return !rn_cudnn_compiles(&w);
+    }
     static int run(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *workspace, void *stream)
     {
-        const rn_cudnn_plan *p = plan_of(plan->be, &plan->desc, plan->dir, beta != 0, tf32, nth);
+        const rn_cudnn_plans *p;
+        const rn_cudnn_plan *chosen = plan_of(plan->be, &plan->desc, plan->dir, loose, beta != 0, nth, &p);
 
-        if (!p)
+        if (!chosen)
             return rn_fail(RN_E_UNSUPPORTED, "%s: no plan for this any more", plan->algo->name);
-        return execute(plan, p, a, workspace, stream);
+        const struct rn_cudnn *s = *rn_cuda_cudnn(plan->be);
+        return rn_cudnn_run(&s->library, s->handle, p, chosen, plan->algo->name, a, beta, workspace, stream);
     }
 };
 
 #else /* no cudnn.h */
 
+enum { RN_CUDNN_TF32, RN_CUDNN_DW16, RN_CUDNN_SUMS32 };
+
 void rn_cudnn_describe(struct rn_backend *, char *, size_t) {}
 
 void rn_cudnn_close(struct rn_backend *) {}
 
-template <int nth, bool tf32> struct row {
+template <int nth, unsigned loose> struct row {
     static bool supports(struct rn_backend *, const rn_conv_desc *, rn_conv_dir, const char **why)
     {
         *why = "this build has no cuDNN: cudnn.h was not there";
@@ -198,6 +200,10 @@ template <int nth, bool tf32> struct row {
     {
         return 0;
     }
+    static bool suits(struct rn_backend *, const rn_conv_desc *, rn_conv_dir)
+    {
+        return false;
+    }
     static int run(rn_conv_plan *plan, const rn_conv_args *, int, void *, void *)
     {
         return rn_fail(RN_E_UNSUPPORTED, "%s: this build has no cuDNN", plan->algo->name);
@@ -206,15 +212,17 @@ template <int nth, bool tf32> struct row {
 
 #endif
 
-#define ROW(name, flags, nth, tf32)                                                                                    \
+#define ROW(name, flags, nth, loose)                                                                                   \
     {                                                                                                                  \
-        name, RN_ALGO_DETERMINISTIC | (flags), row<nth, tf32>::supports, row<nth, tf32>::workspace, NULL, NULL, NULL,  \
-            row<nth, tf32>::run, NULL                                                                                  \
+        name, RN_ALGO_DETERMINISTIC | (flags), row<nth, loose>::supports, row<nth, loose>::workspace, NULL, NULL,      \
+            NULL, row<nth, loose>::run, row<nth, loose>::suits                                                         \
     }
 
 extern "C" {
-const rn_conv_algo rn_cudnn_0 = ROW("cudnn:0", 0, 0, false);
-const rn_conv_algo rn_cudnn_1 = ROW("cudnn:1", 0, 1, false);
-const rn_conv_algo rn_cudnn_2 = ROW("cudnn:2", 0, 2, false);
-const rn_conv_algo rn_cudnn_tf32 = ROW("cudnn:tf32", RN_ALGO_LOWPREC, 0, true);
+const rn_conv_algo rn_cudnn_0 = ROW("cudnn:0", 0, 0, 0);
+const rn_conv_algo rn_cudnn_1 = ROW("cudnn:1", 0, 1, 0);
+const rn_conv_algo rn_cudnn_2 = ROW("cudnn:2", 0, 2, 0);
+const rn_conv_algo rn_cudnn_tf32 = ROW("cudnn:tf32", RN_ALGO_LOWPREC, 0, (RN_CUDNN_TF32 | RN_CUDNN_SUMS32));
+const rn_conv_algo rn_cudnn_dw16 = ROW("cudnn:dw16", RN_ALGO_LOWPREC, 0, RN_CUDNN_DW16);
+const rn_conv_algo rn_cudnn_sums32 = ROW("cudnn:sums32", RN_ALGO_LOWPREC, 0, RN_CUDNN_SUMS32);
 }

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What cuDNN makes of the descriptors of cudnn:0 to :2 and cudnn:tf32, asked of the real library without a device: plans by the
- * properties of one (CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR). ResNet-18's and -50's shapes. That they compute right, only a
- * GPU can say. Prints TAP; on stderr how many plans there are, and by which engines.
+ * What cuDNN makes of the descriptors of its rows, asked of the real library without a device: plans by the properties of one
+ * (CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR). ResNet-18's and -50's shapes. Engines that compile their kernels want a driver, for which
+ * driver_absent.c stands: of those one shape on one device, as they take seconds each; with an argument, all (some 5 minutes). That they
+ * compute right, only a GPU can say. Prints TAP; on stderr the plans, by which engines, and how long they took to make.
  */
 #include <stdio.h>
 
 #if __has_include(<cudnn.h>)
+#include <dlfcn.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/cudnn/cudnn_plan.h"
 
@@ -43,6 +46,45 @@ static const char *const shapes[] = {
     "mb256ic1024ih14oc256kh1",      "mb256ic2048ih7oc512kh1",       "mb256ic3ih224oc64kh7sh2ph3",
 };
 
+/* COMPILED: wants a driver; of the compiled shapes alone, and one plan. RARE: as this, only when all are wanted. */
+enum how { OFFERED, COMPILED, RARE };
+
+/* What is asked for, and of which of the shapes: plans whose kernels are compiled take a second each. */
+static const struct {
+    rn_conv_dir dir;
+    rn_dtype dtype;
+    unsigned fuse, loose;
+    enum how how;
+} kinds[] = {
+    {RN_FWD, RN_F32, 0, 0, OFFERED},
+    {RN_FWD, RN_F32, 0, RN_CUDNN_TF32 | RN_CUDNN_SUMS32, OFFERED},
+    {RN_FWD, RN_BF16, 0, 0, OFFERED},
+    {RN_FWD, RN_F16, 0, 0, OFFERED},
+    {RN_BWD_D, RN_F32, 0, 0, OFFERED},
+    {RN_BWD_D, RN_F32, 0, RN_CUDNN_TF32 | RN_CUDNN_SUMS32, OFFERED},
+    {RN_BWD_D, RN_BF16, 0, 0, OFFERED},
+    {RN_BWD_D, RN_F16, 0, 0, OFFERED},
+    {RN_BWD_W, RN_F32, 0, 0, OFFERED},
+    {RN_BWD_W, RN_F32, 0, RN_CUDNN_TF32 | RN_CUDNN_SUMS32, OFFERED},
+    {RN_BWD_W, RN_BF16, 0, RN_CUDNN_DW16, OFFERED},
+    {RN_BWD_W, RN_F16, 0, RN_CUDNN_DW16, OFFERED},
+    {RN_BWD_W, RN_BF16, 0, 0, COMPILED},
+    {RN_BWD_W, RN_F16, 0, 0, RARE},
+    {RN_FWD, RN_BF16, RN_PRO_BN, 0, RARE},
+    {RN_FWD, RN_BF16, RN_PRO_BN | RN_PRO_RELU, 0, COMPILED},
+    {RN_FWD, RN_BF16, RN_PRO_BN | RN_PRO_ADD | RN_PRO_RELU, 0, COMPILED},
+    {RN_FWD, RN_F16, RN_PRO_BN | RN_PRO_RELU, 0, RARE},
+    {RN_FWD, RN_F32, RN_PRO_BN | RN_PRO_RELU, RN_CUDNN_TF32 | RN_CUDNN_SUMS32, COMPILED},
+    {RN_FWD, RN_BF16, RN_EPI_STATS, RN_CUDNN_SUMS32, COMPILED},
+    {RN_FWD, RN_F16, RN_EPI_STATS, RN_CUDNN_SUMS32, RARE},
+    {RN_FWD, RN_F32, RN_EPI_STATS, RN_CUDNN_TF32 | RN_CUDNN_SUMS32, RARE},
+    {RN_BWD_D, RN_BF16, RN_EPI_DBN, RN_CUDNN_SUMS32, COMPILED},
+    {RN_BWD_D, RN_F16, RN_EPI_DBN, RN_CUDNN_SUMS32, RARE},
+};
+static const int compiled_shapes[] = {0, 1, 8};
+
+enum { NKINDS = sizeof kinds / sizeof *kinds, NCOMPILED = sizeof compiled_shapes / sizeof *compiled_shapes };
+
 enum { NSHAPES = sizeof shapes / sizeof *shapes, NDEVICES = sizeof devices / sizeof *devices };
 
 static int tests, bad;
@@ -57,60 +99,97 @@ static int properties(const rn_cudnn_library *l, const char *text, cudnnBackendD
     return rn_cudnn_status(l, l->BackendFinalize(*out), "properties");
 }
 
-/* All shapes of a direction and type, with and without adding. */
-static void check(const rn_cudnn_target *t, const char *device, rn_conv_dir dir, rn_dtype type, bool tf32)
+static double now(void)
 {
-    int planned = 0, wanted = 0;
-    char text[128];
+    struct timespec t;
 
-    for (int i = 0; i < NSHAPES; i++) {
-        rn_conv_desc d;
-        if (rn_conv_desc_parse(shapes[i], &d) < 0 || (dir == RN_BWD_D && d.ic < 4))
-            continue;
-        d.dtype = type;
-        if (rn_cudnn_refusal(&d, dir, tf32))
-            continue;
-        for (int add = 0; add < 2; add++) {
-            static rn_cudnn_plans p;
-            const int rc = rn_cudnn_plans_open(t, &d, dir, add, tf32, &p);
-            wanted++;
-            planned += rc == RN_OK && p.count > 0;
-            fprintf(stderr, "# %s %s %s%s %s%s:", device, rn_conv_dir_name(dir), rn_dtype_name(type),
-                    tf32 ? " tf32" : "", rn_conv_desc_text(&d, text, sizeof text), add ? " add" : "");
-            for (int k = 0; k < p.count; k++)
-                fprintf(stderr, " engine %lld (%lld bytes)", (long long)p.v[k].engine, (long long)p.v[k].workspace);
-            fprintf(stderr, "%s\n", rc < 0 ? rn_error_text() : p.count ? "" : " none");
-            rn_cudnn_plans_close(t->library, &p);
-        }
-    }
-    if (!wanted)
-        return;
-    const bool fine = planned == wanted;
-    bad += !fine;
-    printf("%sok %d - %s %s %s%s: plans for %d of %d cases\n", fine ? "" : "not ", ++tests, device,
-           rn_conv_dir_name(dir), rn_dtype_name(type), tf32 ? " tf32" : "", planned, wanted);
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-int main(void)
+/* One case: how many plans it has, of those that are asked for. */
+static int count_plans(const rn_cudnn_target *t, const char *device, const rn_cudnn_work *w, int wanted)
 {
+    static rn_cudnn_plans p;
+    const rn_conv_desc *d = &w->d;
+    const double start = now();
+    char text[128], fuse[64];
+    const int rc = rn_cudnn_plans_open(t, w, &p);
+
+    for (int n = 0; rc == RN_OK && n < wanted && rn_cudnn_plan_at(t, &p, n); n++)
+        ;
+    fprintf(stderr, "# %s %s %s %s %s loose %u%s:", device, rn_conv_dir_name(w->dir), rn_dtype_name(d->dtype),
+            rn_conv_desc_text(d, text, sizeof text), rn_conv_fuse_text(d->fuse, fuse, sizeof fuse), w->loose,
+            w->add ? " add" : "");
+    for (int k = 0; k < p.count; k++)
+        fprintf(stderr, " engine %lld (%lld bytes%s)", (long long)p.v[k].engine, (long long)p.v[k].workspace,
+                p.v[k].compiled ? ", compiled" : "");
+    fprintf(stderr, "%s, %.0f ms\n", rc < 0 ? rn_error_text() : p.count ? "" : " none", (now() - start) * 1e3);
+    const int count = p.count;
+    rn_cudnn_plans_close(t->library, &p);
+    return count;
+}
+
+/* All shapes of one kind, with and without adding where that is cuDNN's; of what is compiled the first, unless `all`. */
+static void check(const rn_cudnn_target *t, const char *device, int kind, bool driver, bool all)
+{
+    const unsigned fuse = kinds[kind].fuse, loose = kinds[kind].loose;
+    const bool compiled = kinds[kind].how != OFFERED, sums = fuse & (RN_EPI_STATS | RN_EPI_DBN);
+    int planned = 0, wanted = 0;
+    char text[64];
+
+    const int nshapes = !compiled ? (int)NSHAPES : !driver ? 0 : all ? (int)NCOMPILED : 1;
+
+    for (int i = 0; i < nshapes; i++) {
+        rn_cudnn_work w;
+        memset(&w, 0, sizeof w);
+        if (rn_conv_desc_parse(shapes[compiled ? compiled_shapes[i] : i], &w.d) < 0)
+            continue;
+        w.d.dtype = kinds[kind].dtype;
+        w.d.fuse = fuse;
+        w.dir = kinds[kind].dir;
+        w.loose = loose;
+        if (rn_cudnn_refusal(&w) || (w.dir == RN_BWD_D && w.d.ic < 4))
+            continue;
+        const int adds = sums || (compiled && !all) || (w.dir == RN_BWD_W && w.d.dtype != RN_F32) ? 1 : 2;
+        for (int add = 0; add < adds; add++) {
+            w.add = add;
+            wanted++;
+            planned += count_plans(t, device, &w, compiled ? 1 : (int)RN_CUDNN_PLANS) > 0;
+        }
+    }
+    const bool fine = planned == wanted && (wanted > 0 || !driver);
+    bad += !fine;
+    printf("%sok %d - %s %s %s %s%s%s%s: ", fine ? "" : "not ", ++tests, device, rn_conv_dir_name(kinds[kind].dir),
+           rn_dtype_name(kinds[kind].dtype), rn_conv_fuse_text(fuse, text, sizeof text),
+           loose & RN_CUDNN_TF32 ? " tf32" : "", loose & RN_CUDNN_DW16 ? " dw16" : "",
+           loose & RN_CUDNN_SUMS32 ? " sums32" : "");
+    if (compiled && !driver)
+        printf("# SKIP engines that compile want a driver\n");
+    else
+        printf("plans for %d of %d cases\n", planned, wanted);
+}
+
+int main(int argc, char **argv)
+{
+    const bool all = argc > 1 && argv[1];
     rn_cudnn_library l;
 
     if (rn_cudnn_load(&l) < 0) {
         printf("ok 1 - plans by cuDNN # SKIP %s\n1..1\n", rn_error_text());
         return 0;
     }
-    for (int i = 0; i < NDEVICES; i++) {
+    const bool driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+    for (int i = 0; i < (int)NDEVICES; i++) {
         rn_cudnn_target t = {&l, NULL, NULL};
         if (properties(&l, devices[i].properties, &t.properties) < 0) {
             printf("not ok %d - a device by its properties: %s\n", ++tests, rn_error_text());
             bad++;
             continue;
         }
-        for (int dir = 0; dir < 3; dir++) {
-            check(&t, devices[i].name, (rn_conv_dir)dir, RN_F32, false);
-            check(&t, devices[i].name, (rn_conv_dir)dir, RN_F32, true);
-            check(&t, devices[i].name, (rn_conv_dir)dir, RN_BF16, false);
-            check(&t, devices[i].name, (rn_conv_dir)dir, RN_F16, false);
+        for (int k = 0; k < (int)NKINDS; k++) {
+            if (all || kinds[k].how == OFFERED || (i == 0 && kinds[k].how == COMPILED))
+                check(&t, devices[i].name, k, driver, all);
         }
         l.BackendDestroyDescriptor(t.properties);
     }
