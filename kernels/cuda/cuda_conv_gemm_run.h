@@ -20,7 +20,7 @@ extern const rn_conv_kernels rn_conv_f16_128x128, rn_conv_f16_128x64;
 extern const rn_conv_kernels rn_conv_f32_128x128, rn_conv_f32_128x64;
 extern const rn_conv_kernels rn_conv_tf32_128x128;
 
-/* cuda_conv_parts.cu: to[i] (+)= the sum of parts[0..parts - 1][i], in that order. */
+/* cuda_conv_parts.cu: to[i] (+)= the sum of parts[0..parts - 1][i], in an order that depends on their number alone. */
 int rn_conv_add_parts(float *to, const float *parts, int64_t n, int count, bool add, void *stream);
 /* Of parts[count][sum, sumsq][columns], in an order that depends on count alone. */
 int rn_conv_add_sums(double *sum, double *sumsq, const double *parts, int columns, int count, void *stream);

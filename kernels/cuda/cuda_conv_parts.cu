@@ -2,7 +2,9 @@
 /* cuda:implicit-gemm: what is summed in parts, put together in a fixed order; and weights turned for bwd_d. */
 #include "kernels/cuda/cuda_conv_gemm_run.h"
 
-enum { THREADS = 256, COLUMNS = 8, LANES = 64, SIDE = 32, LINES = 8 };
+/* MANY: parts of which one thread would wait for one after the other. */
+enum { THREADS = 256, WARPS = THREADS / 32, MANY = WARPS };
+enum { COLUMNS = 8, LANES = 64, SIDE = 32, LINES = 8 };
 
 static __global__ void __launch_bounds__(THREADS)
     add_parts(float *to, const float *parts, int64_t n, int count, bool add)
@@ -17,10 +19,34 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* The same of many parts: a block has a warp's values, and each warp every WARPS-th part of them. */
+static __global__ void __launch_bounds__(THREADS)
+    add_many_parts(float *to, const float *parts, int64_t n, int count, bool add)
+{
+    __shared__ float warps[WARPS][32];
+    const int x = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int64_t i = (int64_t)blockIdx.x * 32 + x;
+    float sum = 0;
+
+    if (i < n) {
+        for (int part = warp; part < count; part += WARPS)
+            sum += parts[part * n + i];
+    }
+    warps[warp][x] = sum;
+    __syncthreads();
+    if (warp == 0 && i < n) {
+        for (int part = 1; part < WARPS; part++)
+            sum += warps[part][x];
+        to[i] = add ? to[i] + sum : sum;
+    }
+}
+
 int rn_conv_add_parts(float *to, const float *parts, int64_t n, int count, bool add, void *stream)
 {
     const unsigned blocks = (unsigned)((n + THREADS - 1) / THREADS);
 
+    if (count >= MANY)
+        return RN_CUDA_LAUNCH(add_many_parts, (unsigned)((n + 31) / 32), THREADS, 0, stream, to, parts, n, count, add);
     return RN_CUDA_LAUNCH(add_parts, blocks, THREADS, 0, stream, to, parts, n, count, add);
 }
 

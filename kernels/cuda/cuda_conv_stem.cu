@@ -43,9 +43,17 @@ static int64_t least(int64_t a, int64_t b)
 
 /* ---- how a case is cut -------------------------------------------------------------------------------------------------- */
 
+static bool aligned_lines(const rn_conv_desc *d)
+{
+    return (int64_t)d->iw * d->ic % 8 == 0 && (int64_t)d->sw * d->ic % 2 == 0;
+}
+
+/* With two values behind that nobody reads, or those that fill up its pieces. */
 static int64_t pitch_of(const rn_conv_desc *d, int64_t tile_w)
 {
-    return (((tile_w - 1) * d->sw + d->kw) * d->ic + 3) / 2; /* and two values that nobody reads */
+    const int64_t values = ((tile_w - 1) * d->sw + d->kw) * d->ic;
+
+    return aligned_lines(d) ? up(values + 8, 8) * 4 : (values + 3) / 2;
 }
 
 /* Pixels that begin at odd values need a copy of their own. */
@@ -124,22 +132,20 @@ static void cut_k(int k, struct rn_stem_cut *c)
 static void cut_shared(const rn_conv_desc *d, rn_conv_dir dir, struct rn_stem_cut *c)
 {
     const int patch = c->copies * c->copy * 4, bases = round_up(c->tile_h * c->tile_w * 4, 16);
-    int end;
 
     if (dir == RN_FWD) {
         c->wei_at = patch;
         c->taps_at = c->wei_at + c->columns * (c->k * 2 + 16);
         c->bases_at = c->taps_at + c->k / 2 * 8;
-        c->about_at = c->bases_at + bases;
-        c->bytes = c->about_at + RN_STEM_WARPS * c->columns * 4;
-        end = RN_STEM_WARPS * 2 * c->columns * 8; /* sums, in place of all that */
+        c->stats_at = c->bases_at + bases;
+        c->bytes = c->stats_at + (d->fuse & RN_EPI_STATS ? RN_STEM_WARPS * c->columns * (2 * 8 + 4) : 0);
     } else {
         c->bases_at = patch;
         c->stages_at = c->bases_at + bases;
         c->bytes = c->stages_at + RN_STEM_STAGES * RN_STEM_STAGE_BYTES * (d->fuse & RN_PRO_DBN ? 2 : 1);
-        end = c->warps_k * c->groups * RN_STEM_ROWS * 16 * 4;
+        const int sums = c->warps_k * c->groups * RN_STEM_ROWS * 16 * 4; /* in place of all that */
+        c->bytes = c->bytes > sums ? c->bytes : sums;
     }
-    c->bytes = c->bytes > end ? c->bytes : end;
 }
 
 /* Of a multiprocessor. */
@@ -166,13 +172,16 @@ static int64_t row_blocks_of(struct rn_backend *be, const rn_conv_desc *d, rn_co
 /* NULL, or why not. */
 static const char *cut_of(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, struct rn_stem_cut *c)
 {
-    const int64_t line = (int64_t)d->kw * d->ic, pairs = d->kh * up(line, 2), k = up(pairs, 8) * 16;
+    const int64_t line = (int64_t)d->kw * d->ic, shift = aligned_lines(d) ? (int64_t)d->pw * d->ic % 2 : 0;
+    const int64_t pairs = d->kh * up(line + shift, 2), k = up(pairs, 8) * 16;
 
     *c = (struct rn_stem_cut){};
     if (k > K_MOST)
         return "a kernel of more than 512 values";
     c->line = (int)line;
-    c->pairs_line = (int)up(line, 2);
+    c->shift = (int)shift;
+    c->aligned = aligned_lines(d);
+    c->pairs_line = (int)up(line + shift, 2);
     c->pairs = (int)pairs;
     c->k = (int)k;
     c->columns = dir == RN_BWD_W ? RN_STEM_ROWS : d->oc % 64 == 0 || d->oc % 64 > 32 ? 64 : 32;

@@ -9,6 +9,10 @@
  * (7 x 7 x 3: 147 values as 7 x 22 = 154 of 160). A pair is one 32-bit word. Where a pixel begins at an odd value (an odd step
  * of sw ic values), its pairs are words of a second copy of the patch, moved by one value.
  *
+ * Lines of src that begin at multiples of 16 bytes are copied asynchronously, to such multiples: the patch then begins some
+ * values later, its `lead`. Where that is odd, all pixels begin at odd values, and the first pair of a line of the kernel has the
+ * value before it, in the place of one behind.
+ *
  * A block has one range of columns of the output and goes through tiles of rows of it, in all images.
  */
 #ifndef CUDA_CONV_STEM_H
@@ -34,15 +38,17 @@ enum {
 
 /* How a case is cut. Words are pairs of values; `at`s are bytes of shared memory. */
 struct rn_stem_cut {
-    int line, pairs_line, pairs, k; /* values of a line of the kernel, its pairs, all pairs, all values up to 16s */
-    int tile_h, tile_w;             /* pixels of dst */
-    int tiles_y, tiles_x;           /* of an image */
-    int pitch, copy, copies;        /* words of a line of the patch and of a copy; 1 or 2 copies */
-    int columns;                    /* of oc that a block has: 32 or 64; bwd_w: RN_STEM_ROWS */
-    int parts_n;                    /* of oc */
-    int groups, warps_k, parts_k;   /* bwd_w: 16s of k of a warp, warps that share k, parts of k */
-    int row_blocks;                 /* blocks that share the tiles of a range of columns */
-    int wei_at, taps_at, bases_at, about_at, stages_at, bytes;
+    int line, shift;              /* values of a line of the kernel; 1: its first pair has one before it */
+    int pairs_line, pairs, k;     /* of a line, of all of them, and values, up to 16s */
+    int tile_h, tile_w;           /* pixels of dst */
+    int tiles_y, tiles_x;         /* of an image */
+    bool aligned;                 /* lines of src begin at 16 bytes, and are copied to such */
+    int pitch, copy, copies;      /* words of a line of the patch and of a copy; 1 or 2 copies */
+    int columns;                  /* of oc that a block has: 32 or 64; bwd_w: RN_STEM_ROWS */
+    int parts_n;                  /* of oc */
+    int groups, warps_k, parts_k; /* bwd_w: 16s of k of a warp, warps that share k, parts of k */
+    int row_blocks;               /* blocks that share the tiles of a range of columns */
+    int wei_at, taps_at, bases_at, stats_at, stages_at, bytes;
 };
 
 struct rn_stem_args {

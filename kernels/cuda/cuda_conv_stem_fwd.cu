@@ -22,12 +22,12 @@ static __host__ __device__ __forceinline__ int channel_of(int n)
 static __global__ void __launch_bounds__(RN_STEM_THREADS) pack(const rn_stem_args p, uint16_t *to, const uint16_t *wei)
 {
     const int64_t i = (int64_t)blockIdx.x * RN_STEM_THREADS + threadIdx.x, row = i / p.cut.k;
-    const int k = (int)(i % p.cut.k), pair = k / 2, e = pair % p.cut.pairs_line * 2 + k % 2;
+    const int k = (int)(i % p.cut.k), pair = k / 2, e = pair % p.cut.pairs_line * 2 + k % 2 - p.cut.shift;
     const int64_t channel = row / p.cut.columns * p.cut.columns + channel_of((int)(row % p.cut.columns));
 
     if (row >= (int64_t)p.cut.parts_n * p.cut.columns)
         return;
-    to[i] = channel < p.d.oc && pair < p.cut.pairs && e < p.cut.line
+    to[i] = channel < p.d.oc && pair < p.cut.pairs && e >= 0 && e < p.cut.line
                 ? wei[(channel * p.d.kh + pair / p.cut.pairs_line) * p.cut.line + e]
                 : (uint16_t)0;
 }
@@ -35,22 +35,27 @@ static __global__ void __launch_bounds__(RN_STEM_THREADS) pack(const rn_stem_arg
 /* ---- statistics --------------------------------------------------------------------------------------------------------- */
 
 /*
- * RN_EPI_STATS. A thread adds up, in f32, its channels' values less one of the warp's own, over its pixels of one tile; the warp
- * then brings the sums of its 8 rows of threads together, each row being left with an 8th of the channels, and adds them, about
- * the pivot, to doubles.
+ * RN_EPI_STATS. A thread adds up, in f32, what its channels' values are off the mean of the warp's tile before, over its pixels of
+ * one tile, 32 at most; the warp then brings the sums of its 8 rows of threads together, each row being left with an 8th of the
+ * channels, and adds them, about the pivot, to doubles.
  */
-template <class type, int N> struct stem_stats {
+template <class type, int N, bool STATS> struct stem_stats {
     enum { HAS = N / 4, LEFT = HAS / 8 }; /* channels of a thread, before and behind that */
     float sum[HAS], sumsq[HAS];
-    double total[LEFT], squares[LEFT];
-    float *about; /* of the warp: N values, by channel */
-    int seen;     /* pixels of this tile by the warp */
+    double *total; /* of the warp, in shared memory: N sums and N of squares; each is one thread's */
+    float *about;  /* of the warp, there: N values, by channel */
+    int seen;      /* pixels of this tile by the warp */
+    bool begun;    /* there is something to take values about */
 
-    __device__ __forceinline__ stem_stats(float *shared) : about(shared + threadIdx.x / 32 * N)
+    __device__ __forceinline__ stem_stats(double *shared)
+        : total(shared + threadIdx.x / 32 * 2 * N),
+          about((float *)(shared + RN_STEM_WARPS * 2 * N) + threadIdx.x / 32 * N), begun(false)
     {
-        RN_UNROLL
-        for (int i = 0; i < LEFT; i++)
-            total[i] = squares[i] = 0;
+        if constexpr (STATS) {
+            RN_UNROLL
+            for (int i = 0; i < LEFT; i++)
+                total[left(i)] = total[N + left(i)] = 0;
+        }
         clear();
     }
     __device__ __forceinline__ void clear()
@@ -60,18 +65,22 @@ template <class type, int N> struct stem_stats {
         for (int i = 0; i < HAS; i++)
             sum[i] = sumsq[i] = 0;
     }
-    /* A tile begins with these sums, of which the first pixel's are stored as what the others are taken about. */
+    /* The first sums of all: what values are taken about is the mean of 8 pixels. */
     __device__ __forceinline__ void begin(const float (*sums)[4])
     {
         const int lane = threadIdx.x % 32;
 
-        __syncwarp();
-        if (lane < 4) {
-            RN_UNROLL
-            for (int i = 0; i < HAS; i++)
-                about[i / 8 * 32 + lane * 8 + i % 8] = type::widen(type::narrow(sums[i / 2][i % 2]));
+        RN_UNROLL
+        for (int i = 0; i < HAS; i++) {
+            float v = type::widen(type::narrow(sums[i / 2][i % 2])) * 0.125f;
+            v += __shfl_xor_sync(0xffffffffu, v, 16);
+            v += __shfl_xor_sync(0xffffffffu, v, 8);
+            v += __shfl_xor_sync(0xffffffffu, v, 4);
+            if (lane < 4)
+                about[i / 8 * 32 + lane * 8 + i % 8] = v;
         }
         __syncwarp();
+        begun = true;
     }
     /* 8 stored values: piece s of this thread's channels. */
     __device__ __forceinline__ void add(const rn_piece<type> &v, int s)
@@ -119,22 +128,16 @@ template <class type, int N> struct stem_stats {
         for (int i = 0; i < LEFT; i++) {
             const int c = left(i);
             const double by = (double)about[c] - (pivot && c < channels ? pivot[c] : 0);
-            total[i] += sum[i] + seen * by;
-            squares[i] += sumsq[i] + by * (2 * (double)sum[i] + seen * by);
+            total[c] += sum[i] + seen * by;
+            total[N + c] += sumsq[i] + by * (2 * (double)sum[i] + seen * by);
+            about[c] += sum[i] / (float)seen;
         }
+        __syncwarp();
         clear();
     }
-    /* The block's sums, warp by warp, to its part. shared: read by nobody any more. */
-    __device__ __forceinline__ void out(double *shared, double *to, int columns, int channels)
+    /* The block's sums, warp by warp, to its part. shared: that of the block's warps. */
+    static __device__ __forceinline__ void out(const double *shared, double *to, int columns, int channels)
     {
-        double *mine = shared + threadIdx.x / 32 * 2 * N;
-
-        RN_UNROLL
-        for (int i = 0; i < LEFT; i++) {
-            mine[left(i)] = total[i];
-            mine[N + left(i)] = squares[i];
-        }
-        __syncthreads();
         for (int i = threadIdx.x; i < 2 * N; i += RN_STEM_THREADS) {
             double v = 0;
             for (int warp = 0; warp < RN_STEM_WARPS; warp++)
@@ -147,8 +150,14 @@ template <class type, int N> struct stem_stats {
 
 /* ---- products ----------------------------------------------------------------------------------------------------------- */
 
-/* A block's weights, and of each pair of k where its word is and which of its halves count: what rounding up adds must not meet
+/* Of a block: its weights, and of each pair of k where its word is and which of its halves count: what rounding up adds must not meet
  * a NaN of a neighbour. */
+/* Where pair i is among them: those that a thread reads at once lie beside each other. */
+static __device__ __forceinline__ int tap_at(int i)
+{
+    return i / 8 * 8 + i % 4 * 2 + i / 4 % 2;
+}
+
 template <int N> static __device__ __forceinline__ void stem_prepare(const rn_stem_args &p, char *shared, int part)
 {
     const int pieces = p.cut.k / 8, pitch = p.cut.k * 2 + 16;
@@ -158,11 +167,10 @@ template <int N> static __device__ __forceinline__ void stem_prepare(const rn_st
     for (int i = threadIdx.x; i < N * pieces; i += RN_STEM_THREADS)
         *(uint4 *)(shared + p.cut.wei_at + i / pieces * pitch + i % pieces * 16) = __ldg(from + i);
     for (int i = threadIdx.x; i < p.cut.k / 2; i += RN_STEM_THREADS) {
-        const int r = i / p.cut.pairs_line, e = i % p.cut.pairs_line;
+        const int r = i / p.cut.pairs_line, pair = i % p.cut.pairs_line, e = 2 * pair - p.cut.shift;
         const bool valid = i < p.cut.pairs;
-        taps[i] = make_uint2(valid ? (unsigned)(r * p.cut.pitch + e) * 4 : 0u, !valid                   ? 0u
-                                                                               : 2 * e + 1 < p.cut.line ? 0xffffffffu
-                                                                                                        : 0xffffu);
+        taps[tap_at(i)] = make_uint2(valid ? (unsigned)(r * p.cut.pitch + pair) * 4 : 0u,
+                                     !valid ? 0u : (e >= 0 ? 0xffffu : 0u) | (e + 1 < p.cut.line ? 0xffff0000u : 0u));
     }
 }
 
@@ -174,7 +182,7 @@ static __device__ __forceinline__ void stem_multiply(const rn_stem_args &p, cons
     const int lane = threadIdx.x % 32, low = lane & 7, mid = lane >> 3 & 1, high = lane >> 4;
     const int pitch = p.cut.k * 2 + 16;
     const int *bases = (const int *)(shared + p.cut.bases_at);
-    const uint2 *taps = (const uint2 *)(shared + p.cut.taps_at) + lane % 4;
+    const uint4 *taps = (const uint4 *)(shared + p.cut.taps_at) + lane % 4;
     const char *wei = shared + p.cut.wei_at + (low + 8 * high) * pitch + mid * 16;
     const char *row[ROWS];
 
@@ -186,17 +194,17 @@ static __device__ __forceinline__ void stem_multiply(const rn_stem_args &p, cons
         sums[i / (N / 2)][i / 4 % (N / 8)][i % 4] = 0;
     RN_NO_UNROLL
     for (int k = 0; k < p.cut.k; k += 16) {
-        const uint2 near = taps[k / 2], far = taps[k / 2 + 4];
+        const uint4 tap = taps[k / 4]; /* of pair lane % 4, and of the 4th behind */
         uint32_t fa[4], fb[N / 4];
         RN_UNROLL
         for (int j = 0; j < N / 16; j++)
             rn_ldmatrix(fb + 4 * j, wei + 16 * j * pitch + k * 2);
         RN_UNROLL
         for (int i = 0; i < TILES; i++) {
-            fa[0] = *(const uint32_t *)(row[2 * i] + near.x) & near.y;
-            fa[1] = *(const uint32_t *)(row[2 * i + 1] + near.x) & near.y;
-            fa[2] = *(const uint32_t *)(row[2 * i] + far.x) & far.y;
-            fa[3] = *(const uint32_t *)(row[2 * i + 1] + far.x) & far.y;
+            fa[0] = *(const uint32_t *)(row[2 * i] + tap.x) & tap.y;
+            fa[1] = *(const uint32_t *)(row[2 * i + 1] + tap.x) & tap.y;
+            fa[2] = *(const uint32_t *)(row[2 * i] + tap.z) & tap.w;
+            fa[3] = *(const uint32_t *)(row[2 * i + 1] + tap.z) & tap.w;
             RN_UNROLL
             for (int j = 0; j < N / 8; j++)
                 By::mma(sums[i][j], fa, fb + 2 * j);
@@ -207,7 +215,7 @@ static __device__ __forceinline__ void stem_multiply(const rn_stem_args &p, cons
 /* Row `half` of a tile's sums of this thread: 8 channels at a time, from channel n0 on, to a pixel of dst. */
 template <class type, int N, bool STATS>
 static __device__ __forceinline__ void stem_store(const rn_conv_write &w, const float (*sums)[4], int half,
-                                                  int64_t pixel, int n0, stem_stats<type, N> &stats)
+                                                  int64_t pixel, int n0, stem_stats<type, N, STATS> &stats)
 {
     typedef typename type::store store;
 
@@ -253,23 +261,29 @@ static __global__ void __launch_bounds__(RN_STEM_THREADS, 3) stem_fwd(const rn_s
     const int first = (int)(blockIdx.x / p.cut.parts_n) / p.cut.tiles_x, n0 = part * N, lane = threadIdx.x % 32;
     const rn_stem_columns x(p, across);
     const unsigned divider = x.count > 1 ? rn_stem_divider(x.count) : 0;
-    stem_stats<type, N> stats((float *)(shared + p.cut.about_at));
+    const int64_t tiles = (int64_t)p.d.mb * p.cut.tiles_y;
+    rn_async copies;
+    stem_stats<type, N, STATS> stats((double *)(shared + p.cut.stats_at));
 
     stem_prepare<N>(p, shared, part);
     rn_stem_bases(p, x, (int *)(shared + p.cut.bases_at));
     RN_NO_UNROLL
-    for (int64_t at = first; at < (int64_t)p.d.mb * p.cut.tiles_y; at += p.cut.row_blocks) {
+    for (int64_t at = first; at < tiles; at += p.cut.row_blocks) {
         const rn_stem_tile tile(p, x, at);
         const int64_t origin = (tile.image * p.d.oh + tile.y) * p.d.ow + x.first;
         __syncthreads(); /* the patch before is read */
-        rn_stem_fill(p, x, tile, (uint16_t *)shared);
+        rn_stem_fill<STATS ? 4 : 8>(p, x, tile, (uint16_t *)shared, copies);
+        copies.commit();
+        copies.template wait<0>();
         __syncthreads();
+        if (at + p.cut.row_blocks < tiles)
+            rn_stem_ask(p, x, rn_stem_tile(p, x, at + p.cut.row_blocks));
         RN_NO_UNROLL
         for (int m = threadIdx.x / 32 * PIXELS; m < tile.count; m += RN_STEM_WARPS * PIXELS) {
             float sums[TILES][N / 8][4];
             stem_multiply<By, N>(p, shared, m, tile.count - 1, sums);
             if constexpr (STATS) {
-                if (stats.seen == 0)
+                if (!stats.begun)
                     stats.begin(sums[0]);
                 stats.seen += min(PIXELS, tile.count - m);
             }
@@ -289,7 +303,7 @@ static __global__ void __launch_bounds__(RN_STEM_THREADS, 3) stem_fwd(const rn_s
     if constexpr (STATS) {
         double *to = p.write.partial + ((int64_t)first * p.cut.tiles_x + across) * 2 * p.write.columns + n0;
         __syncthreads();
-        stats.out((double *)shared, to, p.write.columns, p.write.columns - n0);
+        stats.out((const double *)(shared + p.cut.stats_at), to, p.write.columns, p.write.columns - n0);
     }
 }
 

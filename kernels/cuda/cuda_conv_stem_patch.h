@@ -12,6 +12,7 @@ struct rn_stem_columns {
     int first, count;       /* of dst */
     int before, there, all; /* of the patch: in the padding on the left, in the image, with the padding on the right */
     int64_t from;           /* the first one in the image */
+    int lead;               /* values of a line of the patch before its first */
 
     __device__ __forceinline__ rn_stem_columns(const rn_stem_args &p, int part)
     {
@@ -22,6 +23,12 @@ struct rn_stem_columns {
         before = min(max(-x, 0), all);
         there = max(min(p.d.iw - x, all) - before, 0);
         from = x + before;
+        lead = p.cut.aligned ? (int)((unsigned)x * (unsigned)p.d.ic & 7) : 0;
+    }
+    /* Value `at` of a line of the patch is the first one in the image. */
+    __device__ __forceinline__ int begin(const rn_stem_args &p) const
+    {
+        return lead + before * p.d.ic;
     }
 };
 
@@ -54,7 +61,7 @@ static __device__ __forceinline__ int rn_stem_over(int n, unsigned divider, int 
 static __device__ __forceinline__ void rn_stem_bases(const rn_stem_args &p, const rn_stem_columns &x, int *bases)
 {
     for (int m = threadIdx.x; m < p.cut.tile_h * x.count; m += RN_STEM_THREADS) {
-        const int value = m % x.count * p.d.sw * p.d.ic;
+        const int value = x.lead - p.cut.shift + m % x.count * p.d.sw * p.d.ic;
         bases[m] = (m / x.count * p.d.sh * p.cut.pitch + value / 2 + value % 2 * p.cut.copy) * 4;
     }
 }
@@ -81,29 +88,28 @@ static __device__ __forceinline__ void rn_stem_put(uint16_t *copy, const rn_piec
     }
 }
 
-/* What lies in the image: 16 bytes at a time, each thread a few of them before it stores any. */
+/* What lies in the image, any lines: 16 bytes at a time, each thread BATCH of them before it stores any. */
+template <int BATCH>
 static __device__ __forceinline__ void rn_stem_copy(const rn_stem_args &p, const rn_stem_columns &x, uint16_t *patch,
-                                                    int64_t image, int y, int lines)
+                                                    int64_t first, int y, int lines)
 {
-    enum { BATCH = 4 };
     const int values = x.there * p.d.ic, pieces = (values + 14) / 8, all = values ? lines * pieces : 0;
-    const int64_t total = (int64_t)p.d.mb * p.d.ih * p.d.iw * p.d.ic;
+    const int64_t step = (int64_t)p.d.iw * p.d.ic, total = step * p.d.ih * p.d.mb;
     const unsigned divider = pieces > 1 ? rn_stem_divider(pieces) : 0;
     const uint16_t *src = (const uint16_t *)p.src;
 
     RN_NO_UNROLL
-    for (int first = threadIdx.x; first < all; first += BATCH * RN_STEM_THREADS) {
+    for (int begin = threadIdx.x; begin < all; begin += BATCH * RN_STEM_THREADS) {
         rn_piece<rn_type_bf16> v[BATCH];
         int to[BATCH], e0[BATCH], e1[BATCH];
         RN_UNROLL
         for (int b = 0; b < BATCH; b++) {
-            const int i = first + b * RN_STEM_THREADS, line = rn_stem_over(i, divider, pieces);
-            const int64_t begin = ((image * p.d.ih + y + line) * p.d.iw + x.from) * p.d.ic,
-                          piece = ((begin >> 3) + i - line * pieces) * 8, end = begin + values;
+            const int i = begin + b * RN_STEM_THREADS, line = rn_stem_over(i, divider, pieces);
+            const int64_t at = first + line * step, piece = ((at >> 3) + i - line * pieces) * 8, end = at + values;
             const bool inside = i < all && (unsigned)(y + line) < (unsigned)p.d.ih;
-            e0[b] = begin > piece ? (int)(begin - piece) : 0;
+            e0[b] = at > piece ? (int)(at - piece) : 0;
             e1[b] = !inside || piece >= end ? 0 : end - piece < 8 ? (int)(end - piece) : 8;
-            to[b] = line * p.cut.pitch * 2 + x.before * p.d.ic + (int)(piece - begin);
+            to[b] = line * p.cut.pitch * 2 + x.begin(p) + (int)(piece - at);
             if (e1[b] > 0 && p.wide_src && piece + 8 <= total) {
                 v[b].all = __ldg((const uint4 *)(src + piece));
             } else {
@@ -123,22 +129,60 @@ static __device__ __forceinline__ void rn_stem_copy(const rn_stem_args &p, const
     }
 }
 
-/* All of a tile's patch. A barrier before, as its memory is used, and behind. */
+/* The same of aligned lines, whole pieces: what they have before the patch and behind it, nobody looks at. */
+static __device__ __forceinline__ void rn_stem_start(const rn_stem_args &p, const rn_stem_columns &x, uint16_t *patch,
+                                                     int64_t first, int y, int lines, rn_async &async)
+{
+    const int before = (int)(first & 7), pieces = (before + x.there * p.d.ic + 7) / 8;
+    const int all = x.there ? lines * pieces : 0;
+    const int64_t step = (int64_t)p.d.iw * p.d.ic;
+    const unsigned divider = pieces > 1 ? rn_stem_divider(pieces) : 0;
+    const uint16_t *src = (const uint16_t *)p.src + (first - before);
+
+    for (int i = threadIdx.x; i < all; i += RN_STEM_THREADS) {
+        const int line = rn_stem_over(i, divider, pieces), piece = (i - line * pieces) * 8;
+        if ((unsigned)(y + line) < (unsigned)p.d.ih)
+            async.copy(patch + line * p.cut.pitch * 2 + x.begin(p) - before + piece, src + line * step + piece, true);
+    }
+}
+
+/*
+ * All of a tile's patch, a barrier before, as its memory is used. Copies that go on are the caller's to commit and to wait for;
+ * then a barrier.
+ */
+template <int BATCH>
 static __device__ __forceinline__ void rn_stem_fill(const rn_stem_args &p, const rn_stem_columns &x,
-                                                    const rn_stem_tile &tile, uint16_t *patch)
+                                                    const rn_stem_tile &tile, uint16_t *patch, rn_async &async)
 {
     const int lines = (tile.rows - 1) * p.d.sh + p.d.kh, y = tile.y * p.d.sh - p.d.ph;
+    const int64_t first = ((tile.image * p.d.ih + y) * p.d.iw + x.from) * p.d.ic;
 
-    rn_stem_copy(p, x, patch, tile.image, y, lines);
+    if (p.cut.aligned && p.wide_src)
+        rn_stem_start(p, x, patch, first, y, lines, async);
+    else
+        rn_stem_copy<BATCH>(p, x, patch, first, y, lines);
     for (int line = threadIdx.x / 32; line < lines; line += RN_STEM_WARPS) {
         const int there = (unsigned)(y + line) < (unsigned)p.d.ih ? x.there * p.d.ic : 0;
         const int before = x.before * p.d.ic, zeros = x.all * p.d.ic - there;
         for (int i = threadIdx.x % 32; i < zeros; i += 32) {
-            const int at = line * p.cut.pitch * 2 + (i < before ? i : i + there);
+            const int at = line * p.cut.pitch * 2 + x.lead + (i < before ? i : i + there);
             patch[at] = 0;
             if (p.cut.copies > 1)
                 patch[p.cut.copy * 2 + at - 1] = 0;
         }
+    }
+}
+
+/* Has the next tile's lines brought into the L2 cache meanwhile. */
+static __device__ __forceinline__ void rn_stem_ask(const rn_stem_args &p, const rn_stem_columns &x,
+                                                   const rn_stem_tile &tile)
+{
+    const int lines = (tile.rows - 1) * p.d.sh + p.d.kh, y = tile.y * p.d.sh - p.d.ph, values = x.there * p.d.ic;
+
+    for (int line = threadIdx.x / 32; line < lines; line += RN_STEM_WARPS) {
+        const uint16_t *src = (const uint16_t *)p.src + ((tile.image * p.d.ih + y + line) * p.d.iw + x.from) * p.d.ic;
+        for (int i = threadIdx.x % 32 * 64; i < values && (unsigned)(y + line) < (unsigned)p.d.ih; i += 32 * 64)
+            rn_prefetch(src + i);
     }
 }
 

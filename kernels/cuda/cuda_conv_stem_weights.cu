@@ -175,11 +175,12 @@ static __device__ __forceinline__ void stem_weights_out(const rn_stem_args &p, f
     RN_UNROLL
     for (int i = 0; i < G * 4; i++) {
         const int g = i / 4, next = i / 2 % 2, odd = i % 2, pair = (first + g) * 8 + lane % 4 * 2 + next;
-        const int e = pair % p.cut.pairs_line * 2 + odd, column = pair / p.cut.pairs_line * p.cut.line + e;
+        const int e = pair % p.cut.pairs_line * 2 + odd - p.cut.shift,
+                  column = pair / p.cut.pairs_line * p.cut.line + e;
         RN_UNROLL
         for (int r = 0; r < TILES * 2; r++) {
             const int o = m0 + lane / 4 + r * 8;
-            if (pair < p.cut.pairs && e < p.cut.line && o < p.d.oc) {
+            if (pair < p.cut.pairs && e >= 0 && e < p.cut.line && o < p.d.oc) {
                 float *at = to + (int64_t)o * p.write.columns + column, v = sums[g][odd][r / 2][r % 2 * 2 + next];
                 *at = p.write.add ? *at + v : v;
             }
@@ -203,6 +204,7 @@ static __global__ void __launch_bounds__(RN_STEM_THREADS, (G > 2 ? 2 : 3)) stem_
     rn_async copies;
     float sums[G][2][TILES][4];
     int taps[G];
+    const int64_t tiles = (int64_t)p.d.mb * p.cut.tiles_y;
 
     RN_UNROLL
     for (int i = 0; i < G; i++) {
@@ -214,17 +216,19 @@ static __global__ void __launch_bounds__(RN_STEM_THREADS, (G > 2 ? 2 : 3)) stem_
         (&sums[0][0][0][0])[i] = 0;
     rn_stem_bases(p, x, (int *)(shared + p.cut.bases_at));
     RN_NO_UNROLL
-    for (int64_t at = block / p.cut.tiles_x; at < (int64_t)p.d.mb * p.cut.tiles_y; at += p.cut.row_blocks) {
+    for (int64_t at = block / p.cut.tiles_x; at < tiles; at += p.cut.row_blocks) {
         const rn_stem_tile tile(p, x, at);
         const int stages = (tile.count + RN_STEM_STAGE - 1) / RN_STEM_STAGE;
         dst.origin = (tile.image * p.d.oh + tile.y) * p.d.ow + x.first;
         dst.count = tile.count;
-        __syncthreads(); /* the patch and the stages before are read */
-        for (int i = 0; i < RN_STEM_STAGES - 1; i++) {
-            dst.copy(copies, ring + i * RN_STEM_STAGE_BYTES, i); /* zeros behind the last pixel */
-            copies.commit();
-        }
-        rn_stem_fill(p, x, tile, (uint16_t *)shared);
+        __syncthreads();           /* the patch and the stages before are read */
+        dst.copy(copies, ring, 0); /* zeros behind the last pixel */
+        rn_stem_fill<4>(p, x, tile, (uint16_t *)shared, copies);
+        copies.commit();
+        dst.copy(copies, ring + RN_STEM_STAGE_BYTES, 1);
+        copies.commit();
+        if (at + p.cut.row_blocks < tiles)
+            rn_stem_ask(p, x, rn_stem_tile(p, x, at + p.cut.row_blocks));
         RN_NO_UNROLL
         for (int i = 0; i < stages; i++) {
             char *now = ring + i % RN_STEM_STAGES * RN_STEM_STAGE_BYTES;

@@ -132,6 +132,12 @@ static inline uint32_t rn_tf32(uint32_t v)
     return (v & 0x7f800000u) == 0x7f800000u ? v : (v + 0x1000u) & 0xffffe000u;
 }
 
+/* Only what may be read may be asked for. */
+static inline void rn_prefetch(const void *p)
+{
+    (void)*(const volatile char *)p;
+}
+
 /* One thread's copies, each made when a wait first demands it. */
 struct rn_async {
     enum { MOST = 64 };

@@ -49,11 +49,13 @@ static const char *const half[] = {
     "mb2ic5ih4oc17kh3sh1000000ph1", "mb2ic131ih6oc70kh3ph1", "mb1ic40ih4oc300kh3ph1", "mb5ic16ih21oc16kh3ph1",
     "mb1ic512ih4oc130kh1", "mb33ic17ih5oc19kh3ph1", "mb40ic16ih7oc16kh5sh2ph2", "mb30ic5ih3iw4oc36kh3sh1ph2",
     "mb300ic3ih3oc5kh3ph1", "mb28ic50ih3oc130kh3ph1", "mb24ic16ih6iw5oc31kh3sh2ph1", "mb3ic64ih7oc64kh3ph1",
-    /* stems: 1 to 4 channels, odd and even steps, edges, lines that begin anywhere,
-                                    * several tiles of lines, of columns, of k and of oc */
+    /* stems: 1 to 4 channels, odd and even steps, edges, lines that begin anywhere, several tiles of lines, of columns, of
+     * both, of k and of oc */
     "mb3ic3ih32iw30oc40kh3ph1", "mb5ic3ih45oc64kh7sh2ph3", "mb1ic3ih43iw51oc96kh11sh4ph2",
     "mb3ic4ih19iw23oc32kh5kw3sh2sw1ph2pw1", "mb1ic2ih21iw18oc64kh3kw7sh1sw4ph1pw3", "mb3ic1ih28oc33kh5ph0",
-    "mb2ic3ih21iw19oc24kh5kw6sh1sw2ph0pw7", "mb1ic3ih4iw1501oc8kh3kw2ph1pw0", "mb1ic4ih5iw1499oc16kh3sh2sw1ph1",
+    "mb2ic3ih21iw19oc24kh5kw6sh1sw2ph0pw7", "mb1ic3ih4iw1501oc8kh3kw2ph1pw0", "mb1ic4ih5iw1500oc16kh3sh2sw1ph1",
+    "mb3ic3ih40oc64kh7sh2ph3", "mb2ic1ih17iw24oc40kh3kw4sh1sw2ph1pw1", "mb1ic3ih16iw40oc33kh5kw3sh2sw4ph2pw1",
+    "mb3ic4ih6iw1990oc8kh3sh1sw4ph1pw0",
     /* channels in whole pieces of 16 bytes but not in whole tiles, which devices copy by tensor maps */
     "mb3ic72ih9oc136kh3sh2ph1", "mb1ic64ih10iw7oc200kh3ph1", "mb3ic64ih12iw15oc40kh1", "mb2ic128ih9oc72kh1sh2",
     "mb1ic8ih19oc64kh7sh2ph3", NULL};

@@ -38,9 +38,10 @@ static const struct {
     {RN_BWD_W, true, "pro_bn+pro_relu+pro_dbn"},
 };
 
-/* First layers, whose input has no batch norm before it. */
+/* First layers, whose input has no batch norm before it. Of more than a few tens of pixels: sums in f32 about one of so few lose
+ * too much where that one is far off. */
 static const char *const stems[] = {"mb3ic3ih32iw30oc40kh3ph1",       "mb5ic3ih45oc64kh7sh2ph3",
-                                    "mb1ic3ih43iw51oc96kh11sh4ph2",   "mb3ic1ih28oc33kh5ph0",
+                                    "mb3ic3ih40oc80kh7sh2ph3",        "mb3ic1ih28oc33kh5ph0",
                                     "mb1ic3ih4iw1501oc8kh3kw2ph1pw0", NULL};
 
 static void check_list(check_run *r, const char *group, rn_dtype dtype)

@@ -40,7 +40,7 @@ static double tensor_core_tol(const rn_conv_algo *algo, const conv_case *c, doub
     if (strcmp(algo->name, "cuda:implicit-gemm-tf32") == 0)
         return RN_CUDA_TF32_LOSS + RN_CUDA_MMA_LOSS(n, 8);
     if (strcmp(algo->name, "cuda:direct-stem") == 0)
-        return RN_CUDA_MMA_LOSS(n + (c->dir == RN_FWD ? c->d.kh : 16.0 * c->d.mb), 16);
+        return RN_CUDA_MMA_LOSS(n + (c->dir == RN_FWD ? 2.0 * c->d.kh : 16.0 * c->d.mb), 16);
     if (c->d.dtype == RN_F32 || !rn_select_match("cuda:implicit-gemm*,cudnn:*", algo->name))
         return 0;
     return RN_CUDA_MMA_LOSS(n, 16);
