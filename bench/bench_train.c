@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* rn-bench train: whole training steps and evaluation batches of a recipe's model, without data. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,17 +56,21 @@ typedef struct work {
     int32_t *labels;
 } work;
 
+static int open_optim(const rn_session *s, rn_optim **out)
+{
+    const rn_optim_rule rule = {.weight_decay = (float)s->r->weight_decay, .nesterov = s->r->nesterov};
+    RN_TRY(rn_optim_open(s->net, false, out));
+    return rn_optim_set_rule(*out, &rule);
+}
+
 /* A step as the trainer gives it, at a rate so small that the weights stay what they are. */
 static int give_step(const work *w)
 {
     const rn_session *s = w->s;
-    const rn_sgd_opts sgd = {.lr = 1e-12f,
-                             .momentum = (float)s->r->momentum,
-                             .weight_decay = (float)s->r->weight_decay,
-                             .nesterov = s->r->nesterov};
-    const rn_op_clip clip = {.loss = rn_net_losses(s->net), .n = (int)s->r->batch, .scale = 1, .times = 1};
-    RN_TRY(rn_net_train_batch(s->net, w->images, w->labels, (int)s->r->batch, NULL));
-    return rn_optim_step(w->optim, &sgd, &clip, false);
+    const rn_optim_now now = {
+        .batches = 1, .lr = 1e-12f, .momentum = (float)s->r->momentum, .loss_scale = 1, .decay = (double)NAN};
+    rn_optim_before(w->optim, &now);
+    return rn_net_train_batch(s->net, w->images, w->labels, (int)s->r->batch, NULL);
 }
 
 /* And looked at. */
@@ -204,7 +209,7 @@ static int run(train_opts *o, const rn_opt_result *args)
     RN_TRY(rn_recipe_check(&o->recipe));
     RN_TRY(rn_session_open_bare(&o->recipe, bench_split_backends, rn_jobs(args->common.jobs), (int)o->classes, &s));
     bench_split_count_inbounds(bench_split_of(s.be), step.inbounds);
-    RN_GO(rn_optim_open(s.net, false, &w.optim));
+    RN_GO(open_optim(&s, &w.optim));
     RN_GO(make_batch(o, s.be, s.eval_batch > o->recipe.batch ? s.eval_batch : (int)o->recipe.batch, &w.images,
                      &w.labels));
     if (!(step.machine = bench_machine(s.be)))

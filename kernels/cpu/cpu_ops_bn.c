@@ -11,6 +11,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "op/rn_bn_sync.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 /*
  * How a (rows, c) tensor is cut: `wide` rows of `width` values in blocks, then fewer than `fold` narrow rows of c.
@@ -125,13 +126,14 @@ static void join_moments(const bn_cut *s, const bn_room *room, int from, int to)
 static void finish_fwd(const rn_op_bn_fwd *a, const bn_cut *s, const bn_room *room, int from, int to)
 {
     const double n = (double)a->rows * rn_comm_size(a->comm);
+    const float momentum = rn_op_momentum_of_now(a->momentum_now, a->momentum);
     for (int ch = from; ch < to; ch++) {
         const double mu = room->jp[ch], sq = room->jq[ch] < 0 ? 0 : room->jq[ch];
         const double var = sq / n, unbiased = n > 1 ? sq / (n - 1) : 0, inv_std = 1 / sqrt(var + a->eps);
         a->mean[ch] = (float)mu;
         a->inv_std[ch] = (float)inv_std;
-        a->running_mean[ch] = (float)(a->running_mean[ch] + a->momentum * (mu - a->running_mean[ch]));
-        a->running_var[ch] = (float)(a->running_var[ch] + a->momentum * (unbiased - a->running_var[ch]));
+        a->running_mean[ch] = (float)(a->running_mean[ch] + momentum * (mu - a->running_mean[ch]));
+        a->running_var[ch] = (float)(a->running_var[ch] + momentum * (unbiased - a->running_var[ch]));
         const double scale = a->gamma[ch] * inv_std;
         room->vec[0][ch] = (float)mu;
         room->vec[1][ch] = (float)scale;

@@ -9,6 +9,7 @@
 #include "base/rn_error.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 enum { BLOCK_ROWS = 32, BLOCK_COLS = 64 };
 

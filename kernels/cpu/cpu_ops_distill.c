@@ -8,6 +8,7 @@
 #include "base/rn_error.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 typedef struct soft {
     const float *z;

@@ -5,18 +5,17 @@
 #include "base/rn_error.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 int cpu_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
 {
     (void)stream;
+    rn_op_sgd now;
     RN_TRY(rn_op_check_sgd(a));
+    if (!rn_op_sgd_of_now(a, &now))
+        return RN_OK;
     const cpu_ops_kern *k = cpu_ops_kern_of(be, RN_F32);
     const int nt = cpu_ops_threads(be, a->n);
-    rn_op_sgd now = *a;
-    if (a->scale)
-        now.grad_scale = *a->scale;
-    if (a->scale && isnan(now.grad_scale))
-        return RN_OK;
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
         const int64_t o = b * CPU_OPS_SMALL;
@@ -28,13 +27,16 @@ int cpu_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
 int cpu_axpby(struct rn_backend *be, const rn_op_axpby *a, void *stream)
 {
     (void)stream;
+    rn_op_axpby now;
     RN_TRY(rn_op_check_axpby(a));
+    if (!rn_op_axpby_of_now(a, &now))
+        return RN_OK;
     const cpu_ops_kern *k = cpu_ops_kern_of(be, RN_F32);
     const int nt = cpu_ops_threads(be, a->n);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++) {
         const int64_t o = b * CPU_OPS_SMALL;
-        k->axpby(a, o, o + cpu_ops_block_len(a->n, b));
+        k->axpby(&now, o, o + cpu_ops_block_len(a->n, b));
     }
     return RN_OK;
 }
@@ -63,11 +65,12 @@ int cpu_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_clip(a));
-    const double norm = sqrt(*a->sumsq) * a->scale * a->times;
+    const rn_op_clip now = rn_op_clip_of_now(a);
+    const double norm = sqrt(*a->sumsq) * now.scale * now.times;
     bool finite = isfinite(*a->sumsq) && !(a->before && (!isfinite(*a->before) || isnan(*a->out)));
     for (int i = 0; i < a->n; i++)
         finite = finite && isfinite(a->loss[i]);
     const double by = a->limit > 0 ? rn_op_clip_factor(norm, a->limit, a->caffe) : 1;
-    *a->out = finite ? (float)(a->scale * by) : NAN;
+    *a->out = finite ? (float)(now.scale * by) : NAN;
     return RN_OK;
 }

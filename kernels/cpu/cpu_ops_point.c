@@ -4,6 +4,7 @@
 #include "base/rn_origin.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 int cpu_relu_fwd(struct rn_backend *be, const rn_op_relu *a, void *stream)
 {
@@ -129,12 +130,13 @@ int cpu_dropout(struct rn_backend *be, const rn_op_dropout *a, void *stream)
     (void)stream;
     RN_TRY(rn_op_check_dropout(a));
     const cpu_ops_kern *k = cpu_ops_kern_of(be, a->dtype);
+    const rn_op_dropout now = rn_op_dropout_of_now(a);
     rn_rng r;
-    rn_rng_seed(&r, a->seed, RN_STREAM_DROPOUT, a->node, a->step);
+    rn_rng_seed(&r, now.seed, RN_STREAM_DROPOUT, now.node, now.step);
     const int nt = cpu_ops_threads(be, a->n * 4);
 #pragma omp parallel for schedule(static) num_threads(nt) if (nt > 1)
     for (int64_t b = 0; b < cpu_ops_blocks(a->n); b++)
-        k->dropout(a, &r, b * CPU_OPS_SMALL, b * CPU_OPS_SMALL + cpu_ops_block_len(a->n, b));
+        k->dropout(&now, &r, b * CPU_OPS_SMALL, b * CPU_OPS_SMALL + cpu_ops_block_len(a->n, b));
     return RN_OK;
 }
 

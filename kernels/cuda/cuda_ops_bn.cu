@@ -81,10 +81,11 @@ struct affine {
         if (!a.train)
             return;
         const double unbiased = n > 1 ? var * n / (n - 1) : var, was = a.running_mean[ch], old = a.running_var[ch];
+        const double momentum = a.momentum_now ? *a.momentum_now : a.momentum;
         a.mean[ch] = centre;
         a.inv_std[ch] = (float)inv_std;
-        a.running_mean[ch] = (float)(was + (double)a.momentum * (mean - was));
-        a.running_var[ch] = (float)(old + (double)a.momentum * (unbiased - old));
+        a.running_mean[ch] = (float)(was + momentum * (mean - was));
+        a.running_var[ch] = (float)(old + momentum * (unbiased - old));
     }
 };
 

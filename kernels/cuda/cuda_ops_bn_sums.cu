@@ -80,9 +80,10 @@ struct stats_body {
         if (stage & FINISH) {
             const double mean = a.room[ch], m2 = a.room[a.c + ch], unbiased = n > 1 ? m2 / (n - 1) : 0;
             const double was = a.running_mean[ch], old = a.running_var[ch];
+            const double momentum = a.momentum_now ? *a.momentum_now : a.momentum;
             affine(ch, mean, m2 / n);
-            a.running_mean[ch] = (float)(was + (double)a.momentum * (mean - was));
-            a.running_var[ch] = (float)(old + (double)a.momentum * (unbiased - old));
+            a.running_mean[ch] = (float)(was + momentum * (mean - was));
+            a.running_var[ch] = (float)(old + momentum * (unbiased - old));
         }
     }
 };

@@ -17,6 +17,7 @@ struct sgd_body {
     template <int V> __device__ void at(int64_t i) const
     {
         const float scale = a.scale ? *a.scale : a.grad_scale;
+        const float lr = a.now ? a.now->lr * a.lr : a.lr, mu = a.now ? a.now->mu : a.mu;
         float w[V], v[V], g[V];
         if (isnan(scale)) /* clip has found that this is no step to take */
             return;
@@ -25,10 +26,10 @@ struct sgd_body {
         rn_load<float, V>(a.g + i, g);
         RN_UNROLL
         for (int k = 0; k < V; k++) {
-            const float d = fmaf(g[k], scale, a.wd * w[k]), old = a.mu * v[k];
-            v[k] = a.caffe ? fmaf(a.lr, d, old) : old + d;
-            const float u = !a.nesterov ? v[k] : a.caffe ? fmaf(1 + a.mu, v[k], -old) : fmaf(a.mu, v[k], d);
-            w[k] = a.caffe ? w[k] - u : fmaf(-a.lr, u, w[k]);
+            const float d = fmaf(g[k], scale, a.wd * w[k]), old = mu * v[k];
+            v[k] = a.caffe ? fmaf(lr, d, old) : old + d;
+            const float u = !a.nesterov ? v[k] : a.caffe ? fmaf(1 + mu, v[k], -old) : fmaf(mu, v[k], d);
+            w[k] = a.caffe ? w[k] - u : fmaf(-lr, u, w[k]);
         }
         rn_store<float, V>(a.v + i, v);
         rn_store<float, V>(a.w + i, w);
@@ -48,13 +49,16 @@ struct axpby_body {
 
     template <int V> __device__ void at(int64_t i) const
     {
+        const float p = a.ab ? a.ab[0] : a.a, q = a.ab ? a.ab[1] : a.b;
         float x[V], y[V] = {};
+        if ((a.ab && isnan(p)) || (a.scale && !isfinite(*a.scale)) || (a.sumsq && !isfinite(*a.sumsq)))
+            return;
         rn_load<float, V>(a.x + i, x);
-        if (a.b != 0)
+        if (q != 0)
             rn_load<float, V>(a.y + i, y);
         RN_UNROLL
         for (int k = 0; k < V; k++)
-            y[k] = fmaf(a.a, x[k], a.b * y[k]);
+            y[k] = fmaf(p, x[k], q * y[k]);
         rn_store<float, V>(a.y + i, y);
     }
 };
@@ -131,17 +135,18 @@ int rn_cuda_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
 /* One block: few losses, and then one number. No product is fused with a sum, so that the host's bits come of it. */
 static __global__ void clip_kernel(rn_op_clip a)
 {
+    const double scale = a.now ? a.now->scale : a.scale, times = a.now ? a.now->times : a.times;
     double odd = 0, by = 1;
     for (int i = (int)threadIdx.x; i < a.n; i += SUMSQ_THREADS)
         odd += isfinite(a.loss[i]) ? 0 : 1;
     odd = sum_of_block(odd);
     if (threadIdx.x != 0)
         return;
-    const double norm = __dmul_rn(__dmul_rn(sqrt(*a.sumsq), a.scale), a.times);
+    const double norm = __dmul_rn(__dmul_rn(sqrt(*a.sumsq), scale), times);
     if (a.limit > 0)
         by = a.caffe ? (norm > a.limit ? a.limit / norm : 1) : fmin(1.0, a.limit / (norm + 1e-6));
     const bool after = !a.before || (isfinite(*a.before) && !isnan(*a.out));
-    *a.out = odd > 0 || !isfinite(*a.sumsq) || !after ? NAN : (float)(a.scale * by);
+    *a.out = odd > 0 || !isfinite(*a.sumsq) || !after ? NAN : (float)(scale * by);
 }
 
 int rn_cuda_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)

@@ -223,22 +223,25 @@ static __device__ inline void philox(uint64_t block, uint32_t c1_top, uint32_t c
 
 /* 2 s bytes, and ten rounds of Philox for four elements. One block of words: elements 4 * block - skip onwards. */
 template <typename T> struct dropout_body {
-    const T *x;
-    T *y;
-    int64_t n;
-    uint64_t first_block, below; /* a word below it drops its element: p * 2^32, rounded up */
-    uint32_t c1, c2, c3, k0, k1;
-    int skip; /* words of the first block that are of elements before this part */
-    bool wide;
+    rn_op_dropout a;
+    uint64_t below;  /* a word below it drops its element: p * 2^32, rounded up */
+    uint32_t c1, c3; /* of the counter: rn_rng_seed's */
+    bool aligned;    /* to four elements */
     float keep;
 
     template <int V> __device__ void at(int64_t block) const
     {
+        const uint64_t seed = a.now ? a.now->seed : a.seed;
+        const int64_t first = a.now ? a.now->first_image * a.each : a.first, n = a.n;
+        const int skip = (int)(first % 4); /* words of the first block that are of elements before this part */
         const int64_t i = 4 * block - skip;
+        const T *x = (const T *)a.x;
+        T *y = (T *)a.y;
         uint32_t word[4];
         float v[4];
-        philox(first_block + (uint64_t)block, c1, c2, c3, k0, k1, word);
-        if (wide && i + 4 <= n) {
+        philox((uint64_t)first / 4 + (uint64_t)block, c1, a.now ? a.now->step : a.step, c3, (uint32_t)seed,
+               (uint32_t)(seed >> 32), word);
+        if (aligned && skip == 0 && i + 4 <= n) {
             rn_load<T, 4>(x + i, v);
             for (int k = 0; k < 4; k++)
                 v[k] *= word[k] < below ? 0 : keep; /* a NaN stays one */
@@ -254,16 +257,16 @@ template <typename T> struct dropout_body {
 template <typename T> static int dropout(const rn_op_dropout *a, void *stream)
 {
     rn_rng r;
-    rn_rng_seed(&r, a->seed, RN_STREAM_DROPOUT, a->node, a->step);
+    rn_rng_seed(&r, a->seed, RN_STREAM_DROPOUT, a->node,
+                a->step); /* words 0 and 2 and the key are the kernel's to set */
     dropout_body<T> b = {};
-    b.x = (const T *)a->x, b.y = (T *)a->y, b.n = a->n;
-    b.first_block = (uint64_t)a->first / 4;
-    b.skip = (int)(a->first % 4);
+    b.a = *a;
     b.below = (uint64_t)ceil((double)a->p * 0x1p32);
-    b.c1 = r.ctr[1], b.c2 = r.ctr[2], b.c3 = r.ctr[3], b.k0 = r.key[0], b.k1 = r.key[1];
-    b.wide = b.skip == 0 && rn_aligned(4 * sizeof(T), a->x, a->y);
+    b.c1 = r.ctr[1], b.c3 = r.ctr[3];
+    b.aligned = rn_aligned(4 * sizeof(T), a->x, a->y);
     b.keep = (float)(1 / (1 - (double)a->p));
-    return a->n == 0 ? RN_OK : rn_point<1>(b, (b.skip + a->n + 3) / 4, false, stream);
+    const int64_t skip = a->now ? 3 : a->first % 4; /* at most */
+    return a->n == 0 ? RN_OK : rn_point<1>(b, (skip + a->n + 3) / 4, false, stream);
 }
 
 int rn_cuda_dropout(struct rn_backend *be, const rn_op_dropout *a, void *stream)

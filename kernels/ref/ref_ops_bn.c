@@ -6,6 +6,7 @@
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_bn_sync.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 /* *n: rows that they are of. One exchange a channel: this is the reference. */
 static int moments(const rn_op_bn_fwd *a, int ch, double *mean, double *var, double *n)
@@ -40,10 +41,11 @@ static int bn_fwd_channel(const rn_op_bn_fwd *a, int ch)
     if (!a->train)
         return RN_OK;
     const double unbiased = n > 1 ? var * n / (n - 1) : var;
+    const float momentum = rn_op_momentum_of_now(a->momentum_now, a->momentum);
     a->mean[ch] = (float)mean;
     a->inv_std[ch] = (float)inv_std;
-    a->running_mean[ch] = (float)(a->running_mean[ch] + a->momentum * (mean - a->running_mean[ch]));
-    a->running_var[ch] = (float)(a->running_var[ch] + a->momentum * (unbiased - a->running_var[ch]));
+    a->running_mean[ch] = (float)(a->running_mean[ch] + momentum * (mean - a->running_mean[ch]));
+    a->running_var[ch] = (float)(a->running_var[ch] + momentum * (unbiased - a->running_var[ch]));
     return RN_OK;
 }
 

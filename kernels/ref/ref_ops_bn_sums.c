@@ -6,6 +6,7 @@
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_bn_sync.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 static void put_affine(const rn_op_bn_stats *a, int ch, double mean, double var)
 {
@@ -37,11 +38,12 @@ int ref_bn_stats(struct rn_backend *be, const rn_op_bn_stats *a, void *stream)
     if (a->comm)
         RN_TRY(rn_bn_sync_moments(a->comm, a->rows, a->c, mean, m2));
     const double n = (double)a->rows * rn_comm_size(a->comm);
+    const float momentum = rn_op_momentum_of_now(a->momentum_now, a->momentum);
     for (int ch = 0; ch < a->c; ch++) {
         const double unbiased = n > 1 ? m2[ch] / (n - 1) : 0;
         put_affine(a, ch, mean[ch], m2[ch] / n);
-        a->running_mean[ch] = (float)(a->running_mean[ch] + a->momentum * (mean[ch] - a->running_mean[ch]));
-        a->running_var[ch] = (float)(a->running_var[ch] + a->momentum * (unbiased - a->running_var[ch]));
+        a->running_mean[ch] = (float)(a->running_mean[ch] + momentum * (mean[ch] - a->running_mean[ch]));
+        a->running_var[ch] = (float)(a->running_var[ch] + momentum * (unbiased - a->running_var[ch]));
     }
     return RN_OK;
 }

@@ -5,6 +5,7 @@
 #include "base/rn_error.h"
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 int ref_linear_fwd(struct rn_backend *be, const rn_op_linear *a, void *stream)
 {

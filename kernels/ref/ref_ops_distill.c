@@ -4,6 +4,7 @@
 #include "base/rn_error.h"
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 /* log softmax(z / t)_j; a NaN anywhere in the row makes it NaN. */
 static double log_share(const float *z, int k, double t, int j)

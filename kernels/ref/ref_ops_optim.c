@@ -5,18 +5,22 @@
 #include "base/rn_error.h"
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 int ref_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
 {
     (void)be, (void)stream;
+    rn_op_sgd now;
     RN_TRY(rn_op_check_sgd(a));
-    const float scale = a->scale ? *a->scale : a->grad_scale;
-    for (int64_t i = 0; i < a->n && !isnan(scale); i++) {
-        const double d = (double)a->g[i] * scale + (double)a->wd * a->w[i];
-        const double old = (double)a->mu * a->v[i], v = old + (a->caffe ? a->lr * d : d);
-        const double u = !a->nesterov ? v : a->caffe ? (1 + (double)a->mu) * v - old : d + a->mu * v;
+    if (!rn_op_sgd_of_now(a, &now))
+        return RN_OK;
+    const double lr = now.lr, mu = now.mu, wd = now.wd, scale = now.grad_scale;
+    for (int64_t i = 0; i < a->n; i++) {
+        const double d = a->g[i] * scale + wd * a->w[i];
+        const double old = mu * a->v[i], v = old + (a->caffe ? lr * d : d);
+        const double u = !a->nesterov ? v : a->caffe ? (1 + mu) * v - old : d + mu * v;
         a->v[i] = (float)v;
-        a->w[i] = (float)(a->w[i] - (a->caffe ? u : a->lr * u));
+        a->w[i] = (float)(a->w[i] - (a->caffe ? u : lr * u));
     }
     return RN_OK;
 }
@@ -24,10 +28,13 @@ int ref_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream)
 int ref_axpby(struct rn_backend *be, const rn_op_axpby *a, void *stream)
 {
     (void)be, (void)stream;
+    rn_op_axpby now;
     RN_TRY(rn_op_check_axpby(a));
+    if (!rn_op_axpby_of_now(a, &now))
+        return RN_OK;
     for (int64_t i = 0; i < a->n; i++) {
-        const double ax = (double)a->a * a->x[i];
-        a->y[i] = (float)(a->b == 0 ? ax : ax + (double)a->b * a->y[i]);
+        const double ax = (double)now.a * a->x[i];
+        a->y[i] = (float)(now.b == 0 ? ax : ax + (double)now.b * a->y[i]);
     }
     return RN_OK;
 }
@@ -47,7 +54,8 @@ int ref_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_clip(a));
-    double norm = sqrt(*a->sumsq) * a->scale * a->times, by = 1;
+    const rn_op_clip now = rn_op_clip_of_now(a);
+    double norm = sqrt(*a->sumsq) * now.scale * now.times, by = 1;
     for (int i = 0; i < a->n; i++)
         if (!isfinite(a->loss[i]))
             norm = NAN;
@@ -57,6 +65,6 @@ int ref_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
         by = a->limit / (norm + 1e-6) < 1 ? a->limit / (norm + 1e-6) : 1;
     if (a->limit > 0 && a->caffe && norm > a->limit)
         by = a->limit / norm;
-    *a->out = isfinite(norm) ? (float)(a->scale * by) : NAN;
+    *a->out = isfinite(norm) ? (float)(now.scale * by) : NAN;
     return RN_OK;
 }

@@ -7,6 +7,7 @@
 #include "base/rn_rng.h"
 #include "kernels/ref/ref_ops.h"
 #include "op/rn_op_check.h"
+#include "op/rn_op_now.h"
 
 /* What the mean image has for channel c of pixel row r. */
 static double mean_at(const rn_op_normalize *a, int64_t r, int c)
@@ -83,9 +84,10 @@ int ref_dropout(struct rn_backend *be, const rn_op_dropout *a, void *stream)
 {
     (void)be, (void)stream;
     RN_TRY(rn_op_check_dropout(a));
+    const rn_op_dropout now = rn_op_dropout_of_now(a);
     rn_rng r;
-    rn_rng_seed(&r, a->seed, RN_STREAM_DROPOUT, a->node, a->step);
-    for (int64_t i = 0; i < a->first; i++)
+    rn_rng_seed(&r, now.seed, RN_STREAM_DROPOUT, now.node, now.step);
+    for (int64_t i = 0; i < now.first; i++)
         rn_rng_u32(&r);
     const double below = (double)a->p * 0x1p32;
     for (int64_t i = 0; i < a->n; i++) {

@@ -20,6 +20,22 @@
 struct rn_backend;
 
 /*
+ * What may differ from batch to batch and from step to step, in device memory, where one copy puts it ahead of the ops that read it.
+ * An op that is given `now` takes from there what its comment says, and is the same call each time, so that it can be captured
+ * (rn_backend.h) and given again. NULL: its own fields.
+ */
+typedef struct rn_op_now {
+    double scale, times; /* clip's */
+    uint64_t seed;       /* dropout's: seed, step, and this batch's place among the step's images */
+    int64_t first_image; /* at least 0 */
+    uint32_t step;
+    float share, grad_scale; /* xent's and distill's */
+    float lr, mu;            /* sgd's */
+    float sum[2],
+        average[2]; /* axpby's a and b: of the gradients of several batches, of the weights of several steps */
+} rn_op_now;
+
+/*
  * dst = (src / 255 - mean[c]) * inv_std[c]; src u8 NHWC, computed as src * mul[c] + add[c] in f32 with
  * mul = 1 / (255 std), add = -mean / std.
  * With a mean image, as Caffe's data_transformer.cpp: dst = (src - image[y][x][c]) * mul[c], where y and x are the pixel's
@@ -59,9 +75,10 @@ typedef struct rn_op_bn_fwd {
     int64_t rows;
     int c;
     float eps, momentum;
-    const void *x;   /* (rows, c) */
-    const void *res; /* (rows, c) or NULL; may equal y */
-    void *y;         /* (rows, c); may equal x when !train */
+    const float *momentum_now; /* in device memory, in momentum's place; NULL: momentum */
+    const void *x;             /* (rows, c) */
+    const void *res;           /* (rows, c) or NULL; may equal y */
+    void *y;                   /* (rows, c); may equal x when !train */
     const float *gamma, *beta;
     float *running_mean, *running_var; /* written in training, read in inference */
     float *mean, *inv_std;
@@ -110,6 +127,7 @@ typedef struct rn_op_bn_stats {
     int64_t rows;
     int c;
     float eps, momentum;
+    const float *momentum_now; /* as bn_fwd's */
     const double *sum, *sumsq;
     const float *gamma, *beta;
     float *running_mean, *running_var;
@@ -257,7 +275,7 @@ typedef struct rn_op_scale_bwd {
  * 1 - p, else 0 (a NaN stays one); y may equal x. Backward is the same on gradients. Nothing is stored: element i
  * is dropped when word first + i of stream (RN_STREAM_DROPOUT, node, step) of `seed` is below p * 2^32 (rn_rng.h). It
  * depends on nothing else: neither threads, nor how a batch is parted among ranks or passes, with `first` the
- * number of elements before this part.
+ * number of elements before this part. With `now`: its seed and step are taken, and first is its first_image * each.
  */
 typedef struct rn_op_dropout {
     rn_dtype dtype;
@@ -268,6 +286,8 @@ typedef struct rn_op_dropout {
     int64_t first;
     const void *x;
     void *y;
+    int64_t each; /* elements an image; not read without now */
+    const rn_op_now *now;
 } rn_op_dropout;
 
 /*
@@ -358,9 +378,6 @@ typedef struct rn_op_linear {
  *   counts as before when its index is lower; NaN anywhere in the row makes rank k and loss NaN).
  * Rows n..mb-1 (padding of the last batch) give dlogits 0, loss 0, rank -1. dlogits NULL: evaluation.
  */
-typedef struct rn_op_now { /* what may differ from batch to batch */
-    float share, grad_scale;
-} rn_op_now;
 typedef struct rn_op_xent {
     rn_dtype dtype; /* of logits and dlogits */
     int mb, n, k;
@@ -369,11 +386,10 @@ typedef struct rn_op_xent {
     const int32_t *labels2; /* (mb), likewise, or NULL; may name the same class */
     float share;            /* of labels, 0..1; not read without labels2 */
     float smoothing, grad_scale;
-    const rn_op_now
-        *now;      /* in device memory: its share and grad_scale are taken, and those here are not read. NULL: these */
-    void *dlogits; /* (mb, k), may equal logits, or NULL */
-    float *loss;   /* (mb) */
-    int32_t *rank; /* (mb) */
+    const rn_op_now *now; /* its share and grad_scale are taken */
+    void *dlogits;        /* (mb, k), may equal logits, or NULL */
+    float *loss;          /* (mb) */
+    int32_t *rank;        /* (mb) */
 } rn_op_xent;
 
 /*
@@ -387,7 +403,7 @@ typedef struct rn_op_distill {
     int mb, n, k;
     const float *logits, *teacher;             /* (mb, k), as the linear layers wrote them */
     float temperature, hard, soft, grad_scale; /* T above 0; the others at least 0 */
-    const rn_op_now *now;                      /* as xent's */
+    const rn_op_now *now;                      /* its grad_scale is taken */
     float *dlogits;                            /* (mb, k), read and written, not `logits`; or NULL */
     float *loss;                               /* (mb), read and written */
 } rn_op_distill;
@@ -397,7 +413,7 @@ typedef struct rn_op_distill {
  *   PyTorch's order: v = mu * v + d (first step: v = d, which v = 0 gives); u = nesterov ? d + mu * v : v;
  *                    w -= lr * u
  *   Caffe's order:   v' = mu * v + lr * d; w -= nesterov ? (1 + mu) * v' - mu * v : v'; v = v'
- * The two differ once lr changes, and by a factor of lr in v.
+ * The two differ once lr changes, and by a factor of lr in v. With `now`: lr is its lr * lr, rounded to f32; mu is its mu.
  */
 typedef struct rn_op_sgd {
     int64_t n;
@@ -407,6 +423,7 @@ typedef struct rn_op_sgd {
     const float
         *scale; /* in device memory, in grad_scale's place: clip's, a NaN changes neither w nor v. NULL: grad_scale */
     bool nesterov, caffe;
+    const rn_op_now *now;
 } rn_op_sgd;
 
 /*
@@ -415,7 +432,7 @@ typedef struct rn_op_sgd {
  *   *out = scale * min(1, limit / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_; Caffe's: norm > limit ? limit / norm : 1
  * in double, rounded once; limit 0: none. NaN where *sumsq or one of the n losses is not finite: nothing to be done.
  * A step that is given before anybody has looked at the one before, after which there may be none: `before`, if not NULL, has to be
- * finite as well, and *out not NaN yet.
+ * finite as well, and *out not NaN yet. With `now`: its scale and times are taken, both above 0.
  */
 typedef struct rn_op_clip {
     const double *sumsq; /* all four in device memory */
@@ -425,14 +442,22 @@ typedef struct rn_op_clip {
     int n;
     double scale, times, limit;
     bool caffe;
+    const rn_op_now *now;
 } rn_op_clip;
 
-/* y = a * x + b * y; with b = 0 y is not read (it may be NaN). x may be y. f32. */
+/*
+ * y = a * x + b * y; with b = 0 y is not read (it may be NaN). x may be y. f32. What follows x and y is in device memory, as they are,
+ * and each of it may be NULL:
+ *   ab: a and b, in the place of those here; a NaN as a changes nothing
+ *   scale, sumsq: where either is not finite, nothing is changed: clip's, and a sum of squares
+ */
 typedef struct rn_op_axpby {
     int64_t n;
     float a, b;
     const float *x;
     float *y;
+    const float *ab, *scale;
+    const double *sumsq;
 } rn_op_axpby;
 
 /*

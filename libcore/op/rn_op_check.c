@@ -186,7 +186,8 @@ int rn_op_check_dropout(const rn_op_dropout *a)
 {
     RN_TRY(need_float("dropout", a->dtype));
     RN_TRY(need_count("dropout", a->n));
-    RN_TRY(need(a->first >= 0, "dropout", "first must be at least 0"));
+    RN_TRY(need(a->now ? a->each >= 1 : a->first >= 0, "dropout",
+                "first must be at least 0, and elements an image with now at least 1"));
     return need(a->p >= 0 && a->p < 1, "dropout", "p must be at least 0 and below 1");
 }
 
@@ -307,7 +308,7 @@ int rn_op_check_clip(const rn_op_clip *a)
 {
     RN_TRY(need(a->sumsq && a->out, "clip", "sumsq and out must be given"));
     RN_TRY(need(a->n >= 0 && (a->loss || a->n == 0), "clip", "as many losses as n says must be given"));
-    return need(a->scale > 0 && a->times > 0 && a->limit >= 0, "clip",
+    return need((a->now || (a->scale > 0 && a->times > 0)) && a->limit >= 0, "clip",
                 "scale and times must be above 0, limit at least 0");
 }
 
@@ -325,25 +326,4 @@ int rn_op_check_sumsq(const rn_op_sumsq *a)
 {
     RN_TRY(need_count("sumsq", a->n));
     return need(a->sum, "sumsq", "sum must be given");
-}
-
-rn_op_xent rn_op_xent_of_now(const rn_op_xent *a)
-{
-    rn_op_xent b = *a;
-    if (a->now) {
-        b.share = a->now->share;
-        b.grad_scale = a->now->grad_scale;
-        b.now = NULL;
-    }
-    return b;
-}
-
-rn_op_distill rn_op_distill_of_now(const rn_op_distill *a)
-{
-    rn_op_distill b = *a;
-    if (a->now) {
-        b.grad_scale = a->now->grad_scale;
-        b.now = NULL;
-    }
-    return b;
 }

@@ -40,9 +40,6 @@ int rn_op_check_xent(const rn_op_xent *a);
 int rn_op_check_labels(const rn_op_xent *a); /* labels[0..n-1] in 0..k-1 */
 int rn_op_check_distill(const rn_op_distill *a);
 int rn_op_check_sgd(const rn_op_sgd *a);
-/* A host's `now`, put where kernels read it: those that get the result need not know of it. */
-rn_op_xent rn_op_xent_of_now(const rn_op_xent *a);
-rn_op_distill rn_op_distill_of_now(const rn_op_distill *a);
 /* What clip multiplies by, of a norm, where there is a limit. */
 double rn_op_clip_factor(double norm, double limit, bool caffe);
 int rn_op_check_clip(const rn_op_clip *a);

@@ -376,6 +376,7 @@ static void seed(void)
 }
 
 static void open_memory(bool open);
+static void called(bool kernel);
 static void give(cudaStream_t s, const std::function<void()> &f);
 
 /* What a stream does with a launch, when it comes to it. */
@@ -407,6 +408,7 @@ void rn_emu_launch(const char *name, const void *kernel, dim3 grid, dim3 block, 
     const auto allowed = emu.allowed.find(kernel);
 
     seed();
+    called(true);
     emu.given = name;
     if (threads < 1 || threads > THREADS_MOST || block.z > 64 || grid.x < 1 || grid.x > 0x7fffffffu || grid.y < 1 ||
         grid.y > 65535 || grid.z < 1 || grid.z > 65535 ||
@@ -542,22 +544,32 @@ static struct CUstream_st of_thread;
 static std::vector<cudaStream_t> streams(1, &of_thread);
 static std::map<uintptr_t, size_t> locked; /* the host's page-locked memory */
 
-/* RNKIT_EMULATE_COUNT=FILE: how often the host waited, how many graphs were launched, how often it waited for an event behind which its
- * stream had more to do, and how often memory of the device was taken since a stream was first told to wait for another, which
- * a training's first step does: a line at the program's end. */
+/*
+ * RNKIT_EMULATE_COUNT=FILE: how often the host waited, how many graphs were launched, how often it waited for an event behind which its
+ * stream had more to do, how often memory of the device was taken since a stream was first told to wait for another, which
+ * a training's first step does, what the host called altogether to give or to wait for something, and how many of that were
+ * kernels, one by one: a line at the program's end.
+ */
 static struct counts {
-    uint64_t waits, graphs, ahead;
+    uint64_t waits, graphs, ahead, calls, kernels;
     ~counts()
     {
         const char *file = getenv("RNKIT_EMULATE_COUNT");
         FILE *f = file ? fopen(file, "a") : NULL;
         if (f) {
-            fprintf(f, "%llu waits %llu graphs %llu ahead %llu allocations\n", (unsigned long long)waits,
-                    (unsigned long long)graphs, (unsigned long long)ahead, (unsigned long long)emu.allocations);
+            fprintf(f, "%llu waits %llu graphs %llu ahead %llu allocations %llu calls %llu kernels\n",
+                    (unsigned long long)waits, (unsigned long long)graphs, (unsigned long long)ahead,
+                    (unsigned long long)emu.allocations, (unsigned long long)calls, (unsigned long long)kernels);
             fclose(f);
         }
     }
 } counts;
+
+static void called(bool kernel)
+{
+    counts.calls++;
+    counts.kernels += kernel;
+}
 
 static cudaStream_t stream_of(cudaStream_t s)
 {
@@ -651,6 +663,7 @@ cudaError_t cudaFreeHost(void *p)
 
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t s)
 {
+    called(false);
     if (on_device(dst, bytes) != (kind != cudaMemcpyDeviceToHost) ||
         on_device(src, bytes) != (kind != cudaMemcpyHostToDevice)) {
         fprintf(stderr, "emulated device: a copy of %zu bytes whose ends are not where its kind %d says\n", bytes,
@@ -672,6 +685,7 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
 
 cudaError_t cudaMemsetAsync(void *dst, int byte, size_t bytes, cudaStream_t s)
 {
+    called(false);
     if (!on_device(dst, bytes)) {
         fprintf(stderr, "emulated device: a memset of %zu bytes that are not on the device\n", bytes);
         abort();
@@ -697,6 +711,7 @@ int rn_emu_has(const void *p, size_t bytes)
 
 void rn_emu_give(cudaStream_t s, void (*fn)(void *with), void *with)
 {
+    called(false);
     give(s, [=]() { fn(with); });
 }
 
@@ -772,6 +787,7 @@ cudaError_t cudaGetLastError(void)
 
 cudaError_t cudaDeviceSynchronize(void)
 {
+    called(false);
     not_captured("a wait for the device");
     counts.waits++;
     for (cudaStream_t s : streams)
@@ -794,6 +810,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t s)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s)
 {
+    called(false);
     not_captured("a wait for a stream");
     counts.waits++;
     run_dry(stream_of(s));
@@ -802,6 +819,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
+    called(false);
     const cudaStream_t of = e->stream;
     const uint64_t given = e->given;
 
@@ -829,6 +847,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
+    called(false);
     not_captured("an event");
     give(s, [=]() { clock_gettime(CLOCK_MONOTONIC, &e->at); });
     e->stream = stream_of(s);
@@ -838,6 +857,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
+    called(false);
     not_captured("a wait for an event");
     counts.waits++;
     counts.ahead += e->stream && e->stream->given > e->given;
@@ -878,6 +898,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned l
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
 {
+    called(false);
     counts.graphs++;
     for (const auto &node : g->nodes)
         give(s, node);

@@ -88,7 +88,7 @@ static void hold_average(const char **from)
         for (int t = 0; t < steps; t++) {
             const double d = rn_optim_decay(decay, warmup, t);
             read_floats(&at, n, x);
-            const rn_op_axpby a = {n, (float)(1 - d), (float)d, x, average};
+            const rn_op_axpby a = {.n = n, .a = (float)(1 - d), .b = (float)d, .x = x, .y = average};
             assert_int_equal(places[b].ops->axpby(places[b].be, &a, NULL), 0);
             near(&at, n, "an average", average);
         }

@@ -298,7 +298,11 @@ static void test_transposes(void **state)
         for (int k = 0; k < N; k++)
             assert_true(dx[k] == 2 * before[k]);
 
-        const rn_op_dropout f = {RN_F32, N, 0.4f, 5, 2, 17, 1, x, y}, g = {RN_F32, N, 0.4f, 5, 2, 17, 1, dy, dx};
+        const rn_op_dropout f = {
+            .dtype = RN_F32, .n = N, .p = 0.4f, .seed = 5, .node = 2, .step = 17, .first = 1, .x = x, .y = y};
+        rn_op_dropout g = f;
+        g.x = dy;
+        g.y = dx;
         assert_int_equal(t->ops[i]->dropout(t->cpu, &f, NULL), 0);
         assert_int_equal(t->ops[i]->dropout(t->cpu, &g, NULL), 0);
         assert_true(fabs(dot(dy, y, N) - dot(dx, x, N)) < 1e-4);

@@ -14,12 +14,25 @@
 
 /* One row per file of checks. */
 static const check_group *const groups[] = {
-    &check_conv_group,      &check_conv_bf16_group,      &check_conv_f16_group,
-    &check_conv_fuse_group, &check_conv_fuse_bf16_group, &check_conv_fuse_f16_group,
-    &check_point_group,     &check_optim_group,          &check_bn_group,
-    &check_pool_group,      &check_dense_group,          &check_distill_group,
-    &check_join_group,      &check_channel_group,        &check_half_group,
-    &check_amx_model_group, &check_time_group,           NULL,
+    &check_conv_group,
+    &check_conv_bf16_group,
+    &check_conv_f16_group,
+    &check_conv_fuse_group,
+    &check_conv_fuse_bf16_group,
+    &check_conv_fuse_f16_group,
+    &check_point_group,
+    &check_optim_group,
+    &check_now_group,
+    &check_bn_group,
+    &check_pool_group,
+    &check_dense_group,
+    &check_distill_group,
+    &check_join_group,
+    &check_channel_group,
+    &check_half_group,
+    &check_amx_model_group,
+    &check_time_group,
+    NULL,
 };
 
 /* A backend of check_isa_names[isa]. That of AMX opens on any CPU with AVX-512 and bf16: where AMX itself is not there, its

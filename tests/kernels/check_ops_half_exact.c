@@ -108,7 +108,11 @@ static void gates(check_run *r, rn_backend *be, const void *what)
             rn_rng_seed(&g, 5, RN_STREAM_DROPOUT, 3, 7);
             for (size_t e = 0; e < n; e++)
                 back[e] = rn_rng_u32(&g) < (double)p * 0x1p32 ? 0 : value(t, dy, e) * (1 << k);
-            check_ran(r, "dropout", o->dropout(be, &(rn_op_dropout){t, m, p, 5, 3, 7, 0, dy, dx}, NULL));
+            check_ran(
+                r, "dropout",
+                o->dropout(
+                    be, &(rn_op_dropout){.dtype = t, .n = m, .p = p, .seed = 5, .node = 3, .step = 7, .x = dy, .y = dx},
+                    NULL));
             same(r, "dropout", t, dx, back, n);
         }
         for (size_t e = 0; e < n; e++)

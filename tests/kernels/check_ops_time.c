@@ -109,9 +109,13 @@ static int run_kind(rn_backend *be, tensors *t, kind k)
         return o->bn_bwd(be, &a, NULL);
     }
     case SGD:
-        return o->sgd(be, &(rn_op_sgd){t->n, t->dres, t->dx, t->dy, 1e-9f, 0.9f, 1e-4f, 1, NULL, false, false}, NULL);
+        return o->sgd(
+            be,
+            &(rn_op_sgd){
+                .n = t->n, .w = t->dres, .v = t->dx, .g = t->dy, .lr = 1e-9f, .mu = 0.9f, .wd = 1e-4f, .grad_scale = 1},
+            NULL);
     case AXPBY:
-        return o->axpby(be, &(rn_op_axpby){t->n, 0.001f, 0.999f, t->x, t->y}, NULL);
+        return o->axpby(be, &(rn_op_axpby){.n = t->n, .a = 0.001f, .b = 0.999f, .x = t->x, .y = t->y}, NULL);
     case SUMSQ:
         return o->sumsq(be, &(rn_op_sumsq){t->n, t->x, &t->sum}, NULL);
     default:

@@ -38,7 +38,18 @@ static const rn_model_spec little = {
     .channels = CHANNELS,
     .height = SIDE};
 
-static const rn_op_clip clip_norm = {.scale = 1, .times = 1, .limit = 1};
+static void rule(rn_optim *o, bool blind)
+{
+    const rn_optim_rule r = {.weight_decay = sgd.weight_decay, .limit = 1, .blind = blind};
+    done(rn_optim_set_rule(o, &r));
+}
+
+/* Of the next batch, which is a step. */
+static void step_at(rn_optim *o, float lr)
+{
+    const rn_optim_now now = {.batches = 1, .lr = lr, .momentum = sgd.momentum, .loss_scale = 1, .decay = (double)NAN};
+    rn_optim_before(o, &now);
+}
 
 static int setup(void **state)
 {
@@ -96,6 +107,7 @@ static void train(int ahead, int odd, trained *out)
     done(rn_net_open(be, &little, &opts, &net));
     done(rn_net_init(net, 3));
     done(rn_optim_open(net, false, &o));
+    rule(o, true);
     for (int i = 0; i < HELD; i++) {
         done(rn_backend_alloc_host(be, PIXELS, &p));
         ring[i] = p;
@@ -103,10 +115,8 @@ static void train(int ahead, int odd, trained *out)
     }
     int looked = 0;
     for (int i = 0; i < BATCHES; i++) {
-        rn_sgd_opts s = sgd;
-        s.lr = i == odd ? INFINITY : s.lr;
+        step_at(o, i == odd ? INFINITY : sgd.lr);
         done(rn_net_train_batch(net, ring[i % HELD], which[i % HELD], BATCH, NULL));
-        done(rn_optim_step(o, &s, &clip_norm, true));
         if (ahead > 1 && i + 1 < BATCHES) /* whose slot nobody reads any more: HELD is one more than are under way */
             done(rn_net_send(net, ring[(i + 1) % HELD], BATCH));
         while (i - looked >= ahead - 1) {
@@ -154,18 +164,19 @@ static void nothing_follows_what_is_not_finite(void **state)
     done(rn_optim_open(net, false, &o));
     for (int i = 0; i < 3; i++) {
         rn_net_result r;
-        rn_op_clip c = clip_norm;
         rn_net_set_loss_scale(net, i == 1 ? INFINITY : 1); /* gradients alone, and of this step alone */
+        rule(o, i > 0);
+        step_at(o, sgd.lr);
         done(rn_net_train_batch(net, images, labels, BATCH, NULL));
-        done(rn_optim_step(o, &sgd, &c, i > 0));
         done(rn_net_results(net, &r));
         assert_true(isfinite(r.loss_sum) && isfinite(rn_optim_sums(o).grads) == (i != 1));
         hand_back(be, net, i ? is : was);
         if (i)
             assert_memory_equal(was, is, sizeof was);
     }
+    rule(o, false); /* who has looked may go on */
+    step_at(o, sgd.lr);
     done(rn_net_train_batch(net, images, labels, BATCH, NULL));
-    done(rn_optim_step(o, &sgd, &clip_norm, false)); /* who has looked may go on */
     hand_back(be, net, is);
     assert_memory_not_equal(was, is, sizeof was);
     rn_optim_close(o);

@@ -49,7 +49,7 @@ static size_t out_bytes(const rn_net *net)
 
 static size_t in_bytes(const rn_net *net)
 {
-    return HALF * sizeof(int32_t) * (size_t)net->opts.batch + sizeof(rn_op_now);
+    return HALF * sizeof(int32_t) * (size_t)net->opts.batch + rn_plan_now_bytes(&net->graph);
 }
 
 int rn_net_open_io(rn_net *net)
@@ -155,13 +155,13 @@ static int put_labels(rn_net *net, int which, const int32_t *labels, int n)
     return RN_OK;
 }
 
-static int put_in(rn_net *net, const int32_t *labels, int n)
+static int put_in(rn_net *net, const int32_t *labels, int n, bool train)
 {
     RN_TRY(put_labels(net, 0, labels, n));
     if (net->mixed)
         RN_TRY(put_labels(net, 1, net->labels2, n));
-    host_now(net)->share = net->share;
-    host_now(net)->grad_scale = net->loss_scale / ((float)n * (float)rn_comm_size(net->opts.comm));
+    net->now.grad_scale = net->loss_scale / ((float)n * (float)rn_comm_size(net->opts.comm));
+    rn_net_put_now(net, train, host_now(net));
     return net->be->copy(net->be, loss_slot(net) + HALF * (size_t)net->opts.batch, host_labels(net, 0), in_bytes(net),
                          RN_COPY_H2D, NULL);
 }
@@ -273,7 +273,7 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
     RN_TRY(next_turn(net));
     RN_TRY(check_windows(net, pixels, n));
     RN_TRY(rn_net_prepare(net));
-    RN_TRY(put_in(net, labels, n));
+    RN_TRY(put_in(net, labels, n, train));
     net->batches += train;
     RN_TRY(train && pixels && net->input ? train_sent(net, data, n) : copy_and_run(net, value, first, data, n, train));
     RN_TRY(send_results(net, n));
@@ -282,9 +282,9 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
 
 void rn_net_set_step(rn_net *net, uint64_t seed, int64_t step, int64_t first_image)
 {
-    net->dropout_seed = seed;
-    net->step = step;
-    net->first_image = first_image;
+    net->now.seed = seed;
+    net->now.step = (uint32_t)step;
+    net->now.first_image = first_image;
 }
 
 int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out)
@@ -298,7 +298,7 @@ int rn_net_train_batch_mixed(rn_net *net, const uint8_t *images, const int32_t *
     if (!(share >= 0 && share <= 1))
         return rn_fail(RN_E_RANGE, "net: a share of %g; 0 to 1 are possible", (double)share);
     net->labels2 = labels2;
-    net->share = share;
+    net->now.share = share;
     net->mixed = true;
     int rc = run_batch(net, net->graph.images, 0, images, labels, n, true, out);
     net->mixed = false;

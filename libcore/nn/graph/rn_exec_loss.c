@@ -16,7 +16,7 @@ int rn_exec_xent(const rn_exec *c)
                     .labels = rank + t->dim[0],
                     .labels2 = c->train && c->net->mixed ? rank + 2 * t->dim[0] : NULL,
                     .smoothing = c->train ? c->net->opts.label_smoothing : 0,
-                    .now = (const rn_op_now *)(rank + 3 * t->dim[0]),
+                    .now = rn_net_now(c->net),
                     .dlogits = c->train ? c->in->grad : NULL,
                     .loss = loss,
                     .rank = rank};

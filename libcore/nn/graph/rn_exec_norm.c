@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Normalisations: of pixels, and of batches. */
-#include <math.h>
-
 #include "base/rn_error.h"
 #include "nn/graph/rn_exec.h"
 
@@ -24,19 +22,6 @@ int rn_exec_normalize_fwd(const rn_exec *c)
     return c->net->be->ops->normalize(c->net->be, &a, NULL);
 }
 
-/*
- * How much of a batch goes into the running statistics. Caffe keeps sums, s = f s + x and n = f n + 1, and divides: the mean
- * of all batches so far, each weighted by f^age. That is running += (x - running) / n with n = (1 - f^t) / (1 - f) at batch
- * t, counted from 1: the first one is taken whole.
- */
-static float bn_momentum(const rn_net *net, const rn_node *n)
-{
-    if (!n->bn_caffe)
-        return net->opts.bn_momentum;
-    double f = (double)n->bn_fraction, t = net->batches > 1 ? (double)net->batches : 1;
-    return (float)((1 - f) / (1 - pow(f, t)));
-}
-
 static float bn_eps(const rn_exec *c)
 {
     return c->node->bn_eps > 0 ? c->node->bn_eps : c->net->opts.bn_eps;
@@ -50,7 +35,8 @@ static int bn_stats(const rn_exec *c)
                         .rows = rn_exec_rows(&c->in->t),
                         .c = (int)c->in->t.dim[c->in->t.nd - 1],
                         .eps = bn_eps(c),
-                        .momentum = bn_momentum(net, c->node),
+                        .momentum = net->opts.bn_momentum,
+                        .momentum_now = rn_net_momentum_now(net, c->index),
                         .sum = rn_net_bn_sums(net, c->index, RN_BN_SUM),
                         .sumsq = rn_net_bn_sums(net, c->index, RN_BN_SUMSQ),
                         .gamma = rn_exec_param(c, 0)->value,
@@ -84,7 +70,8 @@ int rn_exec_bn_fwd(const rn_exec *c)
                       .rows = rn_exec_rows(&c->in->t),
                       .c = channels,
                       .eps = bn_eps(c),
-                      .momentum = bn_momentum(net, c->node),
+                      .momentum = net->opts.bn_momentum,
+                      .momentum_now = rn_net_momentum_now(net, c->index),
                       .x = c->in->t.data,
                       .res = c->res ? c->res->t.data : NULL,
                       .y = c->out->t.data,

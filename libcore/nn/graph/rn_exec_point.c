@@ -51,12 +51,11 @@ static int dropout(const rn_exec *c, const void *x, void *y)
     rn_op_dropout a = {.dtype = t->dtype,
                        .n = rn_tensor_count(t),
                        .p = c->node->dropout,
-                       .seed = c->net->dropout_seed,
                        .node = (uint32_t)c->node->dropout_key,
-                       .step = (uint32_t)c->net->step,
-                       .first = c->net->first_image * (rn_tensor_count(t) / t->dim[0]),
                        .x = x,
-                       .y = y};
+                       .y = y,
+                       .each = rn_tensor_count(t) / t->dim[0],
+                       .now = rn_net_now(c->net)};
     return c->net->be->ops->dropout(c->net->be, &a, NULL);
 }
 

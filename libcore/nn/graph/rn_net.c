@@ -227,11 +227,8 @@ int rn_net_params_changed(rn_net *net)
     return rn_net_prepare(net);
 }
 
-int rn_net_prepare(rn_net *net)
+static int prepare_convs(const rn_net *net)
 {
-    if (net->prepared == net->weights->version)
-        return RN_OK;
-    RN_TRY(rn_weights_narrow(net->weights, &net->graph));
     for (int i = 0; i < net->graph.nnodes; i++) {
         const rn_node *n = &net->graph.nodes[i];
         if (n->kind != RN_NODE_CONV)
@@ -245,8 +242,31 @@ int rn_net_prepare(rn_net *net)
                 return rn_fail_prefix(rc, "%s %s", n->name, rn_conv_dir_name(dir));
         }
     }
-    net->prepared = net->weights->version;
     return RN_OK;
+}
+
+int rn_net_prepare(rn_net *net)
+{
+    rn_weights *w = net->weights;
+    if (net->prepared == w->version)
+        return RN_OK;
+    if (w->narrowed != w->version) /* it is the copy of other nets, too */
+        RN_TRY(rn_weights_narrow(w, &net->graph));
+    w->narrowed = w->version;
+    RN_TRY(prepare_convs(net));
+    net->prepared = w->version;
+    return RN_OK;
+}
+
+int rn_net_give_params(rn_net *net)
+{
+    RN_TRY(rn_weights_narrow(net->weights, &net->graph));
+    return prepare_convs(net);
+}
+
+void rn_net_gave_params(rn_net *net)
+{
+    net->prepared = net->weights->narrowed = ++net->weights->version;
 }
 
 /* ---- what was chosen, what it takes ---- */

@@ -33,15 +33,25 @@ int rn_weights_open(rn_backend *be, const rn_graph *g, bool train, rn_dtype dtyp
 void rn_weights_release(rn_weights *w); /* accepts NULL */
 /* Points the graph's parameters into `w`; with `train` their gradients and momentum too. */
 void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train);
-/* Brings the copy up to date, once after each change of the values. */
-int rn_weights_narrow(rn_weights *w, const rn_graph *g);
+/* Brings the copy up to date. */
+int rn_weights_narrow(const rn_weights *w, const rn_graph *g);
 size_t rn_weights_bytes(const rn_weights *w);
 int rn_weights_set_mean_image(rn_weights *w, const float *host, size_t count);
 
+/* What follows the pass of a training batch, as a part of it. Its kinds are rn_optim's: */
+enum { RN_TAIL_SUM = 1, RN_TAIL_MEAN = 2, RN_TAIL_UPDATE = 4, RN_TAILS = 8 }; /* bits; 0: nothing follows */
+typedef struct rn_tail {
+    unsigned kind;
+    int (*give)(void *with, unsigned kind);  /* the same ops with the same arguments each time */
+    int (*given)(void *with, unsigned kind); /* after each time, captured or not */
+    void *with;
+} rn_tail;
+
 /* rn_pass.c's: all zero before the first batch. */
 typedef struct rn_net_pass {
-    bool warm;                 /* it has run with the layout as it is */
-    rn_capture captured[2][2]; /* with pixels or f32 as input, with one label or mixed; NULL: not yet */
+    bool warm[RN_TAILS], warm_alone[RN_TAILS]; /* it has run with the layout as it is */
+    rn_capture captured[RN_TAILS][2][2];       /* with pixels or f32 as input, with one label or mixed; NULL: not yet */
+    rn_capture alone[RN_TAILS];                /* a tail without a pass */
 } rn_net_pass;
 
 typedef struct rn_input rn_input;
@@ -82,16 +92,15 @@ struct rn_net {
     int nchoices;
     rn_net_fusion *fusions;
     int nfusions;
-    int64_t batches;       /* training batches so far */
-    uint64_t dropout_seed; /* rn_net_set_step */
-    int64_t step, first_image;
-    bool mixed; /* the batch under way has second labels, labels2, and a share of the first */
+    int64_t batches; /* training batches so far */
+    rn_op_now now;   /* of the next one, as it is told in parts: the step by rn_net_set_step, the update by rn_optim */
+    bool mixed;      /* the batch under way has second labels, labels2, and a share of the first */
     const int32_t *labels2;
-    float share;
     rn_distill distill; /* teacher NULL: none */
     float loss_scale;   /* multiplies all gradients */
     bool watched;       /* see rn_watch.h */
     rn_net_pass pass;
+    rn_tail tail;             /* of the next training batch; kind 0: none */
     struct rn_reduce *reduce; /* see rn_reduce.h */
     struct rn_input *input;   /* see rn_input.h; NULL: pixels are copied when their turn comes */
     bool overlap;             /* rn_net_set_overlap */
@@ -169,8 +178,16 @@ void rn_net_close_io(rn_net *net);
 /* What the device was given meanwhile belongs to the last batch, too: whoever waits for its results waits for that. */
 int rn_net_extend_turn(rn_net *net);
 
-/* Both, of a whole training batch, in one piece where the device can. */
+/* rn_now.c: where a batch's rn_op_now lies on the device, what it is on the host, and behind it the momentum of a BN node (NULL: not
+ * one of Caffe's, whose never changes). */
+const rn_op_now *rn_net_now(const rn_net *net);
+void rn_net_put_now(const rn_net *net, bool train, rn_op_now *host);
+const float *rn_net_momentum_now(const rn_net *net, int node);
+
+/* Both, of a whole training batch, and net->tail, which is then none; in one piece where the device can. */
 int rn_net_train_pass(rn_net *net, int first);
+/* net->tail by itself, likewise. */
+int rn_net_tail(rn_net *net);
 /* When something has changed that ops are given: memory, plans, what is distilled. */
 void rn_net_forget_pass(rn_net *net);
 
@@ -183,5 +200,8 @@ int rn_net_same_params(const rn_graph *train, const rn_graph *eval);
 
 /* Has the convolutions' plans take over the weights when these have changed since the last time. */
 int rn_net_prepare(rn_net *net);
+/* The device's part of it, whatever has changed, and the host's, which is to follow each time that the device does that. */
+int rn_net_give_params(rn_net *net);
+void rn_net_gave_params(rn_net *net);
 
 #endif

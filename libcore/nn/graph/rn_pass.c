@@ -1,45 +1,50 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A training batch's way forward and back. Its ops and their arguments are the same for every batch: a device that can capture
- * what it is given (rn_backend.h) is given the whole pass as one from the second batch on.
+ * A training batch's way forward and back, and what follows it: the gradients' sum, the update. Ops and arguments are the same for
+ * every batch: a device that can capture what it is given (rn_backend.h) is given all of it as one from the second time on.
  */
 #include "base/rn_error.h"
 #include "nn/graph/rn_net_impl.h"
 
-static int by_node(rn_net *net, int first)
+typedef struct piece {
+    int first; /* node of the pass; -1: the tail alone */
+    rn_tail tail;
+} piece;
+
+static int by_node(rn_net *net, const piece *p)
 {
-    RN_TRY(rn_net_forward(net, first, true, net->opts.batch));
-    return rn_net_backward(net);
+    if (p->first >= 0) {
+        RN_TRY(rn_net_forward(net, p->first, true, net->opts.batch));
+        RN_TRY(rn_net_backward(net));
+    }
+    return p->tail.kind ? p->tail.give(p->tail.with, p->tail.kind) : RN_OK;
 }
 
-/*
- * What has to be the same. A watched net looks at each node; between ranks the host has its part in the pass; dropout's draws,
- * and how much Caffe's batch norms take of the first batches, are arguments of their ops.
- */
-static bool same_each_time(const rn_net *net)
+/* What has to be the same. A watched net looks at each node; between ranks the host has its part in the pass. */
+static bool same_each_time(const rn_net *net, const piece *p)
 {
-    for (int i = 0; i < net->graph.nnodes; i++)
-        if (net->graph.nodes[i].kind == RN_NODE_DROPOUT || net->graph.nodes[i].bn_caffe)
-            return false;
-    return !net->watched && !net->opts.comm;
+    return p->first < 0 || (!net->watched && !net->opts.comm);
 }
 
 void rn_net_forget_pass(rn_net *net)
 {
-    for (int i = 0; i < 4; i++)
-        if (net->pass.captured[i / 2][i % 2])
-            net->be->capture_close(net->be, net->pass.captured[i / 2][i % 2]);
+    rn_backend *be = net->be;
+    for (int i = 0; be->capture_close && i < RN_TAILS; i++) {
+        for (int k = 0; k < 4; k++)
+            be->capture_close(be, net->pass.captured[i][k / 2][k % 2]);
+        be->capture_close(be, net->pass.alone[i]);
+    }
     net->pass = (rn_net_pass){0};
 }
 
-static int capture(rn_net *net, int first, rn_capture *out)
+static int capture(rn_net *net, const piece *p, rn_capture *out)
 {
     rn_backend *be = net->be;
     if (*out)
         be->capture_close(be, *out);
     *out = NULL;
     RN_TRY(be->capture_begin(be));
-    int rc = by_node(net, first);
+    int rc = by_node(net, p);
     if (rc < 0) {
         (void)be->capture_end(be, NULL);
         return rc;
@@ -47,23 +52,40 @@ static int capture(rn_net *net, int first, rn_capture *out)
     return be->capture_end(be, out);
 }
 
-int rn_net_train_pass(rn_net *net, int first)
+static int as_one(rn_net *net, const piece *p, bool *warm, rn_capture *captured)
 {
     rn_backend *be = net->be;
-    rn_capture *captured = &net->pass.captured[first > 0][net->mixed];
     int rc = 0;
-    if (!be->capture_begin || !same_each_time(net))
-        return by_node(net, first);
-    if (!net->pass.warm) { /* what ops do only once, they do now */
-        RN_TRY(by_node(net, first));
-        net->pass.warm = true;
+    if (!*warm) { /* what ops do only once, they do now */
+        RN_TRY(by_node(net, p));
+        *warm = true;
         return RN_OK;
     }
     if (*captured)
         rc = be->capture_run(be, *captured);
     if (rc != 0)
         return rc < 0 ? rc : RN_OK;
-    RN_TRY(capture(net, first, captured));
+    RN_TRY(capture(net, p, captured));
     rc = be->capture_run(be, *captured);
     return rc < 0 ? rc : RN_OK;
+}
+
+static int run(rn_net *net, const piece *p, bool *warm, rn_capture *captured)
+{
+    const rn_tail *t = &p->tail;
+    net->tail = (rn_tail){0};
+    RN_TRY(net->be->capture_begin && same_each_time(net, p) ? as_one(net, p, warm, captured) : by_node(net, p));
+    return t->kind ? t->given(t->with, t->kind) : RN_OK;
+}
+
+int rn_net_train_pass(rn_net *net, int first)
+{
+    const piece p = {first, net->tail};
+    return run(net, &p, &net->pass.warm[p.tail.kind], &net->pass.captured[p.tail.kind][first > 0][net->mixed]);
+}
+
+int rn_net_tail(rn_net *net)
+{
+    const piece p = {-1, net->tail};
+    return run(net, &p, &net->pass.warm_alone[p.tail.kind], &net->pass.alone[p.tail.kind]);
 }

@@ -60,7 +60,7 @@ static size_t aux_bytes(const rn_graph *g, const rn_node *n, bool train)
     case RN_NODE_MAXPOOL:
         return train ? (size_t)rn_tensor_count(&g->values[n->out].t) : 0;
     case RN_NODE_XENT:
-        return (sizeof(float) + 3 * sizeof(int32_t)) * (size_t)in->dim[0] + sizeof(rn_op_now);
+        return (sizeof(float) + 3 * sizeof(int32_t)) * (size_t)in->dim[0] + rn_plan_now_bytes(g);
     default:
         return 0;
     }

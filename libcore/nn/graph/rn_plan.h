@@ -22,7 +22,7 @@
 enum rn_slot_kind {
     RN_SLOT_VALUE, /* value i */
     RN_SLOT_GRAD,  /* gradient of value i */
-    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c], with convolutions' help all of enum rn_bn_aux, then its mask; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb], rn_op_now */
+    RN_SLOT_AUX /* of node i: BN mean[c], inv_std[c], with convolutions' help all of enum rn_bn_aux, then its mask; MAXPOOL argmax; XENT loss[mb], rank[mb], labels[mb], labels2[mb], rn_op_now, a float for each of Caffe's BNs */
 };
 
 /* Vectors of c values that a BN keeps, where they begin, in c floats. Doubles begin at even ones. */
@@ -57,6 +57,9 @@ typedef struct rn_plan {
     size_t unshared; /* the same if every slot had memory of its own */
     size_t bound;    /* most bytes live in one step: no plan can be smaller */
 } rn_plan;
+
+/* Of the loss's slot: what comes behind the labels (rn_now.c). */
+size_t rn_plan_now_bytes(const rn_graph *g);
 
 int rn_plan_index(const rn_graph *g, enum rn_slot_kind kind, int i); /* of a slot */
 

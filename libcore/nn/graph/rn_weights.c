@@ -112,17 +112,14 @@ void rn_weights_bind(const rn_weights *w, rn_graph *g, bool train)
     }
 }
 
-int rn_weights_narrow(rn_weights *w, const rn_graph *g)
+int rn_weights_narrow(const rn_weights *w, const rn_graph *g)
 {
-    if (!w->narrow || w->narrowed == w->version)
-        return RN_OK;
-    for (int i = 0; i < g->nparams; i++) {
+    for (int i = 0; w->narrow && i < g->nparams; i++) {
         const rn_param *p = &g->params[i];
         const rn_op_convert a = {.from = RN_F32, .to = w->dtype, .n = p->count, .src = p->value, .dst = p->operand};
         if (p->operand != p->value)
             RN_TRY(w->be->ops->convert(w->be, &a, NULL));
     }
-    w->narrowed = w->version;
     return RN_OK;
 }
 

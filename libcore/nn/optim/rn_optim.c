@@ -10,6 +10,8 @@
 
 struct rn_optim {
     rn_net *net;
+    rn_optim_rule rule;
+    bool averages;         /* at the step under way */
     float *sum;            /* of the gradients of the batches before; NULL: never more than one */
     rn_optim_facts *facts; /* on the device; behind them what clip has found */
     size_t bytes;          /* of device memory */
@@ -30,8 +32,9 @@ void rn_optim_spare_norms(rn_net *net)
             net->graph.params[i].decay_mult = 0;
 }
 
-/* The values from..to-1 of the block, whose parameters all have p's factors. */
-static int sgd_range(const rn_net *net, const rn_sgd_opts *o, const rn_param *p, int64_t from, int64_t to)
+/* The values from..to-1 of the block, whose parameters all have p's factors. now: see rn_op_sgd. */
+static int sgd_range(const rn_net *net, const rn_sgd_opts *o, const rn_op_now *now, const rn_param *p, int64_t from,
+                     int64_t to)
 {
     const rn_weights *w = net->weights;
     const rn_op_sgd a = {.n = to - from,
@@ -44,17 +47,16 @@ static int sgd_range(const rn_net *net, const rn_sgd_opts *o, const rn_param *p,
                          .grad_scale = o->grad_scale == 0 ? 1 : o->grad_scale,
                          .nesterov = o->nesterov,
                          .scale = o->scale,
-                         .caffe = o->caffe};
+                         .caffe = o->caffe,
+                         .now = now};
     return net->be->ops->sgd(net->be, &a, NULL);
 }
 
-int rn_optim_sgd(rn_net *net, const rn_sgd_opts *o)
+static int sgd(const rn_net *net, const rn_sgd_opts *o, const rn_op_now *now)
 {
     const rn_weights *w = net->weights;
     const rn_param *first = NULL; /* of the range under way, which begins at `from` */
     int64_t from = 0;
-    if (!w->grads)
-        return rn_fail(RN_E_UNSUPPORTED, "net: an evaluation net has no gradients to step along");
     for (int spared = 0; spared < 2; spared++) { /* the order in memory: see rn_weights */
         for (int i = 0; i < net->graph.nparams; i++) {
             const rn_param *p = &net->graph.params[i];
@@ -63,13 +65,21 @@ int rn_optim_sgd(rn_net *net, const rn_sgd_opts *o)
             if (first && p->lr_mult == first->lr_mult && p->decay_mult == first->decay_mult)
                 continue;
             if (first)
-                RN_TRY(sgd_range(net, o, first, from, p->grad - w->grads));
+                RN_TRY(sgd_range(net, o, now, first, from, p->grad - w->grads));
             first = p;
             from = p->grad - w->grads;
         }
     }
     if (first)
-        RN_TRY(sgd_range(net, o, first, from, w->n_decay + w->n_spared));
+        RN_TRY(sgd_range(net, o, now, first, from, w->n_decay + w->n_spared));
+    return RN_OK;
+}
+
+int rn_optim_sgd(rn_net *net, const rn_sgd_opts *o)
+{
+    if (!net->weights->grads)
+        return rn_fail(RN_E_UNSUPPORTED, "net: an evaluation net has no gradients to step along");
+    RN_TRY(sgd(net, o, NULL));
     return rn_net_params_changed(net);
 }
 
@@ -148,22 +158,40 @@ void rn_optim_close(rn_optim *o)
     if (!o)
         return;
     rn_backend *be = o->net->be;
-    be->free(be, o->facts); /* and the sum behind them */
+    rn_net_forget_pass(o->net); /* its memory may be part of it */
+    be->free(be, o->facts);     /* and the sum behind them */
     rn_backend_free_host(be, o->host);
     free(o);
 }
 
+static int axpby(const rn_optim *o, const rn_op_axpby *a)
+{
+    return o->net->be->ops->axpby(o->net->be, a, NULL);
+}
+
+/* What a batch before the last adds to the sum, and the last one makes of it. */
+static void set_shares(int i, int n, float ab[2])
+{
+    const float part = 1.0f / (float)n;
+    ab[0] = i < n - 1 ? 1 : part;
+    ab[1] = i < n - 1 ? (i > 0 ? 1 : 0) : part;
+}
+
+/* ab: NULL for a and b, or in device memory. */
+static int add_up(const rn_optim *o, bool last, float a, float b, const float *ab)
+{
+    rn_op_axpby p = {.a = a, .b = b, .ab = ab};
+    float *g = rn_optim_grads(o->net, &p.n);
+    p.x = last ? o->sum : g;
+    p.y = last ? g : o->sum;
+    return axpby(o, &p);
+}
+
 int rn_optim_accumulate(rn_optim *o, int i, int n)
 {
-    if (n == 1)
-        return RN_OK;
-    rn_backend *be = o->net->be;
-    int64_t count;
-    float *g = rn_optim_grads(o->net, &count);
-    if (i < n - 1)
-        return be->ops->axpby(be, &(rn_op_axpby){count, 1, i > 0 ? 1 : 0, g, o->sum}, NULL);
-    const float part = 1.0f / (float)n;
-    return be->ops->axpby(be, &(rn_op_axpby){count, part, part, o->sum, g}, NULL);
+    float ab[2];
+    set_shares(i, n, ab);
+    return n == 1 ? RN_OK : add_up(o, i == n - 1, ab[0], ab[1], NULL);
 }
 
 static int sumsq(const rn_optim *o, const float *x, int64_t n, double *sum)
@@ -213,23 +241,6 @@ int rn_optim_weight_sumsq(rn_optim *o, double *out)
     return RN_OK;
 }
 
-int rn_optim_step(rn_optim *o, const rn_sgd_opts *sgd, const rn_op_clip *clip, bool blind)
-{
-    rn_backend *be = o->net->be;
-    rn_op_clip c = *clip;
-    rn_sgd_opts s = *sgd;
-    RN_TRY(grad_sumsq(o));
-    c.sumsq = &o->facts->grads;
-    c.before = blind ? &o->facts->weights : NULL;
-    c.out = (float *)(o->facts + 1);
-    RN_TRY(be->ops->clip(be, &c, NULL));
-    s.scale = c.out;
-    RN_TRY(rn_optim_sgd(o->net, &s));
-    RN_TRY(weight_sumsq(o));
-    RN_TRY(send_facts(o));
-    return rn_net_extend_turn(o->net);
-}
-
 rn_optim_facts rn_optim_sums(const rn_optim *o)
 {
     return o->host[o->net->told];
@@ -245,15 +256,126 @@ double rn_optim_decay(double decay, bool warmup, int64_t t)
     return warmup ? fmin(decay, (double)(1 + t) / (double)(10 + t)) : decay;
 }
 
+static int check_average(const rn_optim *o, const rn_net *average)
+{
+    if (average->weights == o->net->weights || average->weights->n_total != o->net->weights->n_total)
+        return rn_fail(RN_E_RANGE, "optimizer: the average needs a net of the same model with weights of its own");
+    return RN_OK;
+}
+
+/* How: all but n, x and y. */
+static int average_with(const rn_optim *o, rn_op_axpby how, rn_net *average)
+{
+    how.n = o->net->weights->n_total;
+    how.x = o->net->weights->values;
+    how.y = average->weights->values;
+    return axpby(o, &how);
+}
+
 int rn_optim_average(rn_optim *o, double decay, rn_net *average)
 {
-    const rn_weights *from = o->net->weights;
-    rn_weights *to = average->weights;
-    if (to == from || to->n_total != from->n_total)
-        return rn_fail(RN_E_RANGE, "optimizer: the average needs a net of the same model with weights of its own");
+    RN_TRY(check_average(o, average));
     if (decay == 0) /* where each average begins: as many weights may still be others */
         RN_TRY(rn_net_same_params(&o->net->graph, &average->graph));
-    const rn_op_axpby a = {from->n_total, (float)(1 - decay), (float)decay, from->values, to->values};
-    to->version++; /* its convolutions follow when it is run */
-    return o->net->be->ops->axpby(o->net->be, &a, NULL);
+    average->weights->version++; /* its convolutions follow when it is run */
+    return average_with(o, (rn_op_axpby){.a = (float)(1 - decay), .b = (float)decay}, average);
+}
+
+/* ---- with the net's passes ---- */
+
+int rn_optim_set_rule(rn_optim *o, const rn_optim_rule *rule)
+{
+    if (rule->average)
+        RN_TRY(check_average(o, rule->average));
+    rn_net_forget_pass(o->net);
+    o->rule = *rule;
+    return RN_OK;
+}
+
+static int update(rn_optim *o)
+{
+    rn_net *net = o->net;
+    rn_backend *be = net->be;
+    const rn_optim_rule *r = &o->rule;
+    const rn_op_now *now = rn_net_now(net);
+    float *scale = (float *)(o->facts + 1);
+    const bool looked = net->opts.comm != NULL; /* the host has seen the losses of all ranks */
+    const rn_op_clip clip = {.sumsq = &o->facts->grads,
+                             .before = r->blind ? &o->facts->weights : NULL,
+                             .loss = looked ? NULL : rn_net_losses(net),
+                             .out = scale,
+                             .n = looked ? 0 : net->opts.batch,
+                             .limit = r->limit,
+                             .caffe = r->caffe,
+                             .now = now};
+    const rn_sgd_opts factors = {
+        .lr = 1, .weight_decay = r->weight_decay, .nesterov = r->nesterov, .caffe = r->caffe, .scale = scale};
+    RN_TRY(grad_sumsq(o));
+    RN_TRY(be->ops->clip(be, &clip, NULL));
+    RN_TRY(sgd(net, &factors, now));
+    RN_TRY(rn_net_give_params(net));
+    RN_TRY(weight_sumsq(o));
+    if (!r->average)
+        return RN_OK;
+    return average_with(o, (rn_op_axpby){.ab = now->average, .scale = scale, .sumsq = &o->facts->weights}, r->average);
+}
+
+static int give(void *with, unsigned kind)
+{
+    rn_optim *o = with;
+    const float *ab = rn_net_now(o->net)->sum;
+    if (kind & RN_TAIL_SUM) {
+        RN_TRY(o->net->opts.comm
+                   ? RN_OK
+                   : grad_sumsq(o)); /* the host looks at it: of the sum one could not tell which it was */
+        RN_TRY(add_up(o, false, 1, 1, ab));
+    }
+    if (kind & RN_TAIL_MEAN)
+        RN_TRY(add_up(o, true, 1, 1, ab));
+    return kind & RN_TAIL_UPDATE ? update(o) : RN_OK;
+}
+
+static int given(void *with, unsigned kind)
+{
+    const rn_optim *o = with;
+    if (kind & RN_TAIL_UPDATE) {
+        rn_net_gave_params(o->net);
+        if (o->averages)
+            o->rule.average->weights->version++;
+    }
+    return send_facts(o);
+}
+
+static void follow(rn_optim *o, unsigned kind)
+{
+    o->net->tail = (rn_tail){.kind = kind, .give = give, .given = given, .with = o};
+}
+
+void rn_optim_before(rn_optim *o, const rn_optim_now *now)
+{
+    rn_op_now *n = &o->net->now;
+    const bool last = now->batch == now->batches - 1;
+    unsigned kind = 0;
+    n->lr = now->lr;
+    n->mu = now->momentum;
+    n->scale = 1 / now->loss_scale;
+    n->times = o->rule.caffe ? now->batches : 1;
+    n->average[0] = (float)(1 - now->decay);
+    n->average[1] = (float)now->decay;
+    set_shares(now->batch, now->batches, n->sum);
+    o->averages = o->rule.average && !isnan(now->decay);
+    if (now->batches > 1)
+        kind |= last ? RN_TAIL_MEAN : RN_TAIL_SUM;
+    if (last && !o->net->opts.comm)
+        kind |= RN_TAIL_UPDATE;
+    follow(o, kind);
+}
+
+int rn_optim_follow(rn_optim *o)
+{
+    if (!o->net->opts.comm)
+        return RN_OK;
+    follow(o, RN_TAIL_UPDATE);
+    RN_TRY(rn_net_tail(o->net));
+    return rn_net_extend_turn(o->net);
 }

@@ -43,14 +43,37 @@ int rn_optim_grad_sumsq(rn_optim *o, double *out);
 int rn_optim_weight_sumsq(rn_optim *o, double *out);
 
 /*
- * The step as a whole, of which nothing is waited for: the gradients' sum of squares; what they are multiplied by, as clip says
- * (its pointers to sum and result are filled in here); the update, with that in grad_scale's place, which does nothing when a
- * gradient or one of clip's losses is not finite; the weights' sum of squares. Of the batch whose results were told last (rn_net_results,
- * which waits for this step, too) rn_optim_sums tells both sums.
- * blind: nobody has looked at the step before. If it found something that is not finite, or has made weights so, this step does
- * nothing either, nor do others after it, so that one can still look for where that began.
+ * Steps as a whole, of which nothing is waited for, and which go with the net's passes: what a device captures, it is given
+ * with them as one.
+ *   of every batch but a step's last: the gradients' sum of squares, and their part in the step's sum
+ *   of the last: the mean; its sum of squares; what gradients are multiplied by, as clip says; the update, which does nothing
+ *   when a gradient or one of the batch's losses is not finite; the weights' sum of squares; the running average, unless there was
+ *   no update or that sum is not finite
+ * Of the batch whose results were told last (rn_net_results, which waits for all this, too) rn_optim_sums tells both sums.
+ * The losses of several ranks are looked at, and their gradients added up, before the last batch's part that follows the mean: that
+ * is given by rn_optim_follow, and looks at no loss.
  */
-int rn_optim_step(rn_optim *o, const rn_sgd_opts *sgd, const rn_op_clip *clip, bool blind);
+typedef struct rn_optim_rule { /* the same at every step */
+    float weight_decay;
+    bool nesterov, caffe; /* as rn_sgd_opts */
+    double limit;         /* of the gradient's norm; 0: none */
+    rn_net *average;      /* as rn_optim_average's, which has been called with decay 0; NULL: none */
+    /* Nobody has looked at the step before. If it found something that is not finite, or has made weights so, this step does
+     * nothing either, nor do others after it, so that one can still look for where that began. */
+    bool blind;
+} rn_optim_rule;
+typedef struct rn_optim_now {
+    int batch, batches; /* of the step, 0 <= batch < batches; more than one if that was said when it was opened */
+    float lr, momentum;
+    double loss_scale; /* 1: none */
+    double decay;      /* of the average, rn_optim_decay's; NAN: none is due */
+} rn_optim_now;
+/* Before the first step, and between any two. */
+int rn_optim_set_rule(rn_optim *o, const rn_optim_rule *rule);
+/* Before each training batch. */
+void rn_optim_before(rn_optim *o, const rn_optim_now *now);
+/* After the last batch of a step of several ranks, once their gradients have been added up. Nothing if they are not several. */
+int rn_optim_follow(rn_optim *o);
 typedef struct rn_optim_facts {
     double grads, weights; /* sums of squares: finite exactly when all are. weights: after the update, or without it */
 } rn_optim_facts;

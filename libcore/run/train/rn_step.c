@@ -36,6 +36,32 @@ struct rn_step {
     double looked;   /* when results were looked at last */
 };
 
+static bool is_caffe(const rn_step *st)
+{
+    return st->r->momentum_kind == RN_MOMENTUM_CAFFE;
+}
+
+static bool overlaps(const rn_step *st, bool may_skip)
+{
+    const rn_backend *be = st->s->be;
+    return be->event_sync && !st->s->comm && st->r->accumulate <= 1 && !may_skip;
+}
+
+static int set_rule(rn_step *st)
+{
+    const rn_recipe *r = st->r;
+    bool may_skip;
+    double scale;
+    RN_TRY(rn_recipe_loss_scale(r, &may_skip, &scale));
+    const rn_optim_rule rule = {.weight_decay = (float)r->weight_decay,
+                                .nesterov = r->nesterov,
+                                .caffe = is_caffe(st),
+                                .limit = r->clip_norm,
+                                .average = r->ema > 0 ? st->s->eval_net : NULL,
+                                .blind = overlaps(st, may_skip)};
+    return rn_optim_set_rule(st->optim, &rule);
+}
+
 int rn_step_open(rn_session *s, rn_step **out)
 {
     rn_step *st = calloc(1, sizeof *st);
@@ -47,6 +73,8 @@ int rn_step_open(rn_session *s, rn_step **out)
         rn_optim_spare_norms(s->net);
     rn_net_set_overlap(s->net, s->r->accumulate <= 1);
     int rc = rn_optim_open(s->net, s->r->accumulate > 1, &st->optim);
+    if (rc >= 0)
+        rc = set_rule(st);
     if (rc < 0) {
         rn_step_close(st);
         return rc;
@@ -89,8 +117,7 @@ void rn_step_let_go(rn_step *st)
 
 bool rn_step_overlaps(const rn_step *st, const rn_step_at *at)
 {
-    const rn_backend *be = st->s->be;
-    return be->event_sync && !st->s->comm && st->r->accumulate <= 1 && !at->may_skip;
+    return overlaps(st, at->may_skip);
 }
 
 /* ---- (a) gradients ---- */
@@ -109,7 +136,7 @@ static int forward_backward(rn_step *st, const rn_batch *b, rn_net_result *res)
 
 /*
  * Something is not finite: the step's last batch is run once more, looked at node by node, to say where that began. What the
- * device was given behind that step has changed no weight (rn_optim_step), and is forgotten. Ranks come here together, after
+ * device was given behind that step has changed no weight (rn_optim_rule), and is forgotten. Ranks come here together, after
  * all of a step's batches.
  */
 static int not_finite(rn_step *st, const flight *f, const char *what)
@@ -144,10 +171,35 @@ static void add_results(rn_sums *sums, const rn_net_result *res)
     sums->loss += res->loss_sum;
 }
 
-/* Whether a batch's results are waited for with the step's: not where the host has to look before that. */
-static bool looks_later(const rn_step *st, const rn_step_at *at)
+/* Whether the results of batch i are waited for with the step's: not where the host has to look before that. */
+static bool looks_later(const rn_step *st, const rn_step_at *at, int i)
 {
-    return !st->s->comm && at->batches == 1;
+    return !st->s->comm && i == at->batches - 1;
+}
+
+static double loss_scale(const rn_step_at *at)
+{
+    return at->loss_scale > 0 ? at->loss_scale : 1;
+}
+
+/* Of the running average, at this step; NAN: none is due. */
+static double decay(const rn_recipe *r, int64_t steps_done)
+{
+    if (r->ema == 0 || steps_done % r->ema_every != 0)
+        return NAN;
+    return rn_optim_decay(r->ema, r->ema_warmup, steps_done / r->ema_every - 1);
+}
+
+/* The update is given with the last batch, but between ranks. */
+static void tell_optimizer(const rn_step *st, const rn_step_at *at, int i)
+{
+    const rn_optim_now now = {.batch = i,
+                              .batches = at->batches,
+                              .lr = (float)at->lr,
+                              .momentum = (float)at->momentum,
+                              .loss_scale = loss_scale(at),
+                              .decay = decay(st->r, at->step + 1)};
+    rn_optim_before(st->optim, &now);
 }
 
 /*
@@ -191,22 +243,21 @@ static int one_batch(rn_step *st, flight *f, int i)
     f->first_image = before * b->n;
     rn_net_set_step(net, st->r->seed, at->step, f->first_image);
     f->sums.waited += b->waited_s;
+    tell_optimizer(st, at, i);
     RN_TRY(forward_backward(st, b, NULL));
     f->batches = rn_net_batches(net);
     if (!rn_step_overlaps(st, at)) /* where steps do, the next one sends its own, as early */
         RN_TRY(send_next(st, i + 1 < at->batches || at->more));
-    if (looks_later(st, at))
+    if (looks_later(st, at, i))
         return RN_OK;
     RN_TRY(rn_net_results(net, &res));
     add_results(&f->sums, &res);
-    if (!st->s->comm && !isfinite(res.loss_sum))
+    if (st->s->comm)
+        return RN_OK;
+    if (!isfinite(res.loss_sum))
         return not_finite(st, f, "the loss");
-    if (!st->s->comm) { /* now: of the sum one could not tell which batch it was */
-        double sumsq;
-        RN_TRY(rn_optim_grad_sumsq(st->optim, &sumsq));
-        RN_TRY(check_gradients(st, f, sumsq));
-    }
-    return rn_optim_accumulate(st->optim, i, at->batches);
+    /* Now: of the sum one could not tell which batch it was. */
+    return check_gradients(st, f, rn_optim_sums(st->optim).grads);
 }
 
 /* The last batch stays with the step, and so does one that went wrong. */
@@ -232,38 +283,7 @@ static int over_ranks(rn_step *st, flight *f)
     return rn_net_reduce(st->s->net);
 }
 
-/* ---- (c) to (e) ---- */
-
-static bool is_caffe(const rn_step *st)
-{
-    return st->r->momentum_kind == RN_MOMENTUM_CAFFE;
-}
-
-/* What the gradients are multiplied by to be without the loss scale. */
-static double unscaling(const rn_step_at *at)
-{
-    return 1 / (at->loss_scale > 0 ? at->loss_scale : 1);
-}
-
-static int update(rn_step *st, const flight *f)
-{
-    const rn_recipe *r = st->r;
-    const rn_step_at *at = &f->at;
-    const rn_net *net = st->s->net;
-    const bool looks = looks_later(st, at);
-    const rn_op_clip clip = {.loss = looks ? rn_net_losses(net) : NULL,
-                             .n = looks ? f->batch.n : 0,
-                             .scale = unscaling(at),
-                             .times = is_caffe(st) ? at->batches : 1,
-                             .limit = r->clip_norm,
-                             .caffe = is_caffe(st)};
-    const rn_sgd_opts sgd = {.lr = (float)at->lr,
-                             .momentum = (float)at->momentum,
-                             .weight_decay = (float)r->weight_decay,
-                             .nesterov = r->nesterov,
-                             .caffe = is_caffe(st)};
-    return rn_optim_step(st->optim, &sgd, &clip, rn_step_overlaps(st, at));
-}
+/* ---- (c) to (f): what the device has been given by now ---- */
 
 /* Waits for the step, of which the device has decided by itself whether to take it, and finds the same. */
 static int look(rn_step *st, const flight *f, rn_step_result *out)
@@ -277,41 +297,29 @@ static int look(rn_step *st, const flight *f, rn_step_result *out)
         return not_finite(st, f, "the loss");
     const rn_optim_facts facts = rn_optim_sums(st->optim);
     RN_TRY(check_gradients(st, f, facts.grads));
-    out->grad_norm = sqrt(facts.grads) * unscaling(at) * (is_caffe(st) && isfinite(facts.grads) ? at->batches : 1);
+    out->grad_norm =
+        sqrt(facts.grads) * (1 / loss_scale(at)) * (is_caffe(st) && isfinite(facts.grads) ? at->batches : 1);
     out->skipped = !isfinite(out->grad_norm);
     if (out->skipped || isfinite(facts.weights))
         return RN_OK;
-    /* Rate or decay have made them overflow: they are lost, but no checkpoint has seen them. */
+    /* Rate or decay have made them overflow: they are lost, but no checkpoint or average has seen them. */
     st->not_finite = true;
     return rn_fail_prefix(rn_net_check_weights(st->s->net), "after the step");
 }
-
-/* ---- (f) ---- */
 
 int rn_step_start_average(rn_step *st)
 {
     return st->r->ema > 0 ? rn_optim_average(st->optim, 0, st->s->eval_net) : RN_OK;
 }
 
-static int average(rn_step *st, int64_t steps_done)
-{
-    const rn_recipe *r = st->r;
-    if (r->ema == 0 || steps_done % r->ema_every != 0)
-        return RN_OK;
-    const double decay = rn_optim_decay(r->ema, r->ema_warmup, steps_done / r->ema_every - 1);
-    return rn_optim_average(st->optim, decay, st->s->eval_net);
-}
-
 /* ---- the whole ---- */
 
 static int give(rn_step *st, flight *f)
 {
-    rn_net_set_loss_scale(st->s->net, (float)(f->at.loss_scale > 0 ? f->at.loss_scale : 1));
+    rn_net_set_loss_scale(st->s->net, (float)loss_scale(&f->at));
     RN_TRY(gradients(st, f));
     RN_TRY(over_ranks(st, f));
-    RN_TRY(update(st, f));
-    /* That of a step that is found to be none later is not kept: the run ends with it. */
-    return f->at.may_skip ? RN_OK : average(st, f->at.step + 1);
+    return rn_optim_follow(st->optim);
 }
 
 int rn_step_give(rn_step *st, const rn_step_at *at, rn_step_result *out)
@@ -339,8 +347,6 @@ int rn_step_look(rn_step *st, rn_step_result *out)
     *out = (rn_step_result){.grad_norm = NAN};
     st->not_finite = false;
     int rc = look(st, &f, out);
-    if (rc == RN_OK && f.at.may_skip && !out->skipped)
-        rc = average(st, f.at.step + 1);
     out->not_finite = st->not_finite;
     give_back(st, &f);
     st->flights[0] = st->flights[1];

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "op/rn_op_now.h"
+
+#include <math.h>
+
+rn_op_xent rn_op_xent_of_now(const rn_op_xent *a)
+{
+    rn_op_xent b = *a;
+    if (a->now) {
+        b.share = a->now->share;
+        b.grad_scale = a->now->grad_scale;
+        b.now = NULL;
+    }
+    return b;
+}
+
+rn_op_distill rn_op_distill_of_now(const rn_op_distill *a)
+{
+    rn_op_distill b = *a;
+    if (a->now) {
+        b.grad_scale = a->now->grad_scale;
+        b.now = NULL;
+    }
+    return b;
+}
+
+rn_op_dropout rn_op_dropout_of_now(const rn_op_dropout *a)
+{
+    rn_op_dropout b = *a;
+    if (a->now) {
+        b.seed = a->now->seed;
+        b.step = a->now->step;
+        b.first = a->now->first_image * a->each;
+        b.now = NULL;
+    }
+    return b;
+}
+
+rn_op_clip rn_op_clip_of_now(const rn_op_clip *a)
+{
+    rn_op_clip b = *a;
+    if (a->now) {
+        b.scale = a->now->scale;
+        b.times = a->now->times;
+        b.now = NULL;
+    }
+    return b;
+}
+
+bool rn_op_sgd_of_now(const rn_op_sgd *a, rn_op_sgd *out)
+{
+    *out = *a;
+    if (a->now) {
+        out->lr = a->now->lr * a->lr;
+        out->mu = a->now->mu;
+        out->now = NULL;
+    }
+    if (!a->scale)
+        return true;
+    out->grad_scale = *a->scale;
+    out->scale = NULL;
+    return !isnan(out->grad_scale);
+}
+
+bool rn_op_axpby_of_now(const rn_op_axpby *a, rn_op_axpby *out)
+{
+    *out = *a;
+    out->ab = out->scale = NULL;
+    out->sumsq = NULL;
+    if (a->ab) {
+        out->a = a->ab[0];
+        out->b = a->ab[1];
+    }
+    return !(a->ab && isnan(out->a)) && (!a->scale || isfinite(*a->scale)) && (!a->sumsq || isfinite(*a->sumsq));
+}
