@@ -313,6 +313,31 @@ $(B)/tests/cuda/rnkit_cuda_emulated.so: $(EMULATED_OBJ)
 	$(call SAY,LD,$@)
 	$(Q)$(CXX) -shared -o $@ $^
 
+# Once more, so that each access to memory calls the checker (tests/cuda/emulate_check.h).
+CHECKED_OBJ := $(CUDA_SRC:kernels/cuda/%.cu=$(B)/tests/cuda/checked/%.o)
+CHECKER_OBJ := $(patsubst tests/cuda/%.cpp,$(B)/tests/cuda/checked/%.o,$(wildcard tests/cuda/emulate*.cpp))
+CHECKED_FLAGS = $(EMULATED_FLAGS) -DRN_EMU_CHECKED -MMD -MP
+CHECKED_SAN = -fsanitize=thread,alignment,bounds -fno-sanitize-recover=all
+$(CHECKED_OBJ): $(B)/tests/cuda/checked/%.o: kernels/cuda/%.cu
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$<)
+	$(Q)$(CXX) $(CHECKED_FLAGS) $(CHECKED_SAN) -c -o $@ -x c++ $<
+$(CHECKER_OBJ): $(B)/tests/cuda/checked/%.o: tests/cuda/%.cpp
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$<)
+	$(Q)$(CXX) $(CHECKED_FLAGS) -O2 -c -o $@ $<
+$(B)/tests/cuda/rnkit_cuda_checked.so: $(CHECKED_OBJ) $(CHECKER_OBJ)
+	$(call SAY,LD,$@)
+	$(Q)$(CXX) -shared -o $@ $^
+# Kernels that are wrong, which the checker must find.
+$(B)/tests/cuda/checked/check_races.o: tests/cuda/check_races.cpp
+	@mkdir -p $(@D)
+	$(call SAY,CXX,$<)
+	$(Q)$(CXX) $(CHECKED_FLAGS) $(CHECKED_SAN) -c -o $@ $<
+$(B)/tests/cuda/check-races: $(B)/tests/cuda/checked/check_races.o $(CHECKER_OBJ)
+	$(call SAY,LD,$@)
+	$(Q)$(CXX) -o $@ $^
+
 $(B)/tests/fault/fault.so: tests/fault/fault.c
 	@mkdir -p $(@D)
 	$(call SAY,LD,$@)
@@ -329,7 +354,7 @@ $(LIBFUZZER_BIN): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/librnkit.a
 $(B)/tests/check-kernels: $(CHECK_SRC:%.c=$(B)/%.o) $(B)/librnkernels.a $(B)/librnkit.a
 	$(LINK)
 
--include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(CUDNN_SRC:%.cu=$(B)/%.d) $(B)/tests/cuda/check_cudnn_plans.d $(EMULATED_OBJ:.o=.d) $(B)/tests/cuda/check_async.d $(EMULATED_SO:.so=.d)
+-include $(C_SRC:%.c=$(B)/%.d) $(MPI_SO:.so=.d) $(CUDA_SRC:%.cu=$(B)/%.d) $(CUDNN_SRC:%.cu=$(B)/%.d) $(B)/tests/cuda/check_cudnn_plans.d $(EMULATED_OBJ:.o=.d) $(B)/tests/cuda/check_async.d $(EMULATED_SO:.so=.d) $(CHECKED_OBJ:.o=.d) $(CHECKER_OBJ:.o=.d) $(B)/tests/cuda/checked/check_races.d
 
 # ---- packages: install what is missing, or say how -----------------------------------------------------------
 # A word a/b means either package will do (Debian|Ubuntu).
@@ -349,12 +374,16 @@ ifneq ($(findstring thread,$(SAN)),)
 TESTS ?= $(notdir $(UNIT_SRC:.c=))
 endif
 
+# Not among the tests: CI builds those with two compilers, and this one is needed once.
+checked: $(if $(SAN),,$(B)/tests/cuda/rnkit_cuda_checked.so $(B)/tests/cuda/check-races) ## build the emulated device that looks for races
+.PHONY: checked
+
 check: deps ## install, build, run all CPU tests (at most 10 minutes on 2 cores)
-	@$(MAKE) -j$(JOBS) tests
+	@$(MAKE) -j$(JOBS) tests checked
 	@$(MAKE) check-run
 
 # TESTS='glob ...' selects programs by name, e.g. make check TESTS='test_opt *extract*'
-check-run: tests
+check-run: tests checked
 	@tests/run.sh $(B) $(TESTS)
 
 # ---- housekeeping -------------------------------------------------------------------------------------------
@@ -416,7 +445,7 @@ coverage-run: tests
 	@echo "by line: out/coverage.html; by file: out/coverage.txt"
 
 check-long: deps ## what make check does, with more seeds for the kernels and more kills on the way
-	@$(MAKE) -j$(JOBS) tests
+	@$(MAKE) -j$(JOBS) tests checked
 	@RNKIT_LONG=1 $(MAKE) check-run
 	@for seed in 11 12 13 14 15; do $(B)/tests/check-kernels --seed $$seed | grep -v '^ok' || exit 1; done
 

@@ -76,7 +76,7 @@ template <int kind> static void rn_mma_warp(void *const *lanes)
     }
 }
 
-template <bool trans> static void rn_ldmatrix_warp(void *const *lanes)
+template <bool trans> __attribute__((no_sanitize("thread"))) static void rn_ldmatrix_warp(void *const *lanes)
 {
     for (int i = 0; i < 4; i++) {
         uint16_t m[8][8];
@@ -116,6 +116,7 @@ static inline void rn_ldmatrix(uint32_t r[4], const void *row)
 {
     rn_ldmatrix_lane mine = {r, row};
 
+    rn_check_access(row, 16, 16, false);
     rn_emu_warp(rn_ldmatrix_warp<false>, &mine);
 }
 
@@ -123,6 +124,7 @@ static inline void rn_ldmatrix_trans(uint32_t r[4], const void *row)
 {
     rn_ldmatrix_lane mine = {r, row};
 
+    rn_check_access(row, 16, 16, false);
     rn_emu_warp(rn_ldmatrix_warp<true>, &mine);
 }
 
@@ -159,6 +161,9 @@ struct rn_async {
         copies[i].from = from;
         copies[i].valid = valid;
         copies[i].group = groups;
+        if (valid)
+            rn_check_access(from, 16, 16, false);
+        rn_check_async(shared, 16);
     }
     void commit()
     {
@@ -167,6 +172,7 @@ struct rn_async {
     template <int pending> void wait()
     {
         for (; count && copies[first].group < groups - pending; first = (first + 1) % MOST, count--) {
+            rn_check_async_done(copies[first].to, 16);
             if (copies[first].valid)
                 memcpy(copies[first].to, copies[first].from, 16);
             else

@@ -24,6 +24,8 @@
 
 #include <functional>
 
+#include "emulate_check.h"
+
 #define __global__
 #define __device__
 #define __host__
@@ -179,7 +181,10 @@ template <class T> struct rn_emu_same {
 template <class... P>
 static inline std::function<void()> rn_emu_bind(void (*kernel)(P...), typename rn_emu_same<P>::type... p)
 {
-    return [=]() { kernel(p...); };
+    return [=]() __attribute__((no_sanitize("thread")))
+    {
+        kernel(p...);
+    };
 }
 void *rn_emu_shared(void);
 void rn_emu_barrier(void);
@@ -187,13 +192,19 @@ void rn_emu_barrier(void);
  * being lane i's, and all go on. */
 void rn_emu_warp(void (*fn)(void *const *lanes), void *mine);
 
+/* This thread's number in its block; ends the program unless all lanes are meant; what __syncwarp does, lanes being such numbers. */
+int rn_emu_thread(void);
+void rn_emu_whole_warp(unsigned mask);
+void rn_emu_meet(void *const *lanes);
+
 #define __syncthreads() rn_emu_barrier()
 
-static void rn_emu_nothing(void *const *) {}
-
-static inline void __syncwarp(unsigned = 0xffffffffu)
+static inline void __syncwarp(unsigned mask = 0xffffffffu)
 {
-    rn_emu_warp(rn_emu_nothing, NULL);
+    int mine = rn_emu_thread();
+
+    rn_emu_whole_warp(mask);
+    rn_emu_warp(rn_emu_meet, &mine);
 }
 
 template <typename T> struct rn_emu_exchange {
@@ -222,21 +233,25 @@ template <typename T> static inline T rn_emu_from(T v, int lane)
     return mine.got;
 }
 
-template <typename T> static inline T __shfl_sync(unsigned, T v, int lane)
+template <typename T> static inline T __shfl_sync(unsigned mask, T v, int lane)
 {
+    rn_emu_whole_warp(mask);
     return rn_emu_from(v, lane & 31);
 }
-template <typename T> static inline T __shfl_down_sync(unsigned, T v, unsigned by)
+template <typename T> static inline T __shfl_down_sync(unsigned mask, T v, unsigned by)
 {
+    rn_emu_whole_warp(mask);
     return rn_emu_from(v, rn_emu_lane() + (int)by);
 }
-template <typename T> static inline T __shfl_up_sync(unsigned, T v, unsigned by)
+template <typename T> static inline T __shfl_up_sync(unsigned mask, T v, unsigned by)
 {
+    rn_emu_whole_warp(mask);
     return rn_emu_from(v, rn_emu_lane() - (int)by);
 }
-template <typename T> static inline T __shfl_xor_sync(unsigned, T v, int mask)
+template <typename T> static inline T __shfl_xor_sync(unsigned mask, T v, int other)
 {
-    return rn_emu_from(v, rn_emu_lane() ^ mask);
+    rn_emu_whole_warp(mask);
+    return rn_emu_from(v, rn_emu_lane() ^ other);
 }
 
 static inline float __uint_as_float(unsigned u)

@@ -12,6 +12,7 @@
 
 #include "cuda.h"
 #include "cuda_runtime.h"
+#include "emulate_check.h"
 
 enum { STACK = 256 << 10, THREADS_MOST = 1024, SHARED_DEFAULT = 48 << 10, SHARED_MOST = 227 << 10, GROUP = 128 };
 /* Where a block's shared memory begins: aligned by no more than RN_CUDA_SHARED promises. */
@@ -136,7 +137,9 @@ static void resume(fiber *f)
     f->state = fiber::READY;
     emu.now = f;
     rn_emu.thread = f->place;
+    rn_check_thread((int)(f - emu.fibers.data()), f->stack, STACK);
     rn_emu_switch(&emu.host, f->top);
+    rn_check_thread(-1, NULL, 0);
     if (f->state == fiber::GONE) {
         emu.stacks.push_back(f->stack);
         f->stack = NULL;
@@ -196,6 +199,26 @@ void rn_emu_die(const char *what)
 uint64_t rn_emu_draw(void)
 {
     return emu.random ? draw() : 0;
+}
+
+int rn_emu_thread(void)
+{
+    return (int)(emu.now - emu.fibers.data());
+}
+
+void rn_emu_meet(void *const *lanes)
+{
+    int threads[32];
+
+    for (int i = 0; i < 32; i++)
+        threads[i] = *(const int *)lanes[i];
+    rn_check_meet(threads, 32);
+}
+
+void rn_emu_whole_warp(unsigned mask)
+{
+    if (mask != 0xffffffffu)
+        die("something that only a part of a warp's lanes are to do, which is not emulated", emu.name);
 }
 
 void *rn_emu_shared(void)
@@ -285,6 +308,7 @@ static bool step_block(void)
     }
     for (fiber &f : emu.fibers)
         f.state = f.state == fiber::AT_BARRIER ? fiber::READY : f.state;
+    rn_check_barrier();
     return any;
 }
 
@@ -391,10 +415,12 @@ static void run_kernel(const char *name, dim3 grid, dim3 block, size_t shared, c
     rn_emu.blocks = grid;
     const std::vector<unsigned> order = warp_by_warp((unsigned)threads);
     open_memory(true);
+    rn_check_kernel(name, emu.shared, shared);
     const uint64_t n = (uint64_t)grid.x * grid.y * grid.z, turn = emu.random ? draw() % n : 0;
     const bool up = emu.random & 1;
     for (uint64_t i = 0; i < n; i++) { /* another first one; in the other direction half of the time */
         const uint64_t k = up ? (turn + i) % n : (turn + n - i) % n;
+        rn_check_block(k);
         run_block(dim3((unsigned)(k % grid.x), (unsigned)(k / grid.x % grid.y), (unsigned)(k / grid.x / grid.y)),
                   shared, order);
     }
@@ -466,6 +492,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     memset(p + bytes, CANARY, room - bytes);
     mprotect(m.map, m.mapped, PROT_NONE);
     device[(uintptr_t)p] = m;
+    rn_check_alloc(p, bytes, false);
     *out = p;
     return cudaSuccess;
 }
@@ -499,6 +526,7 @@ cudaError_t cudaFree(void *p)
             die("something was written behind an allocation", "host");
     munmap(m.map, m.mapped);
     device.erase(at);
+    rn_check_free(p);
     return cudaSuccess;
 }
 
@@ -615,9 +643,15 @@ static void give(cudaStream_t s, const std::function<void()> &f)
     s = stream_of(s);
     if (s->capture)
         return s->capture->nodes.push_back(f);
+    const unsigned op = rn_check_give(s);
+    const auto checked = [=]() {
+        const unsigned before = rn_check_begin(op);
+        f();
+        rn_check_end(before);
+    };
     if (when && (strcmp(when, "early") == 0 || (strcmp(when, "own-late") == 0 && s != &of_thread)))
-        return f();
-    s->todo.push_back(f);
+        return checked();
+    s->todo.push_back(checked);
     s->given++;
 }
 
@@ -650,6 +684,7 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned)
     if (!*out)
         return emu.error = cudaErrorMemoryAllocation;
     locked[(uintptr_t)*out] = room;
+    rn_check_alloc(*out, bytes, true);
     return cudaSuccess;
 }
 
@@ -657,9 +692,16 @@ cudaError_t cudaFreeHost(void *p)
 {
     cudaDeviceSynchronize();
     locked.erase((uintptr_t)p);
+    rn_check_free(p);
     free(p);
     return cudaSuccess;
 }
+
+/* For nccl_emulated.cpp and cublaslt_emulated.cpp: something in a stream's order, a copy between any two places, and whether
+ * a device can reach bytes: its own, or page-locked ones. */
+extern "C" __attribute__((visibility("default"))) void rn_emu_give(cudaStream_t s, void (*fn)(void *with), void *with);
+extern "C" __attribute__((visibility("default"))) void rn_emu_move(void *dst, const void *src, size_t bytes);
+extern "C" __attribute__((visibility("default"))) int rn_emu_has(const void *p, size_t bytes);
 
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t s)
 {
@@ -670,15 +712,12 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
                 (int)kind);
         abort();
     }
-    give(s, [=]() {
-        open_memory(true);
-        memmove(dst, src, bytes);
-        open_memory(false);
-    });
+    give(s, [=]() { rn_emu_move(dst, src, bytes); });
     if ((kind == cudaMemcpyHostToDevice && !is_locked(src)) || (kind == cudaMemcpyDeviceToHost && !is_locked(dst))) {
         not_captured("a copy of the host's own memory");
         counts.waits++;
         run_dry(stream_of(s)); /* the call waits */
+        rn_check_wait(stream_of(s));
     }
     return cudaSuccess;
 }
@@ -694,15 +733,10 @@ cudaError_t cudaMemsetAsync(void *dst, int byte, size_t bytes, cudaStream_t s)
         open_memory(true);
         memset(dst, byte, bytes);
         open_memory(false);
+        rn_check_copied(dst, bytes, true);
     });
     return cudaSuccess;
 }
-
-/* For nccl_emulated.cpp and cublaslt_emulated.cpp: something in a stream's order, a copy between any two places, and whether
- * a device can reach bytes: its own, or page-locked ones. */
-extern "C" __attribute__((visibility("default"))) void rn_emu_give(cudaStream_t s, void (*fn)(void *with), void *with);
-extern "C" __attribute__((visibility("default"))) void rn_emu_move(void *dst, const void *src, size_t bytes);
-extern "C" __attribute__((visibility("default"))) int rn_emu_has(const void *p, size_t bytes);
 
 int rn_emu_has(const void *p, size_t bytes)
 {
@@ -720,6 +754,8 @@ void rn_emu_move(void *dst, const void *src, size_t bytes)
     open_memory(true);
     memmove(dst, src, bytes);
     open_memory(false);
+    rn_check_copied(src, bytes, false);
+    rn_check_copied(dst, bytes, true);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------------- */
@@ -792,6 +828,7 @@ cudaError_t cudaDeviceSynchronize(void)
     counts.waits++;
     for (cudaStream_t s : streams)
         run_dry(s);
+    rn_check_wait(NULL);
     return cudaSuccess;
 }
 
@@ -814,6 +851,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     not_captured("a wait for a stream");
     counts.waits++;
     run_dry(stream_of(s));
+    rn_check_wait(stream_of(s));
     return cudaSuccess;
 }
 
@@ -827,6 +865,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
     emu.waited = true;
     if (!of) /* never recorded: nothing to wait for */
         return cudaSuccess;
+    rn_check_wait_event(stream_of(s), e);
     give(s, [=]() { run_until(of, given); });
     return cudaSuccess;
 }
@@ -852,6 +891,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
     give(s, [=]() { clock_gettime(CLOCK_MONOTONIC, &e->at); });
     e->stream = stream_of(s);
     e->given = e->stream->given;
+    rn_check_record(e, e->stream);
     return cudaSuccess;
 }
 
@@ -863,6 +903,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
     counts.ahead += e->stream && e->stream->given > e->given;
     if (e->stream)
         run_until(e->stream, e->given);
+    rn_check_wait_event(NULL, e);
     return cudaSuccess;
 }
 
