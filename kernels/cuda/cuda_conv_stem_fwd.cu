@@ -201,10 +201,10 @@ static __device__ __forceinline__ void stem_multiply(const rn_stem_args &p, cons
             rn_ldmatrix(fb + 4 * j, wei + 16 * j * pitch + k * 2);
         RN_UNROLL
         for (int i = 0; i < TILES; i++) {
-            fa[0] = *(const uint32_t *)(row[2 * i] + tap.x) & tap.y;
-            fa[1] = *(const uint32_t *)(row[2 * i + 1] + tap.x) & tap.y;
-            fa[2] = *(const uint32_t *)(row[2 * i] + tap.z) & tap.w;
-            fa[3] = *(const uint32_t *)(row[2 * i + 1] + tap.z) & tap.w;
+            fa[0] = rn_stem_pair(row[2 * i] + tap.x) & tap.y;
+            fa[1] = rn_stem_pair(row[2 * i + 1] + tap.x) & tap.y;
+            fa[2] = rn_stem_pair(row[2 * i] + tap.z) & tap.w;
+            fa[3] = rn_stem_pair(row[2 * i + 1] + tap.z) & tap.w;
             RN_UNROLL
             for (int j = 0; j < N / 8; j++)
                 By::mma(sums[i][j], fa, fb + 2 * j);

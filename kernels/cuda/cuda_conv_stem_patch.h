@@ -57,6 +57,20 @@ static __device__ __forceinline__ int rn_stem_over(int n, unsigned divider, int 
     return by == 1 ? n : (int)__umulhi((unsigned)n, divider);
 }
 
+/* A pair of the patch; of pairs that rounding up adds, halves may never have been written, which whoever reads them cuts off. */
+#ifdef RN_CUDA_EMULATED
+__attribute__((no_sanitize("thread"), noinline)) static uint32_t rn_stem_pair(const void *p)
+{
+    rn_check_any(p, 4);
+    return *(const uint32_t *)p;
+}
+#else
+static __device__ __forceinline__ uint32_t rn_stem_pair(const void *p)
+{
+    return *(const uint32_t *)p;
+}
+#endif
+
 /* bases[m]: bytes from the patch to the first pair of pixel m of a tile. */
 static __device__ __forceinline__ void rn_stem_bases(const rn_stem_args &p, const rn_stem_columns &x, int *bases)
 {

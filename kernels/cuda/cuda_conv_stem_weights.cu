@@ -120,8 +120,8 @@ static __device__ __forceinline__ void stem_add(const char *buffer, const char *
         for (int g = 0; g < G; g++) {
             RN_UNROLL
             for (int i = 0; i < 2; i++) {
-                const uint32_t one = *(const uint32_t *)(pixel[2 * i] + taps[g]),
-                               two = *(const uint32_t *)(pixel[2 * i + 1] + taps[g]);
+                const uint32_t one = rn_stem_pair(pixel[2 * i] + taps[g]),
+                               two = rn_stem_pair(pixel[2 * i + 1] + taps[g]);
                 fb[g][i] = (one & 0xffffu) | two << 16;
                 fb[g][2 + i] = one >> 16 | (two & 0xffff0000u);
             }

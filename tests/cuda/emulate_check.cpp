@@ -126,7 +126,7 @@ void rn_check_forget(const void *object)
 
 /* ---- what is found --------------------------------------------------------------------------------------------------------- */
 
-enum what { READ, WRITE };
+enum what { READ, WRITE, READ_ANY };
 
 typedef struct access {
     uintptr_t at;
@@ -222,7 +222,7 @@ static void read_cell(const access *a, cell *c, stamp me)
 {
     if (same(c->read[0], me)) /* a write since would have wiped it */
         return;
-    if (of_another(c->write, a->kind) && !a->in->host)
+    if (of_another(c->write, a->kind) && !a->in->host && a->what == READ)
         found(a, "%s",
               a->kind == CHECK_SHARED ? "this block has not written it, or not yet" : "nothing has been written there");
     if (!of_another(c->write, a->kind) && (c->write.bytes & me.bytes) && !before(c->write))
@@ -315,6 +315,16 @@ void rn_check_access(const void *p, size_t bytes, size_t align, bool write)
     a.code = (uint32_t)((uintptr_t)__builtin_return_address(0) - rn_check_base);
     if ((uintptr_t)p % align)
         found(&a, "not aligned to %zu bytes", align);
+    if (!settle(&a))
+        found(&a, "neither shared nor device memory, %s", rn_check_near(a.at));
+    each_cell(&a, 0);
+}
+
+void rn_check_any(const void *p, size_t bytes)
+{
+    access a = {(uintptr_t)p, bytes, READ_ANY, 0, NULL, CHECK_NONE};
+
+    a.code = (uint32_t)((uintptr_t)__builtin_return_address(0) - rn_check_base);
     if (!settle(&a))
         found(&a, "neither shared nor device memory, %s", rn_check_near(a.at));
     each_cell(&a, 0);

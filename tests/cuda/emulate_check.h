@@ -41,6 +41,8 @@ void rn_check_forget(const void *object);
 
 /* The thread that runs touches memory by an instruction of its own: as a load or a store would, aligned to `align`. */
 void rn_check_access(const void *p, size_t bytes, size_t align, bool write);
+/* It reads, and makes nothing of what nobody has written there. */
+void rn_check_any(const void *p, size_t bytes);
 /* It lets shared memory be written behind its back, and has waited for that. */
 void rn_check_async(const void *p, size_t bytes);
 void rn_check_async_done(const void *p, size_t bytes);
@@ -71,6 +73,7 @@ static inline void rn_check_release(int, const void *) {}
 static inline void rn_check_acquire(int, const void *) {}
 static inline void rn_check_forget(const void *) {}
 static inline void rn_check_access(const void *, size_t, size_t, bool) {}
+static inline void rn_check_any(const void *, size_t) {}
 static inline void rn_check_async(const void *, size_t) {}
 static inline void rn_check_async_done(const void *, size_t) {}
 static inline void rn_check_alloc(const void *, size_t, bool) {}
