@@ -276,7 +276,7 @@ $(B)/tests/cuda/check-cudnn-plans: $(B)/tests/cuda/check_cudnn_plans.o $(CUDNN_P
 	$(Q)$(NVCC) -o $@ $^ $(filter -l% -L%,$(LIBS))
 
 # The emulated device's headers stand where the toolkit's would.
-EMULATE_SRC := $(sort $(wildcard tests/cuda/emulate*.cpp))
+EMULATE_SRC := $(filter-out tests/cuda/emulate_check%,$(sort $(wildcard tests/cuda/emulate*.cpp)))
 EMULATED_OBJ := $(CUDA_SRC:kernels/cuda/%.cu=$(B)/tests/cuda/%.o) $(EMULATE_SRC:%.cpp=$(B)/%.o)
 EMULATED_FLAGS = -std=c++17 -DRN_CUDA_EMULATED -O1 -g1 -fPIC -fvisibility=hidden -ffp-contract=off -Wall -Wextra \
   -Wno-unknown-pragmas -Wno-psabi $(if $(filter 1,$(WERROR)),-Werror) -Itests/cuda -Ilibcore -I.
@@ -317,7 +317,7 @@ $(B)/tests/cuda/rnkit_cuda_emulated.so: $(EMULATED_OBJ)
 CHECKED_OBJ := $(CUDA_SRC:kernels/cuda/%.cu=$(B)/tests/cuda/checked/%.o)
 CHECKER_OBJ := $(patsubst tests/cuda/%.cpp,$(B)/tests/cuda/checked/%.o,$(wildcard tests/cuda/emulate*.cpp))
 CHECKED_FLAGS = $(EMULATED_FLAGS) -DRN_EMU_CHECKED -MMD -MP
-CHECKED_SAN = -fsanitize=thread,alignment,bounds -fno-sanitize-recover=all
+CHECKED_SAN = -fsanitize=thread,undefined -fno-sanitize=vptr,nonnull-attribute -fno-sanitize-recover=all
 $(CHECKED_OBJ): $(B)/tests/cuda/checked/%.o: kernels/cuda/%.cu
 	@mkdir -p $(@D)
 	$(call SAY,CXX,$<)

@@ -6,7 +6,8 @@
 set -u
 build=$(realpath "$1")
 here=$(dirname "$(realpath "$0")")
-unset RNKIT_CUDA_MODULE # never the emulated one
+# This build's, never the emulated one: tests/golden lies deeper than programs look for it from.
+export RNKIT_CUDA_MODULE=$build/lib/rnkit/rnkit_cuda.so
 work=$(mktemp -d "${TMPDIR:-/tmp}/rnkit-cuda.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

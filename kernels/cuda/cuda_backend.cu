@@ -78,6 +78,8 @@ struct rn_cudnn **rn_cuda_cudnn(const rn_backend *be)
 
 int rn_cuda_status(cudaError_t err, const char *what)
 {
+    if (err != cudaSuccess)
+        (void)cudaGetLastError(); /* it is told here: the next launch, which asks for the last one, must not find it */
     switch (err) {
     case cudaSuccess:
         return RN_OK;

@@ -172,7 +172,7 @@ struct rn_async {
     template <int pending> void wait()
     {
         for (; count && copies[first].group < groups - pending; first = (first + 1) % MOST, count--) {
-            rn_check_async_done(copies[first].to, 16);
+            rn_check_async_done(rn_emu_thread(), copies[first].to, 16);
             if (copies[first].valid)
                 memcpy(copies[first].to, copies[first].from, 16);
             else

@@ -123,6 +123,7 @@ typedef struct copy {
     uint32_t to, barrier;
     tensor_map map;
     int at[4], off_x, off_y;
+    int by; /* the thread that asked for it */
 } copy;
 
 static struct {
@@ -173,8 +174,17 @@ void rn_emu_barrier_fence(void)
         b.second.fenced = b.second.fenced || b.second.by == thread_index();
 }
 
-static void arrive(mbarrier *b)
+/* A phase of an mbarrier, for the checker. */
+static const void *phase_of(uint32_t address, unsigned phase)
 {
+    return (const void *)((uintptr_t)phase << 32 | address);
+}
+
+static void arrive(uint32_t address)
+{
+    mbarrier *b = barrier_at(address);
+
+    rn_check_release(thread_index(), phase_of(address, b->phase));
     if (b->pending == 0)
         rn_emu_die("more arrive at an mbarrier than it was initialised for");
     b->pending--;
@@ -183,7 +193,7 @@ static void arrive(mbarrier *b)
 
 void rn_emu_barrier_arrive(void *barrier)
 {
-    arrive(barrier_at(rn_emu_shared_address(barrier)));
+    arrive(rn_emu_shared_address(barrier));
 }
 
 void rn_emu_barrier_expect(void *barrier, unsigned bytes)
@@ -193,7 +203,7 @@ void rn_emu_barrier_expect(void *barrier, unsigned bytes)
     b->bytes += bytes;
     if (b->bytes >= 1 << 20)
         rn_emu_die("an mbarrier expects more bytes than it can count");
-    arrive(b);
+    arrive(rn_emu_shared_address(barrier));
 }
 
 typedef struct awaited {
@@ -215,6 +225,7 @@ void rn_emu_barrier_wait(void *barrier, unsigned parity)
     if (parity > 1)
         rn_emu_die("a parity is 0 or 1");
     rn_emu_await(barrier_ready, &w, "waits for an mbarrier whose arrivals or bytes do not come");
+    rn_check_acquire(thread_index(), phase_of(w.address, barrier_at(w.address)->phase - 1));
 }
 
 /* ---- copies ----------------------------------------------------------------------------------------------------------- */
@@ -274,6 +285,13 @@ static uint32_t deliver_pixels(const copy *c)
     return (uint32_t)m->box[1] * m->box[0] * 2;
 }
 
+static uint32_t bytes_of(const tensor_map *m)
+{
+    const uint32_t rows = m->pixels ? m->box[1] : (m->rank > 1 ? m->box[1] : 1u) * (m->rank > 2 ? m->box[2] : 1u);
+
+    return rows * m->box[0] * 2;
+}
+
 static void deliver(size_t i)
 {
     const copy c = block.copies[i];
@@ -281,6 +299,8 @@ static void deliver(size_t i)
     block.copies.erase(block.copies.begin() + (long)i);
     const uint32_t bytes = c.map.pixels ? deliver_pixels(&c) : deliver_tile(&c);
     mbarrier *b = barrier_at(c.barrier);
+    rn_check_async_done(c.by, rn_emu_shared_bytes(c.to, bytes), bytes);
+    rn_check_release(c.by, phase_of(c.barrier, b->phase));
     b->bytes -= bytes;
     if (b->bytes < 0)
         rn_emu_die("more bytes come to an mbarrier than it expects");
@@ -305,6 +325,8 @@ static void start(copy *c, void *to, void *barrier)
         rn_emu_die("a swizzled tile that is not of whole rows of 128 bytes at a multiple of 1,024");
     if (!barrier_at(c->barrier)->fenced)
         rn_emu_die("a copy tells an mbarrier whose initialisation was not fenced");
+    c->by = thread_index();
+    rn_check_async(rn_emu_shared_bytes(c->to, bytes_of(&c->map)), bytes_of(&c->map));
     block.copies.push_back(*c);
     if (rn_emu_draw() % 4 == 1)
         deliver(block.copies.size() - 1);

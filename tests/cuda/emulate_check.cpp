@@ -342,7 +342,7 @@ void rn_check_async(const void *p, size_t bytes)
     each_cell(&a, CHECK_ASYNC);
 }
 
-void rn_check_async_done(const void *p, size_t bytes)
+void rn_check_async_done(int thread, const void *p, size_t bytes)
 {
     access a = {(uintptr_t)p, bytes, WRITE, 0, NULL, CHECK_NONE};
 
@@ -350,8 +350,8 @@ void rn_check_async_done(const void *p, size_t bytes)
         return;
     for (uintptr_t at = a.at; at < a.at + bytes; at += 2) {
         cell *c = &a.in->cells[(at - a.in->low) / 2];
-        if (!of_another(c->write, a.kind) && c->write.thread == CHECK_ASYNC + (uint64_t)now.thread) {
-            c->write.thread = (uint64_t)now.thread;
+        if (!of_another(c->write, a.kind) && c->write.thread == CHECK_ASYNC + (uint64_t)thread) {
+            c->write.thread = (uint64_t)thread;
             c->write.when = now.when;
         }
     }

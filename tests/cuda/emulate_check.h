@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the emulated device tells its checker, which is there where RN_EMU_CHECKED is defined: in rnkit_cuda_checked.so, whose kernels
- * are compiled with -fsanitize=thread,alignment,bounds. The calls that those put into the code go to emulate_check.cpp and not
+ * are compiled with -fsanitize=thread,undefined. The calls that those put into the code go to emulate_check.cpp and not
  * to a sanitizer, which would know nothing of blocks and warps. What it finds ends the program:
  *   - races: two threads of a block that touch the same bytes of shared or of device memory, one of them writing, with no
  *     __syncthreads between, nor a __syncwarp that both are in; two blocks of a launch, always; two launches or copies that no
@@ -10,7 +10,8 @@
  *   - shared memory that is read though this block has not written it, device memory that nobody has;
  *   - shared memory beyond what the launch asked for, device memory outside every allocation, the host's memory, another
  *     thread's local variables;
- *   - an address that is not a multiple of what its type is aligned to (on a GPU a fault), an index outside an array.
+ *   - an address that is not a multiple of what its type is aligned to (on a GPU a fault), an index outside an array, and the rest
+ *     of what C++ leaves undefined: sums of 32 bits that overflow, shifts by too much.
  * A thing found is not the only one. What it does not find: more than two readers of a place at once are forgotten, if those two
  * are of different warps; nothing that is a matter of time.
  *
@@ -43,9 +44,9 @@ void rn_check_forget(const void *object);
 void rn_check_access(const void *p, size_t bytes, size_t align, bool write);
 /* It reads, and makes nothing of what nobody has written there. */
 void rn_check_any(const void *p, size_t bytes);
-/* It lets shared memory be written behind its back, and has waited for that. */
+/* It lets shared memory be written behind its back; what `thread` let be written there has come. */
 void rn_check_async(const void *p, size_t bytes);
-void rn_check_async_done(const void *p, size_t bytes);
+void rn_check_async_done(int thread, const void *p, size_t bytes);
 
 /* Device memory comes and goes; host: the host's, page-locked, that kernels may touch as well. */
 void rn_check_alloc(const void *p, size_t bytes, bool host);
@@ -75,7 +76,7 @@ static inline void rn_check_forget(const void *) {}
 static inline void rn_check_access(const void *, size_t, size_t, bool) {}
 static inline void rn_check_any(const void *, size_t) {}
 static inline void rn_check_async(const void *, size_t) {}
-static inline void rn_check_async_done(const void *, size_t) {}
+static inline void rn_check_async_done(int, const void *, size_t) {}
 static inline void rn_check_alloc(const void *, size_t, bool) {}
 static inline void rn_check_free(const void *) {}
 static inline unsigned rn_check_give(const void *)

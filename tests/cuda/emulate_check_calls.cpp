@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What -fsanitize=thread and -fsanitize=alignment,bounds have the kernels call (GCC, by its libsanitizer's interface), handed on to
+ * What -fsanitize=thread and -fsanitize=undefined have the kernels call (GCC, by its libsanitizer's interface), handed on to
  * the checker.
  */
 #include <stddef.h>
@@ -91,6 +91,36 @@ void __ubsan_handle_type_mismatch_v1_abort(const struct mismatch *m, const void 
 {
     (void)p;
     wrong(&m->place, "an address that is not aligned for", m->type);
+}
+
+/* All that is undefined begins with its place. */
+#define UNDEFINED(name, what)                                                                                          \
+    LOCAL void __ubsan_handle_##name##_abort(const struct place *at);                                                  \
+    void __ubsan_handle_##name##_abort(const struct place *at)                                                         \
+    {                                                                                                                  \
+        static const struct type none = {0, 0, ""};                                                                    \
+        wrong(at, what, &none);                                                                                        \
+    }
+UNDEFINED(add_overflow, "a sum overflows")
+UNDEFINED(sub_overflow, "a difference overflows")
+UNDEFINED(mul_overflow, "a product overflows")
+UNDEFINED(negate_overflow, "a number has no negative")
+UNDEFINED(divrem_overflow, "a division by 0, or one that overflows")
+UNDEFINED(shift_out_of_bounds, "a shift by too much")
+UNDEFINED(load_invalid_value, "a bool that is neither true nor false")
+UNDEFINED(pointer_overflow, "a pointer overflows")
+UNDEFINED(vla_bound_not_positive, "an array of no length")
+LOCAL void __ubsan_handle_builtin_unreachable(const struct place *at);
+void __ubsan_handle_builtin_unreachable(const struct place *at)
+{
+    static const struct type none = {0, 0, ""};
+    wrong(at, "a place that is not to be reached", &none);
+}
+LOCAL void __ubsan_handle_missing_return(const struct place *at);
+void __ubsan_handle_missing_return(const struct place *at)
+{
+    static const struct type none = {0, 0, ""};
+    wrong(at, "a function ends without its value", &none);
 }
 
 LOCAL void __ubsan_handle_out_of_bounds_abort(const struct outside *o, const void *index);

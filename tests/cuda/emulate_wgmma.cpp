@@ -57,7 +57,9 @@ static double element(uint64_t matrix, bool across, int r, int k, int kind)
                                : first + (uint32_t)(r % 8) * RN_EMU_ROW + (uint32_t)(r / 8) * sbo + (uint32_t)k * 2;
     uint16_t v;
 
-    memcpy(&v, rn_emu_shared_bytes(rn_emu_swizzled(at), 2), 2);
+    const char *from = rn_emu_shared_bytes(rn_emu_swizzled(at), 2);
+    rn_check_access(from, 2, 2, false);
+    memcpy(&v, from, 2);
     return rn_mma_value(kind, v, 0);
 }
 
@@ -76,12 +78,14 @@ static void multiply(warps *w, const product *p)
 {
     static double a[64][16], b[256][16];
 
+    rn_check_thread(rn_emu_thread(), NULL, 0); /* reads for its group */
     for (int k = 0; k < 16; k++) {
         for (int r = 0; r < 64; r++)
             a[r][k] = element(p->a, p->across & 1, r, k, p->kind);
         for (int c = 0; c < p->n; c++)
             b[c][k] = element(p->b, p->across & 2, c, k, p->kind);
     }
+    rn_check_thread(-1, NULL, 0);
     for (int i = 0; i < 128; i++) {
         for (int s = 0; s < p->n / 2; s++) {
             const int row = i / 32 * 16 + i % 32 / 4 + (s >> 1 & 1) * 8, column = s / 4 * 8 + i % 4 * 2 + (s & 1);
