@@ -124,6 +124,7 @@ template <class type, int N, bool STATS> struct stem_stats {
     {
         bring_together(sum);
         bring_together(sumsq);
+        __syncwarp(); /* all have read what values were taken about: shuffles do not order memory */
         RN_UNROLL
         for (int i = 0; i < LEFT; i++) {
             const int c = left(i);
