@@ -190,7 +190,8 @@ static double of_type(rn_dtype t, double n)
     X(sgd, rn_op_sgd, RN_F32, 0, of_type(RN_F32, COUNT * 5)) \
     X(axpby, rn_op_axpby, RN_F32, 0, of_type(RN_F32, COUNT * (a->b == 0 ? 2 : 3))) \
     X(sumsq, rn_op_sumsq, RN_F32, 0, of_type(RN_F32, COUNT)) \
-    X(clip, rn_op_clip, RN_F32, 0, of_type(RN_F32, COUNT))
+    X(clip, rn_op_clip, RN_F32, 0, of_type(RN_F32, COUNT)) \
+    X(pick, rn_op_pick, RN_U8, 0, 2.0 * a->n * a->h * a->w * a->c)
 /* clang-format on */
 
 static double linear_bytes(const rn_op_linear *a)

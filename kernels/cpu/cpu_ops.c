@@ -43,6 +43,7 @@ const rn_ops rn_cpu_ops = {
     .axpby = cpu_axpby,
     .sumsq = cpu_sumsq,
     .clip = cpu_clip,
+    .pick = cpu_pick,
 };
 
 const cpu_ops_kern *cpu_ops_kern_of(const struct rn_backend *be, rn_dtype t)

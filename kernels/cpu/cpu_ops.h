@@ -79,6 +79,7 @@ int cpu_sgd(struct rn_backend *, const rn_op_sgd *, void *stream);
 int cpu_axpby(struct rn_backend *, const rn_op_axpby *, void *stream);
 int cpu_sumsq(struct rn_backend *, const rn_op_sumsq *, void *stream);
 int cpu_clip(struct rn_backend *, const rn_op_clip *, void *stream);
+int cpu_pick(struct rn_backend *, const rn_op_pick *, void *stream);
 int cpu_bias_fwd(struct rn_backend *, const rn_op_bias *, void *stream);
 int cpu_bias_bwd(struct rn_backend *, const rn_op_bias_bwd *, void *stream);
 int cpu_eltwise_fwd(struct rn_backend *, const rn_op_eltwise *, void *stream);

@@ -45,6 +45,7 @@ int rn_cuda_sgd(struct rn_backend *be, const rn_op_sgd *a, void *stream);
 int rn_cuda_axpby(struct rn_backend *be, const rn_op_axpby *a, void *stream);
 int rn_cuda_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream);
 int rn_cuda_clip(struct rn_backend *be, const rn_op_clip *a, void *stream);
+int rn_cuda_pick(struct rn_backend *be, const rn_op_pick *a, void *stream);
 
 const rn_ops *rn_cuda_ops(void);
 /* RN_OK, or RN_E_UNSUPPORTED naming the first slot of rn_ops that has nothing. */

@@ -21,7 +21,7 @@ static const rn_ops ops = {
     rn_cuda_part,          rn_cuda_maxpool_fwd, rn_cuda_maxpool_bwd, rn_cuda_avgpool_fwd,  rn_cuda_avgpool_bwd,
     rn_cuda_gap_fwd,       rn_cuda_gap_bwd,     rn_cuda_linear_fwd,  rn_cuda_linear_bwd_d, rn_cuda_linear_bwd_w,
     rn_cuda_xent,          rn_cuda_distill,     rn_cuda_sgd,         rn_cuda_axpby,        rn_cuda_sumsq,
-    rn_cuda_clip,
+    rn_cuda_clip,          rn_cuda_pick,
 };
 
 static const char *const names[] = {
@@ -29,7 +29,7 @@ static const char *const names[] = {
     "add",         "bias_fwd", "bias_bwd", "eltwise_fwd", "eltwise_bwd",  "sigmoid_fwd",   "sigmoid_bwd", "scale_fwd",
     "scale_bwd",   "dropout",  "lrn_fwd",  "lrn_bwd",     "part",         "maxpool_fwd",   "maxpool_bwd", "avgpool_fwd",
     "avgpool_bwd", "gap_fwd",  "gap_bwd",  "linear_fwd",  "linear_bwd_d", "linear_bwd_w",  "xent",        "distill",
-    "sgd",         "axpby",    "sumsq",    "clip",
+    "sgd",         "axpby",    "sumsq",    "clip",        "pick",
 };
 
 /* Which of ours and cuDNN's is faster where, no GPU has said yet: without --tune ours are taken. */

@@ -38,4 +38,5 @@ const rn_ops rn_ref_ops = {
     .axpby = ref_axpby,
     .sumsq = ref_sumsq,
     .clip = ref_clip,
+    .pick = ref_pick,
 };

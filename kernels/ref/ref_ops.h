@@ -54,6 +54,7 @@ int ref_sgd(struct rn_backend *, const rn_op_sgd *, void *stream);
 int ref_axpby(struct rn_backend *, const rn_op_axpby *, void *stream);
 int ref_sumsq(struct rn_backend *, const rn_op_sumsq *, void *stream);
 int ref_clip(struct rn_backend *, const rn_op_clip *, void *stream);
+int ref_pick(struct rn_backend *, const rn_op_pick *, void *stream);
 int ref_maxpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);
 int ref_maxpool_bwd(struct rn_backend *, const rn_op_pool *, void *stream);
 int ref_avgpool_fwd(struct rn_backend *, const rn_op_pool *, void *stream);

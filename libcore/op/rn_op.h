@@ -18,6 +18,7 @@
 #include "op/rn_tensor.h"
 
 struct rn_backend;
+struct rn_pick;
 
 /*
  * What may differ from batch to batch and from step to step, in device memory, where one copy puts it ahead of the ops that read it.
@@ -54,6 +55,21 @@ typedef struct rn_op_normalize {
     int h, w;                        /* of one image: rows is a multiple of h * w; no larger than the mean image */
     const struct rn_origin *windows; /* (rows / (h * w)), in the backend's memory; each inside the mean image */
 } rn_op_normalize;
+
+/*
+ * A batch of pixels out of images that are in the backend's memory, by what base/rn_pick.h tells of each. u8 NHWC. Pixel (y, x) of
+ * image i is that of the record at picks[i + 1]'s corner plus y and x (from the right if mirrored), 0 outside of it; then `fill`
+ * in the hole; then, with a share below 65536, (share * it + (65536 - share) * that of picks[i] + 32768) >> 16, which has a
+ * window, a mirror and a hole of its own. A record of `count` or more is all zeros, hole and all.
+ * All that changes from batch to batch is in the picks: the call is the same each time.
+ */
+typedef struct rn_op_pick {
+    int n, h, w, c, count, src_h, src_w; /* sides up to 32767, c up to 4 */
+    const uint8_t *src;                  /* (count, src_h, src_w, c) */
+    const struct rn_pick *picks; /* (n + 1), in the backend's memory; the first only for image 0 to be mixed with */
+    uint8_t fill[4];             /* a value a channel */
+    uint8_t *dst;                /* (n, h, w, c) */
+} rn_op_pick;
 
 /*
  * Batch normalisation over rows (Ioffe & Szegedy 2015), with residual add and ReLU fused:
@@ -508,6 +524,7 @@ typedef struct rn_ops {
     int (*axpby)(struct rn_backend *, const rn_op_axpby *, void *stream);
     int (*sumsq)(struct rn_backend *, const rn_op_sumsq *, void *stream);
     int (*clip)(struct rn_backend *, const rn_op_clip *, void *stream);
+    int (*pick)(struct rn_backend *, const rn_op_pick *, void *stream);
 } rn_ops;
 
 #endif

@@ -43,6 +43,15 @@ int rn_op_check_normalize(const rn_op_normalize *a)
                 "normalize", "rows are of whole images, which the mean image must not be smaller than");
 }
 
+int rn_op_check_pick(const rn_op_pick *a)
+{
+    RN_TRY(need(a->src && a->dst && a->picks, "pick", "src, dst and picks must be given"));
+    return need(a->n >= 1 && a->count >= 1 && a->h >= 1 && a->w >= 1 && a->src_h >= 1 && a->src_w >= 1 &&
+                    a->h <= INT16_MAX && a->w <= INT16_MAX && a->src_h <= INT16_MAX && a->src_w <= INT16_MAX &&
+                    a->c >= 1 && a->c <= 4,
+                "pick", "all counts must be at least 1, sides at most 32767 and channels at most 4");
+}
+
 int rn_op_check_convert(const rn_op_convert *a)
 {
     RN_TRY(need_float("convert", a->from));

@@ -12,6 +12,7 @@
 #include "op/rn_op.h"
 
 int rn_op_check_normalize(const rn_op_normalize *a);
+int rn_op_check_pick(const rn_op_pick *a);
 int rn_op_check_convert(const rn_op_convert *a);
 int rn_op_check_bn_fwd(const rn_op_bn_fwd *a);
 int rn_op_check_bn_bwd(const rn_op_bn_bwd *a);

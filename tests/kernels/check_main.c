@@ -30,6 +30,7 @@ static const check_group *const groups[] = {
     &check_join_group,
     &check_channel_group,
     &check_half_group,
+    &check_pick_group,
     &check_amx_model_group,
     &check_time_group,
     NULL,

@@ -6,7 +6,8 @@
 #include "check.h"
 
 extern const check_group check_point_group, check_bn_group, check_pool_group, check_dense_group, check_optim_group,
-    check_distill_group, check_join_group, check_channel_group, check_half_group, check_time_group, check_now_group;
+    check_distill_group, check_join_group, check_channel_group, check_half_group, check_time_group, check_now_group,
+    check_pick_group;
 
 /* The part of the group half that is exact, and of bn from sums of convolutions, and with masks. */
 void check_half_exact(check_run *r);

@@ -81,7 +81,12 @@ static bool open_batch(rn_loader *l)
         memset(s->labels2 + s->n, 0, rest * sizeof *s->labels2);
         s->share = rn_mixup_share(l->o.seed, epoch, s->number, l->o.mixup);
     }
-    memset(s->images + (size_t)s->n * l->image_bytes, 0, rest * l->image_bytes);
+    if (s->picks) {
+        rn_loader_rest(s->picks, 1);
+        rn_loader_rest(s->picks + s->n + 1, l->rows - s->n + 1);
+    } else {
+        memset(s->images + (size_t)s->n * l->image_bytes, 0, rest * l->image_bytes);
+    }
     l->out++;
     if (++l->number_at == l->per_epoch && l->o.train) {
         l->number_at = 0;
@@ -224,14 +229,17 @@ static int alloc_slots(rn_loader *l)
     bool ok = l->slots && l->order[0] && l->order[1];
     for (int i = 0; ok && i < l->o.depth; i++) {
         rn_loader_slot *s = &l->slots[i];
-        s->images = alloc_copied(l, batch * l->image_bytes);
+        if (l->o.decoded)
+            s->picks = alloc_copied(l, ((size_t)l->rows + 2) * sizeof *s->picks);
+        else
+            s->images = alloc_copied(l, batch * l->image_bytes);
         s->labels = calloc(batch, sizeof *s->labels);
         s->index = calloc((size_t)l->rows + 1, sizeof *s->index);
         s->labels2 = l->o.mixup > 0 ? calloc(batch, sizeof *s->labels2) : NULL;
         s->windows = rn_loader_windows(&l->o) ? alloc_copied(l, batch * sizeof *s->windows) : NULL;
         if (s->windows)
             memset(s->windows, 0, batch * sizeof *s->windows);
-        ok = s->images && s->labels && s->index && (s->labels2 || !(l->o.mixup > 0)) &&
+        ok = (s->images || s->picks) && s->labels && s->index && (s->labels2 || !(l->o.mixup > 0)) &&
              (s->windows || !rn_loader_windows(&l->o));
     }
     if (!ok)
@@ -249,7 +257,7 @@ static int start_workers(rn_loader *l)
         l->workers[i].l = l;
         RN_TRY(rn_store_begin(l->store, &l->workers[i].txn));
         RN_TRY(rn_renderer_open(&l->workers[i].renderer));
-        if (l->o.mixup > 0 && !(l->workers[i].scratch = malloc(l->image_bytes)))
+        if (l->o.mixup > 0 && !l->o.decoded && !(l->workers[i].scratch = malloc(l->image_bytes)))
             return rn_fail(RN_E_NOMEM, "loader: out of memory");
     }
     for (; l->started < l->o.workers; l->started++) {
@@ -316,6 +324,7 @@ void rn_loader_close(rn_loader *l)
     }
     for (int i = 0; l->slots && i < l->o.depth; i++) {
         free_copied(l, l->slots[i].images);
+        free_copied(l, l->slots[i].picks);
         free(l->slots[i].labels);
         free(l->slots[i].labels2);
         free(l->slots[i].index);
@@ -400,6 +409,7 @@ int rn_loader_next(rn_loader *l, rn_batch *out)
         s->held = true;
         l->taken++;
         *out = (rn_batch){.images = s->images,
+                          .picks = s->picks,
                           .labels = s->labels,
                           .index = s->index,
                           .windows = s->windows,
@@ -435,7 +445,7 @@ void rn_loader_release(rn_loader *l, const rn_batch *b)
 {
     pthread_mutex_lock(&l->lock);
     for (uint64_t i = l->released; i < l->taken; i++)
-        if (slot_of(l, i)->images == b->images)
+        if (slot_of(l, i)->labels == b->labels)
             slot_of(l, i)->held = false;
     while (l->released < l->taken && !slot_of(l, l->released)->held)
         l->released++;

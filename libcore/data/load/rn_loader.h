@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/rn_origin.h"
+#include "base/rn_pick.h"
 #include "data/load/rn_color.h"
 #include "data/load/rn_sampler.h"
 #include "data/store/rn_store.h"
@@ -62,7 +63,13 @@ typedef struct rn_loader_opts {
     /* Never use DCT-scaled decoding in training; otherwise a JPEG whose crop is at least 2, 4 or 8 times the output in
      * both axes is decoded at 1/2, 1/4 or 1/8 (rn_augment.h). Evaluation is always exact. */
     bool exact;
-    /* Where pixels and windows lie, which a device may have to copy; called by open and close. NULL, both: the host's own memory. */
+    /*
+     * All images of the set, decoded (rn_decoded.h): batches are picks of them instead of pixels, with the same draws, so that the
+     * op `pick` makes of them the very pixels that would have come. RN_E_UNSUPPORTED where rn_loader_needs_pixels. NULL: pixels.
+     * Must outlive the loader.
+     */
+    const struct rn_decoded *decoded;
+    /* Where pixels, picks and windows lie, which a device may have to copy; called by open and close. NULL, both: the host's own memory. */
     int (*alloc)(void *with, size_t bytes, void **out);
     void (*release)(void *with, void *p);
     void *with;
@@ -70,7 +77,9 @@ typedef struct rn_loader_opts {
 
 typedef struct rn_batch {
     /* `batch` below is that of the options, or, of a part, the most rows that it may have (rn_loader_rows). */
-    const uint8_t *images; /* (batch, height, width, channels); rows n.. are zero */
+    const uint8_t *images; /* (batch, height, width, channels); rows n.. are zero. NULL: picks instead */
+    /* (batch + 1) of rn_loader_opts.decoded, row i's at i + 1; the first is what row 0 is mixed with. Rows n.. are RN_PICK_NONE. */
+    const rn_pick *picks;
     const int32_t *labels; /* (batch); rows n.. are 0 */
     const uint32_t *index; /* (batch) record numbers in the store */
     /* (batch) where each lay in its record; NULL where images are resized or padded. With mixup: of their own records. */
@@ -94,6 +103,9 @@ typedef struct rn_loader_profile {
     double decode_s, resize_s;
     double augment_s; /* what is done to the pixels after that */
 } rn_loader_profile;
+
+/* Why batches of these options cannot be picked out of decoded images of that size, in words; NULL: they can. */
+const char *rn_loader_needs_pixels(const rn_loader_opts *o, int width, int height);
 
 /* The store must outlive the loader. */
 int rn_loader_open(rn_store *store, const rn_loader_opts *opts, rn_loader **out);

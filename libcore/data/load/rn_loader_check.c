@@ -87,7 +87,8 @@ int rn_loader_check(const rn_store *store, const rn_loader_opts *o)
         return rn_fail(RN_E_RANGE, "%s: %u images do not fill one batch of %d: use a smaller batch", path, n, o->batch);
     RN_TRY(check_crop(o));
     RN_TRY(check_stored(o));
-    return check_colour(o);
+    RN_TRY(check_colour(o));
+    return rn_loader_check_decoded(store, o);
 }
 
 /* 0 means torchvision's defaults. */

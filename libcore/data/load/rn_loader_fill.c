@@ -10,7 +10,7 @@
 #include "data/load/rn_loader_impl.h"
 #include "data/load/rn_mixup.h"
 
-static int place(const rn_loader *l, rn_rng *r, int iw, int ih, const char *name, rn_place *p)
+int rn_loader_place(const rn_loader *l, rn_rng *r, int iw, int ih, const char *name, rn_place *p)
 {
     const rn_loader_opts *o = &l->o;
     int rc;
@@ -86,7 +86,7 @@ static int draw(rn_loader_worker *w, const rn_record *rec, const char *name, rn_
         ih = rec->height;
     }
     rn_rng_seed(&r, o->seed, RN_STREAM_AUGMENT, s->epoch, s->index[i]);
-    RN_TRY(place(l, &r, iw, ih, name, &p));
+    RN_TRY(rn_loader_place(l, &r, iw, ih, name, &p));
     RN_TRY(rn_renderer_draw(w->renderer, &p, o->train && !o->exact, o->width, o->height, o->channels, dst));
     tell(w->l, name, rn_renderer_info(w->renderer));
     if (s->windows)
@@ -113,6 +113,10 @@ int rn_loader_fill(rn_loader_worker *w, rn_loader_slot *s, int i)
     rn_loader *l = w->l;
     rn_record rec;
     char name[512];
+    if (s->picks) {
+        w->profile.images++;
+        return rn_loader_pick(l, s, i);
+    }
     double from = rn_now();
     int rc = rn_store_get(w->txn, s->index[i], &rec);
     if (rc == RN_OK) {
@@ -130,23 +134,35 @@ int rn_loader_fill(rn_loader_worker *w, rn_loader_slot *s, int i)
     return rc < 0 ? rn_fail_prefix(rc, "%s", rn_store_path(l->store)) : RN_OK;
 }
 
+/* `behind` is the row with the partner from another part, if there is one. */
+static void mix_rows(rn_loader_worker *w, rn_loader_slot *s)
+{
+    const size_t row = w->l->image_bytes;
+    uint8_t *behind = s->images + (size_t)s->n * row;
+    if (s->todo > s->n) {
+        rn_mixup_rows_after(s->images, s->n, row, s->share, behind);
+        memset(behind, 0, row);
+    } else {
+        rn_mixup_rows(s->images, s->n, row, s->share, w->scratch);
+    }
+}
+
 void rn_loader_mix(rn_loader_worker *w, rn_loader_slot *s)
 {
     double from = rn_now();
-    const size_t row = w->l->image_bytes;
-    uint8_t *behind = s->images + (size_t)s->n * row;
-    if (s->todo > s->n) { /* the partner from another part */
-        rn_mixup_rows_after(s->images, s->n, row, s->share, behind);
-        rn_mixup_labels(s->labels, s->n, s->labels2);
+    if (s->picks)
+        rn_loader_mix_picks(s);
+    else
+        mix_rows(w, s);
+    rn_mixup_labels(s->labels, s->n, s->labels2);
+    if (s->todo > s->n) { /* the partner was another part's */
         s->labels2[0] = s->labels[s->n];
-        memset(behind, 0, row);
         s->labels[s->n] = 0;
         s->index[s->n] = 0;
+        if (s->picks)
+            rn_loader_rest(s->picks + s->n + 1, 1);
         if (s->windows)
             s->windows[s->n] = (rn_origin){0};
-    } else {
-        rn_mixup_rows(s->images, s->n, row, s->share, w->scratch);
-        rn_mixup_labels(s->labels, s->n, s->labels2);
     }
     w->profile.augment_s += rn_now() - from;
 }

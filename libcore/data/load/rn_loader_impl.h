@@ -13,7 +13,8 @@
 enum { RN_LOADER_ERROR_TEXT = 1024 };
 
 typedef struct rn_loader_slot {
-    uint8_t *images;
+    uint8_t *images; /* NULL: picks */
+    rn_pick *picks;  /* (rows + 2): the one before row 0, the rows, and room for `todo`'s one more. NULL: images */
     int32_t *labels, *labels2; /* labels2: NULL without mixup */
     uint32_t *index;
     rn_origin *windows; /* NULL: see rn_loader_windows */
@@ -75,6 +76,15 @@ int rn_loader_check(const rn_store *store, const rn_loader_opts *o);
 /* Are images windows of their records? */
 bool rn_loader_windows(const rn_loader_opts *o);
 void rn_loader_resolve(const rn_loader_opts *given, rn_loader_opts *out);
+
+/* Where an image of iw x ih pixels is drawn from; `name` is the failure's. */
+int rn_loader_place(const rn_loader *l, rn_rng *r, int iw, int ih, const char *name, rn_place *p);
+
+/* rn_loader_pick.c, where the images are decoded already: what may be asked for, pick i of the slot, n that are none, and the mixing. */
+int rn_loader_check_decoded(const rn_store *store, const rn_loader_opts *o);
+int rn_loader_pick(const rn_loader *l, rn_loader_slot *s, int i);
+void rn_loader_rest(rn_pick *picks, int n);
+void rn_loader_mix_picks(rn_loader_slot *s);
 
 /* Fills image i of the slot, outside the lock; the message of a failure names store and record. */
 int rn_loader_fill(rn_loader_worker *w, rn_loader_slot *s, int i);

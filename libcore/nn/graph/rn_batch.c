@@ -252,13 +252,13 @@ static int train_sent(rn_net *net, const uint8_t *images, int n)
     return whole ? RN_OK : rn_net_train_pass(net, 1);
 }
 
-/* `value`: the graph's input, to which `data` is copied. */
+/* `value`: the graph's input, to which `data` is copied; NULL: what was picked. */
 static int copy_and_run(rn_net *net, int value, int first, const void *data, int n, bool train)
 {
     rn_backend *be = net->be;
     const rn_tensor *in = &net->graph.values[value].t;
     const size_t bytes = rn_tensor_bytes(in) / (size_t)net->opts.batch * (size_t)n;
-    RN_TRY(be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL));
+    RN_TRY(data ? be->copy(be, in->data, data, bytes, RN_COPY_H2D, NULL) : rn_net_pick(net, n));
     if (train && net->distill.teacher)
         RN_TRY(ask_teacher(net, value, first, n));
     return train ? rn_net_train_pass(net, first) : rn_net_forward(net, first, false, n);
@@ -275,7 +275,8 @@ static int run_batch(rn_net *net, int value, int first, const void *data, const 
     RN_TRY(rn_net_prepare(net));
     RN_TRY(put_in(net, labels, n, train));
     net->batches += train;
-    RN_TRY(train && pixels && net->input ? train_sent(net, data, n) : copy_and_run(net, value, first, data, n, train));
+    RN_TRY(train && pixels && data && net->input ? train_sent(net, data, n)
+                                                 : copy_and_run(net, value, first, data, n, train));
     RN_TRY(send_results(net, n));
     return out ? rn_net_results(net, out) : RN_OK;
 }

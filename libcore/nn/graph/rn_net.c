@@ -172,6 +172,7 @@ void rn_net_close(rn_net *net)
     if (!net)
         return;
     rn_net_drop_layout(net);
+    net->be->free(net->be, net->picks);
     rn_weights_release(net->weights);
     rn_graph_free(&net->graph);
     free(net->pattern);

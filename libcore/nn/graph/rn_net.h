@@ -177,7 +177,8 @@ void rn_net_set_step(rn_net *net, uint64_t seed, int64_t step, int64_t first_ima
  * without a mean image. Copied. RN_E_RANGE: outside of it. */
 int rn_net_set_windows(rn_net *net, const rn_origin *windows, int n);
 
-/* images: host u8 NHWC (batch, h, w, c), labels host, each 0..classes-1; rows n.. are padding and not read. Train:
+/* images: host u8 NHWC (batch, h, w, c), or NULL: what rn_net_set_picks (rn_stock.h) told. labels: host, each 0..classes-1. Rows n..
+ * are padding and not read. Train:
  * forward in training mode (batch statistics, running ones updated), loss, backward: gradients of the mean loss over n.
  * Padding would enter the batch statistics: n must be the net's batch, otherwise RN_E_RANGE. */
 int rn_net_train_batch(rn_net *net, const uint8_t *images, const int32_t *labels, int n, rn_net_result *out);

@@ -76,9 +76,12 @@ struct rn_net {
     char *pattern;             /* opts.select's */
     char *net_text, *net_file; /* spec's */
     float pixel_mul[RN_MAX_CHANNELS], pixel_add[RN_MAX_CHANNELS];
-    float *device_pixel; /* mul[channels], add[channels] on the device */
-    rn_origin *windows;  /* (batch) on the device; NULL without a mean image */
-    int placed;          /* of how many rows of the next batch they are; 0: not told yet */
+    float *device_pixel;          /* mul[channels], add[channels] on the device */
+    rn_origin *windows;           /* (batch) on the device; NULL without a mean image */
+    const struct rn_stock *stock; /* rn_net_set_stock's, or NULL */
+    struct rn_pick *picks;        /* (batch + 1) on the device; NULL without one */
+    int picked;                   /* images that the next batch may have of it; 0: not told yet */
+    int placed;                   /* of how many rows of the next batch they are; 0: not told yet */
     rn_graph graph;
     rn_plan plan;
     rn_weights *weights;
@@ -164,6 +167,9 @@ static inline double *rn_net_bn_sums(const rn_net *net, int i, enum rn_bn_aux wh
 {
     return (double *)(void *)rn_net_bn_aux(net, i, which);
 }
+
+/* rn_stock.c: the n images that were picked become what the graph's first value holds. */
+int rn_net_pick(rn_net *net, int n);
 
 /* Runs node 0, which makes the graph's input of pixels, alone. */
 int rn_net_normalize(rn_net *net);

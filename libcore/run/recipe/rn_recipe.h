@@ -48,7 +48,8 @@ typedef struct rn_recipe {
     const char *color_jitter; /* comma list: brightness, contrast, saturation, hue; NULL: none */
     double lighting, mixup;
     int64_t cutout;
-    int order; /* enum rn_order: random or page-local */
+    int order;   /* enum rn_order: random or page-local */
+    int data_on; /* enum rn_data_on */
     /* optimization */
     int64_t epoch_steps; /* 0: an epoch is a pass over the training set */
     int64_t epochs, max_steps, batch, accumulate;
@@ -88,6 +89,9 @@ typedef struct rn_recipe {
     int comm;       /* enum rn_comm_way */
     int64_t bucket; /* KiB; 0: 8192 */
 } rn_recipe;
+
+/* Where batches of pixels are made: by the loader, or on the device out of a set that was decoded at once. */
+enum rn_data_on { RN_DATA_AUTO = 0, RN_DATA_HOST = 1, RN_DATA_DEVICE = 2 };
 
 /* How the gradients of ranks on devices are added up. */
 enum rn_comm_way { RN_COMM_AUTO = 0, RN_COMM_NCCL = 1, RN_COMM_HOST = 2 };

@@ -9,6 +9,7 @@ const char *const rn_recipe_devices[] = {"cpu", "cuda", NULL};
 static const char *const stems[] = {"imagenet", "cifar", NULL};
 static const char *const crops[] = {"resized", "pad", "window", "none", NULL};
 static const char *const orders[] = {"random", "page-local", NULL}; /* not key order: a batch would be of one class */
+static const char *const places[] = {"auto", "host", "device", NULL};
 static const char *const precisions[] = {"f32", "bf16", "f16", NULL};
 static const char *const momenta[] = {"torch", "caffe", NULL};
 static const char *const units[] = {"epochs", "steps", NULL};
@@ -147,6 +148,14 @@ static int data_rows(rn_recipe *r, rn_opt *out)
          "always "
          "are.",
          NULL, 0, 0},
+        {RN_OPT_ENUM, "data-on", "PLACE", &r->data_on,
+         "Where batches are made. host: by the loader, which decodes each image each time. device: each set is decoded "
+         "once, "
+         "into the device's memory, and batches are cut out of it there, to the same bits; for images of one size and "
+         "--crop "
+         "pad, window or none, flips, --cutout and --mixup. auto: on a GPU, if a set takes a quarter of its free "
+         "memory at most.",
+         places, 0, 0},
         {RN_OPT_INT, "workers", "N", &r->workers, "Decode threads; 0: as many as compute threads.", NULL, 0, 256},
     };
     return put(out, rows, sizeof rows);

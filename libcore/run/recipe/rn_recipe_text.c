@@ -81,9 +81,9 @@ int rn_recipe_text(const rn_opt *opts, int nopts, rn_buf *out)
 /* ---- comparison ---- */
 
 /* What may differ between a run and its resumption: the seals tell whether the data are the same, a
- * digest whether the teacher is; net and mean image are compared by what they hold. */
+ * digest whether the teacher is; net and mean image are compared by what they hold; batches are the same bits wherever they are made. */
 static const char *const free_keys[] = {"train-db",   "val-db",    "workers", "weights", "teacher", "net",
-                                        "mean-image", "tune-file", "comm",    "bucket",  NULL};
+                                        "mean-image", "tune-file", "comm",    "bucket",  "data-on", NULL};
 
 static bool is_free(const char *key, size_t n)
 {

@@ -56,6 +56,8 @@ static int my_batch(eval_run *e, const rn_batch *b, eval_piece *mine)
 {
     rn_net_result res;
     RN_TRY(rn_net_set_windows(e->s->eval_net, b->windows, b->n));
+    if (b->picks)
+        RN_TRY(rn_net_set_picks(e->s->eval_net, b->picks, b->n));
     RN_TRY(rn_net_eval_batch(e->s->eval_net, b->images, b->labels, b->n, &res));
     RN_TRY(rn_net_outputs(e->s->eval_net, e->scores ? e->logits : NULL, e->losses));
     for (int i = 0; i < b->n; i++) {

@@ -10,6 +10,7 @@
 #include "base/rn_log.h"
 #include "run/recipe/rn_recipe_mean.h"
 #include "run/train/rn_choices.h"
+#include "run/train/rn_data_on.h"
 #include "run/train/rn_devices.h"
 #include "run/train/rn_teacher.h"
 
@@ -263,24 +264,26 @@ static int open_train_loader(rn_session *s)
         return rn_fail(RN_E_USAGE, "--batch %lld is more than the %u images of %s", (long long)r->batch,
                        rn_store_count(s->train_db), r->train_db);
     RN_TRY(set_augmentation(r, &opts));
+    RN_TRY(rn_data_on(s, "training set", s->train_db, s->net, &opts, &s->train_held));
     return open_loader(s, s->train_db, opts, &s->train);
 }
 
 static int open_val_loader(rn_session *s)
 {
     const rn_recipe *r = s->r;
-    const rn_loader_opts opts = {.batch = s->eval_batch,
-                                 .part = rn_comm_rank(s->comm),
-                                 .parts = rn_comm_size(s->comm),
-                                 .width = (int)r->image_size,
-                                 .height = (int)r->image_size,
-                                 .channels = (int)r->channels,
-                                 .seed = r->seed,
-                                 .workers = s->workers,
-                                 .crop = (enum rn_train_crop)r->crop,
-                                 .stored_w = s->mean_w,
-                                 .stored_h = s->mean_h,
-                                 .resize_short = (int)r->val_resize};
+    rn_loader_opts opts = {.batch = s->eval_batch,
+                           .part = rn_comm_rank(s->comm),
+                           .parts = rn_comm_size(s->comm),
+                           .width = (int)r->image_size,
+                           .height = (int)r->image_size,
+                           .channels = (int)r->channels,
+                           .seed = r->seed,
+                           .workers = s->workers,
+                           .crop = (enum rn_train_crop)r->crop,
+                           .stored_w = s->mean_w,
+                           .stored_h = s->mean_h,
+                           .resize_short = (int)r->val_resize};
+    RN_TRY(rn_data_on(s, "validation set", s->val_db, s->eval_net, &opts, &s->val_held));
     return open_loader(s, s->val_db, opts, &s->val);
 }
 
@@ -399,6 +402,8 @@ void rn_session_close(rn_session *s)
     rn_net_close(s->eval_net);
     rn_net_close(s->net);
     rn_net_close(s->teacher);
+    rn_data_off(&s->train_held);
+    rn_data_off(&s->val_held);
     rn_tuning_close(s->tuning);
     free(s->tune_path);
     rn_backend_close(s->be);

@@ -10,10 +10,18 @@
 #include <stdio.h>
 
 #include "base/rn_digest.h"
+#include "data/load/rn_decoded.h"
 #include "data/load/rn_loader.h"
-#include "nn/graph/rn_net.h"
+#include "nn/graph/rn_stock.h"
 #include "run/recipe/rn_recipe.h"
 #include "run/save/rn_checkpoint.h"
+
+/* Where a set's batches are made (rn_data_on.h), and what is kept for it. */
+typedef struct rn_held {
+    char how[256];       /* in words: "on the device, ..."; "" before it is decided */
+    rn_decoded *decoded; /* NULL: the loader makes them */
+    rn_stock stock;
+} rn_held;
 
 typedef struct rn_session {
     const rn_recipe *r;
@@ -27,6 +35,7 @@ typedef struct rn_session {
     rn_net *teacher;   /* of a distillation, or NULL */
     char teacher_digest[RN_DIGEST_HEX_MAX]; /* SHA-256 of its file; "" without one */
     rn_loader *train, *val;
+    rn_held train_held, val_held;
     int threads, workers, classes;
     int batch, eval_batch; /* of this rank: its share of the recipe's; what it evaluates at a time */
     int side;              /* of the training images now */

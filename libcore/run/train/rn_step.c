@@ -127,6 +127,8 @@ static int forward_backward(rn_step *st, const rn_batch *b, rn_net_result *res)
 {
     rn_net *net = st->s->net;
     RN_TRY(rn_net_set_windows(net, b->windows, b->n));
+    if (b->picks)
+        RN_TRY(rn_net_set_picks(net, b->picks, b->n));
     if (!b->labels2)
         return rn_net_train_batch(net, b->images, b->labels, b->n, res);
     bool first = b->share >= 0.5f;
@@ -212,7 +214,7 @@ static int send_next(rn_step *st, bool more)
     if (!more || !st->s->be->stream_open || !rn_loader_ready(l) || rn_loader_next(l, &st->next) < 0)
         return RN_OK;
     st->has_next = true;
-    return rn_net_send(st->s->net, st->next.images, st->next.n);
+    return st->next.picks ? RN_OK : rn_net_send(st->s->net, st->next.images, st->next.n);
 }
 
 static int take_batch(rn_step *st, flight *f)

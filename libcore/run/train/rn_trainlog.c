@@ -60,10 +60,11 @@ static json_t *machine_object(const rn_trainer *t)
     uname(&u);
     snprintf(os, sizeof os, "%s %s %s", u.sysname, u.release, u.machine);
     char how[RN_DEVICES_HOW_MAX];
-    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:I}", "ranks", rn_comm_size(t->s.comm), "comm",
-                     rn_devices_how(&t->s, how), "device", t->s.be->device, "describe", t->s.be->describe, "threads",
-                     t->s.threads, "workers", t->s.workers, "cores", rn_jobs(0), "os", os, "memory_bytes",
-                     (json_int_t)sysconf(_SC_PHYS_PAGES) * (json_int_t)sysconf(_SC_PAGESIZE));
+    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:I, s:{s:o, s:o}}", "ranks", rn_comm_size(t->s.comm),
+                     "comm", rn_devices_how(&t->s, how), "device", t->s.be->device, "describe", t->s.be->describe,
+                     "threads", t->s.threads, "workers", t->s.workers, "cores", rn_jobs(0), "os", os, "memory_bytes",
+                     (json_int_t)sysconf(_SC_PHYS_PAGES) * (json_int_t)sysconf(_SC_PAGESIZE), "batches", "train",
+                     rn_runlog_text(t->s.train_held.how), "val", rn_runlog_text(t->s.val_held.how));
 }
 
 static json_t *version_lines(void)
