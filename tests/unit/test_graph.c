@@ -186,8 +186,8 @@ static rn_net *open_net(rn_backend *be, int (*build)(const rn_model_spec *, int,
     return net;
 }
 
-/* Gives every slot memory of its own. */
-static void unshare(rn_net *net)
+/* Gives every slot memory of its own. Returns the block in which the net's other things stay, to be freed after the net. */
+static void *unshare(rn_net *net)
 {
     size_t bytes = 0;
     for (int i = 0; i < net->plan.nslots; i++) {
@@ -196,8 +196,7 @@ static void unshare(rn_net *net)
         s->offset = bytes;
         bytes += s->bytes;
     }
-    net->be->free(net->be, net->arena);
-    void *p = NULL;
+    void *p = NULL, *block = net->arena;
     done(net->be->alloc(net->be, bytes, &p));
     net->arena = p;
     memset(p, 0xff, bytes); /* NaN: nothing may be read before it is written */
@@ -206,6 +205,7 @@ static void unshare(rn_net *net)
         if (net->graph.values[i].grad)
             net->graph.values[i].grad = rn_net_slot(net, RN_SLOT_GRAD, i);
     }
+    return block;
 }
 
 static uint8_t images[PIXELS];
@@ -249,8 +249,7 @@ static void test_sharing_changes_nothing(void **state)
     for (uint32_t seed = 1000; seed < 1060; seed++) {
         rn_net *a = open_net(one, build_random, &seed, BATCH), *b = open_net(one, build_random, &seed, BATCH);
         rn_net *c = open_net(two, build_random, &seed, BATCH), *d = open_net(two, build_random, &seed, BATCH);
-        unshare(b);
-        unshare(d);
+        void *of_b = unshare(b), *of_d = unshare(d);
         double loss = train(a, 0, BATCH);
         assert_true(isfinite(loss));
         assert_true(train(b, 0, BATCH) == loss);
@@ -262,6 +261,8 @@ static void test_sharing_changes_nothing(void **state)
         rn_net_close(b);
         rn_net_close(c);
         rn_net_close(d);
+        one->free(one, of_b);
+        two->free(two, of_d);
     }
     rn_backend_close(one);
     rn_backend_close(two);
