@@ -298,7 +298,8 @@ static void cuda_range(rn_backend *be, const char *name)
 
 typedef struct capture {
     cudaGraphExec_t graph;
-    void *scratch; /* that its kernels use */
+    void *scratch;    /* that its kernels use */
+    const void *room; /* and NCCL's gathers */
 } capture;
 
 static int cuda_capture_begin(rn_backend *be)
@@ -322,6 +323,7 @@ static int keep(const rn_backend *be, cudaGraph_t graph, rn_capture *out)
         return rc;
     }
     c->scratch = of(be)->scratch;
+    c->room = rn_nccl_room(be);
     *out = c;
     return RN_OK;
 }
@@ -348,8 +350,9 @@ static int cuda_capture_run(rn_backend *be, rn_capture p)
 {
     const capture *c = (const capture *)p;
 
-    if (c->scratch != of(be)->scratch)
+    if (c->scratch != of(be)->scratch || c->room != rn_nccl_room(be))
         return 0;
+    RN_TRY(rn_nccl_check(be)); /* a graph asks no op */
     RN_TRY(rn_cuda_status(cudaGraphLaunch(c->graph, rn_cuda_stream(NULL)), "a captured graph"));
     return 1;
 }

@@ -212,6 +212,20 @@ static int check(const rn_nccl *n)
     return RN_OK;
 }
 
+int rn_nccl_check(const struct rn_backend *be)
+{
+    const rn_nccl *n = *rn_cuda_nccl(be);
+
+    return n && n->group ? check(n) : RN_OK;
+}
+
+const void *rn_nccl_room(const struct rn_backend *be)
+{
+    const rn_nccl *n = *rn_cuda_nccl(be);
+
+    return n ? n->room : NULL;
+}
+
 int rn_nccl_sum(struct rn_backend *be, float *v, int64_t n, bool mean, rn_stream s)
 {
     const rn_nccl *c = *rn_cuda_nccl(be);
@@ -257,6 +271,16 @@ int rn_nccl_sum(struct rn_backend *, float *, int64_t, bool, rn_stream)
 }
 
 void rn_nccl_close(struct rn_backend *) {}
+
+int rn_nccl_check(const struct rn_backend *)
+{
+    return RN_OK;
+}
+
+const void *rn_nccl_room(const struct rn_backend *)
+{
+    return NULL;
+}
 
 bool rn_nccl_joins(const struct rn_backend *, const struct rn_comm *)
 {

@@ -21,6 +21,11 @@ int rn_nccl_open(struct rn_backend *be, struct rn_comm *comm, bool vary);
 int rn_nccl_sum(struct rn_backend *be, float *v, int64_t n, bool mean, rn_stream s);
 void rn_nccl_close(struct rn_backend *be);
 
+/* What has gone wrong since the last time, on this rank or another: before something captured is given again. */
+int rn_nccl_check(const struct rn_backend *be);
+/* The memory of rn_nccl_gather as it is now: what is captured holds on to it. NULL: none yet. */
+const void *rn_nccl_room(const struct rn_backend *be);
+
 /* Whether sums over these ranks go this way. */
 bool rn_nccl_joins(const struct rn_backend *be, const struct rn_comm *comm);
 /* The n doubles of every rank, in rank order: device memory, good until the next call. */

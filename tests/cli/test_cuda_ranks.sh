@@ -96,11 +96,20 @@ else
     says "by rings and trees" "NCCL_NVLS_ENABLE=0"
     check "the same losses as on the CPU" agree cpu nccl loss 3e-6
     check "the same norms of gradients" agree cpu nccl grad_norm 1e-5
-    exits "in pieces of 4 KiB" 0 small "${cuda[@]}" --quiet --comm nccl --bucket 4 --out ncclwhole
+    counted() { RNKIT_EMULATE_COUNT=counts small "$@"; }
+    exits "in pieces of 4 KiB" 0 counted "${cuda[@]}" --quiet --comm nccl --bucket 4 --out ncclwhole
+    if [ -n "${RNKIT_EMULATE_DEVICES:-}" ]; then # three steps, the first one by node
+        check "two steps of each of two ranks are a graph each" [ "$(awk '{ n += $3 } END { print n + 0 }' counts)" = 4 ]
+    fi
+    by_node() { RNKIT_CUDA_GRAPH=0 small "$@"; }
+    exits "launched op by op" 0 by_node "${cuda[@]}" --quiet --comm nccl --bucket 4 --out ncclnode
+    check "to the same bits" same ncclwhole ncclnode
     exits "stopped after step 1" 1 small "${cuda[@]}" --quiet --comm nccl --bucket 4 --out ncclparts --stop-after-steps 1
     exits "goes on" 0 early "${cuda[@]}" --quiet --comm nccl --bucket 4 --out ncclparts
     check "to the same bits" same ncclwhole ncclparts
     exits "statistics of each rank's rows, two batches a step" 0 small "${cuda[@]}" "${more[@]}" --comm nccl --out ncclmore
+    exits "launched op by op" 0 by_node "${cuda[@]}" "${more[@]}" --comm nccl --out ncclmorenode
+    check "to the same bits" same ncclmore ncclmorenode
     check "the same losses" agree cpumore ncclmore loss 3e-6
     check "the same norms of gradients" agree cpumore ncclmore grad_norm 1e-5
     missing() { RNKIT_NCCL_LIBRARY=nowhere.so small "$@"; }

@@ -551,21 +551,34 @@ static bool on_device(const void *p, size_t bytes)
  * early: one that fills what the thread's own still reads, without a wait, spoils it. CUDA's old default stream is not there: it
  * cannot be captured. A stream is never freed: events may still name it.
  */
-struct CUgraph_st {
-    std::vector<std::function<void()>> nodes;
-};
-struct CUgraphExec_st {
-    std::vector<std::function<void()>> nodes;
-};
 struct CUstream_st {
     std::deque<std::function<void()>> todo;
     uint64_t given, done;
     cudaGraph_t capture; /* where what is given is kept; NULL: it is done */
+    size_t branch;       /* of that graph */
 };
 struct CUevent_st {
     struct timespec at;
     cudaStream_t stream;
-    uint64_t given; /* to that stream when it was recorded */
+    uint64_t given;   /* to that stream when it was recorded */
+    uint64_t capture; /* number of the capture of which it is a part; 0: of none */
+    size_t branch;    /* and where in it */
+};
+
+/* Branch 0 is what the capturing stream was given; others begin with streams that wait for an event of a branch. */
+typedef struct graph_node {
+    std::function<void()> run; /* none: waits until branch `of` has come to its first `until` nodes */
+    size_t branch, of, until;
+} graph_node;
+struct CUgraph_st {
+    uint64_t number;
+    std::vector<cudaStream_t> streams; /* of the branches */
+    std::vector<size_t> given, joined; /* nodes of each branch, and how many of them branch 0 has waited for */
+    std::vector<graph_node> nodes;
+};
+struct CUgraphExec_st {
+    std::vector<cudaStream_t> streams; /* of its own, for all branches but the first */
+    std::vector<graph_node> nodes;
 };
 
 static struct CUstream_st of_thread;
@@ -641,8 +654,11 @@ static void give(cudaStream_t s, const std::function<void()> &f)
     static const char *const when = getenv("RNKIT_EMULATE_STREAMS");
 
     s = stream_of(s);
-    if (s->capture)
-        return s->capture->nodes.push_back(f);
+    if (s->capture) {
+        s->capture->nodes.push_back(graph_node{f, s->branch, 0, 0});
+        s->capture->given[s->branch]++;
+        return;
+    }
     const unsigned op = rn_check_give(s);
     const auto checked = [=]() {
         const unsigned before = rn_check_begin(op);
@@ -855,13 +871,46 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     return cudaSuccess;
 }
 
+static void stop(const char *what)
+{
+    fprintf(stderr, "emulated device: %s\n", what);
+    abort();
+}
+
+/* A stream that waits for an event of a capture becomes a part of it. */
+static void wait_in_capture(cudaStream_t s, cudaEvent_t e)
+{
+    cudaGraph_t g = NULL;
+
+    for (cudaStream_t other : streams)
+        if (other->capture && other->capture->number == e->capture)
+            g = other->capture;
+    if (!g || (s->capture && s->capture != g))
+        stop("a wait for an event of a capture that is not, or no longer, this stream's");
+    if (!s->capture) {
+        s->capture = g;
+        s->branch = g->streams.size();
+        g->streams.push_back(s);
+        g->given.push_back(0);
+        g->joined.push_back(0);
+    }
+    g->nodes.push_back(graph_node{NULL, s->branch, e->branch, (size_t)e->given});
+    g->given[s->branch]++;
+    if (s->branch == 0 && g->joined[e->branch] < e->given)
+        g->joined[e->branch] = (size_t)e->given;
+}
+
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
-    called(false);
     const cudaStream_t of = e->stream;
     const uint64_t given = e->given;
 
-    not_captured("an event");
+    called(false);
+    if (e->capture) {
+        wait_in_capture(stream_of(s), e);
+        return cudaSuccess;
+    }
+    not_captured("a wait for an event of none");
     emu.waited = true;
     if (!of) /* never recorded: nothing to wait for */
         return cudaSuccess;
@@ -878,7 +927,7 @@ cudaError_t cudaEventCreate(cudaEvent_t *e)
 
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
-    if (e->stream)
+    if (e->stream && !e->capture)
         run_until(e->stream, e->given);
     delete e;
     return cudaSuccess;
@@ -886,12 +935,21 @@ cudaError_t cudaEventDestroy(cudaEvent_t e)
 
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
 {
+    const cudaStream_t of = stream_of(s);
+
     called(false);
-    not_captured("an event");
-    give(s, [=]() { clock_gettime(CLOCK_MONOTONIC, &e->at); });
-    e->stream = stream_of(s);
-    e->given = e->stream->given;
-    rn_check_record(e, e->stream);
+    e->stream = of;
+    e->capture = 0;
+    if (of->capture) { /* it marks a place, and nothing else */
+        e->capture = of->capture->number;
+        e->branch = of->branch;
+        e->given = of->capture->given[of->branch];
+        return cudaSuccess;
+    }
+    not_captured("an event of another stream");
+    give(of, [=]() { clock_gettime(CLOCK_MONOTONIC, &e->at); });
+    e->given = of->given;
+    rn_check_record(e, of);
     return cudaSuccess;
 }
 
@@ -899,6 +957,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
 {
     called(false);
     not_captured("a wait for an event");
+    if (e->capture)
+        stop("a wait for an event that was captured, and so never happened");
     counts.waits++;
     counts.ahead += e->stream && e->stream->given > e->given;
     if (e->stream)
@@ -911,38 +971,74 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 {
     const struct timespec *a = &from->at, *b = &to->at;
 
+    if (from->capture || to->capture)
+        stop("the time of an event that was captured");
     *ms = (float)((double)(b->tv_sec - a->tv_sec) * 1e3 + (double)(b->tv_nsec - a->tv_nsec) * 1e-6);
     return cudaSuccess;
 }
 
-/* ---- graphs: what was given, in its order ---- */
+/* ---- graphs: what was given, each branch in its order ---- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
 {
+    static uint64_t number;
+
     not_captured("another capture");
-    stream_of(s)->capture = new CUgraph_st();
+    s = stream_of(s);
+    s->capture = new CUgraph_st{++number, {s}, {0}, {0}, {}};
+    s->branch = 0;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
 {
-    *out = stream_of(s)->capture;
-    stream_of(s)->capture = NULL;
-    return *out ? cudaSuccess : cudaErrorInvalidValue;
+    const cudaGraph_t g = stream_of(s)->capture;
+
+    *out = g;
+    if (!g || stream_of(s)->branch != 0)
+        return cudaErrorInvalidValue;
+    for (size_t b = 0; b < g->streams.size(); b++) {
+        g->streams[b]->capture = NULL;
+        if (b > 0 && g->joined[b] < g->given[b])
+            stop("a capture ends whose stream has not waited for the end of another that is part of it");
+    }
+    return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long)
 {
-    *out = new CUgraphExec_st{g->nodes};
+    *out = new CUgraphExec_st{{NULL}, g->nodes};
+    while ((*out)->streams.size() < g->streams.size()) {
+        (*out)->streams.push_back(new CUstream_st());
+        streams.push_back((*out)->streams.back());
+    }
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t g, cudaStream_t s)
 {
+    std::vector<std::vector<uint64_t>> after; /* what the branch's stream was given, after so many of its nodes */
+
     called(false);
+    not_captured("a graph's launch");
     counts.graphs++;
-    for (const auto &node : g->nodes)
-        give(s, node);
+    g->streams[0] = stream_of(s);
+    for (cudaStream_t branch : g->streams)
+        after.push_back({branch->given});
+    for (const graph_node &n : g->nodes) {
+        const cudaStream_t at = g->streams[n.branch];
+        if (n.run) {
+            give(at, n.run);
+        } else {
+            const cudaStream_t of = g->streams[n.of];
+            const uint64_t until = after[n.of][n.until];
+            rn_check_record(
+                &n, of); /* no earlier than where the event was: it may miss a race, and finds none that is not */
+            rn_check_wait_event(at, &n);
+            give(at, [=]() { run_until(of, until); });
+        }
+        after[n.branch].push_back(at->given);
+    }
     return cudaSuccess;
 }
 

@@ -139,7 +139,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t *error)
 
 /* ---- collectives ---- */
 
-typedef struct work {
+typedef struct work { /* kept to the program's end: a graph may run it many times */
     ncclComm *c;
     const char *src;
     char *dst;
@@ -160,8 +160,8 @@ static void add_up(const ncclComm *c, size_t bytes, bool mean, float *out)
 
 static void run(void *with)
 {
-    work *w = (work *)with;
-    ncclComm *c = w->c;
+    const work *w = (const work *)with;
+    const ncclComm *c = w->c;
     std::vector<float> sum(CHUNK / sizeof(float));
 
     for (size_t at = 0; at < w->bytes; at += CHUNK) {
@@ -177,7 +177,6 @@ static void run(void *with)
         }
         barrier(c);
     }
-    delete w;
 }
 
 ncclResult_t ncclAllReduce(const void *src, void *dst, size_t n, ncclDataType_t type, ncclRedOp_t op, ncclComm_t c,

@@ -234,6 +234,9 @@ void rn_net_set_batches(rn_net *net, int64_t batches);
 
 /* ---- several ranks (rn_net_opts.comm); all of them call, and nothing is done without ---- */
 
+/* Whether there are ranks and the host adds up what they exchange, so that it has to be there; otherwise devices do (rn_backend.ranks_sum). */
+bool rn_net_host_ranks(const rn_net *net);
+
 /* After the backward pass: the gradients become the sums over ranks; with local_bn the running statistics become the
  * ranks' mean. */
 int rn_net_reduce(rn_net *net);

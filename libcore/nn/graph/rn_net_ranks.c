@@ -8,6 +8,11 @@
 #include "nn/graph/rn_net_impl.h"
 #include "nn/graph/rn_reduce.h"
 
+bool rn_net_host_ranks(const rn_net *net)
+{
+    return net->opts.comm && !net->be->ranks[0];
+}
+
 rn_comm *rn_net_bn_comm(const rn_net *net)
 {
     return net->opts.local_bn ? NULL : net->opts.comm;

@@ -20,10 +20,10 @@ static int by_node(rn_net *net, const piece *p)
     return p->tail.kind ? p->tail.give(p->tail.with, p->tail.kind) : RN_OK;
 }
 
-/* What has to be the same. A watched net looks at each node; between ranks the host has its part in the pass. */
+/* What has to be the same. A watched net looks at each node; between ranks the host may have its part in the pass. */
 static bool same_each_time(const rn_net *net, const piece *p)
 {
-    return p->first < 0 || (!net->watched && !net->opts.comm);
+    return p->first < 0 || (!net->watched && !rn_net_host_ranks(net));
 }
 
 void rn_net_forget_pass(rn_net *net)

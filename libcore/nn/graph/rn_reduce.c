@@ -22,11 +22,6 @@ struct rn_reduce {
     bool joined;         /* the last backward pass has done it all */
 };
 
-static bool through_host(const rn_net *net)
-{
-    return !net->be->ranks[0];
-}
-
 /* ---- open ---- */
 
 static int open_events(rn_net *net)
@@ -58,7 +53,7 @@ int rn_reduce_open(rn_net *net)
     r->ways = calloc((size_t)r->n + 1, sizeof *r->ways);
     if (!r->ways)
         return rn_fail(RN_E_NOMEM, "net: out of memory");
-    if (through_host(net)) {
+    if (rn_net_host_ranks(net)) {
         const size_t bytes = (size_t)w->n_total * sizeof *r->host;
         int rc = be->alloc_host(be, bytes, &p);
         if (rc < 0)
@@ -220,5 +215,6 @@ int rn_reduce_mean(rn_net *net, float *v, int64_t n)
 
 void rn_net_set_overlap(rn_net *net, bool on)
 {
+    rn_net_forget_pass(net); /* it is part of it */
     net->overlap = on;
 }

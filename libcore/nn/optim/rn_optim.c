@@ -13,6 +13,7 @@ struct rn_optim {
     rn_optim_rule rule;
     bool averages;         /* at the step under way */
     float *sum;            /* of the gradients of the batches before; NULL: never more than one */
+    float *losses;         /* all ranks', image by image, of a step's batches; NULL where the host adds up, or alone */
     rn_optim_facts *facts; /* on the device; behind them what clip has found */
     size_t bytes;          /* of device memory */
     rn_optim_facts *host;  /* page-locked where that matters; for each of the net's turns */
@@ -91,16 +92,19 @@ float *rn_optim_grads(rn_net *net, int64_t *n)
 
 /* ---- over several batches and steps ---- */
 
-/* One block: facts, clip's result, and the sum where there is one. */
+/* One block: facts, clip's result, and the sums where there are such. */
 static int alloc_state(rn_optim *o, int64_t n, bool accumulates)
 {
     rn_backend *be = o->net->be;
     const size_t facts = rn_net_aligned(sizeof *o->facts + sizeof(float));
     void *p = NULL;
-    o->bytes = facts + (accumulates ? (size_t)n * sizeof *o->sum : 0);
+    const size_t sum = accumulates ? rn_net_aligned((size_t)n * sizeof *o->sum) : 0;
+    const bool losses = o->net->opts.comm && !rn_net_host_ranks(o->net);
+    o->bytes = facts + sum + (losses ? (size_t)o->net->opts.batch * sizeof *o->losses : 0);
     RN_TRY(be->alloc(be, o->bytes, &p));
     o->facts = p;
     o->sum = accumulates ? (float *)(void *)((uint8_t *)p + facts) : NULL;
+    o->losses = losses ? (float *)(void *)((uint8_t *)p + facts + sum) : NULL;
     RN_TRY(be->memset(be, p, 0, facts, NULL)); /* of no step: finite */
     RN_TRY(rn_backend_alloc_host(be, RN_NET_TURNS * sizeof *o->host, &p));
     o->host = p;
@@ -292,6 +296,23 @@ int rn_optim_set_rule(rn_optim *o, const rn_optim_rule *rule)
     return RN_OK;
 }
 
+/* The losses of a batch, beside its gradients: what is not finite stays so in every sum. ab: NULL for the only batch. */
+static int add_losses(const rn_optim *o, const float *ab)
+{
+    const rn_op_axpby a = {.n = o->net->opts.batch, .a = 1, .x = rn_net_losses(o->net), .y = o->losses, .ab = ab};
+    return o->losses ? axpby(o, &a) : RN_OK;
+}
+
+/* What one rank alone finds all have to find. */
+static int over_ranks(const rn_optim *o)
+{
+    rn_backend *be = o->net->be;
+    if (!o->losses)
+        return RN_OK;
+    RN_TRY(be->ranks_sum(be, o->losses, o->net->opts.batch, false, NULL));
+    return rn_net_reduce(o->net);
+}
+
 static int update(rn_optim *o)
 {
     rn_net *net = o->net;
@@ -299,10 +320,12 @@ static int update(rn_optim *o)
     const rn_optim_rule *r = &o->rule;
     const rn_op_now *now = rn_net_now(net);
     float *scale = (float *)(o->facts + 1);
-    const bool looked = net->opts.comm != NULL; /* the host has seen the losses of all ranks */
+    const bool looked = rn_net_host_ranks(net); /* at the losses of all */
     const rn_op_clip clip = {.sumsq = &o->facts->grads,
                              .before = r->blind ? &o->facts->weights : NULL,
-                             .loss = looked ? NULL : rn_net_losses(net),
+                             .loss = looked      ? NULL
+                                     : o->losses ? o->losses
+                                                 : rn_net_losses(net),
                              .out = scale,
                              .n = looked ? 0 : net->opts.batch,
                              .limit = r->limit,
@@ -329,10 +352,18 @@ static int give(void *with, unsigned kind)
                    ? RN_OK
                    : grad_sumsq(o)); /* the host looks at it: of the sum one could not tell which it was */
         RN_TRY(add_up(o, false, 1, 1, ab));
+        RN_TRY(add_losses(o, ab));
     }
-    if (kind & RN_TAIL_MEAN)
+    if (kind & RN_TAIL_MEAN) {
         RN_TRY(add_up(o, true, 1, 1, ab));
-    return kind & RN_TAIL_UPDATE ? update(o) : RN_OK;
+        RN_TRY(add_losses(o, ab));
+    }
+    if (!(kind & RN_TAIL_UPDATE))
+        return RN_OK;
+    if (!(kind & RN_TAIL_MEAN))
+        RN_TRY(add_losses(o, NULL));
+    RN_TRY(over_ranks(o));
+    return update(o);
 }
 
 static int given(void *with, unsigned kind)
@@ -366,15 +397,16 @@ void rn_optim_before(rn_optim *o, const rn_optim_now *now)
     o->averages = o->rule.average && !isnan(now->decay);
     if (now->batches > 1)
         kind |= last ? RN_TAIL_MEAN : RN_TAIL_SUM;
-    if (last && !o->net->opts.comm)
+    if (last && !rn_net_host_ranks(o->net))
         kind |= RN_TAIL_UPDATE;
     follow(o, kind);
 }
 
 int rn_optim_follow(rn_optim *o)
 {
-    if (!o->net->opts.comm)
+    if (!rn_net_host_ranks(o->net))
         return RN_OK;
+    RN_TRY(rn_net_reduce(o->net));
     follow(o, RN_TAIL_UPDATE);
     RN_TRY(rn_net_tail(o->net));
     return rn_net_extend_turn(o->net);

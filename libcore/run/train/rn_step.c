@@ -176,7 +176,7 @@ static void add_results(rn_sums *sums, const rn_net_result *res)
 /* Whether the results of batch i are waited for with the step's: not where the host has to look before that. */
 static bool looks_later(const rn_step *st, const rn_step_at *at, int i)
 {
-    return !st->s->comm && i == at->batches - 1;
+    return !rn_net_host_ranks(st->s->net) && i == at->batches - 1;
 }
 
 static double loss_scale(const rn_step_at *at)
@@ -275,14 +275,16 @@ static int gradients(rn_step *st, flight *f)
 
 /* ---- (b) ---- */
 
-/* Each rank's gradients are of its part of the mean: their sum is the whole. Losses are looked at only now, so that all ranks
- * find the same. */
+/*
+ * Each rank's gradients are of its part of the mean: their sum is the whole. Losses are looked at only when all batches have been
+ * run, so that all ranks find the same: here, where the host adds up. Devices that do have decided by themselves.
+ */
 static int over_ranks(rn_step *st, flight *f)
 {
+    if (!rn_net_host_ranks(st->s->net))
+        return RN_OK;
     RN_TRY(rn_ranks_sums(st->s->comm, &f->sums));
-    if (!isfinite(f->sums.loss))
-        return not_finite(st, f, "the loss");
-    return rn_net_reduce(st->s->net);
+    return isfinite(f->sums.loss) ? rn_optim_follow(st->optim) : not_finite(st, f, "the loss");
 }
 
 /* ---- (c) to (f): what the device has been given by now ---- */
@@ -295,6 +297,8 @@ static int look(rn_step *st, const flight *f, rn_step_result *out)
     RN_TRY(rn_net_results(st->s->net, &res));
     out->sums = f->sums;
     add_results(&out->sums, &res);
+    if (!rn_net_host_ranks(st->s->net))
+        RN_TRY(rn_ranks_sums(st->s->comm, &out->sums));
     if (!isfinite(out->sums.loss))
         return not_finite(st, f, "the loss");
     const rn_optim_facts facts = rn_optim_sums(st->optim);
@@ -320,8 +324,7 @@ static int give(rn_step *st, flight *f)
 {
     rn_net_set_loss_scale(st->s->net, (float)loss_scale(&f->at));
     RN_TRY(gradients(st, f));
-    RN_TRY(over_ranks(st, f));
-    return rn_optim_follow(st->optim);
+    return over_ranks(st, f);
 }
 
 int rn_step_give(rn_step *st, const rn_step_at *at, rn_step_result *out)
