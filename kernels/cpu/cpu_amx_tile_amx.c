@@ -224,9 +224,15 @@ void rn_amx_put_stats(const float *sums, const rn_amx_run *runs, int nruns, int 
 
     if (nruns == 0)
         return;
-    for (int j = 0; j < 2;
-         j++) { /* a row in the middle: those at an image's edge are more likely to be unlike the others */
-        own[j] = _mm512_maskz_loadu_ps(part[j], sums + (size_t)runs[nruns / 2].row * RN_AMX_PAIR + 16 * j);
+    for (int j = 0; j < 2; j++) {
+        __m512 four[4];
+        for (int i = 0; i < 4; i++) {
+            const rn_amx_run *run = &runs[rn_about_row(nruns, i)];
+            const size_t row = (size_t)(run->row + rn_about_row(run->n, i));
+            four[i] = _mm512_maskz_loadu_ps(part[j], sums + row * RN_AMX_PAIR + 16 * j);
+        }
+        const __m512 all = _mm512_add_ps(_mm512_add_ps(four[0], four[1]), _mm512_add_ps(four[2], four[3]));
+        own[j] = _mm512_mul_ps(all, _mm512_set1_ps(0.25F));
         sum[j] = square[j] = _mm512_setzero_ps();
     }
     for (int k = 0; k < nruns; k++) {

@@ -69,6 +69,16 @@ static void TYPED(gate_rows)(float *const *sums, const void *const *raw, int m, 
     }
 }
 
+/* What the values of m rows are near (cpu_sums.h). */
+static vec TYPED(about)(const void *const *out, int m, int j, int part)
+{
+    vec four[4];
+
+    for (int i = 0; i < 4; i++)
+        four[i] = w_load_n((const ELEM *)out[rn_about_row(m, i)] + j, part);
+    return v_mad(v_add(v_add(four[0], four[1]), v_add(four[2], four[3])), v_set1(0.25F), v_zero());
+}
+
 static void TYPED(sum_rows)(const void *const *out, const void *const *raw, int m, int n, const float *less,
                             double *sum, double *sumsq)
 {
@@ -76,8 +86,7 @@ static void TYPED(sum_rows)(const void *const *out, const void *const *raw, int 
 
     for (int j = 0; j < n; j += VL) {
         const int part = n - j < VL ? n - j : VL;
-        /* Of statistics, a row in the middle: those at an image's edge are more likely to be unlike the others. */
-        const vec l = raw ? v_load_n(less + j, part) : w_load_n((const ELEM *)out[m / 2] + j, part);
+        const vec l = raw ? v_load_n(less + j, part) : TYPED(about)(out, m, j, part);
         vec s = v_zero(), t = v_zero();
         for (int i = 0; i < m; i++) {
             vec v = w_load_n((const ELEM *)out[i] + j, part), w;

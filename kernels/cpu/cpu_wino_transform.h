@@ -317,13 +317,17 @@ INLINE void WINO(read)(const rn_dtype type, const bool src, const rn_wino_grid *
     }
 }
 
+/* What the values of a tile's pixels are near (cpu_sums.h): the mean of four that it has, or one. */
+INLINE vec WINO(about)(char *const *pixel, const vec *v)
+{
+    return pixel[OUT + 1] ? ((v[0] + v[1]) + (v[OUT] + v[OUT + 1])) * 0.25F : v[0];
+}
+
 /* The epilogue of a tile's channels c0 + c on, n of VL: what is stored, and its part of the sums. */
 INLINE void WINO(finish)(const rn_dtype type, const rn_wino_finish *f, const char *tensor, char *const *pixel, int c0,
                          int c, int n, vec *v)
 {
-    /* Of statistics, a pixel that the tile has, rather not one of the image's edge (cpu_sums.h). */
-    const int middle = pixel[OUT + 1] ? OUT + 1 : 0;
-    const vec less = f->raw ? e_load(RN_F32, f->less + c0 + c, n) : e_round(type, v[middle]);
+    const vec less = f->raw ? e_load(RN_F32, f->less + c0 + c, n) : WINO(about)(pixel, v);
     vec sum = {0}, sumsq = {0}, scale = {0}, shift = {0};
     float part[3][VL];
     int m = 0;
