@@ -178,9 +178,9 @@ int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
 {
     cuda_backend *c = of(be);
 
-    if (c->rehearsing) { /* what is given is not done: any address does */
+    if (c->rehearsing) { /* what is given is not done: any address does that is aligned alike */
         c->scratch_wanted = bytes > c->scratch_wanted ? bytes : c->scratch_wanted;
-        *out = c->scratch ? c->scratch : c;
+        *out = c->scratch ? c->scratch : (char *)c + (256 - (uintptr_t)c % 256);
         return RN_OK;
     }
     if (bytes > c->scratch_bytes) {
@@ -200,6 +200,11 @@ int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
     }
     *out = c->scratch;
     return RN_OK;
+}
+
+bool rn_cuda_rehearsing(const rn_backend *be)
+{
+    return of(be)->rehearsing;
 }
 
 int rn_cuda_locked(rn_backend *be, size_t bytes, void **out)

@@ -18,6 +18,8 @@ extern "C" {
  * (rn_backend.h): a net does that when it is laid out, so that no step allocates.
  */
 int rn_cuda_scratch(struct rn_backend *be, size_t bytes, void **out);
+/* Whether what is given now is only to find out how much that will be (rn_backend.rehearse_begin). */
+bool rn_cuda_rehearsing(const struct rn_backend *be);
 
 /*
  * Page-locked memory of the host, contents undefined; good until the next call of rn_cuda_locked, and for copies in one stream.

@@ -339,6 +339,8 @@ int rn_blas_multiply(struct rn_backend *be, const rn_blas_product *p, void *work
         return rn_fail(RN_E_NOMEM, "cuda: out of memory");
     if (!how->there)
         return 0;
+    if (rn_cuda_rehearsing(be)) /* the library may look at the workspace, which may not be there yet */
+        return 1;
     cublasStatus_t s = CUBLAS_STATUS_SUCCESS;
     if (p->bias)
         s = l->MatmulDescSetAttribute(how->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias);
