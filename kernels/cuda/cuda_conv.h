@@ -18,6 +18,9 @@ extern "C" {
 #define RN_CUDA_MMA_LOSS(n, products) (0x1p-23 * ((n) / (products) + 2))
 /* The products of TF32, of values rounded to 11 bits. */
 #define RN_CUDA_TF32_LOSS             0x1.01p-10
+/* What f32 may lose of a sum of n terms, in any order, of the sum of their absolute values: an epilogue's sums of cudnn:sums32 and
+ * cudnn:tf32, whose order is the library's. */
+#define RN_CUDA_SUMS32_LOSS(n)        (0x1p-24 * (n))
 
 /* Products of matrices by tensor cores (bf16, f16) or f32 FMA; tiles of 128 rows and 128 or 64 columns. All types, all
  * directions, all fused work. */

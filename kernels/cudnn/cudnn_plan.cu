@@ -119,7 +119,7 @@ int rn_cudnn_plans_open(const rn_cudnn_target *t, const rn_cudnn_work *work, rn_
     const maker m = {t, &out->made};
 
     *out = {};
-    out->work = *work;
+    memcpy(&out->work, work, sizeof *work); /* its padding, too: it is compared byte by byte */
     RN_TRY(rn_cudnn_graph(&m, work, &out->graph));
     return heuristics(&m, out, CUDNN_HEUR_MODE_A);
 }

@@ -37,7 +37,7 @@ static double winograd_tol(const rn_conv_algo *algo, double n)
 /* The same of tensor cores, as it is stated in cuda_conv.h. Integers they add up exactly. */
 static double tensor_core_tol(const rn_conv_algo *algo, const conv_case *c, double n)
 {
-    if (strcmp(algo->name, "cuda:implicit-gemm-tf32") == 0)
+    if (c->d.dtype == RN_F32 && rn_select_match("cuda:implicit-gemm-tf32,cudnn:tf32", algo->name))
         return RN_CUDA_TF32_LOSS + RN_CUDA_MMA_LOSS(n, 8);
     if (strcmp(algo->name, "cuda:direct-stem") == 0)
         return RN_CUDA_MMA_LOSS(n + (c->dir == RN_FWD ? 2.0 * c->d.kh : 16.0 * c->d.mb), 16);
@@ -51,7 +51,7 @@ static double tensor_core_tol(const rn_conv_algo *algo, const conv_case *c, doub
 static bool knows_integers(const rn_conv_algo *algo)
 {
     return !(algo->flags & RN_ALGO_LOWPREC) ||
-           rn_select_match("cpu:winograd-2x2-pairs,cuda:implicit-gemm-tf32", algo->name);
+           rn_select_match("cpu:winograd-2x2-pairs,cuda:implicit-gemm-tf32,cudnn:tf32", algo->name);
 }
 
 /* What rounding a value to type t may cost: half a unit of its last place, at least half the least subnormal. */
@@ -147,9 +147,16 @@ static output run_once(check_run *r, rn_conv_plan *plan, const conv_case *c, con
     return (output){t[c->dir], args.sum, args.sumsq};
 }
 
-/* The sums, over what was stored. */
-/* RN_EPI_STATS: the squares around the mean, of which nothing may be lost to a pivot that is far off. */
-static void compare_spread(check_run *r, const conv_case *c, const float *got, const output *o)
+/* Of the terms' absolute values, what an epilogue's sums over n values of a channel may miss. */
+static double sum_tol(const rn_conv_algo *algo, size_t n)
+{
+    return SUM_TOL + (rn_select_match("cudnn:sums32,cudnn:tf32", algo->name) ? RN_CUDA_SUMS32_LOSS((double)n) : 0);
+}
+
+/* RN_EPI_STATS: the squares around the mean, of which nothing may be lost to a pivot that is far off; a row whose sums are f32 from
+ * beginning to end is held to the squares themselves, magsq. */
+static void compare_spread(check_run *r, const conv_case *c, const float *got, const output *o, const double *magsq,
+                           double tol)
 {
     const size_t channels = check_conv_channels(c), n = c->n[c->dir], rows = n / channels;
     double *mean = check_conv_alloc(3 * channels, sizeof *mean), *want = mean + channels, *mag = want + channels;
@@ -164,17 +171,19 @@ static void compare_spread(check_run *r, const conv_case *c, const float *got, c
     }
     for (size_t ch = 0; ch < channels; ch++) {
         spread[ch] = (float)(o->sumsq[ch] - o->sum[ch] * o->sum[ch] / (double)rows);
-        mag[ch] += fabs(o->sumsq[ch]) * 0x1p-48 / SUM_TOL;
+        mag[ch] += tol > SUM_TOL ? 3 * magsq[ch] : fabs(o->sumsq[ch]) * 0x1p-48 / tol;
     }
-    check_close(r, "squares around the mean", spread, want, mag, channels, SUM_TOL);
+    check_close(r, "squares around the mean", spread, want, mag, channels, tol);
     free(mean);
     free(spread);
 }
 
-static void compare_sums(check_run *r, const conv_case *c, const conv_data *g, const float *got, const output *o,
-                         bool pivot)
+/* The sums, over what was stored. */
+static void compare_sums(check_run *r, const conv_case *c, const conv_data *g, const rn_conv_algo *algo,
+                         const float *got, const output *o, bool pivot)
 {
     const size_t channels = check_conv_channels(c);
+    const double tol = sum_tol(algo, c->n[c->dir] / channels);
     const bool stats = c->d.fuse & RN_EPI_STATS;
     double *want = check_conv_alloc(4 * channels, sizeof *want), *mag = want + channels, *wantsq = mag + channels,
            *magsq = wantsq + channels;
@@ -194,10 +203,10 @@ static void compare_sums(check_run *r, const conv_case *c, const conv_data *g, c
         sum[ch] = (float)o->sum[ch];
         sumsq[ch] = (float)o->sumsq[ch];
     }
-    check_close(r, "sum", sum, want, mag, channels, SUM_TOL);
-    check_close(r, "sumsq", sumsq, wantsq, magsq, channels, SUM_TOL);
+    check_close(r, "sum", sum, want, mag, channels, tol);
+    check_close(r, "sumsq", sumsq, wantsq, magsq, channels, tol);
     if (stats)
-        compare_spread(r, c, got, o);
+        compare_spread(r, c, got, o, magsq, tol);
     free(want);
     free(sum);
 }
@@ -212,19 +221,21 @@ static void compare(check_run *r, const conv_case *c, const conv_data *g, const 
     float *got = check_conv_alloc(n, sizeof *got);
     const double terms = check_conv_terms(c);
     const double extra = (winograd_tol(algo, terms) + (g->exact ? 0 : tensor_core_tol(algo, c, terms))) * g->most;
+    const bool narrow = strcmp(algo->name, "cudnn:dw16") == 0; /* to its tensors' type, before anything is added */
     char what[64];
 
     check_conv_load(type, got, o->t, n);
     for (size_t i = 0; i < n; i++) {
         const double sum = g->want[i] + (beta ? (double)old[i] : 0);
-        const double loss = g->loss[i] + (beta ? CHECK_REAL_TOL * fabs((double)old[i]) : 0);
+        const double narrowed = narrow ? rounding(c->d.dtype, fabs(g->want[i]) + g->loss[i] + extra) : 0;
+        const double loss = g->loss[i] + narrowed + (beta ? CHECK_REAL_TOL * fabs((double)old[i]) : 0);
         want[i] = sum;
         bound[i] = g->exact && knows_integers(algo) ? exact_bound(type, sum, extra, &want[i])
                                                     : loss + extra + rounding(type, fabs(sum) + loss + extra);
     }
     snprintf(what, sizeof what, "%s beta %d", g->name, beta);
     if (check_close(r, what, got, want, bound, n, 1) && o->sum)
-        compare_sums(r, c, g, got, o, pivot);
+        compare_sums(r, c, g, algo, got, o, pivot);
     free(want);
     free(bound);
     free(got);
