@@ -50,7 +50,7 @@ void bench_shapes_free(bench_shapes *s);
 /* "resnet18, resnet34, ..." */
 const char *bench_shapes_names(char *buf, size_t cap);
 
-/* ---- tensors and their verification (bench_verify.c) ----------------------------------------------------------------- */
+/* ---- tensors (bench_tensors.c) and their verification (bench_verify.c) ----------------------------------------------- */
 
 /* The three tensors of a case, on the host and on the device, indexed by the direction that writes them: dst, src, wei. */
 typedef struct bench_tensors {
@@ -73,6 +73,15 @@ int bench_tensors_fill(rn_backend *be, const rn_conv_desc *d, enum bench_values 
                        bench_tensors *t);
 void bench_tensors_free(rn_backend *be, bench_tensors *t);
 rn_conv_args bench_tensors_args(const bench_tensors *t);
+size_t bench_tensor_bytes(const bench_tensors *t, int i);
+/* Terms in one sum of the destination. */
+double bench_terms(const rn_conv_desc *d, rn_conv_dir dir);
+/* The share of integers that are -1 or 1 and not 0, so that a sum stays within what its type holds exactly: by twelve standard deviations. */
+double bench_density(const rn_conv_desc *d, const bench_tensors *t);
+/* n values of a type on the host. */
+void bench_widen(rn_dtype type, float *to, const void *from, size_t n);
+/* What was given to the device is done. */
+int bench_finish(rn_backend *be);
 
 /*
  * Runs `plan` over what was filled in, with beta 0 over a destination and a workspace of NaN. What it fails with is handed
