@@ -12,6 +12,8 @@
 
 #include "op/rn_backend.h"
 
+struct rn_rng;
+
 /* ---- commands: each parses its own options; the return value is a status (rn_error.h) ---------------------------- */
 
 int bench_compare_main(int argc, char **argv);
@@ -63,6 +65,7 @@ typedef struct bench_tensors {
     float *got;            /* the destination, copied back */
     double *want, *factor; /* what its sums over channels, times the factors, must be */
     size_t nwant, nfactor;
+    struct bench_norm *norm; /* the batch norm beside it, which makes the operands; or NULL */
 } bench_tensors;
 
 enum bench_values { BENCH_INTEGERS, BENCH_REALS };
@@ -78,6 +81,10 @@ size_t bench_tensor_bytes(const bench_tensors *t, int i);
 double bench_terms(const rn_conv_desc *d, rn_conv_dir dir);
 /* The share of integers that are -1 or 1 and not 0, so that a sum stays within what its type holds exactly: by twelve standard deviations. */
 double bench_density(const rn_conv_desc *d, const bench_tensors *t);
+/* Integers of -1, 0 and 1, or reals of -1 to 1. */
+void bench_draw(struct rn_rng *rng, enum bench_values values, double share, float *v, size_t n);
+/* n values to the device; v becomes what it has of them. room: on the host, for n of the type. */
+int bench_put(rn_backend *be, rn_dtype type, float *v, size_t n, void *room, void *to);
 /* n values of a type on the host. */
 void bench_widen(rn_dtype type, float *to, const void *from, size_t n);
 /* What was given to the device is done. */
@@ -91,6 +98,7 @@ int bench_finish(rn_backend *be);
  *             integers, if 2^-16 of a sum's terms is less than a quarter; if not, to 2^-16 of them)
  *   reals: 400 sampled elements agree with a sum in double to 2^-20 of the sum of their terms' absolute values, and the
  *          rounding of the result to 16 bits.
+ * Of a plan of fused work the sums, too, and elements that a ReLU stops are 0.
  */
 int bench_verify(rn_backend *be, rn_conv_plan *plan, void *workspace, enum bench_values values, uint64_t seed,
                  bench_tensors *t);
@@ -114,8 +122,12 @@ void bench_range(rn_backend *be, const char *name);
 
 /* ---- measuring (bench_measure.c) ------------------------------------------------------------------------------------ */
 
+/* bench_norm.h has the ways to do a convolution and the batch norm beside it. */
+enum bench_way { BENCH_ALONE, BENCH_APART, BENCH_FUSED };
+
 typedef struct bench_result {
     const rn_conv_algo *algo;
+    enum bench_way way;
     const char *refused; /* why not; then nothing below counts */
     bool verified;       /* false: wrong or failed, and there is no time */
     bool wrong; /* it ran, and its result is not what it should be; without this and with a failure: it did not run */
@@ -133,6 +145,7 @@ typedef struct bench_result {
 
 typedef struct bench_plan_opts {
     const char *pattern; /* of algorithm names; NULL: all but the reference */
+    bool bn;             /* each twice, with the batch norm beside the convolution: apart, and fused */
     int rounds;
     uint64_t seed;
     struct bench_evict

@@ -18,7 +18,7 @@
 typedef struct conv_opts {
     const char *net, *shapes, *cases, *dirs, *dtypes, *pattern, *isa, *threads, *html;
     int device, flops, cache;
-    bool csv;
+    bool csv, bn;
     int64_t mb, rounds;
     uint64_t seed;
 } conv_opts;
@@ -41,6 +41,7 @@ static const char *const cache_words[] = {"warm", "cold", NULL};
 static int run_case(conv_run *c, const bench_shape *s, rn_conv_dir dir)
 {
     const bench_plan_opts po = {.pattern = c->o->pattern,
+                                .bn = c->o->bn,
                                 .rounds = (int)c->o->rounds,
                                 .seed = c->o->seed,
                                 .evict = c->setting.cold ? &c->evict : NULL};
@@ -50,6 +51,8 @@ static int run_case(conv_run *c, const bench_shape *s, rn_conv_dir dir)
 
     bench_nvml_read(c->setting.nvml, c->setting.machine); /* while it is still warm from it */
     for (size_t i = 0; rc == 0 && i < n; i++) {
+        if (i > 0 && r[i].way == BENCH_FUSED && r[i].refused && r[i].refused == r[i - 1].refused)
+            continue; /* told once */
         json_t *row = bench_conv_row(&c->setting, s, dir, &r[i]);
         c->timed += r[i].verified;
         c->wrong += r[i].wrong;
@@ -211,6 +214,8 @@ static int run(conv_run *c, const rn_opt_result *res)
 
     if (o->csv && res->common.json)
         return rn_fail(RN_E_USAGE, "--csv and --json exclude each other: both go to stdout");
+    if (o->bn && o->html)
+        return rn_fail(RN_E_USAGE, "--bn and --html exclude each other: the page is of convolutions alone");
     if (o->device != 0 && (o->threads || o->isa))
         return rn_fail(RN_E_USAGE, "--%s is of the CPU: leave it out with --device %s", o->threads ? "threads" : "isa",
                        device_words[o->device]);
@@ -275,6 +280,11 @@ int bench_conv_main(int argc, char **argv)
          "from "
          "memory; each run is timed alone.",
          cache_words, 0, 0},
+        {RN_OPT_FLAG, "bn", NULL, &o.bn,
+         "With the batch norm and ReLU beside each convolution in training, each algorithm twice: apart, as an op "
+         "before "
+         "or after it, and fused, where it can.",
+         NULL, 0, 0},
         {RN_OPT_ENUM, "flops", "NAME", &o.flops,
          "What GFLOP/s counts: also the taps that fall in the padding, or only those in bounds (benchdnn's way).",
          bench_flops_words, 0, 0},

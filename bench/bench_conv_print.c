@@ -5,6 +5,7 @@
 #include "base/rn_error.h"
 #include "bench_conv.h"
 #include "bench_csv.h"
+#include "bench_norm.h"
 
 const char *const bench_dtype_words[] = {"f32", "bf16", "f16", NULL};
 const char *const bench_dir_words[] = {"fwd", "bwd_d", "bwd_w", NULL};
@@ -29,6 +30,7 @@ static void put_timing(json_t *j, const bench_setting *s, const bench_shape *sha
     const double flop = rn_conv_flops(&shape->desc, s->flops == 1), bytes = rn_conv_bytes(&shape->desc);
     const double gflops = flop / r->ms * 1e-6, peak = s->ceilings.gflops[t];
     const double roof = bench_roofline(&s->ceilings, t, flop, bytes, s->cold, &bound);
+    const bool alone = r->way == BENCH_ALONE; /* with a batch norm more is moved, how much more depends on the way */
     json_t *samples = json_array();
 
     set(j, "ms", json_real(r->ms));
@@ -37,11 +39,11 @@ static void put_timing(json_t *j, const bench_setting *s, const bench_shape *sha
     set(j, "gflops", json_real(gflops));
     set(j, "flop_convention", json_string(bench_flops_words[s->flops]));
     set(j, "peak_pct", known(peak > 0 ? 100 * gflops / peak : 0));
-    set(j, "roofline_pct", known(roof > 0 ? 100 * gflops / roof : 0));
-    set(j, "bound", json_string(bound));
+    set(j, "roofline_pct", known(alone && roof > 0 ? 100 * gflops / roof : 0));
+    set(j, "bound", json_string(alone ? bound : ""));
     set(j, "flop", json_real(flop));
-    set(j, "bytes", json_real(bytes));
-    set(j, "gb_s", json_real(bytes / r->ms * 1e-6));
+    set(j, "bytes", known(alone ? bytes : 0));
+    set(j, "gb_s", known(alone ? bytes / r->ms * 1e-6 : 0));
     set(j, "prepare_ms", json_real(r->prepare_ms));
     set(j, "core_ms", known(r->core_ms));
     set(j, "workspace", json_integer((json_int_t)r->workspace));
@@ -76,6 +78,10 @@ json_t *bench_conv_row(const bench_setting *s, const bench_shape *shape, rn_conv
     set(j, "dir", json_string(rn_conv_dir_name(dir)));
     set(j, "dtype", json_string(rn_dtype_name(shape->desc.dtype)));
     set(j, "algo", json_string(r->algo->name));
+    if (r->way == BENCH_APART)
+        set(j, "fuse", json_string("apart"));
+    if (r->way == BENCH_FUSED)
+        set(j, "fuse", json_string(rn_conv_fuse_text(bench_norm_fuse(dir), text, sizeof text)));
     if (r->algo->flags & RN_ALGO_LOWPREC)
         set(j, "lowprec", json_true());
     set(j, "threads", json_integer(s->be->threads));
@@ -173,12 +179,21 @@ void bench_conv_head(const bench_setting *s, enum bench_form form)
            "ms", "iqr", "GFLOP/s", "%peak", "%roof", "bound", "prepare", "work MB", "implementation");
 }
 
+/* With --bn an algorithm stands twice. */
+static const char *name_of(const json_t *row, char out[64])
+{
+    const char *fuse = str(row, "fuse"), *way = !*fuse ? "" : strcmp(fuse, "apart") == 0 ? ", apart" : ", fused";
+
+    snprintf(out, 64, "%s%s", str(row, "algo"), way);
+    return out;
+}
+
 static void print_text(const json_t *row)
 {
-    char peak[16], roof[16];
+    char peak[16], roof[16], name[64];
 
     printf("%-44s x%-4d %-6s %-5s %-22s ", str(row, "case"), (int)num(row, "count"), str(row, "dir"), str(row, "dtype"),
-           str(row, "algo"));
+           name_of(row, name));
     if (json_object_get(row, "refused"))
         printf("refused: %s\n", str(row, "refused"));
     else if (json_object_get(row, "failure"))
@@ -195,7 +210,7 @@ static const char *const columns[] = {
     "case",         "layer",   "count",  "dir",     "dtype",   "algo",       "impl",    "threads",         "cache",
     "verified",     "ms",      "ms_iqr", "ms_min",  "samples", "repeats",    "gflops",  "flop_convention", "peak_pct",
     "roofline_pct", "bound",   "flop",   "bytes",   "gb_s",    "prepare_ms", "core_ms", "workspace",       "seed",
-    "refused",      "failure", "device", "lowprec", "state",   NULL};
+    "refused",      "failure", "device", "lowprec", "state",   "fuse",       NULL};
 
 /* ---- any form ------------------------------------------------------------------------------------------------------- */
 
@@ -218,19 +233,21 @@ int bench_conv_print(const json_t *row, enum bench_form form, bool first)
 
 /* ---- totals --------------------------------------------------------------------------------------------------------- */
 
+enum { MOST_TOTALS = 2 * BENCH_MAX_ALGOS };
+
 typedef struct total {
-    const char *algo;
+    char name[64]; /* empty: none */
     double ms, ms_min, flop;
     size_t cases, refused;
 } total;
 
-static total *total_of(total *t, const char *algo)
+static total *total_of(total *t, const char *name)
 {
     int i = 0;
 
-    while (i < BENCH_MAX_ALGOS - 1 && t[i].algo && strcmp(t[i].algo, algo) != 0)
+    while (i < MOST_TOTALS - 1 && *t[i].name && strcmp(t[i].name, name) != 0)
         i++;
-    t[i].algo = algo;
+    snprintf(t[i].name, sizeof t[i].name, "%s", name);
     return &t[i];
 }
 
@@ -239,12 +256,12 @@ static void print_total(const char *dir, const char *dtype, const total *t)
 {
     double best = 0;
 
-    for (int i = 0; i < BENCH_MAX_ALGOS && t[i].algo; i++) {
+    for (int i = 0; i < MOST_TOTALS && *t[i].name; i++) {
         if (t[i].refused == 0 && (best == 0 || t[i].ms < best))
             best = t[i].ms;
     }
-    for (int i = 0; i < BENCH_MAX_ALGOS && t[i].algo; i++) {
-        printf("total %-6s %-5s %-22s ", dir, dtype, t[i].algo);
+    for (int i = 0; i < MOST_TOTALS && *t[i].name; i++) {
+        printf("total %-6s %-5s %-22s ", dir, dtype, t[i].name);
         if (t[i].refused)
             printf("without %zu of %zu cases\n", t[i].refused, t[i].refused + t[i].cases);
         else
@@ -255,11 +272,13 @@ static void print_total(const char *dir, const char *dtype, const total *t)
 
 static void add_up(const json_t *rows, size_t from, const char *dir, const char *dtype, total *t)
 {
+    char name[64];
+
     for (size_t i = from; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
         if (strcmp(str(row, "dir"), dir) != 0 || strcmp(str(row, "dtype"), dtype) != 0)
             continue;
-        total *of = total_of(t, str(row, "algo"));
+        total *of = total_of(t, name_of(row, name));
         if (!json_object_get(row, "ms")) {
             of->refused++;
             continue;
@@ -275,9 +294,10 @@ int bench_conv_totals(const json_t *rows, size_t from)
 {
     for (int dir = 0; dir < 3; dir++) {
         for (int k = 0; k < BENCH_DTYPES; k++) {
-            total t[BENCH_MAX_ALGOS] = {{0}};
+            total t[MOST_TOTALS];
+            memset(t, 0, sizeof t);
             add_up(rows, from, bench_dir_words[dir], bench_dtype_words[k], t);
-            if (t[0].algo && t[0].cases + t[0].refused > 1)
+            if (*t[0].name && t[0].cases + t[0].refused > 1)
                 print_total(bench_dir_words[dir], bench_dtype_words[k], t);
         }
     }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/rn_error.h"
-#include "bench.h"
+#include "bench_norm.h"
 #include "op/rn_select.h"
 #ifdef RN_WITH_ONEDNN
 #include "kernels/onednn/onednn_conv.h"
@@ -16,6 +16,8 @@
 typedef struct entrant {
     bench_result *r;
     rn_conv_plan *plan;
+    rn_conv_args args;
+    const bench_norm *norm; /* what goes before and after; NULL: nothing */
     void *workspace;
     bench_clock *clock;
     rn_capture replay;            /* of r->repeats runs; NULL: each is launched */
@@ -38,23 +40,30 @@ double bench_quantile(double *v, int n, double q)
 
 /* ---- timing --------------------------------------------------------------------------------------------------------- */
 
-static int launch(entrant *e, const rn_conv_args *args, int repeats)
+static int launch(entrant *e, int repeats)
 {
-    for (int i = 0; i < repeats; i++)
-        RN_TRY(rn_conv_run(e->plan, args, 0, e->workspace, NULL));
+    const bool fused = e->r->way == BENCH_FUSED;
+
+    for (int i = 0; i < repeats; i++) {
+        if (e->norm)
+            RN_TRY(bench_norm_before(e->norm, fused, &e->args));
+        RN_TRY(rn_conv_run(e->plan, &e->args, 0, e->workspace, NULL));
+        if (e->norm)
+            RN_TRY(bench_norm_after(e->norm, fused, &e->args));
+    }
     return 0;
 }
 
-static int time_runs(entrant *e, const rn_conv_args *args, int repeats, double *s)
+static int time_runs(entrant *e, int repeats, double *s)
 {
     RN_TRY(bench_clock_start(e->clock));
-    RN_TRY(launch(e, args, repeats));
+    RN_TRY(launch(e, repeats));
     return bench_clock_stop(e->clock, s);
 }
 
 /* Several runs given to the device as one, so that what the host takes to launch them is not in the time. What cannot be captured is
  * launched, as before. */
-static void capture(entrant *e, const rn_conv_args *args)
+static void capture(entrant *e)
 {
     rn_backend *be = e->clock->be;
 
@@ -64,14 +73,14 @@ static void capture(entrant *e, const rn_conv_args *args)
     e->replay = NULL;
     if (e->r->repeats < 2 || !be->capture_begin || be->capture_begin(be) < 0)
         return;
-    const int rc = launch(e, args, e->r->repeats);
+    const int rc = launch(e, e->r->repeats);
     if (be->capture_end(be, rc == 0 ? &e->replay : NULL) < 0 || rc < 0)
         e->replay = NULL;
     e->r->replayed = e->replay != NULL;
 }
 
 /* The turn's sample. */
-static int time_turn(entrant *e, const rn_conv_args *args, double *s)
+static int time_turn(entrant *e, double *s)
 {
     rn_backend *be = e->clock->be;
 
@@ -81,28 +90,28 @@ static int time_turn(entrant *e, const rn_conv_args *args, double *s)
         RN_TRY(rc);
         if (rc == 1)
             return bench_clock_stop(e->clock, s);
-        capture(e, args);
+        capture(e);
     }
-    return time_runs(e, args, e->r->repeats, s);
+    return time_runs(e, e->r->repeats, s);
 }
 
 /* Warm: several runs on end are one sample, after one that is not timed, as the round's turn before was another algorithm's; a
  * run of milliseconds warms its caches itself. Cold: one run. */
-static int one_round(entrant *e, const rn_conv_args *args, const bench_plan_opts *opts, int round)
+static int one_round(entrant *e, const bench_plan_opts *opts, int round)
 {
     double s;
 
     RN_TRY(bench_clock_start(e->clock));
-    RN_TRY(rn_conv_prepare(e->plan, args->wei, NULL));
+    RN_TRY(rn_conv_prepare(e->plan, e->args.wei, NULL));
     RN_TRY(bench_clock_stop(e->clock, &s));
     e->prepare_ms[round] = s * 1e3;
     if (opts->evict)
         RN_TRY(bench_evict_run(opts->evict));
     else if (e->r->repeats > 1)
-        RN_TRY(time_runs(e, args, 1, &s));
+        RN_TRY(time_runs(e, 1, &s));
     bench_range(e->clock->be, BENCH_RANGE);
     bench_range(e->clock->be, e->r->algo->name);
-    const int rc = time_turn(e, args, &s);
+    const int rc = time_turn(e, &s);
     bench_range(e->clock->be, NULL);
     bench_range(e->clock->be, NULL);
     RN_TRY(rc);
@@ -113,13 +122,13 @@ static int one_round(entrant *e, const rn_conv_args *args, const bench_plan_opts
     return 0;
 }
 
-static int calibrate(entrant *e, const rn_conv_args *args, bool cold)
+static int calibrate(entrant *e, bool cold)
 {
     double s;
 
-    RN_TRY(time_runs(e, args, 1, &s));
+    RN_TRY(time_runs(e, 1, &s));
     e->r->repeats = cold || s >= LEAST_S ? 1 : s > LEAST_S / MAX_REPEATS ? (int)ceil(LEAST_S / s) : MAX_REPEATS;
-    capture(e, args);
+    capture(e);
     return 0;
 }
 
@@ -157,16 +166,19 @@ static void keep_failure(bench_result *r, int rc)
 
 static int time_all(entrant *e, size_t n, const bench_tensors *t, const bench_plan_opts *opts)
 {
-    const rn_conv_args args = bench_tensors_args(t);
+    const rn_conv_args plain = bench_tensors_args(t);
 
     for (size_t i = 0; i < n; i++) {
-        if (e[i].r->verified) /* NOLINT(clang-analyzer-core.NullDereference): enter() gave every entrant one */
-            keep_failure(e[i].r, calibrate(&e[i], &args, opts->evict != NULL));
+        if (!e[i].r->verified) /* NOLINT(clang-analyzer-core.NullDereference): enter() gave every entrant one */
+            continue;
+        e[i].args = e[i].r->way == BENCH_FUSED ? bench_norm_args(t->norm, plain) : plain;
+        e[i].norm = t->norm;
+        keep_failure(e[i].r, calibrate(&e[i], opts->evict != NULL));
     }
     for (int round = 0; round < opts->rounds; round++) {
         for (size_t i = 0; i < n; i++) {
             if (e[i].r->verified)
-                keep_failure(e[i].r, one_round(&e[i], &args, opts, round));
+                keep_failure(e[i].r, one_round(&e[i], opts, round));
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -183,18 +195,21 @@ static bool wanted(const rn_conv_algo *algo, const char *pattern)
     return pattern ? rn_select_match(pattern, algo->name) : !(algo->flags & RN_ALGO_REFERENCE);
 }
 
+/* Of memory: what there is, what a case's tensors take, and these with all plans. */
+typedef struct budget {
+    double available, tensors, taken;
+} budget;
+
 /* Is there memory for it, beside what the case and the algorithms before it take? Adds its own. */
-static int reserve(rn_backend *be, const rn_conv_algo *algo, const rn_conv_desc *d, rn_conv_dir dir, double available,
-                   double *taken)
+static int reserve(rn_backend *be, const rn_conv_algo *algo, const rn_conv_desc *d, rn_conv_dir dir, budget *b)
 {
-    const double tensors = bench_case_bytes(be, d, dir);
-    const double ws = tensors <= available && algo->workspace ? (double)algo->workspace(be, d, dir) : 0;
+    const double ws = b->tensors <= b->available && algo->workspace ? (double)algo->workspace(be, d, dir) : 0;
     const double plan = bench_plan_bytes(be, algo, d, dir, ws);
 
-    RN_TRY(bench_memory_refusal(tensors + plan, available, ""));
-    RN_TRY(
-        bench_memory_refusal(*taken + plan, available, " beside the algorithms before it (give --algo one at a time)"));
-    *taken += plan;
+    RN_TRY(bench_memory_refusal(b->tensors + plan, b->available, ""));
+    RN_TRY(bench_memory_refusal(b->taken + plan, b->available,
+                                " beside the algorithms before it (give --algo one at a time)"));
+    b->taken += plan;
     return 0;
 }
 
@@ -205,13 +220,14 @@ static int open_plan(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, ent
 }
 
 /* A refusal is kept in the result, and so is what went wrong; neither is an error of the benchmark. */
-static int enter(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int rounds, double available, double *taken,
-                 entrant *e)
+static int enter(rn_backend *be, const rn_conv_desc *of, rn_conv_dir dir, int rounds, budget *b, entrant *e)
 {
     bench_result *r = e->r;
     const char *why = "no reason given";
+    rn_conv_desc d = *of;
 
-    if (!r->algo->supports(be, d, dir, &why)) {
+    d.fuse = r->way == BENCH_FUSED ? bench_norm_fuse(dir) : 0;
+    if (!r->algo->supports(be, &d, dir, &why)) {
         r->refused = why;
         return 0;
     }
@@ -220,9 +236,9 @@ static int enter(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int rou
     e->core_ms = calloc((size_t)rounds, sizeof(double));
     if (!r->samples_ms || !e->prepare_ms || !e->core_ms)
         return rn_fail(RN_E_NOMEM, "bench: out of memory");
-    int rc = reserve(be, r->algo, d, dir, available, taken);
+    int rc = reserve(be, r->algo, &d, dir, b);
     if (rc == 0)
-        rc = open_plan(be, d, dir, e);
+        rc = open_plan(be, &d, dir, e);
     if (rc < 0) {
         fail(r, rc);
         return 0;
@@ -267,38 +283,52 @@ static int without_memory(int rc, entrant *e, size_t n)
     return rc == RN_E_NOMEM ? 0 : rc;
 }
 
+/* Every algorithm that is wanted, in each way that is. */
+static int enter_all(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const bench_plan_opts *opts,
+                     bench_clock *clock, bench_result *r, entrant *e)
+{
+    const enum bench_way first = opts->bn ? BENCH_APART : BENCH_ALONE, last = opts->bn ? BENCH_FUSED : BENCH_ALONE;
+    const double tensors = bench_case_bytes(be, d, dir) + (opts->bn ? bench_norm_bytes(be, d, dir) : 0);
+    budget b = {bench_memory_available(), tensors, tensors};
+
+    for (const rn_conv_algo *const *a = be->conv_algos; *a; a++) {
+        for (int way = (int)first; wanted(*a, opts->pattern) && way <= (int)last; way++, r++, e++) {
+            r->algo = *a;
+            r->way = (enum bench_way)way;
+            e->r = r;
+            e->clock = clock;
+            RN_TRY(enter(be, d, dir, opts->rounds, &b, e));
+        }
+    }
+    return 0;
+}
+
 int bench_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const bench_plan_opts *opts,
                   bench_result **out, size_t *n)
 {
-    size_t count = 0, k = 0;
-    bench_tensors t = {0};
+    size_t count = 0;
+    bench_norm norm = {0};
+    bench_tensors t = {.norm = opts->bn ? &norm : NULL};
     bool any = false;
     bench_clock clock = {0};
-    const double available = bench_memory_available();
-    double taken = bench_case_bytes(be, d, dir);
     int rc = 0;
 
     for (const rn_conv_algo *const *a = be->conv_algos; *a; a++)
-        count += wanted(*a, opts->pattern);
+        count += wanted(*a, opts->pattern) ? opts->bn ? 2 : 1 : 0;
     *n = count;
     *out = calloc(count ? count : 1, sizeof **out);
     entrant *e = calloc(count ? count : 1, sizeof *e);
     if (!*out || !e)
         RN_GO(rn_fail(RN_E_NOMEM, "bench: out of memory"));
-    for (const rn_conv_algo *const *a = be->conv_algos; *a; a++) {
-        if (!wanted(*a, opts->pattern))
-            continue;
-        (*out)[k].algo = *a;
-        e[k].r = &(*out)[k];
-        e[k].clock = &clock;
-        RN_GO(enter(be, d, dir, opts->rounds, available, &taken, &e[k]));
-        any |= e[k].r->verified;
-        k++;
-    }
+    RN_GO(enter_all(be, d, dir, opts, &clock, *out, e));
+    for (size_t i = 0; i < count; i++)
+        any |= (*out)[i].verified;
     if (!any)
         goto out;
     RN_GO(bench_clock_open(be, &clock));
     rc = bench_tensors_make(be, d, dir, &t);
+    if (rc == 0 && opts->bn)
+        rc = bench_norm_make(be, d, dir, &norm);
     if (rc == 0)
         rc = verify_all(be, d, e, count, &t, opts->seed);
     RN_GO(without_memory(rc, e, count));
@@ -315,6 +345,7 @@ out:
     free(e);
     bench_clock_close(&clock);
     bench_tensors_free(be, &t);
+    bench_norm_free(&norm);
     if (rc < 0) {
         bench_results_free(*out, count);
         *out = NULL;

@@ -8,7 +8,7 @@
 #include "base/rn_error.h"
 #include "base/rn_half.h"
 #include "base/rn_rng.h"
-#include "bench.h"
+#include "bench_norm.h"
 
 int bench_finish(rn_backend *be)
 {
@@ -107,7 +107,7 @@ double bench_density(const rn_conv_desc *d, const bench_tensors *t)
     return fmin(2.0 / 3, exact_limit(t->type[t->dir]) / (12 * sqrt(bench_terms(d, t->dir))));
 }
 
-static void draw(rn_rng *rng, enum bench_values values, double share, float *v, size_t n)
+void bench_draw(struct rn_rng *rng, enum bench_values values, double share, float *v, size_t n)
 {
     const uint32_t below = (uint32_t)(share * 0x1p32);
 
@@ -180,19 +180,29 @@ static int work_out_sums(const rn_conv_desc *d, bench_tensors *t)
     return 0;
 }
 
+int bench_put(rn_backend *be, rn_dtype type, float *v, size_t n, void *room, void *to)
+{
+    narrow(type, room, v, n);
+    bench_widen(type, v, room, n);
+    RN_TRY(be->copy(be, to, room, n * rn_dtype_size(type), RN_COPY_H2D, NULL));
+    return bench_finish(be);
+}
+
 int bench_tensors_fill(rn_backend *be, const rn_conv_desc *d, enum bench_values values, uint64_t seed, bench_tensors *t)
 {
+    const double share = bench_density(d, t);
     rn_rng rng;
 
+    if (t->norm)
+        RN_TRY(bench_norm_fill(t->norm, values, share, seed));
     for (int i = 0; i < 3; i++) {
         if (i == (int)t->dir)
             continue;
         rn_rng_seed(&rng, seed, RN_STREAM_TEST, (uint32_t)i, (uint32_t)values);
-        draw(&rng, values, bench_density(d, t), t->host[i], t->n[i]);
-        narrow(t->type[i], t->raw, t->host[i], t->n[i]);
-        bench_widen(t->type[i], t->host[i], t->raw, t->n[i]);
-        RN_TRY(be->copy(be, t->dev[i], t->raw, bench_tensor_bytes(t, i), RN_COPY_H2D, NULL));
-        RN_TRY(bench_finish(be));
+        bench_draw(&rng, values, share, t->host[i], t->n[i]);
+        if (t->norm)
+            RN_TRY(bench_norm_operand(t->norm, i, values, share, seed, t->host[i]));
+        RN_TRY(bench_put(be, t->type[i], t->host[i], t->n[i], t->raw, t->dev[i]));
     }
     if (values == BENCH_REALS)
         return 0;

@@ -20,7 +20,7 @@
 
 #include "base/rn_error.h"
 #include "base/rn_rng.h"
-#include "bench.h"
+#include "bench_norm.h"
 #include "kernels/ref/ref_conv.h"
 
 #define SAMPLES            400 /* elements compared with the double sum */
@@ -123,6 +123,8 @@ static int check_values(const rn_conv_plan *plan, const bench_tensors *t, enum b
     for (int s = 0; values == BENCH_REALS && s < SAMPLES; s++) {
         size_t i = s == 0 ? 0 : s == 1 ? n - 1 : (size_t)(rn_rng_unit(&rng) * (double)n);
         double mag, want = true_element(d, t, i, &mag);
+        if (d->fuse && !bench_norm_open(t->norm, i))
+            want = mag = 0;
         if (!close_to(t, i, want, mag, tolerance))
             return wrong(t, "reals", i, want);
         errors += (t->got[i] - want) * (t->got[i] - want);
@@ -138,16 +140,20 @@ int bench_verify(rn_backend *be, rn_conv_plan *plan, void *workspace, enum bench
                  bench_tensors *t)
 {
     const size_t bytes = bench_tensor_bytes(t, t->dir);
-    rn_conv_args args = bench_tensors_args(t);
+    const bool fused = plan->desc.fuse != 0;
+    const rn_conv_args plain = bench_tensors_args(t), args = fused ? bench_norm_args(t->norm, plain) : plain;
 
     RN_TRY(be->memset(be, t->dev[t->dir], 0xff, bytes, NULL)); /* NaN: beta 0 must not read it */
     if (plan->workspace_bytes)
         RN_TRY(be->memset(be, workspace, 0xff, plan->workspace_bytes, NULL));
+    if (fused)
+        RN_TRY(bench_norm_poison(t->norm));
     RN_TRY(rn_conv_prepare(plan, t->dev[RN_BWD_W], NULL));
     RN_TRY(rn_conv_run(plan, &args, 0, workspace, NULL));
     RN_TRY(bench_finish(be));
     RN_TRY(be->copy(be, t->raw, t->dev[t->dir], bytes, RN_COPY_D2H, NULL));
     RN_TRY(bench_finish(be));
     bench_widen(t->type[t->dir], t->got, t->raw, t->n[t->dir]);
-    return check_values(plan, t, values, seed);
+    RN_TRY(check_values(plan, t, values, seed));
+    return fused ? bench_norm_verify(t->norm, t->got, plan->algo->flags & RN_ALGO_LOWPREC) : 0;
 }

@@ -92,6 +92,7 @@ pieces_cpu() {
 pieces_cuda() {
     local many=(--dtype bf16 --steps 40 --seconds 3 "${more[@]}")
     piece layers-bf16 layers --dtype bf16 --batch 256 --algo 'cuda:*,cudnn:*' "--more=--device cuda --cache cold"
+    piece layers-bn-bf16 layers-bn --dtype bf16 --batch 256 --algo 'cuda:*,cudnn:*' "--more=--device cuda --cache cold"
     piece resnet18-224-b256-bf16 step --batch 256 "${many[@]}"
     piece resnet50-224-b256-bf16 step --arch resnet50 --batch 256 "${many[@]}"
     piece resnet18-cifar-b512-bf16 step "${cifar[@]}" --batch 512 "${many[@]}"
@@ -114,6 +115,7 @@ pieces_quick() {
     local dtype
     for dtype in bf16 f32; do
         piece layers-$dtype layers --dtype $dtype --batch 1 --inner 1 --algo 'cpu:*,cuda:*,cudnn:*,onednn*' "--more=--device $device"
+        piece layers-bn-$dtype layers-bn --dtype $dtype --batch 1 --inner 1 --algo 'cpu:*,cuda:*,cudnn:*,onednn*' "--more=--device $device"
         piece resnet18-32-b8-$dtype step --dtype $dtype --image-size 32 --batch 8 "${more[@]}"
     done
 }

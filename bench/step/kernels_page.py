@@ -2,17 +2,15 @@
 """kernels_page.py --gather PIECES RESULTS.json: the whole pieces as one JSON; kernels_page.py RESULTS.json PAGE.md CHART.svg: page and chart of it."""
 import glob
 import json
-import math
 import os
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data"))
 import targets  # pylint: disable=wrong-import-position
+from layers import FAST, device_of, has_fast, layer_ratios, layer_tables, libraries, lost_in_layers, lost_with_norms, norm_ratios, norm_tables, of_kind  # pylint: disable=wrong-import-position
 from measure import spread  # pylint: disable=wrong-import-position
 from page import chart  # pylint: disable=wrong-import-position
-
-FAST = " with --fast"
 
 
 def gather(pieces, target):
@@ -24,103 +22,6 @@ def gather(pieces, target):
         f.write("[\n" + ",\n".join(json.dumps(p) for p in found) + "\n]\n")
     os.rename(target + ".new", target)
     return 0 if found else 3
-
-
-def of_kind(pieces, kind):
-    return [p for p in pieces if p["piece"] == kind]
-
-
-# ---- layers ----------------------------------------------------------------------------------------------------------------------
-
-
-DIRECTIONS = ("fwd", "bwd_d", "bwd_w")
-
-
-def is_ours(row):
-    return row["algo"].startswith(("cpu:", "cuda:"))
-
-
-def device_of(piece):
-    """Pieces of before there were several tell none."""
-    return piece.get("device", "cpu")
-
-
-def best(rows, ours, library="onednn", fast=False):
-    """The fastest row of a side that has a time; None without one. Ours: what computes in fewer bits than the contract's counts if `fast`. oneDNN in layouts of its
-    own counts without the reorders from and to ours (core_ms): in a net that keeps to them there are none."""
-    mine = [r for r in rows if r.get("verified") and (is_ours(r) and (fast or not r.get("lowprec")) if ours else r["algo"].split(":")[0] == library)]
-    if not ours:
-        mine = [{**r, "ms": min(r["ms"], r.get("core_ms", r["ms"]))} for r in mine]
-    return min(mine, key=lambda r: r["ms"], default=None)
-
-
-def cases(rows):
-    """{(case, dir): rows}, in the order of the list."""
-    out = {}
-    for r in rows:
-        out.setdefault((r["case"], r["dir"]), []).append(r)
-    return out
-
-
-def libraries(piece):
-    return sorted({r["algo"].split(":")[0] for rows in piece["rounds"] for r in rows if not is_ours(r) and ":" in r["algo"]})
-
-
-def has_fast(piece):
-    return any(r.get("lowprec") and r.get("verified") for rows in piece["rounds"] for r in rows)
-
-
-def pairs_of(rows, library, directions=DIRECTIONS, fast=False):
-    pairs = [(best(group, True, fast=fast), best(group, False, library)) for (_, d), group in cases(rows).items() if d in directions]
-    return [(a, b) for a, b in pairs if a and b]
-
-
-def layer_ratios(piece, library, how, directions=DIRECTIONS, fast=False):
-    """By round; none where nothing can be compared."""
-    out = []
-    for rows in piece["rounds"]:
-        pairs = pairs_of(rows, library, directions, fast)
-        if not pairs:
-            continue
-        if how == "time-weighted":
-            out.append(sum(b["ms"] * b["count"] for _, b in pairs) / sum(a["ms"] * a["count"] for a, _ in pairs))
-        else:
-            out.append(math.exp(math.fsum(math.log(b["ms"] / a["ms"]) for a, b in pairs) / len(pairs)))
-    return out
-
-
-def middle_case(piece, key, ours, library, fast=False):
-    """(median ms over the rounds, the algorithm of the middle round, its row)."""
-    found = sorted((r for r in (best(cases(rows)[key], ours, library, fast) for rows in piece["rounds"]) if r), key=lambda r: r["ms"])
-    return found[len(found) // 2] if found else None
-
-
-def layer_table(piece, library, fast):
-    out = ["", f"### Layers, {piece['dtype']}{FAST if fast else ''}, {piece['batch']} images, against {library}", "",
-           f"| layer | case | direction | ours, ms | by | GFLOP/s | per cent of the peak | {targets.LIBRARY[device_of(piece)]}, ms | by | ratio |", "|---|---|---|---|---|---|---|---|---|---|"]
-    for case, direction in cases(piece["rounds"][0]):
-        a, b = (middle_case(piece, (case, direction), side, library, fast) for side in (True, False))
-        if not a or not b or (fast and not a.get("lowprec")):
-            continue
-        peak = f"{a['peak_pct']:.0f}" if "peak_pct" in a else ""
-        out.append(f"| {a['layer']} x {a['count']} | {case} | {direction} | {a['ms']:.3f} | {a['algo']} | {a['gflops']:.0f} | {peak} | {b['ms']:.3f} "
-                   f"| {b['algo']}{' ' + b['impl'] if b.get('impl') else ''} | {b['ms'] / a['ms']:.2f} |")
-    for direction in DIRECTIONS:
-        ratios = [layer_ratios(piece, library, how, (direction,), fast) for how in ("time-weighted", "geometric mean")]
-        if ratios[0]:
-            both = ", ".join(f"{spread(r)['median']:.2f}" for r in ratios)
-            out.append(f"| all | | {direction} | | | | | | time-weighted, geometric mean | {both} |")
-    return out
-
-
-def layer_tables(pieces):
-    """With --fast only the cases that it changes."""
-    out = []
-    for piece in of_kind(pieces, "layers"):
-        library = (libraries(piece) or [targets.LIBRARY[device_of(piece)].lower()])[0]
-        for fast in (False, True) if has_fast(piece) else (False,):
-            out += layer_table(piece, library, fast)
-    return out
 
 
 # ---- steps -----------------------------------------------------------------------------------------------------------------------
@@ -208,14 +109,6 @@ def lost_in_step(piece):
         f"{o['op']} ({o['ms'] - o['roofline_ms']:.0f} of {s['step_ms']:.0f} ms, {o['roofline_pct']:.0f} % of its own)" for o in worst)
 
 
-def lost_in_layers(piece, library, fast):
-    """The cases that would have to gain most to be as far ahead as the whole is to be."""
-    rows = piece["rounds"][0]
-    worst = sorted(pairs_of(rows, library, fast=fast), key=lambda p: (p[1]["ms"] - p[0]["ms"]) / p[1]["ms"])[:4]
-    at = [f"{a['layer']} {a['dir']} ({b['ms'] / a['ms']:.2f}" + (f", {a['peak_pct']:.0f} % of the peak" if "peak_pct" in a else "") + ")" for a, b in worst]
-    return "least ahead: " + ", ".join(at)
-
-
 def goals(pieces):
     """[{work, against, target, spread, reached, why, unit}]: figures to reach, and what was reached."""
     out = []
@@ -232,6 +125,11 @@ def goals(pieces):
                 for fast in (False, True) if has_fast(p) else (False,):
                     add(f"{p['net']}'s layers, {dtype}{FAST if fast else ''}, {how}", f"{library}, its fastest for each case", target,
                         layer_ratios(p, library, how, fast=fast), lost_in_layers(p, library, fast))
+    for p in of_kind(pieces, "layers-bn"):
+        target = targets.LAYERS_BN[device_of(p)].get(p["dtype"])
+        for library in libraries(p) if target else ():
+            add(f"{p['net']}'s layers and their batch norms, {p['dtype']}, time-weighted", f"{library}, its faster way for each layer", target,
+                norm_ratios(p, library), lost_with_norms(p, library))
     for p in of_kind(pieces, "step"):
         target = targets.STEPS.get((p["id"].removesuffix("-fast").removesuffix("-" + p["dtype"]), p["dtype"]))
         if target:
@@ -285,7 +183,7 @@ def provenance(pieces):
 
 def facts(pieces):
     """Of a GPU: its clocks, power and driver at a piece's end, and the peer's versions."""
-    said = next((r["rnkit"].get("machine", {}) for p in of_kind(pieces, "step") for r in p["rounds"]), next((p["facts"] for p in of_kind(pieces, "layers") if "facts" in p), {}))
+    said = next((r["rnkit"].get("machine", {}) for p in of_kind(pieces, "step") for r in p["rounds"]), next((p["facts"] for p in pieces if "facts" in p), {}))
     peer = next((p["peer_facts"] for p in of_kind(pieces, "step") if "peer_facts" in p), {})
     out = [f"{k.removeprefix('gpu_')} {v}" for k, v in said.items() if k.startswith("gpu_") or k in ("driver", "nvml", "emulated")]
     out += [f"{peer['ready']}, CUDA {peer['cuda']}, cuDNN {peer['cudnn']}"] if "cudnn" in peer else []
@@ -294,14 +192,14 @@ def facts(pieces):
 
 def page(pieces, chart_name, source):
     m, kind = pieces[0]["machine"], device_of(pieces[0])
-    device = next((p["rounds"][0]["rnkit"]["device"] for p in of_kind(pieces, "step")), next((p["on"] for p in of_kind(pieces, "layers") if "on" in p), ""))
+    device = next((p["rounds"][0]["rnkit"]["device"] for p in of_kind(pieces, "step")), next((p["on"] for p in pieces if "on" in p), ""))
     out = [f"# {targets.TITLE[kind]}", "",
            f"Written by `bench/step.sh` (`{targets.MADE_BY[kind]}`) out of `{source}`, which has every round; no figure here is typed by hand.", "",
            f"{m['cpu']}, {m['cores']} cores, {m['memory']}, Linux {m['kernel']}. {device}.", *facts(pieces), "", "## Figures to reach", ""]
     if chart_name:
         out += [f"![what was reached, as a multiple of what was to be]({chart_name})", ""]
     out += goal_table(goals(pieces)) + step_table(pieces) + end_to_end_table(pieces) + ["", "## Rules", "", targets.RULES[kind].rstrip(), "", "## Each in full"]
-    out += layer_tables(pieces) + split_tables(pieces)
+    out += layer_tables(pieces) + norm_tables(pieces) + split_tables(pieces)
     out += ["", "## Pieces", "", *provenance(pieces), "", "```"]
     out += [c for p in pieces for c in ([p["command"]] if "command" in p else p.get("commands", []))]
     return "\n".join([*out, "```", ""])

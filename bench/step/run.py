@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """run.py: one piece of make bench-step: measures it in interleaved rounds and writes its JSON when it is whole. Standard library only.
 
-    run.py layers --dtype bf16 --out OUT.json ...       rn-bench conv: our algorithms and the library's
+    run.py layers --dtype bf16 --out OUT.json ...       rn-bench conv: our algorithms and the library's; layers-bn: with batch norms
     run.py step --arch resnet18 ... --out OUT.json ...  rn-bench train and PyTorch
     run.py end-to-end --set DIR --out OUT.json ...      rn-train from LMDB and PyTorch from folders, a whole training each
     run.py feed --set DIR --out OUT.json ...            rn-train from LMDB, how long it waits for data, and rn-bench loader alone
@@ -32,17 +32,17 @@ def told(argv):
 
 
 # Of what rn-bench conv tells of a case; the machine is told once, above all.
-KEPT = ("case", "dir", "dtype", "algo", "lowprec", "impl", "layer", "count", "ms", "ms_iqr", "ms_min", "core_ms", "prepare_ms", "gflops", "peak_pct", "workspace", "verified",
+KEPT = ("case", "dir", "dtype", "algo", "fuse", "lowprec", "impl", "layer", "count", "ms", "ms_iqr", "ms_min", "core_ms", "prepare_ms", "gflops", "peak_pct", "workspace", "verified",
         "refused")
 
 
 def layers(a):
     """Each round is a process of its own; within one, rn-bench interleaves the algorithms."""
     argv = [os.path.join(a.bin, "rn-bench"), "conv", "--net", a.net, "--mb", str(a.batch), "--dtype", a.dtype, "--algo", a.algo, "--rounds", str(a.inner),
-            "--threads", str(a.threads), *a.more.split(), "--json"]
+            "--threads", str(a.threads), *(["--bn"] if a.piece == "layers-bn" else []), *a.more.split(), "--json"]
     rounds = []
     for r in range(a.rounds):
-        log(f"layers {a.dtype}: round {r + 1}")
+        log(f"{a.piece} {a.dtype}: round {r + 1}")
         rows = told(argv)
         rounds.append([{k: row[k] for k in KEPT if row.get(k) is not None} for row in rows])
     facts = {k: v for k, v in rows[0]["machine"].items() if k.startswith("gpu") or k in ("driver", "nvml", "emulated")}
@@ -188,7 +188,7 @@ def end_to_end(a):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("piece", choices=("layers", "step", "end-to-end", "feed"))
+    p.add_argument("piece", choices=("layers", "layers-bn", "step", "end-to-end", "feed"))
     for name in ("bin", "out", "work"):
         p.add_argument("--" + name, required=True)
     p.add_argument("--python", default=sys.executable)
@@ -225,7 +225,7 @@ def main():
     root = os.path.dirname(os.path.dirname(HERE))
     result = {"piece": a.piece, "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "machine": machine,
               "device": a.device, "rnkit": data_main.said("git", "-C", root, "describe", "--always", "--dirty")}
-    result.update({"layers": layers, "step": step, "end-to-end": end_to_end, "feed": feed}[a.piece](a))
+    result.update({"layers": layers, "layers-bn": layers, "step": step, "end-to-end": end_to_end, "feed": feed}[a.piece](a))
     machine["load after"] = " ".join(f"{x:.2f}" for x in os.getloadavg())
     text = json.dumps(result)
     for path, name in ((os.path.abspath(a.set), "SET") if a.set else ("", ""), (a.work, "$OUT"), (a.python, "python"), (a.bin + "/", ""), (root + "/", "")):

@@ -3,6 +3,7 @@
 
 LAYERS = {"cpu": {("bf16", "time-weighted"): 1.5, ("bf16", "geometric mean"): 1.3, ("f32", "time-weighted"): 1.15},
           "cuda": {("bf16", "time-weighted"): 0.9}}
+LAYERS_BN = {"cpu": {}, "cuda": {"bf16": 1.1}}
 STEPS = {("resnet18-224-b32", "bf16"): 2, ("resnet18-224-b32", "f32"): 1.5, ("resnet18-cifar-b128", "bf16"): 2, ("resnet18-cifar-b128", "f32"): 1.5,
          ("resnet18-224-b256", "bf16"): 1.3, ("resnet50-224-b256", "bf16"): 1.2, ("resnet18-cifar-b512", "bf16"): 1.5}
 ROOFLINE = {"cpu": {"bf16": 45, "f32": 75}, "cuda": {"bf16": 50}}
@@ -39,6 +40,8 @@ RULES = {"cpu": INTERLEAVED + """\
   that of its faster mode, eager with cuDNN's benchmark on, or `torch.compile` with max-autotune, whose compilation is not counted; its SGD is the fused one.
 - **Layers** are those of ResNet-18 at 224 pixels with what a training step needs of them: 11 shapes in three directions, but for the stem's data gradient. Every result is
   verified before it is timed; runs are replayed as one graph between two events. Both sides: the fastest algorithm for the case, by the median. No fused work is counted.
+- **With batch norms** each layer's three directions are timed with the batch norm and ReLU that training has beside them (`rn-bench conv --bn`): as ops of ours before and after, or fused
+  into the convolution. A side's figure is that of its faster way, one way for all directions of a layer.
 """ + WEIGHTED + """\
 - **Fed from LMDB**: `rn-train` on JPEGs; *busy* is the share of its time in which the device does not wait for a batch. The loader alone, with as many threads and no net, says what it can give.
 - Clocks and power are read and never set.

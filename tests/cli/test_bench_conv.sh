@@ -105,4 +105,25 @@ exits "a page of an algorithm that refuses some" 0 rn-bench conv --case mb1ic3ih
 check "... has no sum for it" grep -Eq 'cpu:direct</td><td>f32</td><td class=num>1</td>(<td class=num>[0-9.]+</td>){2}(<td class=num>-</td>){2}<td>without 1 of the cases<' page.html
 check "... and counts what was timed" grep -q '<p class=lead>2 results' page.html
 exits "a page that cannot be written fails" 1 rn-bench conv --case mb1ic3ih9oc5kh3ph1 --dir fwd --rounds 1 --html nosuch/page.html
+
+# ---- with the batch norm beside each convolution
+bn="--bn --case mb1ic8ih9oc16kh3ph1 --rounds 2 --threads 1 --algo cpu:im2col"
+# shellcheck disable=SC2086
+{
+    exits "each algorithm twice" 0 rn-bench conv $bn --json
+    check "... apart and fused, in each direction" test "$(grep -c '"fuse":"apart"' out.txt),$(grep -cE '"fuse":"pro_(bn\+pro_relu\+epi_stats|dbn\+epi_dbn|bn\+pro_relu\+pro_dbn)"' out.txt)" = 3,3
+    check "... all verified" test "$(grep -c '"verified":true' out.txt)" = 6
+    check "... without a roofline, which would be of the convolution alone" test "$(grep -c '"roofline_pct":null' out.txt)" = 6
+    exits "... as text" 0 rn-bench conv $bn --dir fwd
+    check "... by both names" grep -Eq '^mb1.* cpu:im2col, fused +[0-9.]+ ' out.txt
+    exits "... as CSV" 0 rn-bench conv $bn --dir fwd --csv
+    check "... with a column for it" test "$(awk -F, '{ print $NF }' out.txt | tr '\n' ' ')" = "fuse apart pro_bn+pro_relu+epi_stats "
+    exits "a page of it is misuse" 2 rn-bench conv $bn --html page.html
+}
+if rn-bench conv --case ic8ih9oc8kh3ph1 --dir fwd --rounds 1 --algo 'onednn:auto' >/dev/null 2>&1; then
+    exits "what cannot fuse" 0 rn-bench conv --bn --case mb1ic8ih9oc16kh3ph1 --dir fwd --rounds 1 --threads 1 --algo onednn:auto
+    check "... is timed apart, and says why not fused" sh -c 'grep -Eq "onednn:auto, apart +[0-9]" out.txt && grep -q "onednn:auto, fused *refused: no fused batch norm" out.txt'
+else
+    skip "what cannot fuse is timed apart" "no oneDNN"
+fi
 finish
