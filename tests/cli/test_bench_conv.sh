@@ -117,7 +117,7 @@ bn="--bn --case mb1ic8ih9oc16kh3ph1 --rounds 2 --threads 1 --algo cpu:im2col"
     exits "... as text" 0 rn-bench conv $bn --dir fwd
     check "... by both names" grep -Eq '^mb1.* cpu:im2col, fused +[0-9.]+ ' out.txt
     exits "... as CSV" 0 rn-bench conv $bn --dir fwd --csv
-    check "... with a column for it" test "$(awk -F, '{ print $NF }' out.txt | tr '\n' ' ')" = "fuse apart pro_bn+pro_relu+epi_stats "
+    check "... with a column for it" test "$(awk -F, '{ print $(NF - 1) }' out.txt | tr '\n' ' ')" = "fuse apart pro_bn+pro_relu+epi_stats "
     exits "a page of it is misuse" 2 rn-bench conv $bn --html page.html
 }
 if rn-bench conv --case ic8ih9oc8kh3ph1 --dir fwd --rounds 1 --algo 'onednn:auto' >/dev/null 2>&1; then
