@@ -210,7 +210,7 @@ static const char *const columns[] = {
     "case",         "layer",   "count",  "dir",     "dtype",   "algo",       "impl",    "threads",         "cache",
     "verified",     "ms",      "ms_iqr", "ms_min",  "samples", "repeats",    "gflops",  "flop_convention", "peak_pct",
     "roofline_pct", "bound",   "flop",   "bytes",   "gb_s",    "prepare_ms", "core_ms", "workspace",       "seed",
-    "refused",      "failure", "device", "lowprec", "state",   "fuse",       NULL};
+    "refused",      "failure", "device", "lowprec", "fuse",    "state",      NULL};
 
 /* ---- any form ------------------------------------------------------------------------------------------------------- */
 
