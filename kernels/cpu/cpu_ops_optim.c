@@ -67,10 +67,10 @@ int cpu_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
     RN_TRY(rn_op_check_clip(a));
     const rn_op_clip now = rn_op_clip_of_now(a);
     const double norm = sqrt(*a->sumsq) * now.scale * now.times;
-    bool finite = isfinite(*a->sumsq) && !(a->before && (!isfinite(*a->before) || isnan(*a->out)));
+    bool stop = a->before && (!isfinite(*a->before) || isnan(*a->out));
     for (int i = 0; i < a->n; i++)
-        finite = finite && isfinite(a->loss[i]);
+        stop = stop || !isfinite(a->loss[i]);
     const double by = a->limit > 0 ? rn_op_clip_factor(norm, a->limit, a->caffe) : 1;
-    *a->out = finite ? (float)(now.scale * by) : NAN;
+    *a->out = rn_op_clip_result(a, stop, (float)(now.scale * by));
     return RN_OK;
 }

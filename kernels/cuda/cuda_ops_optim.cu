@@ -19,7 +19,7 @@ struct sgd_body {
         const float scale = a.scale ? *a.scale : a.grad_scale;
         const float lr = a.now ? a.now->lr * a.lr : a.lr, mu = a.now ? a.now->mu : a.mu;
         float w[V], v[V], g[V];
-        if (isnan(scale)) /* clip has found that this is no step to take */
+        if (!isfinite(scale)) /* clip has found that this is no step to take */
             return;
         rn_load<float, V>(a.w + i, w);
         rn_load<float, V>(a.v + i, v);
@@ -132,10 +132,30 @@ int rn_cuda_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
 
 /* ---- what the gradients are multiplied by ---- */
 
+/* As rn_loss_scale_move of op/rn_op_now.h, bit for bit; false: below the floor. */
+static __device__ inline bool move_loss_scale(rn_loss_scale *at, bool overflowed)
+{
+    rn_loss_scale s = *at;
+    s.good = overflowed ? 0 : s.good + 1;
+    s.skipped += overflowed;
+    if (overflowed)
+        s.scale *= 0.5;
+    else if (s.good >= RN_LOSS_SCALE_GROWTH) {
+        s.good = 0;
+        s.scale *= 2;
+    }
+    *at = s;
+    return s.scale >= RN_LOSS_SCALE_FLOOR;
+}
+
 /* One block: few losses, and then one number. No product is fused with a sum, so that the host's bits come of it. */
 static __global__ void clip_kernel(rn_op_clip a)
 {
-    const double scale = a.now ? a.now->scale : a.scale, times = a.now ? a.now->times : a.times;
+    rn_loss_scale *moves = a.now ? a.now->loss_scale : NULL;
+    const double scale = moves   ? 1 / moves->scale
+                         : a.now ? a.now->scale
+                                 : a.scale,
+                 times = a.now ? a.now->times : a.times;
     double odd = 0, by = 1;
     for (int i = (int)threadIdx.x; i < a.n; i += SUMSQ_THREADS)
         odd += isfinite(a.loss[i]) ? 0 : 1;
@@ -145,8 +165,11 @@ static __global__ void clip_kernel(rn_op_clip a)
     const double norm = __dmul_rn(__dmul_rn(sqrt(*a.sumsq), scale), times);
     if (a.limit > 0)
         by = a.caffe ? (norm > a.limit ? a.limit / norm : 1) : fmin(1.0, a.limit / (norm + 1e-6));
-    const bool after = !a.before || (isfinite(*a.before) && !isnan(*a.out));
-    *a.out = odd > 0 || !isfinite(*a.sumsq) || !after ? NAN : (float)(scale * by);
+    const bool after = !a.before || (isfinite(*a.before) && !isnan(*a.out)), overflowed = !isfinite(*a.sumsq);
+    if (odd > 0 || !after || (moves ? !move_loss_scale(moves, overflowed) : overflowed))
+        *a.out = NAN;
+    else
+        *a.out = overflowed ? INFINITY : (float)(scale * by);
 }
 
 int rn_cuda_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)

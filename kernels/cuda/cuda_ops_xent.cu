@@ -13,6 +13,11 @@ extern "C" {
 
 enum { ROW_THREADS = 128, ROW_BLOCKS = 1 << 16 };
 
+static __device__ inline float grad_scale(const rn_op_now *now)
+{
+    return now->loss_scale ? (float)now->loss_scale->scale / now->rows : now->grad_scale;
+}
+
 /* Of all threads' values, in one order; everyone gets it. */
 template <class F> static __device__ inline double of_block(double mine, F join)
 {
@@ -115,7 +120,7 @@ template <typename T> static __device__ void xent_row(const rn_op_xent &a, int r
 template <typename T> static __global__ void xent_kernel(rn_op_xent a)
 {
     if (a.now)
-        a.share = a.now->share, a.grad_scale = a.now->grad_scale;
+        a.share = a.now->share, a.grad_scale = grad_scale(a.now);
     for (int row = (int)blockIdx.x; row < a.mb; row += (int)gridDim.x) {
         if (row < a.n)
             xent_row<T>(a, row);
@@ -155,7 +160,7 @@ static __device__ inline double log_sum(const float *z, int k, float max, double
 static __global__ void distill_kernel(rn_op_distill a)
 {
     if (a.now)
-        a.grad_scale = a.now->grad_scale;
+        a.grad_scale = grad_scale(a.now);
     const double t = (double)a.temperature, hard = (double)a.hard, soft = (double)a.soft;
     for (int row = (int)blockIdx.x; row < a.n; row += (int)gridDim.x) {
         const float *z = a.logits + (int64_t)row * a.k, *of = a.teacher + (int64_t)row * a.k;

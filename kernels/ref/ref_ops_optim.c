@@ -55,16 +55,15 @@ int ref_clip(struct rn_backend *be, const rn_op_clip *a, void *stream)
     (void)be, (void)stream;
     RN_TRY(rn_op_check_clip(a));
     const rn_op_clip now = rn_op_clip_of_now(a);
-    double norm = sqrt(*a->sumsq) * now.scale * now.times, by = 1;
+    const double norm = sqrt(*a->sumsq) * now.scale * now.times;
+    double by = 1;
+    bool stop = a->before && (!isfinite(*a->before) || isnan(*a->out));
     for (int i = 0; i < a->n; i++)
-        if (!isfinite(a->loss[i]))
-            norm = NAN;
-    if (a->before && (!isfinite(*a->before) || isnan(*a->out)))
-        norm = NAN;
+        stop = stop || !isfinite(a->loss[i]);
     if (a->limit > 0 && !a->caffe)
         by = a->limit / (norm + 1e-6) < 1 ? a->limit / (norm + 1e-6) : 1;
     if (a->limit > 0 && a->caffe && norm > a->limit)
         by = a->limit / norm;
-    *a->out = isfinite(norm) ? (float)(now.scale * by) : NAN;
+    *a->out = rn_op_clip_result(a, stop, (float)(now.scale * by));
     return RN_OK;
 }

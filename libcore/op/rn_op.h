@@ -21,6 +21,17 @@ struct rn_backend;
 struct rn_pick;
 
 /*
+ * A factor on the loss that finds itself (nn/optim/rn_loss_scale.h), in device memory: clip says of a step whether its gradients
+ * overflow, and what the next one's factor is. `scale` is a power of two times what it began with, so that nothing rounds.
+ */
+enum { RN_LOSS_SCALE_GROWTH = 2000, RN_LOSS_SCALE_FLOOR = 1 };
+typedef struct rn_loss_scale {
+    double scale;    /* of the next step; 0: not begun */
+    int64_t good;    /* steps in a row that did not overflow, since the scale last changed */
+    int64_t skipped; /* steps left out in all */
+} rn_loss_scale;
+
+/*
  * What may differ from batch to batch and from step to step, in device memory, where one copy puts it ahead of the ops that read it.
  * An op that is given `now` takes from there what its comment says, and is the same call each time, so that it can be captured
  * (rn_backend.h) and given again. NULL: its own fields.
@@ -31,7 +42,10 @@ typedef struct rn_op_now {
     int64_t first_image; /* at least 0 */
     uint32_t step;
     float share, grad_scale; /* xent's and distill's */
-    float lr, mu;            /* sgd's */
+    float rows;              /* with loss_scale: grad_scale is its scale, as f32, divided by this; */
+    rn_loss_scale
+        *loss_scale; /* and clip's scale is 1 / its scale; clip moves it. NULL: those here, and nothing moves */
+    float lr, mu;    /* sgd's */
     float sum[2],
         average[2]; /* axpby's a and b: of the gradients of several batches, of the weights of several steps */
 } rn_op_now;
@@ -436,8 +450,8 @@ typedef struct rn_op_sgd {
     float *w, *v;
     const float *g;
     float lr, mu, wd, grad_scale;
-    const float
-        *scale; /* in device memory, in grad_scale's place: clip's, a NaN changes neither w nor v. NULL: grad_scale */
+    const float *
+        scale; /* in device memory, in grad_scale's place: clip's; not finite: neither w nor v change. NULL: grad_scale */
     bool nesterov, caffe;
     const rn_op_now *now;
 } rn_op_sgd;
@@ -449,6 +463,9 @@ typedef struct rn_op_sgd {
  * in double, rounded once; limit 0: none. NaN where *sumsq or one of the n losses is not finite: nothing to be done.
  * A step that is given before anybody has looked at the one before, after which there may be none: `before`, if not NULL, has to be
  * finite as well, and *out not NaN yet. With `now`: its scale and times are taken, both above 0.
+ * With now's loss_scale, gradients that are not finite are no reason to stop: unless something else is, *out is infinite then, which is
+ * no step to take, either, and the loss scale is halved; after RN_LOSS_SCALE_GROWTH steps in a row that were taken it is doubled.
+ * Below RN_LOSS_SCALE_FLOOR *out is NaN. Where something else is not finite it stays.
  */
 typedef struct rn_op_clip {
     const double *sumsq; /* all four in device memory */

@@ -15,6 +15,11 @@ rn_op_clip rn_op_clip_of_now(const rn_op_clip *a);
 /* False: there is nothing to be done. */
 bool rn_op_sgd_of_now(const rn_op_sgd *a, rn_op_sgd *out);
 bool rn_op_axpby_of_now(const rn_op_axpby *a, rn_op_axpby *out);
+/* What clip makes of a loss scale that moves, after a step. False: it has fallen below the floor. */
+bool rn_loss_scale_move(rn_loss_scale *s, bool overflowed);
+/* clip's result: `stop`, if a loss or what came before is not finite; `taken`, if the step is to be taken. */
+float rn_op_clip_result(const rn_op_clip *a, bool stop, float taken);
+
 /* Of a batch norm: `now` is its momentum_now. */
 static inline float rn_op_momentum_of_now(const float *now, float momentum)
 {

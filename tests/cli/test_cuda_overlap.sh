@@ -52,23 +52,38 @@ however f16 own-late --precision f16 --loss-scale dynamic:1e7
 # A checkpoint after each step: none may be under way then.
 RNKIT_EMULATE_COUNT=one.count exits "one after the other" 0 small --out one --device cuda --checkpoint-steps 1
 check "... to the same bits" same_run plain one
+# A loss scale that the device moves: some steps are left out, and the next has another scale before the host knows.
+exits "f16, one after the other" 0 small --out one-f16 --device cuda --checkpoint-steps 1 --precision f16 --loss-scale dynamic:1e7
+check "... to the same bits" same_run f16 one-f16
+scales() { sed -n 's/.*"type":"window".*\("loss_scale":[^}]*\)}/\1/p' "$1/log.jsonl"; }
+exits "f16 on the CPU" 0 small --out cpu-f16 --device cpu --precision f16 --loss-scale dynamic:1e7
+check "... leaves the same steps out" diff <(scales cpu-f16) <(scales f16)
+check "... which are some, and not all" grep -q '"skipped_steps":[2-8]$' <(scales f16 | tail -n 1)
 check "plain: the CPU's losses" near cpu plain
 echo "looked at with another under way: $(count plain.count 5), $(count parts.count 5), $(count f16.count 5), $(count one.count 5)" >&2
-check "all steps but an epoch's last are looked at while the next is under way" test "$(count plain.count 5)" = 10
-check "... none where the host has to look first" test "$(count parts.count 5)" = 0 -a "$(count f16.count 5)" = 0 -a "$(count one.count 5)" = 0
+check "all steps but an epoch's last are looked at while the next is under way" test "$(count plain.count 5)" = 10 -a "$(count f16.count 5)" = 10
+check "... none where the host has to look first" test "$(count parts.count 5)" = 0 -a "$(count one.count 5)" = 0
 
 exits "three steps" 1 small --out stopped --device cuda --stop-after-steps 3
 says "... are three" "stopped after step 3 of 12"
 exits "... and go on" 0 small --out stopped --device cuda
 check "... to the same bits" same_run plain stopped
+# Between steps that are left out.
+exits "f16, two steps" 1 small --out stopped-f16 --device cuda --precision f16 --loss-scale dynamic:1e7 --stop-after-steps 2
+exits "... and go on" 0 small --out stopped-f16 --device cuda --precision f16 --loss-scale dynamic:1e7
+check "... to the same bits" same_run f16 stopped-f16
 
 # Weights whose decay multiplies them by 1e21 a step.
 sed 's/\(name: "conv1".*\) convolution_param/\1 param { lr_mult: 1e6 decay_mult: 1e6 } convolution_param/' small.prototxt >large.prototxt
+# Gradients of the scores by what comes before them that no scale keeps in f16's range, of a loss that is finite.
+sed 's/\(name: "fc1".*\)type: "xavier"/\1type: "gaussian" std: 1e7/' small.prototxt >steep.prototxt
 # Where a step goes wrong, nothing that was given behind it may change what is found, or where: as on the CPU.
-for how in "loss --lr 1e9" "weights --lr 1e9 --weight-decay 1" "gradient --precision f16 --loss-scale 1e19"; do
+for how in "loss --lr 1e9" "weights --lr 1e9 --weight-decay 1" "gradient --precision f16 --loss-scale 1e19" \
+    "scaled --precision f16 --loss-scale dynamic:1e7 --lr 1e6" "floor --precision f16 --loss-scale dynamic:4"; do
     read -r name more <<<"$how"
     net=small.prototxt
     [ "$name" != weights ] || net=large.prototxt
+    [ "$name" != floor ] || net=steep.prototxt
     # shellcheck disable=SC2086 # words
     exits "not finite, $name: one after the other" 1 small --out "odd-$name-1" --device cuda --checkpoint-steps 1 $more
     failure >one.txt
@@ -77,7 +92,11 @@ for how in "loss --lr 1e9" "weights --lr 1e9 --weight-decay 1" "gradient --preci
     failure >two.txt
     cat two.txt >&2
     check "... says the same" cmp one.txt two.txt
-    check "... which is that something is not finite" grep -qE "is not finite|after the step: .* is (-?inf|nan)" two.txt
+    if [ "$name" = floor ]; then
+        check "... which is that no scale will do" grep -q "stopped at step 3 .*below 1, and the gradients still overflow f16 (3 steps left out)" two.txt
+    else
+        check "... which is that something is not finite" grep -qE "is not finite|after the step: .* is (-?inf|nan)" two.txt
+    fi
     check "... after the same steps" diff <(lines "odd-$name") <(lines "odd-$name-1")
 done
 

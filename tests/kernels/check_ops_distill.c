@@ -57,7 +57,7 @@ static void hold(check_run *r, rn_backend *be, const distill_case *s, const floa
     check_bits(r, "loss without a gradient", eval.loss, a.loss, mb * sizeof(float));
     rn_op_distill now = a;
     rn_op_now *in = check_bytes(r, sizeof *in);
-    in->grad_scale = a.grad_scale;
+    *in = (rn_op_now){.grad_scale = a.grad_scale};
     now.now = in;
     now.grad_scale = NAN; /* not read */
     now.dlogits = check_copy(r, d0, n);

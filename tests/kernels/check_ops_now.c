@@ -109,6 +109,100 @@ static void clip(check_run *r, rn_backend *be, const void *what)
     }
 }
 
+/* As libcore/op/rn_op.h says it; false: below the floor. */
+static bool moved(rn_loss_scale *s, bool overflowed)
+{
+    const bool grown = !overflowed && s->good + 1 == RN_LOSS_SCALE_GROWTH;
+    s->good = overflowed || grown ? 0 : s->good + 1;
+    s->scale = overflowed ? s->scale * 0.5 : grown ? s->scale * 2 : s->scale;
+    s->skipped += overflowed ? 1 : 0;
+    return s->scale >= 1;
+}
+
+/* One step of a loss scale that moves: clip's factor is that of a scale which does not, unless there is nothing to be done. */
+static void clip_moving(check_run *r, rn_backend *be, rn_loss_scale from, double squares, unsigned how)
+{
+    const bool overflowed = !isfinite(squares), stop = how & 7;
+    double *sumsq = check_bytes(r, sizeof *sumsq), *before = check_bytes(r, sizeof *before);
+    float *loss = check_f32(r, 300), *out = check_f32(r, 1);
+    rn_loss_scale *state = check_bytes(r, sizeof *state), want = from;
+    *sumsq = squares;
+    *before = how & 1 ? INFINITY : 3;
+    for (int i = 0; i < 300; i++)
+        loss[i] = how & 2 && i == 299 ? INFINITY : 1;
+    *out = how & 4 ? NAN : how & 8 ? INFINITY : 1;
+    *state = from;
+    rn_op_clip a = {.sumsq = sumsq, .before = before, .loss = loss, .n = 300, .out = out, .limit = 0.5};
+    rn_op_clip b = {.sumsq = sumsq, .out = check_f32(r, 1), .limit = 0.5, .scale = 1 / from.scale, .times = 3};
+    a.now = now_of(r, (rn_op_now){.loss_scale = state, .scale = NAN, .times = 3});
+    check_ran(r, "clip", be->ops->clip(be, &a, NULL));
+    check_ran(r, "clip", be->ops->clip(be, &b, NULL));
+    const bool ends = stop || !moved(&want, overflowed);
+    check_bits(r, "scale", &state->scale, stop ? &from.scale : &want.scale, sizeof want.scale);
+    check_bits(r, "steps that were good", &state->good, stop ? &from.good : &want.good, sizeof want.good);
+    check_bits(r, "steps left out", &state->skipped, stop ? &from.skipped : &want.skipped, sizeof want.skipped);
+    if (ends != isnan(*out) || (!ends && overflowed != isinf(*out)))
+        check_fail(r, "a factor of %g where it goes on: %d, and overflows: %d", (double)*out, !ends, overflowed);
+    if (!ends && !overflowed)
+        check_bits(r, "factor of a scale that moves", out, b.out, sizeof *out);
+    rn_op_sgd s = {.n = 5, .w = check_values(r, 5, false), .v = check_values(r, 5, false), .lr = 0.1f, .scale = out};
+    s.g = check_values(r, 5, false);
+    const float *w = check_copy(r, s.w, 5), *v = check_copy(r, s.v, 5);
+    if (isfinite(*out))
+        return;
+    check_ran(r, "sgd", be->ops->sgd(be, &s, NULL));
+    check_bits(r, "w, after no step", s.w, w, 5 * sizeof *w);
+    check_bits(r, "v, after no step", s.v, v, 5 * sizeof *v);
+}
+
+static void scale_of_clip(check_run *r, rn_backend *be, const void *what)
+{
+    static const double squares[] = {0, 1e-3, 1e8 / 3, INFINITY, NAN}, scales[] = {65536, 1, 1.5, 1e7, 0x1p64};
+    static const int64_t good[] = {0, RN_LOSS_SCALE_GROWTH - 2, RN_LOSS_SCALE_GROWTH - 1};
+    (void)what;
+    for (int i = 0; i < 5; i++)
+        for (int k = 0; k < 5; k++)
+            for (unsigned how = 0; how < 16; how++)
+                clip_moving(r, be, (rn_loss_scale){scales[i], good[(i + k) % 3], 40}, squares[k], how);
+}
+
+/* What the losses' gradients are multiplied by: the state's scale, by the rows. */
+static void scale_of_losses(check_run *r, rn_backend *be, const void *what)
+{
+    static const double scales[] = {65536, 1, 1e7, 16777217};
+    enum { MB = 3, K = 5 };
+    (void)what;
+    for (int i = 0; i < 4; i++) {
+        rn_loss_scale *state = check_bytes(r, sizeof *state);
+        *state = (rn_loss_scale){.scale = scales[i]};
+        int32_t *labels = check_bytes(r, MB * sizeof *labels), *rank = check_bytes(r, MB * sizeof *rank);
+        for (int k = 0; k < MB; k++)
+            labels[k] = k;
+        rn_op_xent a = {.dtype = RN_F32, .mb = MB, .n = MB, .k = K, .labels = labels, .rank = rank};
+        a.logits = check_values(r, (size_t)MB * K, false);
+        a.loss = check_f32(r, MB);
+        a.grad_scale = (float)scales[i] / 3;
+        a.dlogits = check_f32(r, (size_t)MB * K);
+        rn_op_xent b = a;
+        b.now = now_of(r, (rn_op_now){.grad_scale = NAN, .rows = 3, .loss_scale = state});
+        b.dlogits = check_f32(r, (size_t)MB * K);
+        check_ran(r, "xent", be->ops->xent(be, &a, NULL));
+        check_ran(r, "xent", be->ops->xent(be, &b, NULL));
+        check_bits(r, "gradients of a scale that moves", b.dlogits, a.dlogits, sizeof(float) * MB * K);
+        rn_op_distill c = {.mb = MB, .n = MB, .k = K, .temperature = 2, .hard = 0.5f, .soft = 0.5f, .loss = a.loss};
+        c.logits = a.logits;
+        c.teacher = check_values(r, (size_t)MB * K, false);
+        c.grad_scale = a.grad_scale;
+        c.dlogits = a.dlogits;
+        rn_op_distill d = c;
+        d.now = b.now;
+        d.dlogits = b.dlogits;
+        check_ran(r, "distill", be->ops->distill(be, &c, NULL));
+        check_ran(r, "distill", be->ops->distill(be, &d, NULL));
+        check_bits(r, "the teacher's, too", d.dlogits, c.dlogits, sizeof(float) * MB * K);
+    }
+}
+
 /* Parts of every remainder by four, of images whose elements are no multiple of it. */
 static void dropout(check_run *r, rn_backend *be, const void *what)
 {
@@ -207,6 +301,8 @@ static void run(check_run *r)
 {
     char cas[32];
     check_ops_each(r, "now", "factor", "clip", clip, NULL);
+    check_ops_each(r, "now", "scale", "clip", scale_of_clip, NULL);
+    check_ops_each(r, "now", "scale", "xent", scale_of_losses, NULL);
     check_ops_each(r, "now", "momentum", "bn_fwd", bn_fwd, NULL);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         snprintf(cas, sizeof cas, "n%d", lengths[i]);

@@ -9,18 +9,19 @@
 
 #include "base/rn_error.h"
 #include "nn/optim/rn_loss_scale.h"
+#include "op/rn_op_now.h"
 
 static void test_moves(void **state)
 {
     (void)state;
     rn_loss_scale s = {.scale = RN_LOSS_SCALE_START};
     for (int i = 1; i < RN_LOSS_SCALE_GROWTH; i++)
-        assert_int_equal(rn_loss_scale_next(&s, false), RN_OK);
+        assert_true(rn_loss_scale_move(&s, false));
     assert_true(s.scale == 65536 && s.good == 1999);
-    assert_int_equal(rn_loss_scale_next(&s, true), RN_OK); /* one short: from the beginning again */
+    assert_true(rn_loss_scale_move(&s, true)); /* one short: from the beginning again */
     assert_true(s.scale == 32768 && s.good == 0 && s.skipped == 1);
     for (int i = 0; i < RN_LOSS_SCALE_GROWTH; i++)
-        assert_int_equal(rn_loss_scale_next(&s, false), RN_OK);
+        assert_true(rn_loss_scale_move(&s, false));
     assert_true(s.scale == 65536 && s.good == 0 && s.skipped == 1);
 }
 
@@ -29,9 +30,11 @@ static void test_gives_up(void **state)
     (void)state;
     rn_loss_scale s = {.scale = RN_LOSS_SCALE_START};
     for (int i = 0; i < 16; i++)
-        assert_int_equal(rn_loss_scale_next(&s, true), RN_OK);
+        assert_true(rn_loss_scale_move(&s, true));
     assert_true(s.scale == 1);
-    assert_int_equal(rn_loss_scale_next(&s, true), RN_E_MISMATCH);
+    assert_int_equal(rn_loss_scale_check(&s), RN_OK);
+    assert_false(rn_loss_scale_move(&s, true));
+    assert_int_equal(rn_loss_scale_check(&s), RN_E_MISMATCH);
     assert_non_null(strstr(rn_error_text(), "17 steps left out"));
 }
 

@@ -160,7 +160,8 @@ static int put_in(rn_net *net, const int32_t *labels, int n, bool train)
     RN_TRY(put_labels(net, 0, labels, n));
     if (net->mixed)
         RN_TRY(put_labels(net, 1, net->labels2, n));
-    net->now.grad_scale = net->loss_scale / ((float)n * (float)rn_comm_size(net->opts.comm));
+    net->now.rows = (float)n * (float)rn_comm_size(net->opts.comm);
+    net->now.grad_scale = net->loss_scale / net->now.rows;
     rn_net_put_now(net, train, host_now(net));
     return net->be->copy(net->be, loss_slot(net) + HALF * (size_t)net->opts.batch, host_labels(net, 0), in_bytes(net),
                          RN_COPY_H2D, NULL);

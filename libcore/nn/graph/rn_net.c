@@ -210,6 +210,7 @@ int64_t rn_net_weights(const rn_net *net)
 void rn_net_set_loss_scale(rn_net *net, float scale)
 {
     net->loss_scale = scale;
+    net->now.loss_scale = NULL;
 }
 
 int64_t rn_net_batches(const rn_net *net)

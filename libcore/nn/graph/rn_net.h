@@ -224,7 +224,7 @@ int rn_net_distill(rn_net *net, const rn_distill *d);
 int rn_net_outputs(rn_net *net, float *logits, float *losses);
 
 /* Multiplies the loss that gradients are of (1 at first), so that those in f16 do not underflow: all gradients come out
- * multiplied by it, the losses told do not. Powers of two cost no rounding. */
+ * multiplied by it, the losses told do not. Powers of two cost no rounding. From the next batch on, unless rn_optim says that it moves. */
 void rn_net_set_loss_scale(rn_net *net, float scale);
 
 /* Training batches that this net has run, or its weights before it. A prototxt's running statistics are weighted by it:

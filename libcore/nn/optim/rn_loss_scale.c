@@ -21,18 +21,8 @@ int rn_loss_scale_parse(const char *text, bool f16, bool *dynamic, double *start
     return RN_OK;
 }
 
-int rn_loss_scale_next(rn_loss_scale *s, bool overflowed)
+int rn_loss_scale_check(const rn_loss_scale *s)
 {
-    if (!overflowed) {
-        if (++s->good < RN_LOSS_SCALE_GROWTH)
-            return RN_OK;
-        s->good = 0;
-        s->scale *= 2;
-        return RN_OK;
-    }
-    s->good = 0;
-    s->skipped++;
-    s->scale /= 2;
     if (!(s->scale >= RN_LOSS_SCALE_FLOOR))
         return rn_fail(RN_E_MISMATCH,
                        "the loss scale has fallen below %d, and the gradients still overflow f16 (%lld steps left out)",

@@ -12,6 +12,7 @@ struct rn_optim {
     rn_net *net;
     rn_optim_rule rule;
     bool averages;         /* at the step under way */
+    bool moves;            /* facts->loss_scale is the next step's */
     float *sum;            /* of the gradients of the batches before; NULL: never more than one */
     float *losses;         /* all ranks', image by image, of a step's batches; NULL where the host adds up, or alone */
     rn_optim_facts *facts; /* on the device; behind them what clip has found */
@@ -296,6 +297,18 @@ int rn_optim_set_rule(rn_optim *o, const rn_optim_rule *rule)
     return RN_OK;
 }
 
+int rn_optim_move_loss_scale(rn_optim *o, const rn_loss_scale *from)
+{
+    rn_backend *be = o->net->be;
+    rn_optim_facts *host = &o->host[o->net->newest];
+    o->moves = from;
+    if (!from)
+        return RN_OK;
+    host->loss_scale = *from;
+    RN_TRY(be->copy(be, &o->facts->loss_scale, &host->loss_scale, sizeof *from, RN_COPY_H2D, NULL));
+    return be->sync ? be->sync(be, NULL) : RN_OK;
+}
+
 /* The losses of a batch, beside its gradients: what is not finite stays so in every sum. ab: NULL for the only batch. */
 static int add_losses(const rn_optim *o, const float *ab)
 {
@@ -390,6 +403,7 @@ void rn_optim_before(rn_optim *o, const rn_optim_now *now)
     n->lr = now->lr;
     n->mu = now->momentum;
     n->scale = 1 / now->loss_scale;
+    n->loss_scale = o->moves ? &o->facts->loss_scale : NULL;
     n->times = o->rule.caffe ? now->batches : 1;
     n->average[0] = (float)(1 - now->decay);
     n->average[1] = (float)now->decay;

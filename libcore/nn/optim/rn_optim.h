@@ -65,17 +65,21 @@ typedef struct rn_optim_rule { /* the same at every step */
 typedef struct rn_optim_now {
     int batch, batches; /* of the step, 0 <= batch < batches; more than one if that was said when it was opened */
     float lr, momentum;
-    double loss_scale; /* 1: none */
+    double loss_scale; /* 1: none. Not looked at where it moves */
     double decay;      /* of the average, rn_optim_decay's; NAN: none is due */
 } rn_optim_now;
 /* Before the first step, and between any two. */
 int rn_optim_set_rule(rn_optim *o, const rn_optim_rule *rule);
+/* Between steps: from now on the loss scale moves, beginning so; NULL: it does not. A step whose gradients overflow changes nothing
+ * then, and those behind it go on (rn_op_clip). */
+int rn_optim_move_loss_scale(rn_optim *o, const rn_loss_scale *from);
 /* Before each training batch. */
 void rn_optim_before(rn_optim *o, const rn_optim_now *now);
 /* After the last batch of a step of several ranks, once their gradients have been added up. Nothing if they are not several. */
 int rn_optim_follow(rn_optim *o);
 typedef struct rn_optim_facts {
     double grads, weights; /* sums of squares: finite exactly when all are. weights: after the update, or without it */
+    rn_loss_scale loss_scale; /* after the step, where it moves */
 } rn_optim_facts;
 rn_optim_facts rn_optim_sums(const rn_optim *o);
 

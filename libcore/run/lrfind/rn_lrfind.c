@@ -115,9 +115,6 @@ static int walk(finder *f, rn_lrfind_result *out)
     const rn_recipe *r = j->recipe;
     const int64_t per_epoch = (int64_t)rn_loader_batches(f->s.train);
     int64_t epoch = 0, batch = 0;
-    rn_loss_scale scale = {0};
-    bool dynamic;
-    RN_TRY(rn_recipe_loss_scale(r, &dynamic, &scale.scale));
     for (int i = 0; i < j->steps; i++) {
         const double lr = j->lo * pow(j->hi / j->lo, j->steps > 1 ? (double)i / (double)(j->steps - 1) : 0);
         const int64_t left = per_epoch - batch;
@@ -126,9 +123,7 @@ static int walk(finder *f, rn_lrfind_result *out)
                                .batch = batch,
                                .batches = (int)(left < r->accumulate ? left : r->accumulate),
                                .lr = lr,
-                               .momentum = r->momentum,
-                               .loss_scale = scale.scale,
-                               .may_skip = dynamic};
+                               .momentum = r->momentum};
         rn_step_result res;
         int rc = rn_step_run(f->one, &at, &res);
         if (rc < 0 && res.not_finite && i > 0) { /* not finite: what came before is the curve */
@@ -136,7 +131,7 @@ static int walk(finder *f, rn_lrfind_result *out)
             return RN_OK;
         }
         RN_TRY(rc);
-        if (dynamic && rn_loss_scale_next(&scale, res.skipped) < 0) {
+        if (rn_loss_scale_check(&res.loss_scale) < 0) {
             out->diverged = true;
             return RN_OK;
         }

@@ -27,6 +27,8 @@ struct rn_step {
     rn_session *s;
     const rn_recipe *r;
     rn_optim *optim;
+    bool moves;              /* the loss scale is dynamic: gradients that are not finite are no error */
+    rn_loss_scale scale;     /* of the step that is looked at next */
     flight flights[FLIGHTS]; /* oldest first */
     int n;
     rn_batch next;   /* images that travel already, of a batch whose turn comes later; */
@@ -41,25 +43,30 @@ static bool is_caffe(const rn_step *st)
     return st->r->momentum_kind == RN_MOMENTUM_CAFFE;
 }
 
-static bool overlaps(const rn_step *st, bool may_skip)
+bool rn_step_overlaps(const rn_step *st)
 {
-    const rn_backend *be = st->s->be;
-    return be->event_sync && !st->s->comm && st->r->accumulate <= 1 && !may_skip;
+    return st->s->be->event_sync && !st->s->comm && st->r->accumulate <= 1;
 }
 
 static int set_rule(rn_step *st)
 {
     const rn_recipe *r = st->r;
-    bool may_skip;
-    double scale;
-    RN_TRY(rn_recipe_loss_scale(r, &may_skip, &scale));
     const rn_optim_rule rule = {.weight_decay = (float)r->weight_decay,
                                 .nesterov = r->nesterov,
                                 .caffe = is_caffe(st),
                                 .limit = r->clip_norm,
                                 .average = r->ema > 0 ? st->s->eval_net : NULL,
-                                .blind = overlaps(st, may_skip)};
-    return rn_optim_set_rule(st->optim, &rule);
+                                .blind = rn_step_overlaps(st)};
+    rn_loss_scale start = {0};
+    RN_TRY(rn_optim_set_rule(st->optim, &rule));
+    RN_TRY(rn_recipe_loss_scale(r, &st->moves, &start.scale));
+    return rn_step_start_loss_scale(st, &start);
+}
+
+int rn_step_start_loss_scale(rn_step *st, const rn_loss_scale *from)
+{
+    st->scale = *from;
+    return rn_optim_move_loss_scale(st->optim, st->moves ? from : NULL);
 }
 
 int rn_step_open(rn_session *s, rn_step **out)
@@ -115,11 +122,6 @@ void rn_step_let_go(rn_step *st)
     st->has_next = false;
 }
 
-bool rn_step_overlaps(const rn_step *st, const rn_step_at *at)
-{
-    return overlaps(st, at->may_skip);
-}
-
 /* ---- (a) gradients ---- */
 
 /* Of a mixed image the label with the larger share counts as its own, so that the training's top-1 means something. */
@@ -147,6 +149,7 @@ static int not_finite(rn_step *st, const flight *f, const char *what)
     rn_net_result res;
     st->not_finite = true;
     RN_TRY(rn_net_settle(net));
+    rn_net_set_loss_scale(net, (float)st->scale.scale);
     rn_net_set_batches(net, f->batches - 1); /* so that it is the same batch in every respect */
     rn_net_set_step(net, st->r->seed, f->at.step, f->first_image);
     rn_net_watch(net, true);
@@ -159,10 +162,10 @@ static int not_finite(rn_step *st, const flight *f, const char *what)
 
 static int check_gradients(rn_step *st, const flight *f, double sumsq)
 {
-    if (isfinite(sumsq) || f->at.may_skip)
+    if (isfinite(sumsq) || st->moves)
         return RN_OK;
     return not_finite(st, f,
-                      f->at.loss_scale > 1 ? "under a --loss-scale that may be too high, a gradient" : "a gradient");
+                      st->scale.scale > 1 ? "under a --loss-scale that may be too high, a gradient" : "a gradient");
 }
 
 static void add_results(rn_sums *sums, const rn_net_result *res)
@@ -177,11 +180,6 @@ static void add_results(rn_sums *sums, const rn_net_result *res)
 static bool looks_later(const rn_step *st, const rn_step_at *at, int i)
 {
     return !rn_net_host_ranks(st->s->net) && i == at->batches - 1;
-}
-
-static double loss_scale(const rn_step_at *at)
-{
-    return at->loss_scale > 0 ? at->loss_scale : 1;
 }
 
 /* Of the running average, at this step; NAN: none is due. */
@@ -199,7 +197,7 @@ static void tell_optimizer(const rn_step *st, const rn_step_at *at, int i)
                               .batches = at->batches,
                               .lr = (float)at->lr,
                               .momentum = (float)at->momentum,
-                              .loss_scale = loss_scale(at),
+                              .loss_scale = st->scale.scale,
                               .decay = decay(st->r, at->step + 1)};
     rn_optim_before(st->optim, &now);
 }
@@ -248,7 +246,7 @@ static int one_batch(rn_step *st, flight *f, int i)
     tell_optimizer(st, at, i);
     RN_TRY(forward_backward(st, b, NULL));
     f->batches = rn_net_batches(net);
-    if (!rn_step_overlaps(st, at)) /* where steps do, the next one sends its own, as early */
+    if (!rn_step_overlaps(st)) /* where steps do, the next one sends its own, as early */
         RN_TRY(send_next(st, i + 1 < at->batches || at->more));
     if (looks_later(st, at, i))
         return RN_OK;
@@ -304,8 +302,11 @@ static int look(rn_step *st, const flight *f, rn_step_result *out)
     const rn_optim_facts facts = rn_optim_sums(st->optim);
     RN_TRY(check_gradients(st, f, facts.grads));
     out->grad_norm =
-        sqrt(facts.grads) * (1 / loss_scale(at)) * (is_caffe(st) && isfinite(facts.grads) ? at->batches : 1);
+        sqrt(facts.grads) * (1 / st->scale.scale) * (is_caffe(st) && isfinite(facts.grads) ? at->batches : 1);
     out->skipped = !isfinite(out->grad_norm);
+    if (st->moves)
+        st->scale = facts.loss_scale;
+    out->loss_scale = st->scale;
     if (out->skipped || isfinite(facts.weights))
         return RN_OK;
     /* Rate or decay have made them overflow: they are lost, but no checkpoint or average has seen them. */
@@ -322,7 +323,7 @@ int rn_step_start_average(rn_step *st)
 
 static int give(rn_step *st, flight *f)
 {
-    rn_net_set_loss_scale(st->s->net, (float)loss_scale(&f->at));
+    rn_net_set_loss_scale(st->s->net, (float)st->scale.scale); /* as long as it does not move */
     RN_TRY(gradients(st, f));
     return over_ranks(st, f);
 }

@@ -15,6 +15,7 @@
 #ifndef RN_STEP_H
 #define RN_STEP_H
 
+#include "nn/optim/rn_loss_scale.h"
 #include "run/train/rn_session.h"
 
 typedef struct rn_step rn_step;
@@ -26,8 +27,6 @@ typedef struct rn_step_at {
     int batches;          /* 1 to the recipe's accumulate */
     bool more;            /* another step follows at once */
     double lr, momentum;
-    double loss_scale; /* 0, 1: none */
-    bool may_skip;     /* gradients that are not finite are no error: the scale is dynamic */
 } rn_step_at;
 
 typedef struct rn_step_result {
@@ -36,8 +35,9 @@ typedef struct rn_step_result {
     rn_sums sums;
     double grad_norm; /* of the gradient that is clipped, before that; not finite when it was skipped */
     bool skipped;
-    bool not_finite; /* why it failed: the message says what and where it began */
-    bool untouched;  /* it failed before its first batch was run: weights and statistics are those of the step before */
+    rn_loss_scale loss_scale; /* the next step's */
+    bool not_finite;          /* why it failed: the message says what and where it began */
+    bool untouched; /* it failed before its first batch was run: weights and statistics are those of the step before */
 } rn_step_result;
 
 int rn_step_open(rn_session *s, rn_step **out); /* a training session, which must outlive it */
@@ -47,6 +47,9 @@ size_t rn_step_bytes(const rn_step *st);        /* of device memory, beside the 
 /* After the session's weights were set from outside, at the start: the average becomes a copy of them. */
 int rn_step_start_average(rn_step *st);
 
+/* Before the first step, where the run goes on from one that has found a dynamic loss scale: otherwise it begins as the recipe says. */
+int rn_step_start_loss_scale(rn_step *st, const rn_loss_scale *from);
+
 /* Gives back the batches that the last step holds, or has taken for the next: before the session's loader is closed or sought. */
 void rn_step_let_go(rn_step *st);
 
@@ -55,10 +58,9 @@ void rn_step_let_go(rn_step *st);
  * next may be given before the look at this one, so that the device goes on meanwhile. What comes out is the same to the bit: no step
  * depends on what the host finds in the one before, but that there is one. A step behind one that goes wrong changes no
  * weight, and the run ends with it.
- * Steps do not overlap on backends that compute at once; between ranks; where the host looks at every batch (accumulate);
- * under a dynamic loss scale, which the host finds for the next step in this one's gradients.
+ * Steps do not overlap on backends that compute at once; between ranks; where the host looks at every batch (accumulate).
  */
-bool rn_step_overlaps(const rn_step *st, const rn_step_at *at);
+bool rn_step_overlaps(const rn_step *st);
 /* The loader must stand at at->batch. At most two steps are under way. Fills in why it failed, if it did; nothing is to be looked at then. */
 int rn_step_give(rn_step *st, const rn_step_at *at, rn_step_result *out);
 /* Of the oldest step that was given. RN_E_MISMATCH with not_finite: a loss, gradient or weight is not finite. */

@@ -75,9 +75,7 @@ static rn_step_at next_step(rn_trainer *t)
                         .batches = (int)batches,
                         .more = left > batches && number + 1 < t->total_steps,
                         .lr = rn_sched_lr(&t->sched, number),
-                        .momentum = rn_sched_momentum(&t->sched, number, t->job->recipe->momentum),
-                        .loss_scale = t->state.loss_scale.scale,
-                        .may_skip = t->dynamic_scale};
+                        .momentum = rn_sched_momentum(&t->sched, number, t->job->recipe->momentum)};
 }
 
 static bool epoch_is_over(const rn_trainer *t)
@@ -92,17 +90,18 @@ static int begin_loss_scale(rn_trainer *t)
     RN_TRY(rn_recipe_loss_scale(t->job->recipe, &t->dynamic_scale, &start));
     if (!t->dynamic_scale || t->state.loss_scale.scale < RN_LOSS_SCALE_FLOOR)
         t->state.loss_scale = (rn_loss_scale){.scale = start};
-    return RN_OK;
+    return rn_step_start_loss_scale(t->one, &t->state.loss_scale);
 }
 
 /* After a step. The scale it ran with is the one that is told. */
-static int next_loss_scale(rn_trainer *t, bool skipped)
+static int next_loss_scale(rn_trainer *t, const rn_step_result *res)
 {
     const double was = t->state.loss_scale.scale;
     if (!t->dynamic_scale)
         return RN_OK;
-    RN_TRY(rn_loss_scale_next(&t->state.loss_scale, skipped));
-    if (skipped)
+    t->state.loss_scale = res->loss_scale;
+    RN_TRY(rn_loss_scale_check(&t->state.loss_scale));
+    if (res->skipped)
         rn_verbose("step %lld is left out: its gradients overflow under a loss scale of %g",
                    (long long)t->state.step + 1, was);
     return RN_OK;
@@ -151,7 +150,7 @@ static bool gives_ahead(rn_trainer *t)
 {
     const int64_t steps = t->state.step + t->ahead;
     const rn_step_at at = next_step(t);
-    return at.batches > 0 && steps < t->total_steps && rn_step_overlaps(t->one, &at) && !stop_asked(t, steps) &&
+    return at.batches > 0 && steps < t->total_steps && rn_step_overlaps(t->one) && !stop_asked(t, steps) &&
            !checkpoint_due(t, steps) && rn_loader_ready(t->s.train);
 }
 
@@ -166,7 +165,7 @@ static int look(rn_trainer *t)
     t->ahead--;
     if (rc < 0)
         return res.not_finite ? stopped_at(t, at.step + 1) : broke_off(t, rc, false);
-    if (next_loss_scale(t, res.skipped) < 0)
+    if (next_loss_scale(t, &res) < 0)
         return stopped_at(t, at.step + 1);
     t->grad_norm = res.grad_norm;
     add_sums(&t->state.window, &res.sums);
