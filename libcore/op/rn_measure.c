@@ -244,14 +244,24 @@ static void drop_slow(const rn_measure_opts *o, entrant *e, int n)
     }
 }
 
+static void leave_out(entrant *e, const rn_candidate *c)
+{
+    rn_warn("%s: left out: %s", c->algo->name, rn_error_text());
+    e->dropped = true;
+}
+
+static int open_entrant(rn_backend *be, const rn_candidate *c, const rn_conv_desc *d, rn_conv_dir dir, entrant *e)
+{
+    RN_TRY(rn_conv_plan_open(be, c->algo, d, dir, &e->plan));
+    return e->plan->workspace_bytes ? be->alloc(be, e->plan->workspace_bytes, &e->workspace) : RN_OK;
+}
+
 static int measure_rounds(rn_backend *be, const rn_measure_opts *o, const rn_conv_args *args, entrant *e,
                           rn_candidate *c, int n)
 {
     for (int i = 0; i < n; i++) {
-        if (warm_up(be, &e[i], args) < 0) {
-            rn_warn("%s: left out: %s", c[i].algo->name, rn_error_text());
-            e[i].dropped = true;
-        }
+        if (!e[i].dropped && warm_up(be, &e[i], args) < 0)
+            leave_out(&e[i], &c[i]);
     }
     const double start = rn_now();
     for (int round = 0; round < MOST_ROUNDS; round++) {
@@ -275,9 +285,8 @@ int rn_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const rn_
         return rn_fail(RN_E_NOMEM, "selector: out of memory");
     RN_GO(alloc_all(be, d, dir, mem));
     for (int i = 0; i < n; i++) {
-        RN_GO(rn_conv_plan_open(be, c[i].algo, d, dir, &e[i].plan));
-        if (e[i].plan->workspace_bytes)
-            RN_GO(be->alloc(be, e[i].plan->workspace_bytes, &e[i].workspace));
+        if (open_entrant(be, &c[i], d, dir, &e[i]) < 0)
+            leave_out(&e[i], &c[i]);
     }
     const rn_conv_args args = args_of(mem);
     RN_GO(measure_rounds(be, opts, &args, e, c, n));

@@ -234,6 +234,8 @@ static int measure(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_se
         if (!((*a)->flags & RN_ALGO_REFERENCE) && !refusal(s, *a, d, dir) && wanted)
             c[n++].algo = *a;
     }
+    if (s->be->sync) /* a device, which may be the first of its kind that this runs on */
+        RN_TRY(rn_measure_agreeing(s->be, d, dir, c, &n));
     const bool timed = n > 1 || (n == 1 && s->policy.times_lone);
     if (timed) {
         RN_TRY(rn_measure(s->be, d, dir, &opts, c, n));
