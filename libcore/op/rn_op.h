@@ -46,8 +46,8 @@ typedef struct rn_op_now {
     rn_loss_scale
         *loss_scale; /* and clip's scale is 1 / its scale; clip moves it. NULL: those here, and nothing moves */
     float lr, mu;    /* sgd's */
-    float sum[2],
-        average[2]; /* axpby's a and b: of the gradients of several batches, of the weights of several steps */
+    float sum[2], finite[2],
+        average[2]; /* axpby's a and b: of several batches' gradients, and losses; of several steps' weights */
 } rn_op_now;
 
 /*

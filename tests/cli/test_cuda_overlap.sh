@@ -61,8 +61,9 @@ check "... leaves the same steps out" diff <(scales cpu-f16) <(scales f16)
 check "... which are some, and not all" grep -q '"skipped_steps":[2-8]$' <(scales f16 | tail -n 1)
 check "plain: the CPU's losses" near cpu plain
 echo "looked at with another under way: $(count plain.count 5), $(count parts.count 5), $(count f16.count 5), $(count one.count 5)" >&2
-check "all steps but an epoch's last are looked at while the next is under way" test "$(count plain.count 5)" = 10 -a "$(count f16.count 5)" = 10
-check "... none where the host has to look first" test "$(count parts.count 5)" = 0 -a "$(count one.count 5)" = 0
+check "all batches but an epoch's last are looked at while the next is under way" test "$(count plain.count 5)" = 10 -a "$(count parts.count 5)" = 10 -a "$(count f16.count 5)" = 10
+check "... each is waited for once, but for what is lazily made" test "$(count parts.count 1)" -le $(($(count plain.count 1) + 1))
+check "... none where the host has to look first" test "$(count one.count 5)" = 0
 
 exits "three steps" 1 small --out stopped --device cuda --stop-after-steps 3
 says "... are three" "stopped after step 3 of 12"
@@ -100,7 +101,32 @@ for how in "loss --lr 1e9" "weights --lr 1e9 --weight-decay 1" "gradient --preci
     check "... after the same steps" diff <(lines "odd-$name") <(lines "odd-$name-1")
 done
 
+# Of a step of several batches it is the first such batch that is found, the fourth here, when those behind it were given: as on the CPU,
+# and as where each batch is a step.
+sed 's/scale: 0.017/scale: 1/; s/type: "msra"/type: "gaussian" std: 50/' small.prototxt >bright.prototxt
+net=bright.prototxt
+for how in "cpu 1 4" "cuda 1 4" "cpu 6 1" "cuda 6 1" "cuda 5 1" "cuda 4 1" "cuda 3 2"; do
+    read -r device batches step <<<"$how"
+    exits "not finite, steps of $batches, $device" 1 small --out "bright-$device-$batches" --device "$device" --accumulate "$batches" \
+        --precision f16 --loss-scale 1 --lr 1e-9
+    says "... in step $step" "stopped at step $step "
+    failure | sed 's/ step [0-9]*/ step N/' >bright.txt
+    [ "$how" != "cpu 1 4" ] || cp bright.txt bright.1.txt
+    check "... and finds the same" cmp bright.1.txt bright.txt
+done
+check "... in some values" grep -q "the output of conv1 is inf (first of [0-9]* among" bright.txt
+
 net=small.prototxt
+# Steps of several batches and a scale that moves; the run goes on between steps that are left out.
+changing=(--device cuda --accumulate 2 --precision f16 --loss-scale dynamic:1e7 --ema 0.5)
+exits "f16, two batches a step" 0 small --out parts-f16 "${changing[@]}"
+check "... leaves some steps out, and not all" grep -q '"skipped_steps":[2-4]$' <(scales parts-f16 | tail -n 1)
+exits "... two steps" 1 small --out stopped-parts "${changing[@]}" --stop-after-steps 2
+exits "... and go on" 0 small --out stopped-parts "${changing[@]}"
+check "... to the same bits" same_run parts-f16 stopped-parts
+exits "... one step after the other" 0 small --out one-parts "${changing[@]}" --checkpoint-steps 1
+check "... to the same bits" same_run parts-f16 one-parts
+
 # An image that cannot be read: what came before is kept, though it was still under way when the loader told.
 cp -r train.lmdb torn.lmdb
 at=$(grep -abo $'\xff\xda' torn.lmdb/data.mdb | sed -n '13s/:.*//p')

@@ -44,11 +44,17 @@ static void rule(rn_optim *o, bool blind)
     done(rn_optim_set_rule(o, &r));
 }
 
-/* Of the next batch, which is a step. */
+/* Of the next batch, which is number i of a step's n. */
+static void part_at(rn_optim *o, int i, int n, float lr)
+{
+    const rn_optim_now now = {
+        .batch = i, .batches = n, .lr = lr, .momentum = sgd.momentum, .loss_scale = 1, .decay = (double)NAN};
+    rn_optim_before(o, &now);
+}
+
 static void step_at(rn_optim *o, float lr)
 {
-    const rn_optim_now now = {.batches = 1, .lr = lr, .momentum = sgd.momentum, .loss_scale = 1, .decay = (double)NAN};
-    rn_optim_before(o, &now);
+    part_at(o, 0, 1, lr);
 }
 
 static int setup(void **state)
@@ -183,11 +189,52 @@ static void nothing_follows_what_is_not_finite(void **state)
     rn_net_close(net);
 }
 
+/* So large that losses are infinite and gradients are not, or 0. */
+static void set_biases(rn_net *net, float size)
+{
+    const float b[CLASSES] = {size, -size, -size, -size};
+    done(be->copy(be, rn_net_find(net, "fc1.bias")->value, b, sizeof b, RN_COPY_H2D, NULL));
+    done(rn_net_settle(net));
+    done(rn_net_params_changed(net));
+}
+
+/* Of a step's two batches the first one's losses are not finite, and nobody looks before the second is given, with the update. */
+static void no_loss_of_a_step_is_forgotten(void **state)
+{
+    (void)state;
+    rn_net *net;
+    rn_optim *o;
+    float was[64], is[64];
+    const rn_net_opts opts = {.batch = BATCH, .train = true};
+    done(rn_net_open(be, &little, &opts, &net));
+    done(rn_net_init(net, 3));
+    done(rn_optim_open(net, true, &o));
+    rule(o, false);
+    hand_back(be, net, was);
+    for (int odd = 2; odd >= 0; odd--) { /* which batch it is; the second time round, and 2: none */
+        for (int i = 0; i < 4; i++) {
+            rn_net_result r;
+            set_biases(net, odd < 2 && i == 2 + odd ? 3e38f : 0);
+            part_at(o, i % 2, 2, sgd.lr);
+            done(rn_net_train_batch(net, images, labels, BATCH, NULL));
+            done(rn_net_results(net, &r));
+            assert_true(isfinite(r.loss_sum) == !(odd < 2 && i == 2 + odd) && isfinite(rn_optim_sums(o).grads));
+            hand_back(be, net, is);
+            const bool taken = i == 1 || (i == 3 && odd == 2);
+            assert_true((memcmp(was, is, sizeof was) != 0) == taken);
+            memcpy(was, is, sizeof was);
+        }
+    }
+    rn_optim_close(o);
+    rn_net_close(net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_of_looking_changes_no_bit),
         cmocka_unit_test(nothing_follows_what_is_not_finite),
+        cmocka_unit_test(no_loss_of_a_step_is_forgotten),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -14,7 +14,8 @@ struct rn_optim {
     bool averages;         /* at the step under way */
     bool moves;            /* facts->loss_scale is the next step's */
     float *sum;            /* of the gradients of the batches before; NULL: never more than one */
-    float *losses;         /* all ranks', image by image, of a step's batches; NULL where the host adds up, or alone */
+    float *losses;         /* of a step's batches and all ranks, place by place: 0, or NaN where one is not finite; NULL
+                              where the host has looked at them, or there is one batch of one rank */
     rn_optim_facts *facts; /* on the device; behind them what clip has found */
     size_t bytes;          /* of device memory */
     rn_optim_facts *host;  /* page-locked where that matters; for each of the net's turns */
@@ -100,7 +101,7 @@ static int alloc_state(rn_optim *o, int64_t n, bool accumulates)
     const size_t facts = rn_net_aligned(sizeof *o->facts + sizeof(float));
     void *p = NULL;
     const size_t sum = accumulates ? rn_net_aligned((size_t)n * sizeof *o->sum) : 0;
-    const bool losses = o->net->opts.comm && !rn_net_host_ranks(o->net);
+    const bool losses = (accumulates || o->net->opts.comm) && !rn_net_host_ranks(o->net);
     o->bytes = facts + sum + (losses ? (size_t)o->net->opts.batch * sizeof *o->losses : 0);
     RN_TRY(be->alloc(be, o->bytes, &p));
     o->facts = p;
@@ -309,10 +310,11 @@ int rn_optim_move_loss_scale(rn_optim *o, const rn_loss_scale *from)
     return be->sync ? be->sync(be, NULL) : RN_OK;
 }
 
-/* The losses of a batch, beside its gradients: what is not finite stays so in every sum. ab: NULL for the only batch. */
-static int add_losses(const rn_optim *o, const float *ab)
+/* The losses of a batch, each times 0: what is not finite stays so in every sum. */
+static int add_losses(const rn_optim *o)
 {
-    const rn_op_axpby a = {.n = o->net->opts.batch, .a = 1, .x = rn_net_losses(o->net), .y = o->losses, .ab = ab};
+    const rn_op_axpby a = {
+        .n = o->net->opts.batch, .x = rn_net_losses(o->net), .y = o->losses, .ab = rn_net_now(o->net)->finite};
     return o->losses ? axpby(o, &a) : RN_OK;
 }
 
@@ -320,7 +322,7 @@ static int add_losses(const rn_optim *o, const float *ab)
 static int over_ranks(const rn_optim *o)
 {
     rn_backend *be = o->net->be;
-    if (!o->losses)
+    if (!o->net->opts.comm || !o->losses)
         return RN_OK;
     RN_TRY(be->ranks_sum(be, o->losses, o->net->opts.batch, false, NULL));
     return rn_net_reduce(o->net);
@@ -365,16 +367,12 @@ static int give(void *with, unsigned kind)
                    ? RN_OK
                    : grad_sumsq(o)); /* the host looks at it: of the sum one could not tell which it was */
         RN_TRY(add_up(o, false, 1, 1, ab));
-        RN_TRY(add_losses(o, ab));
     }
-    if (kind & RN_TAIL_MEAN) {
+    if (kind & RN_TAIL_MEAN)
         RN_TRY(add_up(o, true, 1, 1, ab));
-        RN_TRY(add_losses(o, ab));
-    }
+    RN_TRY(add_losses(o));
     if (!(kind & RN_TAIL_UPDATE))
         return RN_OK;
-    if (!(kind & RN_TAIL_MEAN))
-        RN_TRY(add_losses(o, NULL));
     RN_TRY(over_ranks(o));
     return update(o);
 }
@@ -408,6 +406,8 @@ void rn_optim_before(rn_optim *o, const rn_optim_now *now)
     n->average[0] = (float)(1 - now->decay);
     n->average[1] = (float)now->decay;
     set_shares(now->batch, now->batches, n->sum);
+    n->finite[0] = 0;
+    n->finite[1] = now->batch > 0;
     o->averages = o->rule.average && !isnan(now->decay);
     if (now->batches > 1)
         kind |= last ? RN_TAIL_MEAN : RN_TAIL_SUM;

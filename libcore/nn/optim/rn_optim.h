@@ -47,7 +47,7 @@ int rn_optim_weight_sumsq(rn_optim *o, double *out);
  * with them as one.
  *   of every batch but a step's last: the gradients' sum of squares, and their part in the step's sum
  *   of the last: the mean; its sum of squares; what gradients are multiplied by, as clip says; the update, which does nothing
- *   when a gradient or one of the batch's losses is not finite; the weights' sum of squares; the running average, unless there was
+ *   when a gradient or one of the step's losses is not finite; the weights' sum of squares; the running average, unless there was
  *   no update or that sum is not finite
  * Of the batch whose results were told last (rn_net_results, which waits for all this, too) rn_optim_sums tells both sums.
  * The losses of several ranks are looked at, and their gradients added up, before the last batch's part that follows the mean: that

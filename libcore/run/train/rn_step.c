@@ -1,51 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "run/train/rn_step.h"
-
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "nn/graph/rn_watch.h"
-#include "nn/optim/rn_optim.h"
 #include "run/train/rn_ranks.h"
-
-/* A step that the device was given. */
-typedef struct flight {
-    rn_step_at at;
-    rn_batch batch;      /* its last one */
-    bool holds;          /* which is the loader's, and has to be given back */
-    int64_t first_image; /* where that batch stands in the step, */
-    int64_t batches;     /* and which of the net's it was */
-    rn_sums sums;        /* of the batches that were looked at already */
-    double began;        /* rn_now() */
-} flight;
-
-enum { FLIGHTS = 2 };
-
-struct rn_step {
-    rn_session *s;
-    const rn_recipe *r;
-    rn_optim *optim;
-    bool moves;              /* the loss scale is dynamic: gradients that are not finite are no error */
-    rn_loss_scale scale;     /* of the step that is looked at next */
-    flight flights[FLIGHTS]; /* oldest first */
-    int n;
-    rn_batch next;   /* images that travel already, of a batch whose turn comes later; */
-    bool has_next;   /* the loader's, too */
-    bool not_finite; /* something was */
-    bool untouched;  /* no batch of the step has been run yet */
-    double looked;   /* when results were looked at last */
-};
-
-static bool is_caffe(const rn_step *st)
-{
-    return st->r->momentum_kind == RN_MOMENTUM_CAFFE;
-}
+#include "run/train/rn_step_impl.h"
 
 bool rn_step_overlaps(const rn_step *st)
 {
-    return st->s->be->event_sync && !st->s->comm && st->r->accumulate <= 1;
+    return st->s->be->event_sync && !st->s->comm;
 }
 
 static int set_rule(rn_step *st)
@@ -53,7 +18,7 @@ static int set_rule(rn_step *st)
     const rn_recipe *r = st->r;
     const rn_optim_rule rule = {.weight_decay = (float)r->weight_decay,
                                 .nesterov = r->nesterov,
-                                .caffe = is_caffe(st),
+                                .caffe = rn_step_is_caffe(st),
                                 .limit = r->clip_norm,
                                 .average = r->ema > 0 ? st->s->eval_net : NULL,
                                 .blind = rn_step_overlaps(st)};
@@ -104,205 +69,101 @@ size_t rn_step_bytes(const rn_step *st)
     return rn_optim_bytes(st->optim);
 }
 
-static void give_back(rn_step *st, flight *f)
-{
-    if (f->holds)
-        rn_loader_release(st->s->train, &f->batch);
-    f->holds = false;
-}
-
 void rn_step_let_go(rn_step *st)
 {
     (void)rn_net_settle(st->s->net); /* what is on its way is still read */
-    for (int i = 0; i < FLIGHTS; i++)
-        give_back(st, &st->flights[i]);
-    st->n = 0;
-    if (st->has_next)
-        rn_loader_release(st->s->train, &st->next);
-    st->has_next = false;
+    rn_step_give_back(st);
+    st->nways = 0;
 }
 
-/* ---- (a) gradients ---- */
-
-/* Of a mixed image the label with the larger share counts as its own, so that the training's top-1 means something. */
-static int forward_backward(rn_step *st, const rn_batch *b, rn_net_result *res)
+int rn_step_start_average(rn_step *st)
 {
-    rn_net *net = st->s->net;
-    RN_TRY(rn_net_set_windows(net, b->windows, b->n));
-    if (b->picks)
-        RN_TRY(rn_net_set_picks(net, b->picks, b->n));
-    if (!b->labels2)
-        return rn_net_train_batch(net, b->images, b->labels, b->n, res);
-    bool first = b->share >= 0.5f;
-    return rn_net_train_batch_mixed(net, b->images, first ? b->labels : b->labels2, first ? b->labels2 : b->labels,
-                                    first ? b->share : 1 - b->share, b->n, res);
+    return st->r->ema > 0 ? rn_optim_average(st->optim, 0, st->s->eval_net) : RN_OK;
 }
 
-/*
- * Something is not finite: the step's last batch is run once more, looked at node by node, to say where that began. What the
- * device was given behind that step has changed no weight (rn_optim_rule), and is forgotten. Ranks come here together, after
- * all of a step's batches.
- */
-static int not_finite(rn_step *st, const flight *f, const char *what)
+/* ---- given ---- */
+
+int rn_step_give(rn_step *st, const rn_step_at *at, rn_step_result *out)
 {
-    rn_net *net = st->s->net;
-    rn_net_result res;
-    st->not_finite = true;
-    RN_TRY(rn_net_settle(net));
-    rn_net_set_loss_scale(net, (float)st->scale.scale);
-    rn_net_set_batches(net, f->batches - 1); /* so that it is the same batch in every respect */
-    rn_net_set_step(net, st->r->seed, f->at.step, f->first_image);
-    rn_net_watch(net, true);
-    int rc = forward_backward(st, &f->batch, &res);
-    rn_net_watch(net, false);
-    if (rc < 0)
-        return rn_fail_prefix(rc, "%s is not finite", what);
-    return rn_fail(RN_E_MISMATCH, "%s is not finite, though every number on the way to it in the last batch is", what);
+    *out = (rn_step_result){.grad_norm = NAN};
+    if (st->nways == 2 || (st->nways && !st->ways[0].whole))
+        return rn_fail(RN_E_RANGE, "training step: nobody has looked at the last one");
+    rn_step_way *w = &st->ways[st->nways];
+    *w = (rn_step_way){.at = *at, .began = rn_now()};
+    st->not_finite = false;
+    st->untouched = true;
+    int rc = rn_step_give_batch(st, w);
+    out->untouched = st->untouched;
+    st->nways += rc >= 0;
+    return rc;
 }
-
-static int check_gradients(rn_step *st, const flight *f, double sumsq)
-{
-    if (isfinite(sumsq) || st->moves)
-        return RN_OK;
-    return not_finite(st, f,
-                      st->scale.scale > 1 ? "under a --loss-scale that may be too high, a gradient" : "a gradient");
-}
-
-static void add_results(rn_sums *sums, const rn_net_result *res)
-{
-    sums->n += res->n;
-    sums->top1 += res->top1;
-    sums->top5 += res->top5;
-    sums->loss += res->loss_sum;
-}
-
-/* Whether the results of batch i are waited for with the step's: not where the host has to look before that. */
-static bool looks_later(const rn_step *st, const rn_step_at *at, int i)
-{
-    return !rn_net_host_ranks(st->s->net) && i == at->batches - 1;
-}
-
-/* Of the running average, at this step; NAN: none is due. */
-static double decay(const rn_recipe *r, int64_t steps_done)
-{
-    if (r->ema == 0 || steps_done % r->ema_every != 0)
-        return NAN;
-    return rn_optim_decay(r->ema, r->ema_warmup, steps_done / r->ema_every - 1);
-}
-
-/* The update is given with the last batch, but between ranks. */
-static void tell_optimizer(const rn_step *st, const rn_step_at *at, int i)
-{
-    const rn_optim_now now = {.batch = i,
-                              .batches = at->batches,
-                              .lr = (float)at->lr,
-                              .momentum = (float)at->momentum,
-                              .loss_scale = st->scale.scale,
-                              .decay = decay(st->r, at->step + 1)};
-    rn_optim_before(st->optim, &now);
-}
-
-/*
- * While the device is at work on a batch, the next one travels, if the loader has it by now: the host does not wait for it here,
- * so that what it waits is what the device waits, too. An image that cannot be read is told when its turn comes.
- */
-static int send_next(rn_step *st, bool more)
-{
-    rn_loader *l = st->s->train;
-    if (!more || !st->s->be->stream_open || !rn_loader_ready(l) || rn_loader_next(l, &st->next) < 0)
-        return RN_OK;
-    st->has_next = true;
-    return st->next.picks ? RN_OK : rn_net_send(st->s->net, st->next.images, st->next.n);
-}
-
-static int take_batch(rn_step *st, flight *f)
-{
-    give_back(st, f);
-    if (st->has_next)
-        f->batch = st->next;
-    else
-        RN_TRY(rn_loader_next(st->s->train, &f->batch));
-    st->has_next = false;
-    f->holds = true;
-    return RN_OK;
-}
-
-/* Batch i of the step, which is at hand. */
-static int one_batch(rn_step *st, flight *f, int i)
-{
-    rn_net *net = st->s->net;
-    const rn_batch *b = &f->batch;
-    const rn_step_at *at = &f->at;
-    rn_net_result res;
-    const int64_t pass = (int64_t)rn_loader_batches(st->s->train); /* a step may reach into the next one */
-    const int64_t epoch = at->epoch + (at->batch + i) / pass, number = (at->batch + i) % pass;
-    if (b->epoch != epoch || b->number != (uint64_t)number)
-        return rn_fail(RN_E_MISMATCH, "the loader gave batch %llu of epoch %u instead of batch %lld of epoch %lld",
-                       (unsigned long long)b->number, b->epoch, (long long)number, (long long)epoch);
-    const int64_t before = (int64_t)i * rn_comm_size(st->s->comm) + rn_comm_rank(st->s->comm); /* parts of this step */
-    f->first_image = before * b->n;
-    rn_net_set_step(net, st->r->seed, at->step, f->first_image);
-    f->sums.waited += b->waited_s;
-    tell_optimizer(st, at, i);
-    RN_TRY(forward_backward(st, b, NULL));
-    f->batches = rn_net_batches(net);
-    if (!rn_step_overlaps(st)) /* where steps do, the next one sends its own, as early */
-        RN_TRY(send_next(st, i + 1 < at->batches || at->more));
-    if (looks_later(st, at, i))
-        return RN_OK;
-    RN_TRY(rn_net_results(net, &res));
-    add_results(&f->sums, &res);
-    if (st->s->comm)
-        return RN_OK;
-    if (!isfinite(res.loss_sum))
-        return not_finite(st, f, "the loss");
-    /* Now: of the sum one could not tell which batch it was. */
-    return check_gradients(st, f, rn_optim_sums(st->optim).grads);
-}
-
-/* The last batch stays with the step, and so does one that went wrong. */
-static int gradients(rn_step *st, flight *f)
-{
-    for (int i = 0; i < f->at.batches; i++) {
-        RN_TRY(take_batch(st, f));
-        st->untouched = false;
-        RN_TRY(one_batch(st, f, i));
-    }
-    return RN_OK;
-}
-
-/* ---- (b) ---- */
 
 /*
  * Each rank's gradients are of its part of the mean: their sum is the whole. Losses are looked at only when all batches have been
  * run, so that all ranks find the same: here, where the host adds up. Devices that do have decided by themselves.
  */
-static int over_ranks(rn_step *st, flight *f)
+static int over_ranks(rn_step *st, rn_step_way *w)
 {
+    double loss;
     if (!rn_net_host_ranks(st->s->net))
         return RN_OK;
-    RN_TRY(rn_ranks_sums(st->s->comm, &f->sums));
-    return isfinite(f->sums.loss) ? rn_optim_follow(st->optim) : not_finite(st, f, "the loss");
+    RN_TRY(rn_step_results(st, &w->sums, &loss));
+    RN_TRY(rn_ranks_sums(st->s->comm, &w->sums));
+    return isfinite(w->sums.loss) ? rn_optim_follow(st->optim) : rn_step_not_finite(st, "the loss");
 }
 
-/* ---- (c) to (f): what the device has been given by now ---- */
+/* The next batch, while the one before is under way, where that may be and the loader has it: the device would wait for it, otherwise,
+ * and nobody would have looked. */
+static int next_batch(rn_step *st, rn_step_way *w)
+{
+    if (rn_step_overlaps(st) && rn_loader_ready(st->s->train)) {
+        const int given = w->given;
+        st->untouched = true;
+        int rc = rn_step_give_batch(st, w);
+        if (rc < 0 && !st->untouched)
+            return rc;
+        RN_TRY(rn_step_look_at_batch(st));
+        if (w->given > given)
+            return RN_OK;
+    } else
+        RN_TRY(rn_step_look_at_batch(st));
+    return rn_step_give_batch(st, w);
+}
+
+static int give_rest(rn_step *st, rn_step_way *w)
+{
+    while (w->given < w->at.batches)
+        RN_TRY(next_batch(st, w));
+    RN_TRY(over_ranks(st, w));
+    w->whole = true;
+    return RN_OK;
+}
+
+int rn_step_rest(rn_step *st, rn_step_result *out)
+{
+    *out = (rn_step_result){.grad_norm = NAN};
+    st->not_finite = false;
+    int rc = st->ways[0].whole ? RN_OK : give_rest(st, &st->ways[0]);
+    out->not_finite = st->not_finite;
+    return rc;
+}
+
+/* ---- looked at ---- */
 
 /* Waits for the step, of which the device has decided by itself whether to take it, and finds the same. */
-static int look(rn_step *st, const flight *f, rn_step_result *out)
+static int look(rn_step *st, const rn_step_way *w, rn_step_result *out)
 {
-    rn_net_result res;
-    const rn_step_at *at = &f->at;
-    RN_TRY(rn_net_results(st->s->net, &res));
-    out->sums = f->sums;
-    add_results(&out->sums, &res);
+    double loss;
+    out->sums = w->sums;
+    RN_TRY(rn_step_results(st, &out->sums, &loss));
     if (!rn_net_host_ranks(st->s->net))
         RN_TRY(rn_ranks_sums(st->s->comm, &out->sums));
     if (!isfinite(out->sums.loss))
-        return not_finite(st, f, "the loss");
+        return rn_step_not_finite(st, "the loss");
     const rn_optim_facts facts = rn_optim_sums(st->optim);
-    RN_TRY(check_gradients(st, f, facts.grads));
+    RN_TRY(rn_step_check_gradients(st, facts.grads));
     out->grad_norm =
-        sqrt(facts.grads) * (1 / st->scale.scale) * (is_caffe(st) && isfinite(facts.grads) ? at->batches : 1);
+        sqrt(facts.grads) * (1 / st->scale.scale) * (rn_step_is_caffe(st) && isfinite(facts.grads) ? w->at.batches : 1);
     out->skipped = !isfinite(out->grad_norm);
     if (st->moves)
         st->scale = facts.loss_scale;
@@ -314,55 +175,20 @@ static int look(rn_step *st, const flight *f, rn_step_result *out)
     return rn_fail_prefix(rn_net_check_weights(st->s->net), "after the step");
 }
 
-int rn_step_start_average(rn_step *st)
-{
-    return st->r->ema > 0 ? rn_optim_average(st->optim, 0, st->s->eval_net) : RN_OK;
-}
-
-/* ---- the whole ---- */
-
-static int give(rn_step *st, flight *f)
-{
-    rn_net_set_loss_scale(st->s->net, (float)st->scale.scale); /* as long as it does not move */
-    RN_TRY(gradients(st, f));
-    return over_ranks(st, f);
-}
-
-int rn_step_give(rn_step *st, const rn_step_at *at, rn_step_result *out)
-{
-    flight *f = &st->flights[st->n];
-    *out = (rn_step_result){.grad_norm = NAN};
-    if (st->n == FLIGHTS)
-        return rn_fail(RN_E_RANGE, "training step: nobody has looked at the last %d steps", FLIGHTS);
-    *f = (flight){.at = *at, .began = rn_now()};
-    st->not_finite = false;
-    st->untouched = true;
-    int rc = give(st, f);
-    out->not_finite = st->not_finite;
-    out->untouched = st->untouched;
-    if (rc < 0)
-        give_back(st, f);
-    else
-        st->n++;
-    return rc;
-}
-
 int rn_step_look(rn_step *st, rn_step_result *out)
 {
-    flight f = st->flights[0];
-    *out = (rn_step_result){.grad_norm = NAN};
-    st->not_finite = false;
-    int rc = look(st, &f, out);
+    RN_TRY(rn_step_rest(st, out));
+    const rn_step_way w = st->ways[0];
+    int rc = look(st, &w, out);
     out->not_finite = st->not_finite;
-    give_back(st, &f);
-    st->flights[0] = st->flights[1];
-    st->flights[1].holds = false;
-    st->n--;
+    rn_step_drop_batch(st);
+    st->ways[0] = st->ways[1];
+    st->nways--;
     if (rc < 0)
         return rc;
     /* A step that was given while another was under way begins when that one ends. */
     const double now = rn_now();
-    out->sums.seconds = now - fmax(f.began, st->looked);
+    out->sums.seconds = now - fmax(w.began, st->looked);
     st->looked = now;
     return RN_OK;
 }

@@ -54,18 +54,22 @@ int rn_step_start_loss_scale(rn_step *st, const rn_loss_scale *from);
 void rn_step_let_go(rn_step *st);
 
 /*
- * A step in two parts: what is given to the device, and the look at what came of it, which waits for it. Where steps overlap, the
- * next may be given before the look at this one, so that the device goes on meanwhile. What comes out is the same to the bit: no step
+ * A step in parts: what is given to the device, and the look at what came of it, which waits for it. Where steps overlap, the
+ * next may begin before the look at this one, so that the device goes on meanwhile; likewise each of a step's batches is looked at
+ * while the next one is under way, if the loader has that by now. What comes out is the same to the bit: no step
  * depends on what the host finds in the one before, but that there is one. A step behind one that goes wrong changes no
  * weight, and the run ends with it.
- * Steps do not overlap on backends that compute at once; between ranks; where the host looks at every batch (accumulate).
+ * Steps and batches do not overlap on backends that compute at once, and between ranks.
  */
 bool rn_step_overlaps(const rn_step *st);
-/* The loader must stand at at->batch. At most two steps are under way. Fills in why it failed, if it did; nothing is to be looked at then. */
+/* Its first batch, where the loader must stand. At most two steps are under way, and all of the first one was given then. Fills in
+ * why it failed, if it did; nothing is to be looked at then. */
 int rn_step_give(rn_step *st, const rn_step_at *at, rn_step_result *out);
-/* Of the oldest step that was given. RN_E_MISMATCH with not_finite: a loss, gradient or weight is not finite. */
+/* The oldest step's other batches, if there are any left. Fills in as rn_step_give; a loss or gradient may be found not to be finite. */
+int rn_step_rest(rn_step *st, rn_step_result *out);
+/* Of the oldest step that was given, and its rest, if nobody has. RN_E_MISMATCH with not_finite: a loss, gradient or weight is not finite. */
 int rn_step_look(rn_step *st, rn_step_result *out);
-/* Both. */
+/* All of it. */
 int rn_step_run(rn_step *st, const rn_step_at *at, rn_step_result *out);
 
 #endif

@@ -62,16 +62,17 @@ static void add_sums(rn_sums *s, const rn_sums *more)
     s->waited += more->waited;
 }
 
-/* The next step to be given, the epoch's last one taking what is left. Steps overlap only where each is one batch. */
+/* The next step to be given, the epoch's last one taking what is left. */
 static rn_step_at next_step(rn_trainer *t)
 {
-    const int64_t left = t->batches_per_epoch - t->state.batch - t->ahead, most = t->job->recipe->accumulate;
+    const int64_t ahead = t->ahead ? t->given[0].batches : 0; /* it is never asked for a third */
+    const int64_t left = t->batches_per_epoch - t->state.batch - ahead, most = t->job->recipe->accumulate;
     const int64_t batches = left < most ? left : most, number = t->state.step + t->ahead;
     int64_t epoch, batch;
     rn_trainer_position(t, &epoch, &batch);
     return (rn_step_at){.step = number,
                         .epoch = epoch,
-                        .batch = batch + t->ahead,
+                        .batch = batch + ahead,
                         .batches = (int)batches,
                         .more = left > batches && number + 1 < t->total_steps,
                         .lr = rn_sched_lr(&t->sched, number),
@@ -127,7 +128,7 @@ static int broke_off(rn_trainer *t, int rc, bool keep)
     return rn_fail(rc, "stopped %s: %s. Last good checkpoint: %s", where, why, last_good(t));
 }
 
-/* Gives the device the next step. One that fails before it has begun while another is under way waits until that was looked at. */
+/* Begins the next step. One that fails before it has begun while another is under way waits until that was looked at. */
 static int give(rn_trainer *t)
 {
     const rn_step_at at = next_step(t);
@@ -140,6 +141,18 @@ static int give(rn_trainer *t)
         return res.not_finite ? stopped_at(t, at.step + 1) : broke_off(t, rc, res.untouched && !t->ahead);
     t->given[t->ahead++] = at;
     return RN_OK;
+}
+
+/* What the oldest step under way has beside its first batch. */
+static int give_rest(rn_trainer *t)
+{
+    const rn_step_at *at = &t->given[0];
+    rn_step_result res;
+    int rc = rn_step_rest(t->one, &res);
+    if (rc >= 0)
+        return RN_OK;
+    t->lr = at->lr;
+    return res.not_finite ? stopped_at(t, at->step + 1) : broke_off(t, rc, false);
 }
 
 static bool stop_asked(const rn_trainer *t, int64_t steps);
@@ -185,6 +198,7 @@ static int step(rn_trainer *t)
 {
     if (!t->ahead)
         RN_TRY(give(t));
+    RN_TRY(give_rest(t));
     if (gives_ahead(t))
         RN_TRY(give(t));
     return look(t);
