@@ -10,6 +10,9 @@
  *   across k  a row of a pattern is one k, 64 rows of A or columns of B; the next 8 k in the next pattern, STRIDE on, so that the next
  *             16 k are two patterns on; the next 64 rows or columns LEADING on
  * Sums are the products' from the first one until they are waited for; what is written to them before needs rn_wgmma_fence.
+ *
+ * A may come from registers instead: a warp's 16 x 16 values as mma.sync's m16n8k16 has them (cuda_mma.h), which are the product's until it is
+ * waited for; written, they need rn_wgmma_fence_a. across is then B's alone.
  */
 #ifndef CUDA_SM90_MMA_H
 #define CUDA_SM90_MMA_H
@@ -45,6 +48,17 @@ template <int n, int kind, bool across> static inline void rn_wgmma(float *d, ui
     rn_emu_wgmma(d, a, b, n, kind, across ? 3 : 0, add);
 }
 
+/* What was written to a, 4 registers, as well. */
+static inline void rn_wgmma_fence_a(uint32_t *a)
+{
+    rn_emu_wgmma_fence_a(a);
+}
+
+template <int n, int kind, bool across> static inline void rn_wgmma_a(float *d, const uint32_t *a, uint64_t b, bool add)
+{
+    rn_emu_wgmma_a(d, a, b, n, kind, across ? 2 : 0, add);
+}
+
 #elif RN_SM90_CODE
 
 /* Bits 0-13, 16-29 and 32-45: address, leading and stride offset in units of 16 bytes; 49-51, 0: patterns begin at multiples of 1,024
@@ -63,6 +77,12 @@ static __device__ __forceinline__ void rn_wgmma_fence()
 static __device__ __forceinline__ void rn_wgmma_commit()
 {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/* The registers are named, so that no write to them is moved behind it. */
+static __device__ __forceinline__ void rn_wgmma_fence_a(uint32_t *a)
+{
+    asm volatile("wgmma.fence.sync.aligned;" : "+r"(a[0]), "+r"(a[1]), "+r"(a[2]), "+r"(a[3])::"memory");
 }
 
 /* Until at most `pending` of the newest groups are under way. With 0 the n sums are the thread's again: no use of them may be moved before
@@ -131,6 +151,11 @@ template <int pending, int n> static __device__ __forceinline__ void rn_wgmma_wa
         "wgmma.mma_async.sync.aligned." types " {" RN_SUMS_##sums "}, " \
         matrix_a ", " matrix_b ", p, 1, 1, " across_k ", " across_k ";\n}" \
         : RN_SUMS_##sums##_OF(d) : "l"(a), "l"(b), "n"(across ? 1 : 0), "r"((int)add))
+#define RN_WGMMA_A_ASM(types, sums, a0, a1, a2, a3, matrix_b, across_k, add_to) \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add_to ", 0;\n" \
+        "wgmma.mma_async.sync.aligned." types " {" RN_SUMS_##sums "}, " \
+        "{" a0 ", " a1 ", " a2 ", " a3 "}, " matrix_b ", p, 1, 1, " across_k ";\n}" \
+        : RN_SUMS_##sums##_OF(d) : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(across ? 1 : 0), "r"((int)add))
 /* clang-format on */
 
 template <int n, int kind, bool across>
@@ -149,6 +174,24 @@ static __device__ __forceinline__ void rn_wgmma(float *d, uint64_t a, uint64_t b
         RN_WGMMA_ASM("m64n256k16.f32.bf16.bf16", 128, "%128", "%129", "%130", "%131");
     else
         RN_WGMMA_ASM("m64n256k16.f32.f16.f16", 128, "%128", "%129", "%130", "%131");
+}
+
+template <int n, int kind, bool across>
+static __device__ __forceinline__ void rn_wgmma_a(float *d, const uint32_t *a, uint64_t b, bool add)
+{
+    static_assert(n == 64 || n == 128 || n == 256, "columns that there is an instruction for here");
+    if constexpr (n == 64 && kind == 0)
+        RN_WGMMA_A_ASM("m64n64k16.f32.bf16.bf16", 32, "%32", "%33", "%34", "%35", "%36", "%37", "%38");
+    else if constexpr (n == 64)
+        RN_WGMMA_A_ASM("m64n64k16.f32.f16.f16", 32, "%32", "%33", "%34", "%35", "%36", "%37", "%38");
+    else if constexpr (n == 128 && kind == 0)
+        RN_WGMMA_A_ASM("m64n128k16.f32.bf16.bf16", 64, "%64", "%65", "%66", "%67", "%68", "%69", "%70");
+    else if constexpr (n == 128)
+        RN_WGMMA_A_ASM("m64n128k16.f32.f16.f16", 64, "%64", "%65", "%66", "%67", "%68", "%69", "%70");
+    else if constexpr (kind == 0)
+        RN_WGMMA_A_ASM("m64n256k16.f32.bf16.bf16", 128, "%128", "%129", "%130", "%131", "%132", "%133", "%134");
+    else
+        RN_WGMMA_A_ASM("m64n256k16.f32.f16.f16", 128, "%128", "%129", "%130", "%131", "%132", "%133", "%134");
 }
 
 #endif

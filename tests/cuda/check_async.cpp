@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "kernels/cuda/cuda_mma.h"
 #include "kernels/cuda/cuda_sm90_mma.h"
 #include "kernels/cuda/cuda_tensor_map.h"
 
@@ -33,7 +34,11 @@ typedef enum mistake {
     COPIES_LEFT,
     OUTSIDE_BOX,
     LARGE_OFFSET,
-    REGISTERS
+    REGISTERS,
+    A_RIGHT,
+    A_NO_FENCE,
+    A_WRITTEN_EARLY,
+    A_NEVER_WAITED
 } mistake;
 
 static const struct {
@@ -62,6 +67,9 @@ static const struct {
     {"outside_box", "not in the bounding box", OUTSIDE_BOX},
     {"large_offset", "not of 8 bits", LARGE_OFFSET},
     {"registers", "a multiple of 8", REGISTERS},
+    {"a_no_fence", "comes from were written, and no fence", A_NO_FENCE},
+    {"a_written_early", "written before the product", A_WRITTEN_EARLY},
+    {"a_never_waited", "nobody has waited for", A_NEVER_WAITED},
 };
 
 struct maps {
@@ -74,6 +82,27 @@ static void ask(const maps &m, char *a, char *b, uint64_t *full, mistake kind)
     rn_tma_pixels(kind == UNALIGNED ? a + 128 : a, kind == NO_MAP ? &m.b : &m.a, full, 0,
                   kind == OUTSIDE_BOX ? PIXELS : 0, 0, 0, kind == LARGE_OFFSET ? 256 : 0, 0);
     rn_tma_tile(kind == BEYOND_SHARED ? b + TILE : b, &m.b, full, 0, 0);
+}
+
+/* The same product with A from registers, which are written for each 16 k: two sets, of which one may be read meanwhile. */
+static void multiply_from_registers(const char *a, uint64_t mb, float *sums, mistake kind)
+{
+    const int lane = (int)threadIdx.x % 32, row = (int)threadIdx.x / 32 * 16 + lane % 16;
+    uint32_t sets[2][4];
+
+    for (int k = 0; k < SIDE / 16; k++) {
+        uint32_t *to = sets[kind == A_WRITTEN_EARLY ? 0 : k % 2];
+        rn_wgmma_wait<1, 32>(sums);
+        rn_ldmatrix(to, a + row * 128 + ((2 * k + lane / 16) ^ (lane & 7)) * 16);
+        if (kind == A_NO_FENCE)
+            rn_wgmma_fence();
+        else
+            rn_wgmma_fence_a(to);
+        rn_wgmma_a<SIDE, 0, false>(sums, to, mb + (unsigned)k * 2, k > 0);
+        rn_wgmma_commit();
+    }
+    if (kind != A_NEVER_WAITED)
+        rn_wgmma_wait<0, 32>(sums);
 }
 
 /* d = a b^T, by one group of four warps and a warp that asks. */
@@ -108,15 +137,18 @@ static void product(const maps m, float *d, mistake kind)
         ma &= ~((uint64_t)3 << 62);
     if (kind == BETWEEN_PATTERNS)
         ma += 128 / 16;
-    if (kind != NO_FENCE)
+    if (kind != NO_FENCE && kind < A_RIGHT)
         rn_wgmma_fence();
-    for (unsigned k = 0; k < SIDE / 16; k++)
+    for (unsigned k = 0; k < SIDE / 16 && kind < A_RIGHT; k++)
         rn_wgmma<SIDE, 0, false>(sums, ma + k * 2, mb + k * 2, k > 0);
-    rn_wgmma_commit();
+    if (kind < A_RIGHT)
+        rn_wgmma_commit();
+    else
+        multiply_from_registers(a, mb, sums, kind);
     if (kind == READ_EARLY)
         sums[0] += 0;
     const float early = sums[0];
-    if (kind != NO_WAIT_AT_END)
+    if (kind != NO_WAIT_AT_END && kind < A_RIGHT)
         rn_wgmma_wait<0, 32>(sums);
     const int row = (int)threadIdx.x / 32 * 16 + (int)threadIdx.x % 32 / 4, column = (int)threadIdx.x % 4 * 2;
     for (int i = 0; i < 32; i++)
@@ -216,7 +248,7 @@ static int refusals(void)
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "right") == 0)
-        return run(RIGHT);
+        return run(RIGHT) + run(A_RIGHT);
     if (argc > 1 && strcmp(argv[1], "refusals") == 0)
         return refusals();
     for (const auto &l : list) {

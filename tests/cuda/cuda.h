@@ -9,7 +9,8 @@
  *   - a tensor map is refused for every reason that the driver documents, and where its tensor is not in one allocation;
  *   - what is undefined ends the program with the kernel's name: an mbarrier that is not there, not fenced, or overwritten; more bytes than
  *     it expects; a wait that nothing ends; a tile of swizzled rows that is not at a multiple of 1,024 bytes; a first pixel outside of the
- *     bounding box; sums that were written or are new, without a fence; products or copies that a block leaves behind.
+ *     bounding box; sums, or registers that A comes from, that were written or are new, without a fence; such registers written before
+ *     the product that reads them is waited for; products or copies that a block leaves behind.
  * Only what the kernels use is there: 16-bit values, rows of 128 bytes swizzled by 128 bytes.
  */
 #ifndef CUDA_H
@@ -68,6 +69,9 @@ void rn_emu_copy_pixels(void *to, const CUtensorMap *map, void *barrier, const i
 /* All threads of a group of 128. across: 1 A, 2 B, whose rows in shared memory lie across k. kind: 0 bf16, 1 f16. */
 void rn_emu_wgmma_fence(void);
 void rn_emu_wgmma(float *d, uint64_t a, uint64_t b, int n, int kind, int across, bool add);
+/* A from 4 registers of each thread, which are read when the product is made. */
+void rn_emu_wgmma_fence_a(uint32_t *a);
+void rn_emu_wgmma_a(float *d, const uint32_t *a, uint64_t b, int n, int kind, int across, bool add);
 void rn_emu_wgmma_commit(void);
 void rn_emu_wgmma_wait(int pending);
 void rn_emu_registers(int count, bool more);

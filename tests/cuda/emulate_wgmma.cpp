@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What cuda.h beside this file promises of products by groups of four warps. */
 #include <deque>
+#include <map>
 #include <vector>
 
 #include "cuda.h"
@@ -14,6 +15,12 @@ typedef struct product {
     int n, kind, across, add, group;
 } product;
 
+/* A from registers: where each thread has them, and what was in them when the product was issued. */
+typedef struct registers_a {
+    const uint32_t *at[128];
+    uint32_t is[128][4];
+} registers_a;
+
 typedef struct warps {
     bool fenced, any, busy; /* busy: `sums` are what the registers are about to be */
     int groups;
@@ -21,12 +28,15 @@ typedef struct warps {
     int n;
     std::vector<float> sums, left; /* left: in the registers, by the last product */
     std::deque<product> products;
+    std::deque<registers_a> from;                        /* of those whose A is in registers, in their order */
+    std::map<const uint32_t *, std::vector<uint32_t>> a; /* what the last fence has seen in such registers */
 } warps;
 
 static warps groups[8];
 
 typedef struct wgmma_lane {
     float *d;
+    const uint32_t *a; /* NULL: A is in shared memory */
     product p;
 } wgmma_lane;
 
@@ -43,6 +53,20 @@ static void fence(void *const *)
 void rn_emu_wgmma_fence(void)
 {
     rn_emu_group(fence, NULL);
+}
+
+static void fence_a(void *const *lanes)
+{
+    warps *w = group_now();
+
+    w->fenced = true;
+    for (int i = 0; i < 128; i++)
+        w->a[(const uint32_t *)lanes[i]].assign((const uint32_t *)lanes[i], (const uint32_t *)lanes[i] + 4);
+}
+
+void rn_emu_wgmma_fence_a(uint32_t *a)
+{
+    rn_emu_group(fence_a, a);
 }
 
 /* The value of a matrix of 16 k at (row or column r, k), by the descriptor of it. Layouts of the PTX ISA, "Strides" and "Canonical
@@ -73,14 +97,31 @@ static void check_matrix(uint64_t matrix)
         rn_emu_die("wgmma: the matrix does not begin in the first row of a pattern of 1,024 bytes");
 }
 
+/* A 64 x 16 from the threads' registers: the layout of mma.sync's m16n8k16, 16 rows to a warp. */
+static void elements_of(const registers_a *from, int kind, double a[64][16])
+{
+    for (int i = 0; i < 128; i++) {
+        const int g = i % 32 / 4, t = i % 4;
+        if (memcmp(from->at[i], from->is[i], sizeof from->is[i]) != 0)
+            rn_emu_die("wgmma: registers that A comes from were written before the product was waited for");
+        for (int j = 0; j < 8; j++)
+            a[i / 32 * 16 + g + j / 2 % 2 * 8][t * 2 + j % 2 + j / 4 * 8] =
+                rn_mma_value(kind, from->is[i][j / 2], j % 2);
+    }
+}
+
 /* Sums are rounded towards zero, once an instruction, as those of mma.sync in cuda_mma_emulated.h. */
 static void multiply(warps *w, const product *p)
 {
     static double a[64][16], b[256][16];
 
+    if (!p->a) {
+        elements_of(&w->from.front(), p->kind, a);
+        w->from.pop_front();
+    }
     rn_check_thread(rn_emu_thread(), NULL, 0); /* reads for its group */
     for (int k = 0; k < 16; k++) {
-        for (int r = 0; r < 64; r++)
+        for (int r = 0; p->a && r < 64; r++)
             a[r][k] = element(p->a, p->across & 1, r, k, p->kind);
         for (int c = 0; c < p->n; c++)
             b[c][k] = element(p->b, p->across & 2, c, k, p->kind);
@@ -98,19 +139,37 @@ static void multiply(warps *w, const product *p)
     }
 }
 
+/* Takes down the registers that A comes from. */
+static void issue_a(warps *w, void *const *lanes)
+{
+    registers_a r;
+
+    for (int i = 0; i < 128; i++) {
+        r.at[i] = ((const wgmma_lane *)lanes[i])->a;
+        memcpy(r.is[i], r.at[i], sizeof r.is[i]);
+        const auto seen = w->a.find(r.at[i]);
+        if (seen == w->a.end() || memcmp(seen->second.data(), r.is[i], sizeof r.is[i]) != 0)
+            rn_emu_die("wgmma: the registers that A comes from were written, and no fence followed");
+    }
+    w->from.push_back(r);
+}
+
 static void issue(void *const *lanes)
 {
     warps *w = group_now();
     const wgmma_lane *first = (const wgmma_lane *)lanes[0];
     const int sums = first->p.n / 2;
 
-    check_matrix(first->p.a);
+    if (first->a)
+        issue_a(w, lanes);
+    else
+        check_matrix(first->p.a);
     check_matrix(first->p.b);
     if (first->p.n % 8 || first->p.n < 8 || first->p.n > 256)
         rn_emu_die("wgmma: a multiple of 8 columns to 256");
     for (int i = 0; i < 128; i++) {
         const wgmma_lane *l = (const wgmma_lane *)lanes[i];
-        if (memcmp(&l->p, &first->p, sizeof l->p) != 0)
+        if (memcmp(&l->p, &first->p, sizeof l->p) != 0 || !l->a != !first->a)
             rn_emu_die("wgmma: threads of a group give it different operands");
         if (w->busy && (w->d[i] != l->d || w->n != first->p.n))
             rn_emu_die("wgmma: other sums while products are under way");
@@ -137,12 +196,13 @@ static void issue(void *const *lanes)
             multiply(w, &w->products.front());
 }
 
-void rn_emu_wgmma(float *d, uint64_t a, uint64_t b, int n, int kind, int across, bool add)
+static void give(float *d, const uint32_t *registers, uint64_t a, uint64_t b, int n, int kind, int across, bool add)
 {
     wgmma_lane mine;
 
     memset(&mine, 0, sizeof mine);
     mine.d = d;
+    mine.a = registers;
     mine.p.a = a;
     mine.p.b = b;
     mine.p.n = n;
@@ -150,6 +210,16 @@ void rn_emu_wgmma(float *d, uint64_t a, uint64_t b, int n, int kind, int across,
     mine.p.across = across;
     mine.p.add = add;
     rn_emu_group(issue, &mine);
+}
+
+void rn_emu_wgmma(float *d, uint64_t a, uint64_t b, int n, int kind, int across, bool add)
+{
+    give(d, NULL, a, b, n, kind, across, add);
+}
+
+void rn_emu_wgmma_a(float *d, const uint32_t *a, uint64_t b, int n, int kind, int across, bool add)
+{
+    give(d, a, 0, b, n, kind, across, add);
 }
 
 static void commit(void *const *)
@@ -211,6 +281,8 @@ void rn_emu_wgmma_begin(void)
         w.fenced = w.any = w.busy = false;
         w.groups = 0;
         w.products.clear();
+        w.from.clear();
+        w.a.clear();
         w.left.clear();
     }
 }
