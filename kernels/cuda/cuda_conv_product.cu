@@ -80,6 +80,19 @@ bool rn_conv_wide(const void *p, int channels, size_t size)
     return rn_conv_aligned(p) && channels * size % 16 == 0;
 }
 
+rn_conv_read rn_conv_read_src(const rn_conv_desc *d, const rn_conv_args *a)
+{
+    rn_conv_read r = {};
+
+    if (d->fuse & RN_PRO_BN) {
+        r.mul = a->scale;
+        r.add = a->shift;
+        r.other = d->fuse & RN_PRO_ADD ? a->residual : NULL;
+        r.relu = d->fuse & RN_PRO_RELU;
+    }
+    return r;
+}
+
 rn_conv_write rn_conv_write_of(const rn_conv_desc *d, const rn_conv_args *a, const rn_conv_product *p, void *to,
                                size_t size, int beta, void *workspace)
 {

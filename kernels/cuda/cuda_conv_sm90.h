@@ -7,127 +7,30 @@
 #ifndef CUDA_CONV_SM90_H
 #define CUDA_CONV_SM90_H
 
-#include "kernels/cuda/cuda_conv_finish.h"
-#include "kernels/cuda/cuda_conv_sm90_args.h"
-#include "kernels/cuda/cuda_sm90_mma.h"
-
-/* For cuda_conv_tile.h and cuda_conv_finish.h: a warp of those that multiply has 16 rows and all columns. */
-template <class By_, int N_, int STAGES_, int BLOCKS_> struct rn_sm90_tile {
-    typedef By_ By;
-    typedef typename By::type type;
-    typedef typename type::store store;
-    enum {
-        KIND = By::KIND,
-        M = RN_SM90_M,
-        N = N_,
-        K = RN_SM90_K,
-        WM = 16,
-        WN = N,
-        THREADS = 2 * RN_WARPGROUP, /* that multiply */
-        BLOCKS = BLOCKS_,           /* that a multiprocessor has room for */
-        SHARES = BLOCKS == 1,       /* its threads have other counts of registers than they were launched with */
-        ASKING = SHARES ? RN_WARPGROUP : 32,
-        BLOCK = THREADS + ASKING,
-        SUMS = WM * WN / 32,
-        ROW = RN_SWIZZLE_ROW,
-        CHUNK = K * ROW, /* bwd_w: 64 k of 64 rows of A or columns of B */
-        A_BYTES = M * ROW,
-        STAGE_BYTES = (M + N) * ROW,
-        STAGES = STAGES_,
-        OUT_STRIDE = N + 8,
-        OUT_BYTES = M * OUT_STRIDE * 4,
-        RING_BYTES = STAGES * STAGE_BYTES,
-        PLACES = OUT_BYTES > RING_BYTES ? OUT_BYTES : RING_BYTES,
-        PHASE = PLACES + M * 8,
-        BARRIERS = PHASE + 128, /* full[STAGES], empty[STAGES] */
-        SHARED_BYTES = BARRIERS + STAGES * 16 + RN_SWIZZLE_PATTERN,
-        /* Registers of a thread where there is one block: as launched, and as its three groups of four warps share them out. Two
-         * blocks of 9 warps, or 5 to a quarter of the multiprocessor, have 96 for each thread. */
-        LAUNCHED = 65536 / (3 * RN_WARPGROUP) / 8 * 8,
-        FEWER = 40,
-        MORE = (LAUNCHED * 3 - FEWER) / 2 / 8 * 8
-    };
-    static_assert(A_BYTES % RN_SWIZZLE_PATTERN == 0 && STAGE_BYTES % RN_SWIZZLE_PATTERN == 0,
-                  "tiles begin at patterns");
-    static_assert(SHARED_BYTES <= 227 * 1024 && (SHARED_BYTES + 1024) * BLOCKS <= 228 * 1024, "shared memory");
-    static_assert(FEWER + 2 * MORE <= 3 * LAUNCHED && MORE >= LAUNCHED && MORE <= 240, "registers");
-};
-
-struct rn_sm90_bf16 : rn_by_bf16 {
-    enum { KIND = 0 };
-};
-struct rn_sm90_f16 : rn_by_f16 {
-    enum { KIND = 1 };
-};
+#include "kernels/cuda/cuda_conv_sm90_turned.h"
 
 #if RN_SM90_CODE
-
-/* A block's shared memory from its first pattern on. */
-static __device__ __forceinline__ char *rn_sm90_begin(char *shared)
-{
-    return shared + rn_to_pattern(shared);
-}
-
-template <class T> struct rn_sm90_ring {
-    char *shared;
-
-    __device__ __forceinline__ uint64_t *full(int stage) const
-    {
-        return (uint64_t *)(shared + T::BARRIERS) + stage;
-    }
-    __device__ __forceinline__ uint64_t *empty(int stage) const
-    {
-        return full(T::STAGES + stage);
-    }
-    __device__ __forceinline__ char *a(int stage) const
-    {
-        return shared + stage * T::STAGE_BYTES;
-    }
-    __device__ __forceinline__ char *b(int stage) const
-    {
-        return a(stage) + T::A_BYTES;
-    }
-    /* One thread, before the block's first barrier. */
-    __device__ __forceinline__ void init() const
-    {
-        for (int i = 0; i < T::STAGES; i++) {
-            rn_barrier_init(full(i), 1);
-            rn_barrier_init(empty(i), T::THREADS / 32);
-        }
-        rn_barrier_fence();
-    }
-    /* The asking thread: the i-th stage's place is free; its bytes are expected. */
-    __device__ __forceinline__ int take(int i) const
-    {
-        const int stage = i % T::STAGES;
-
-        rn_barrier_wait(empty(stage), (unsigned)(i / T::STAGES + 1) & 1);
-        rn_barrier_expect(full(stage), T::STAGE_BYTES);
-        return stage;
-    }
-};
 
 /* This thread's sums of `steps` stages. While the products of one are under way, those of the one before are waited for, and its place is
  * given back. */
 template <class T, bool across>
 static __device__ __forceinline__ void rn_sm90_sum_up(const rn_sm90_ring<T> &ring, int steps, float *sums)
 {
-    /* 16 k on: 32 bytes of each row, or two patterns, in units of 16 bytes. 64 rows on: so many patterns, or another chunk. */
-    enum { ON = (across ? 2 * RN_SWIZZLE_PATTERN : 32) / 16, LEADING = across ? T::CHUNK : 16, SLICES = T::K / 16 };
+    typedef rn_sm90_slices<T, across> S;
     const int rows = (int)threadIdx.x / RN_WARPGROUP * (T::A_BYTES / 2);
 
     static_assert(T::A_BYTES / 2 == T::CHUNK, "a group's rows are a chunk");
     RN_NO_UNROLL
     for (int i = 0; i < steps; i++) {
         const int stage = i % T::STAGES;
-        const uint64_t a = rn_matrix(ring.a(stage) + rows, LEADING, RN_SWIZZLE_PATTERN),
-                       b = rn_matrix(ring.b(stage), LEADING, RN_SWIZZLE_PATTERN);
+        const uint64_t a = rn_matrix(ring.a(stage) + rows, S::LEADING, RN_SWIZZLE_PATTERN),
+                       b = rn_matrix(ring.b(stage), S::LEADING, RN_SWIZZLE_PATTERN);
         rn_barrier_wait(ring.full(stage), (unsigned)(i / T::STAGES) & 1);
         __syncwarp(); /* lanes may have left the wait one after another */
         rn_wgmma_fence();
         RN_UNROLL
-        for (int k = 0; k < SLICES; k++)
-            rn_wgmma<T::N, T::KIND, across>(sums, a + (unsigned)(k * ON), b + (unsigned)(k * ON), i + k > 0);
+        for (int k = 0; k < S::COUNT; k++)
+            rn_wgmma<T::N, T::KIND, across>(sums, a + (unsigned)(k * S::ON), b + (unsigned)(k * S::ON), i + k > 0);
         rn_wgmma_commit();
         rn_wgmma_wait<1, T::SUMS>(sums);
         if (i > 0 && threadIdx.x % 32 == 0)
@@ -199,8 +102,8 @@ static __device__ __forceinline__ void rn_sm90_ask_weights(const rn_conv_sm90_we
 
 #endif
 
-/* Blocks: phases x tiles of rows x tiles of columns, the latter fastest: neighbours read the same pixels. */
-template <class T>
+/* Blocks: phases x tiles of rows x tiles of columns, the latter fastest: neighbours read the same pixels. reads: through a prologue, fwd. */
+template <class T, bool reads>
 __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid_constant__ rn_conv_sm90_args p)
 {
 #if RN_SM90_CODE
@@ -222,6 +125,8 @@ __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid
         phase = rn_conv_phase_of(&p.d, p.back, block / p.tiles_m);
         ring.init();
     }
+    if constexpr (reads)
+        rn_sm90_read_begin<T>(p, shared, m0);
     __syncthreads();
     for (int i = threadIdx.x; i < T::M; i += T::BLOCK) {
         const int64_t line = (m0 + i) / phase.columns, n = line / phase.rows;
@@ -241,8 +146,13 @@ __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid
     if (T::SHARES)
         rn_more_registers<T::MORE>();
     float sums[T::SUMS];
-    const int channels = p.back ? p.d.oc : p.d.ic;
-    rn_sm90_sum_up<T, false>(ring, any ? phase.taps_y * phase.taps_x * ((channels + T::K - 1) / T::K) : 0, sums);
+    const int steps = any ? phase.taps_y * phase.taps_x * p.stages : 0;
+    if constexpr (reads) {
+        rn_sm90_read_pixels<T> read(p, shared);
+        rn_sm90_sum_up_read<T>(ring, steps, read, sums);
+    } else {
+        rn_sm90_sum_up<T, false>(ring, steps, sums);
+    }
     rn_finish_tile<T, typename T::type, true>(p.write, sums, shared, block, n0);
 #endif
 }
@@ -291,21 +201,29 @@ template <class T> struct rn_conv_sm90_instance {
     {
         cudaFuncAttributes a;
 
-        return cudaFuncGetAttributes(&a, (const void *)rn_conv_sm90<T>) == cudaSuccess &&
+        return cudaFuncGetAttributes(&a, (const void *)rn_conv_sm90<T, false>) == cudaSuccess &&
                a.numRegs >= RN_SM90_REGISTERS_LEAST;
     }
     static int open(void)
     {
-        RN_TRY(rn_cuda_allow_shared(rn_conv_sm90<T>, T::SHARED_BYTES));
+        RN_TRY(rn_cuda_allow_shared(rn_conv_sm90<T, false>, T::SHARED_BYTES));
+        RN_TRY(rn_cuda_allow_shared(rn_conv_sm90<T, true>, T::SHARED_BYTES + T::READ_MOST));
+        RN_TRY(rn_cuda_allow_shared(rn_conv_sm90_weights_read<T>, rn_sm90_turned<T>::BYTES));
         return rn_cuda_allow_shared(rn_conv_sm90_weights<T>, T::SHARED_BYTES);
     }
     static int gemm(const rn_conv_sm90_args *p, unsigned blocks, void *stream)
     {
-        return RN_CUDA_LAUNCH(rn_conv_sm90<T>, blocks, T::BLOCK, T::SHARED_BYTES, stream, *p);
+        const int bytes = T::SHARED_BYTES + (T::M + p->stages * T::K) * 8;
+
+        return p->read.mul ? RN_CUDA_LAUNCH((rn_conv_sm90<T, true>), blocks, T::BLOCK, bytes, stream, *p)
+                           : RN_CUDA_LAUNCH((rn_conv_sm90<T, false>), blocks, T::BLOCK, T::SHARED_BYTES, stream, *p);
     }
     static int weights(const rn_conv_sm90_weights_args *p, unsigned blocks, void *stream)
     {
-        return RN_CUDA_LAUNCH(rn_conv_sm90_weights<T>, blocks, T::BLOCK, T::SHARED_BYTES, stream, *p);
+        const int bytes = rn_sm90_turned<T>::BYTES;
+
+        return p->read.mul ? RN_CUDA_LAUNCH(rn_conv_sm90_weights_read<T>, blocks, T::BLOCK, bytes, stream, *p)
+                           : RN_CUDA_LAUNCH(rn_conv_sm90_weights<T>, blocks, T::BLOCK, T::SHARED_BYTES, stream, *p);
     }
 };
 

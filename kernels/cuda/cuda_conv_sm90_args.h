@@ -11,6 +11,8 @@ enum {
     RN_SM90_M = 128,    /* rows of a tile */
     RN_SM90_K = 64,     /* values of a row of a stage, 128 bytes */
     RN_SM90_PHASES = 9, /* of bwd_d at most: strides up to 3 */
+    /* Of a prologue at most, whose factors each block has in shared memory: beside two blocks' stages there is room for so many. */
+    RN_SM90_READ_CHANNELS = 1664,
     RN_SM90_REGISTERS_LEAST = 32
 };
 
@@ -18,18 +20,22 @@ enum {
 struct rn_conv_sm90_args {
     CUtensorMap in[RN_SM90_PHASES], wei;
     rn_conv_desc d;
+    struct rn_conv_read read; /* fwd */
     struct rn_conv_write write;
     bool back;
     int tiles_m, tiles_n;
+    int stages; /* of a tap */
 };
 
 /* bwd_w. Maps: of dst as (pixels, oc), 64 of each; of src, 64 pixels of 64 channels. */
 struct rn_conv_sm90_weights_args {
     CUtensorMap dst, src;
     rn_conv_desc d;
+    struct rn_conv_read read;
     struct rn_conv_write write; /* to: [splits][oc][kh kw ic] */
     int tiles_m, tiles_n, splits;
     int64_t pixels; /* of dst */
+    int on_x, on_y; /* from a stage's pixels to the next one's: columns, and rows modulo the map's */
 };
 
 struct rn_conv_sm90_kernels {

@@ -23,8 +23,11 @@ static const rn_conv_sm90_kernels *kernels_of(rn_dtype type, int n)
     return n == 64 ? &rn_conv_sm90_f16_64 : n == 128 ? &rn_conv_sm90_f16_128 : &rn_conv_sm90_f16_256;
 }
 
+/* bwd_w through a prologue is turned: rows and columns of the product's tiles change places. */
 static rn_conv_product product_of(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int n)
 {
+    if (dir == RN_BWD_W && (d->fuse & RN_PRO_BN))
+        return rn_conv_product_of(be, d, dir, rn_conv_tile_size{n, RN_SM90_M, RN_SM90_K});
     return rn_conv_product_of(be, d, dir, rn_conv_tile_size{RN_SM90_M, n, RN_SM90_K});
 }
 
@@ -40,6 +43,12 @@ static int phases_of(const rn_conv_desc *d, bool back)
     const int64_t n = (int64_t)rn_conv_phases_y(d, back) * rn_conv_phases_x(d, back);
 
     return n <= RN_SM90_PHASES ? (int)n : 0;
+}
+
+/* The fused work that there is in a direction. */
+static unsigned fuse_of(rn_conv_dir dir)
+{
+    return dir == RN_BWD_D ? RN_EPI_DBN : RN_PRO_BN | RN_PRO_RELU | (dir == RN_FWD ? RN_EPI_STATS : 0);
 }
 
 /* What tensor maps cannot hold of it; NULL: they hold all. */
@@ -78,8 +87,11 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     *why = "this build has no code for sm_90a (CUDA_ARCH), or this driver no tensor maps";
     if (!kernels_of(d->dtype, n)->built() || !rn_tensor_map_known())
         return false;
-    *why = rn_conv_fuse_refusal(d, dir, RN_EPI_STATS | RN_EPI_DBN);
+    *why = rn_conv_fuse_refusal(d, dir, fuse_of(dir));
     if (*why)
+        return false;
+    *why = "a prologue of more than 1,664 channels";
+    if (dir == RN_FWD && (d->fuse & RN_PRO_BN) && d->ic > RN_SM90_READ_CHANNELS)
         return false;
     *why = map_refusal(d, dir);
     if (*why)
@@ -120,9 +132,11 @@ static int run_gemm(rn_conv_plan *plan, const rn_conv_product *p, int n, const r
     }
     g.d = *d;
     g.back = back;
+    g.read = rn_conv_read_src(d, a);
     g.write = rn_conv_write_of(d, a, p, back ? a->src : a->dst, rn_dtype_size(d->dtype), beta, workspace);
     g.tiles_m = (int)p->tiles_m;
     g.tiles_n = (int)p->tiles_n;
+    g.stages = (channels + RN_SM90_K - 1) / RN_SM90_K;
     RN_TRY(kernels_of(d->dtype, n)->gemm(&g, (unsigned)(p->blocks_m * p->tiles_n), stream));
     if (!g.write.epilogue)
         return RN_OK;
@@ -151,6 +165,9 @@ static int run_weights(rn_conv_plan *plan, const rn_conv_product *p, int n, cons
     g.tiles_m = (int)p->tiles_m;
     g.tiles_n = (int)p->tiles_n;
     g.splits = p->splits;
+    g.read = rn_conv_read_src(d, a);
+    g.on_x = RN_SM90_K % d->ow;
+    g.on_y = RN_SM90_K / d->ow % d->oh;
     RN_TRY(kernels_of(d->dtype, n)->weights(&g, (unsigned)(p->blocks_m * p->tiles_n), stream));
     if (!parts)
         return RN_OK;
@@ -184,7 +201,8 @@ template <int n> struct row {
     /* Not where half of a tile's columns, or some of a stage's channels, would be empty. */
     static bool suits(struct rn_backend *, const rn_conv_desc *d, rn_conv_dir dir)
     {
-        const int columns = dir == RN_FWD ? d->oc : dir == RN_BWD_D ? d->ic : d->kh * d->kw * d->ic;
+        const bool turned = dir == RN_BWD_W && (d->fuse & RN_PRO_BN);
+        const int columns = dir == RN_FWD || turned ? d->oc : dir == RN_BWD_D ? d->ic : d->kh * d->kw * d->ic;
 
         return (dir == RN_BWD_D ? d->oc : d->ic) % RN_SM90_K == 0 &&
                (n == 64 || columns % n == 0 || columns % n > n / 2);

@@ -93,7 +93,43 @@ template <int count> static inline void rn_more_registers(void)
     rn_emu_registers(count, true);
 }
 
+/* What rn_narrow_two takes: everything below 0 becomes 0, or nothing does. */
+template <int kind> static inline uint32_t rn_floor_of(bool relu)
+{
+    return relu ? 0 : 1;
+}
+
+/* Two values to 16 bits, kind 0 bf16, 1 f16, the first in the low half; NaN stays NaN. */
+template <int kind> static inline uint32_t rn_narrow_two(float low, float high, uint32_t floor)
+{
+    const float l = floor == 0 && low < 0 ? 0 : low, h = floor == 0 && high < 0 ? 0 : high;
+
+    return kind == 0 ? rn_narrow<rn_bf16>(l).bits | (uint32_t)rn_narrow<rn_bf16>(h).bits << 16
+                     : rn_narrow<rn_f16>(l).bits | (uint32_t)rn_narrow<rn_f16>(h).bits << 16;
+}
+
 #elif RN_SM90_CODE
+
+/* Pairs of 0 or of -infinity. */
+template <int kind> static __device__ __forceinline__ uint32_t rn_floor_of(bool relu)
+{
+    return relu ? 0 : kind == 0 ? 0xff80ff80u : 0xfc00fc00u;
+}
+
+/* Rounding keeps order, so that what is below 0 may be cut off behind it, two values at a time. */
+template <int kind> static __device__ __forceinline__ uint32_t rn_narrow_two(float low, float high, uint32_t floor)
+{
+    uint32_t v;
+
+    if (kind == 0) {
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
+        asm("max.NaN.bf16x2 %0, %1, %2;" : "=r"(v) : "r"(v), "r"(floor));
+    } else {
+        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
+        asm("max.NaN.f16x2 %0, %1, %2;" : "=r"(v) : "r"(v), "r"(floor));
+    }
+    return v;
+}
 
 static __device__ __forceinline__ unsigned rn_sm90_address(const void *p)
 {

@@ -16,7 +16,9 @@ static const char *const cases[] = {
     "mb33ic17ih5oc19kh3ph1", "mb40ic16ih7oc16kh5sh2ph2", "mb300ic3ih3oc5kh3ph1", "mb28ic50ih3oc130kh3ph1",
     "mb24ic16ih6iw5oc31kh3sh2ph1", "mb5ic16ih21oc16kh3ph1", "mb6ic17ih13oc1030kh1sh2",
     /* whole pieces: what tensor maps are for */
-    "mb3ic64ih9iw7oc136kh1sh2", "mb1ic72ih9iw8oc200kh1", "mb2ic64ih6oc72kh1kw3ph0pw1", "mb3ic72ih7oc64kh3sh2ph1", NULL};
+    "mb3ic64ih9iw7oc136kh1sh2", "mb1ic72ih9iw8oc200kh1", "mb2ic64ih6oc72kh1kw3ph0pw1", "mb3ic72ih7oc64kh3sh2ph1",
+    "mb1ic64ih6iw7oc24kh3ph1", "mb1ic64ih10oc16kh5sh3ph2", "mb2ic64ih8iw5oc16kh2sh2sw1ph0pw1",
+    "mb1ic64ih11iw3oc16kh3sh1sw2ph2pw1", "mb3ic64ih9oc40kh3kw1sh2ph1pw0", NULL};
 
 /* all: on every case; the others, their parts, on some, and on kernels of one tap, which have an algorithm of their own. */
 static const struct {

@@ -31,7 +31,6 @@ static const struct {
     {"cuda:direct-stem", "conv,conv_fuse", "*"},
     {"cuda:direct-stem", "*", "bwd_d"},
     {"cuda:implicit-gemm-sm90*", "conv,conv_fuse", "*"},
-    {"cuda:implicit-gemm-sm90*", "conv_fuse*", "bwd_w"},
 };
 
 /* The least instruction set that has it at all; portable C for the others. */
