@@ -112,6 +112,52 @@ else
     check "to the same bits" same ncclmore ncclmorenode
     check "the same losses" agree cpumore ncclmore loss 3e-6
     check "the same norms of gradients" agree cpumore ncclmore grad_norm 1e-5
+    # Without checkpoints in between, steps and batches are looked at while the next is under way: of all ranks, or of none.
+    on=(--device cuda --comm nccl --batch 4 --epochs 2 --keep 99)
+    over=(--accumulate 2 --precision f16 --loss-scale dynamic:1e7 --ema 0.5)
+    for more in "" "${over[*]} --local-bn"; do
+        words=${more// /}
+        # shellcheck disable=SC2086 # words
+        exits "one step after the other, $more" 0 small "${on[@]}" --quiet --checkpoint-steps 1 --out "one$words" $more
+        rm -f ahead
+        counted_ahead() { RNKIT_EMULATE_COUNT=ahead small "$@"; }
+        # shellcheck disable=SC2086
+        exits "while the next is under way" 0 counted_ahead "${on[@]}" --quiet --out "two$words" $more
+        check "to the same bits" same_run "one$words" "two$words"
+        if [ -n "${RNKIT_EMULATE_DEVICES:-}" ]; then # the loader may be late, now and then
+            cat ahead >&2
+            check "by both ranks" [ "$(awk '$5 >= 5 { n++ } END { print n + 0 }' ahead)" = 2 ]
+        fi
+    done
+    skipped() { sed -n 's/.*"skipped_steps":\([0-9]*\).*/\1/p' "$1/log.jsonl" | tail -n 1; }
+    check "some steps are left out" [ "$(skipped "two$words")" -ge 2 -a "$(skipped "two$words")" -le 5 ]
+    exits "stopped among them" 1 small "${on[@]}" --quiet --out overparts "${over[@]}" --local-bn --stop-after-steps 2
+    exits "goes on, with streams as early as they may be" 0 early "${on[@]}" --quiet --out overparts "${over[@]}" --local-bn
+    check "to the same bits" same_run "two$words" overparts
+    failure() { sed -n 's/ Last good checkpoint: .*//; s/.*\(stopped at .*\)/\1/p' err.txt | sort -u; }
+    # Weights whose decay multiplies them by 1e21 a step.
+    sed 's/\(name: "conv1".*\) convolution_param/\1 param { lr_mult: 1e6 decay_mult: 1e6 } convolution_param/' small.prototxt >large.prototxt
+    for more in "--lr 1e9 --weight-decay 1 --net large.prototxt" "--precision f16 --loss-scale 1e19 --accumulate 2"; do
+        # shellcheck disable=SC2086
+        exits "not finite, $more: one after the other" 1 small "${on[@]}" --out odd1 --resume never --checkpoint-steps 1 $more
+        failure >one.txt
+        # shellcheck disable=SC2086
+        exits "while the next is under way" 1 small "${on[@]}" --out odd2 --resume never $more
+        failure >two.txt
+        cat two.txt >&2
+        check "says the same" cmp one.txt two.txt
+        check "which is that something is not finite" grep -qE "is not finite|after the step: .* is (-?inf|nan)" two.txt
+    done
+    # An image that cannot be read, of one rank.
+    cp -r train.lmdb torn.lmdb
+    at=$(grep -abo $'\xff\xda' torn.lmdb/data.mdb | sed -n '2s/:.*//p')
+    head -c 1000 /dev/zero | dd of=torn.lmdb/data.mdb bs=1 seek=$((at - 300)) conv=notrunc status=none
+    exits "an image that cannot be read: one step after the other" 1 small "${on[@]}" --out torn1 --checkpoint-steps 1 --train-db torn.lmdb --seed 3
+    sed -n 's/.*\(stopped at step [0-9]*\).*/\1/p' err.txt >one.txt
+    exits "while the next is under way" 1 small "${on[@]}" --out torn2 --train-db torn.lmdb --seed 3
+    sed -n 's/.*\(stopped at step [0-9]*\).*/\1/p' err.txt >two.txt
+    check "stops at the same step" cmp one.txt two.txt
+    check "which is one" grep -q "stopped at step [2-9]" two.txt
     missing() { RNKIT_NCCL_LIBRARY=nowhere.so small "$@"; }
     exits "no NCCL" 77 missing "${cuda[@]}" --comm nccl --out none
     says "is told" "rank 0: cannot load NCCL: nowhere.so"

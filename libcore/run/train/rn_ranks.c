@@ -52,13 +52,20 @@ int rn_ranks_sums(rn_comm *c, rn_sums *s)
     return rn_comm_max_f64(c, &s->waited, 1);
 }
 
-int rn_ranks_agree(rn_comm *c, bool *stop, bool *due)
+int rn_ranks_agree_ahead(rn_comm *c, bool *stop, bool *due, bool *wait)
 {
-    double v[] = {*stop, rn_comm_rank(c) == 0 && *due};
-    RN_TRY(rn_comm_max_f64(c, v, 2));
+    double v[] = {*stop, rn_comm_rank(c) == 0 && *due, *wait};
+    RN_TRY(rn_comm_max_f64(c, v, 3));
     *stop = v[0] > 0;
     *due = v[1] > 0;
+    *wait = v[2] > 0;
     return RN_OK;
+}
+
+int rn_ranks_agree(rn_comm *c, bool *stop, bool *due)
+{
+    bool wait = false;
+    return rn_ranks_agree_ahead(c, stop, due, &wait);
 }
 
 int rn_ranks_begin(rn_trainer *t)

@@ -12,5 +12,7 @@
 int rn_ranks_sums(rn_comm *c, rn_sums *s);
 /* Any rank that was asked to stop stops all; rank 0's clock says when a checkpoint is due. */
 int rn_ranks_agree(rn_comm *c, bool *stop, bool *due);
+/* Also, all wait for any that waits for something. */
+int rn_ranks_agree_ahead(rn_comm *c, bool *stop, bool *due, bool *wait);
 
 #endif

@@ -10,7 +10,7 @@
 
 bool rn_step_overlaps(const rn_step *st)
 {
-    return st->s->be->event_sync && !st->s->comm;
+    return st->s->be->event_sync && !rn_net_host_ranks(st->s->net);
 }
 
 static int set_rule(rn_step *st)

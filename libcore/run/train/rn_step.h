@@ -59,7 +59,8 @@ void rn_step_let_go(rn_step *st);
  * while the next one is under way, if the loader has that by now. What comes out is the same to the bit: no step
  * depends on what the host finds in the one before, but that there is one. A step behind one that goes wrong changes no
  * weight, and the run ends with it.
- * Steps and batches do not overlap on backends that compute at once, and between ranks.
+ * Steps and batches do not overlap on backends that compute at once, and between ranks whose host adds up. Where devices of several
+ * ranks do, all begin a step ahead or none: each waits for the others'.
  */
 bool rn_step_overlaps(const rn_step *st);
 /* Its first batch, where the loader must stand. At most two steps are under way, and all of the first one was given then. Fills in

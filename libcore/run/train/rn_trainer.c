@@ -158,13 +158,33 @@ static int give_rest(rn_trainer *t)
 static bool stop_asked(const rn_trainer *t, int64_t steps);
 static bool checkpoint_due(const rn_trainer *t, int64_t steps);
 
-/* Whether the device is given another step before anybody has looked at the one under way: not where something comes between. */
-static bool gives_ahead(rn_trainer *t)
+/*
+ * Whether the device is given another step before anybody has looked at the one under way: not where something comes between. Of ranks
+ * all do, or none, as they may wait for each other's devices.
+ */
+static int gives_ahead(rn_trainer *t, bool *gives)
 {
     const int64_t steps = t->state.step + t->ahead;
     const rn_step_at at = next_step(t);
-    return at.batches > 0 && steps < t->total_steps && rn_step_overlaps(t->one) && !stop_asked(t, steps) &&
-           !checkpoint_due(t, steps) && rn_loader_ready(t->s.train);
+    *gives = at.batches > 0 && steps < t->total_steps && rn_step_overlaps(t->one);
+    if (!*gives)
+        return RN_OK;
+    bool wait = !rn_loader_ready(t->s.train);
+    t->stop = stop_asked(t, steps);
+    t->due = checkpoint_due(t, steps);
+    RN_TRY(rn_ranks_agree_ahead(t->s.comm, &t->stop, &t->due, &wait));
+    *gives = !t->stop && !t->due && !wait;
+    return RN_OK;
+}
+
+/* What comes between two steps, of which none is under way. */
+static int agree(rn_trainer *t)
+{
+    if (t->s.comm && rn_step_overlaps(t->one)) /* they have, before the step was looked at */
+        return RN_OK;
+    t->stop = stop_asked(t, t->state.step);
+    t->due = checkpoint_due(t, t->state.step);
+    return rn_ranks_agree(t->s.comm, &t->stop, &t->due);
 }
 
 /* The oldest step under way. */
@@ -196,10 +216,12 @@ static int look(rn_trainer *t)
 /* Looks at one step, while the next one is under way if it may be. */
 static int step(rn_trainer *t)
 {
+    bool gives;
     if (!t->ahead)
         RN_TRY(give(t));
     RN_TRY(give_rest(t));
-    if (gives_ahead(t))
+    RN_TRY(gives_ahead(t, &gives));
+    if (gives)
         RN_TRY(give(t));
     return look(t);
 }
@@ -367,11 +389,10 @@ static int train_epoch(rn_trainer *t)
             break;
         if (t->ahead) /* whatever comes between steps is done when none is under way */
             continue;
-        bool stop = stop_asked(t, t->state.step), due = checkpoint_due(t, t->state.step);
-        RN_TRY(rn_ranks_agree(t->s.comm, &stop, &due));
-        if (stop)
+        RN_TRY(agree(t));
+        if (t->stop)
             return interrupted(t);
-        if (due)
+        if (t->due)
             RN_TRY(try_checkpoint(t));
     }
     end_bar(t); /* the evaluation has its own */

@@ -25,6 +25,7 @@ typedef struct rn_trainer {
     rn_step *one;        /* takes steps */
     rn_step_at given[2]; /* those under way, which state does not count yet */
     int ahead;           /* how many they are */
+    bool stop, due;      /* what was agreed to follow the step under way, while it was: of ranks whose steps overlap */
     rn_run_state state;
     rn_sched sched;
     rn_runlog *log;
