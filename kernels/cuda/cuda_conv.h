@@ -31,8 +31,8 @@ extern const rn_conv_algo rn_cuda_implicit_gemm_tf32;
 extern const rn_conv_algo rn_cuda_direct_stem;
 /* 3x3 kernels of stride 1 in f32 by minimal filtering: RN_ALGO_WINOGRAD, with the loss that cpu_wino.h states. */
 extern const rn_conv_algo rn_cuda_winograd, rn_cuda_winograd_2x2;
-/* bf16 and f16 on devices of compute capability 9.0: wgmma, operands brought by TMA; tiles of 128 rows and 128, 64 or 256 columns. Epilogues;
- * RN_PRO_BN and RN_PRO_RELU in fwd and bwd_w. */
+/* bf16 and f16 on devices of compute capability 9.0: wgmma, operands brought by TMA; tiles of 128 rows and 128, 64 or 256 columns. All fused
+ * work, but in bwd_w not src and dst through a prologue at once, and no RN_PRO_ADD. */
 extern const rn_conv_algo rn_cuda_implicit_gemm_sm90, rn_cuda_implicit_gemm_sm90_64, rn_cuda_implicit_gemm_sm90_256;
 /* Plain sums, any shape. */
 extern const rn_conv_algo rn_cuda_direct;

@@ -41,20 +41,6 @@ static bool wide_read(const rn_conv_read *r)
     return rn_conv_aligned(r->mul) && rn_conv_aligned(r->add) && rn_conv_aligned(r->by) && rn_conv_aligned(r->other);
 }
 
-/* dst through RN_PRO_DBN. */
-static rn_conv_read read_dst(const rn_conv_desc *d, const rn_conv_args *a)
-{
-    rn_conv_read r = {};
-
-    if (d->fuse & RN_PRO_DBN) {
-        r.mul = a->ka;
-        r.add = a->kc;
-        r.by = a->kb;
-        r.other = a->x;
-    }
-    return r;
-}
-
 static int run_gemm(rn_conv_plan *plan, const rn_conv_product *p, const rn_conv_kernels *k, const rn_conv_args *a,
                     int beta, void *workspace, void *stream)
 {
@@ -67,7 +53,7 @@ static int run_gemm(rn_conv_plan *plan, const rn_conv_product *p, const rn_conv_
     g.back = back;
     g.in = back ? a->dst : a->src;
     g.wei = back ? rn_conv_turned(plan) : a->wei;
-    g.read = back ? read_dst(d, a) : rn_conv_read_src(d, a);
+    g.read = back ? rn_conv_read_dst(d, a) : rn_conv_read_src(d, a);
     g.write = rn_conv_write_of(d, a, p, back ? a->src : a->dst, size, beta, workspace);
     g.wide = rn_conv_wide(g.in, back ? d->oc : d->ic, size) && rn_conv_aligned(g.wei) && wide_read(&g.read);
     g.tiles_m = (int)p->tiles_m;
@@ -89,7 +75,7 @@ static int run_weights(rn_conv_plan *plan, const rn_conv_product *p, const rn_co
     g.src = a->src;
     g.dst = a->dst;
     g.read_src = rn_conv_read_src(d, a);
-    g.read_dst = read_dst(d, a);
+    g.read_dst = rn_conv_read_dst(d, a);
     g.write =
         rn_conv_write_of(d, a, p, p->splits > 1 ? workspace : a->wei, sizeof(float), p->splits > 1 ? 0 : beta, NULL);
     g.wide_src = rn_conv_wide(g.src, d->ic, size) && wide_read(&g.read_src);

@@ -93,6 +93,19 @@ rn_conv_read rn_conv_read_src(const rn_conv_desc *d, const rn_conv_args *a)
     return r;
 }
 
+rn_conv_read rn_conv_read_dst(const rn_conv_desc *d, const rn_conv_args *a)
+{
+    rn_conv_read r = {};
+
+    if (d->fuse & RN_PRO_DBN) {
+        r.mul = a->ka;
+        r.add = a->kc;
+        r.by = a->kb;
+        r.other = a->x;
+    }
+    return r;
+}
+
 rn_conv_write rn_conv_write_of(const rn_conv_desc *d, const rn_conv_args *a, const rn_conv_product *p, void *to,
                                size_t size, int beta, void *workspace)
 {

@@ -33,8 +33,10 @@ bool rn_conv_aligned(const void *p);
 /* May a tensor of so many channels be read, or written, 16 bytes at a time? */
 bool rn_conv_wide(const void *p, int channels, size_t size);
 
-/* src through RN_PRO_BN; all 0 without it, or in bwd_d. */
+/* src through RN_PRO_BN; all 0 without it. */
 rn_conv_read rn_conv_read_src(const rn_conv_desc *d, const rn_conv_args *a);
+/* dst through RN_PRO_DBN, likewise. */
+rn_conv_read rn_conv_read_dst(const rn_conv_desc *d, const rn_conv_args *a);
 
 /* to: values of `size` bytes. workspace: for an epilogue's sums, block by block. */
 rn_conv_write rn_conv_write_of(const rn_conv_desc *d, const rn_conv_args *a, const rn_conv_product *p, void *to,

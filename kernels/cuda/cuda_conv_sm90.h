@@ -44,11 +44,10 @@ static __device__ __forceinline__ void rn_sm90_sum_up(const rn_sm90_ring<T> &rin
     }
 }
 
-/* fwd and bwd_d: what one thread asks for, stage by stage: taps, and in each of them 64 channels after 64. */
+/* fwd and bwd_d: what one thread asks for, stage by stage: taps, and in each of them 64 channels after 64. number: the phase's. */
 template <class T>
 static __device__ __forceinline__ void rn_sm90_ask(const rn_conv_sm90_args &p, const rn_sm90_ring<T> &ring,
-                                                   const rn_conv_phase &phase, const CUtensorMap *in, int64_t m0,
-                                                   int n0)
+                                                   const rn_conv_phase &phase, int number, int64_t m0, int n0)
 {
     const int64_t line = m0 / phase.columns;
     /* Where the least offset reads: taps that go back count from the last one. */
@@ -66,8 +65,11 @@ static __device__ __forceinline__ void rn_sm90_ask(const rn_conv_sm90_args &p, c
             RN_NO_UNROLL
             for (int c = 0; c < channels; c += T::K) {
                 const int stage = ring.take(i++);
-                rn_tma_pixels(ring.a(stage), in, ring.full(stage), c, x, y, n, phase.turn < 0 ? back_x - s : s,
-                              phase.turn < 0 ? back_y - r : r);
+                rn_tma_pixels(ring.a(stage), &p.in[number], ring.full(stage), c, x, y, n,
+                              phase.turn < 0 ? back_x - s : s, phase.turn < 0 ? back_y - r : r);
+                if constexpr (T::OTHER)
+                    rn_tma_pixels(ring.a(stage) + T::A_BYTES, &p.other[number], ring.full(stage), c, x, y, n,
+                                  phase.turn < 0 ? back_x - s : s, phase.turn < 0 ? back_y - r : r);
                 rn_tma_tile(ring.b(stage), &p.wei, ring.full(stage), c, tap, n0);
             }
         }
@@ -90,6 +92,9 @@ static __device__ __forceinline__ void rn_sm90_ask_weights(const rn_conv_sm90_we
         RN_UNROLL
         for (int i = 0; i < T::M / 64; i++)
             rn_tma_tile(ring.a(stage) + i * T::CHUNK, &p.dst, ring.full(stage), m0 + i * 64, (int)pixel);
+        RN_UNROLL
+        for (int i = 0; T::OTHER && i < T::M / 64; i++)
+            rn_tma_tile(ring.a(stage) + T::A_BYTES + i * T::CHUNK, &p.other, ring.full(stage), m0 + i * 64, (int)pixel);
         RN_NO_UNROLL
         for (int i = 0; i < T::N / 64; i++) {
             const int column = n0 + i * 64, tap = column / p.d.ic;
@@ -102,7 +107,7 @@ static __device__ __forceinline__ void rn_sm90_ask_weights(const rn_conv_sm90_we
 
 #endif
 
-/* Blocks: phases x tiles of rows x tiles of columns, the latter fastest: neighbours read the same pixels. reads: through a prologue, fwd. */
+/* Blocks: phases x tiles of rows x tiles of columns, the latter fastest: neighbours read the same pixels. reads: through a prologue. */
 template <class T, bool reads>
 __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid_constant__ rn_conv_sm90_args p)
 {
@@ -125,9 +130,11 @@ __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid
         phase = rn_conv_phase_of(&p.d, p.back, block / p.tiles_m);
         ring.init();
     }
-    if constexpr (reads)
-        rn_sm90_read_begin<T>(p, shared, m0);
     __syncthreads();
+    if constexpr (reads) {
+        rn_sm90_read_begin<T>(p, phase, shared, m0);
+        __syncthreads();
+    }
     for (int i = threadIdx.x; i < T::M; i += T::BLOCK) {
         const int64_t line = (m0 + i) / phase.columns, n = line / phase.rows;
         const int64_t y = line % phase.rows * phase.out_step_y + phase.out_y,
@@ -140,7 +147,7 @@ __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid
         if (T::SHARES)
             rn_fewer_registers<T::FEWER>();
         if (threadIdx.x == T::THREADS && any)
-            rn_sm90_ask<T>(p, ring, phase, p.in + block / p.tiles_m, m0, n0);
+            rn_sm90_ask<T>(p, ring, phase, block / p.tiles_m, m0, n0);
         return;
     }
     if (T::SHARES)
@@ -157,7 +164,7 @@ __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS) rn_conv_sm90(const __grid
 #endif
 }
 
-/* bwd_w. Blocks: parts of the sum x tiles of oc x tiles of taps and ic. */
+/* bwd_w; with T::OTHER dst through a prologue. Blocks: parts of the sum x tiles of oc x tiles of taps and ic. */
 template <class T>
 __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS)
     rn_conv_sm90_weights(const __grid_constant__ rn_conv_sm90_weights_args p)
@@ -191,12 +198,18 @@ __global__ void __launch_bounds__(T::BLOCK, T::BLOCKS)
     if (T::SHARES)
         rn_more_registers<T::MORE>();
     float sums[T::SUMS];
-    rn_sm90_sum_up<T, true>(ring, (int)(behind - first), sums);
+    if constexpr (T::OTHER) {
+        rn_sm90_read_rows<T> read(p, m0);
+        rn_sm90_sum_up_read<T>(ring, (int)(behind - first), read, sums);
+    } else {
+        rn_sm90_sum_up<T, true>(ring, (int)(behind - first), sums);
+    }
     rn_finish_tile<T, rn_type_f32, true>(p.write, sums, shared, 0, n0);
 #endif
 }
 
-template <class T> struct rn_conv_sm90_instance {
+/* O: the tile of prologues with a second tensor. */
+template <class T, class O> struct rn_conv_sm90_instance {
     static bool built(void)
     {
         cudaFuncAttributes a;
@@ -208,7 +221,9 @@ template <class T> struct rn_conv_sm90_instance {
     {
         RN_TRY(rn_cuda_allow_shared(rn_conv_sm90<T, false>, T::SHARED_BYTES));
         RN_TRY(rn_cuda_allow_shared(rn_conv_sm90<T, true>, T::SHARED_BYTES + T::READ_MOST));
+        RN_TRY(rn_cuda_allow_shared(rn_conv_sm90<O, true>, O::SHARED_BYTES + O::READ_MOST));
         RN_TRY(rn_cuda_allow_shared(rn_conv_sm90_weights_read<T>, rn_sm90_turned<T>::BYTES));
+        RN_TRY(rn_cuda_allow_shared(rn_conv_sm90_weights<O>, O::SHARED_BYTES));
         return rn_cuda_allow_shared(rn_conv_sm90_weights<T>, T::SHARED_BYTES);
     }
     static int gemm(const rn_conv_sm90_args *p, unsigned blocks, void *stream)
@@ -218,6 +233,12 @@ template <class T> struct rn_conv_sm90_instance {
         return p->read.mul ? RN_CUDA_LAUNCH((rn_conv_sm90<T, true>), blocks, T::BLOCK, bytes, stream, *p)
                            : RN_CUDA_LAUNCH((rn_conv_sm90<T, false>), blocks, T::BLOCK, T::SHARED_BYTES, stream, *p);
     }
+    static int gemm_other(const rn_conv_sm90_args *p, unsigned blocks, void *stream)
+    {
+        const int bytes = O::SHARED_BYTES + O::M * 8 + p->stages * O::K * 12;
+
+        return RN_CUDA_LAUNCH((rn_conv_sm90<O, true>), blocks, O::BLOCK, bytes, stream, *p);
+    }
     static int weights(const rn_conv_sm90_weights_args *p, unsigned blocks, void *stream)
     {
         const int bytes = rn_sm90_turned<T>::BYTES;
@@ -225,11 +246,19 @@ template <class T> struct rn_conv_sm90_instance {
         return p->read.mul ? RN_CUDA_LAUNCH(rn_conv_sm90_weights_read<T>, blocks, T::BLOCK, bytes, stream, *p)
                            : RN_CUDA_LAUNCH(rn_conv_sm90_weights<T>, blocks, T::BLOCK, T::SHARED_BYTES, stream, *p);
     }
+    static int weights_other(const rn_conv_sm90_weights_args *p, unsigned blocks, void *stream)
+    {
+        return RN_CUDA_LAUNCH(rn_conv_sm90_weights<O>, blocks, O::BLOCK, O::SHARED_BYTES, stream, *p);
+    }
 };
 
-#define RN_CONV_SM90_KERNELS(name, ...)                                                                                \
-    extern const rn_conv_sm90_kernels name = {                                                                         \
-        __VA_ARGS__::N, rn_conv_sm90_instance<__VA_ARGS__>::built, rn_conv_sm90_instance<__VA_ARGS__>::open,           \
-        rn_conv_sm90_instance<__VA_ARGS__>::gemm, rn_conv_sm90_instance<__VA_ARGS__>::weights}
+#define RN_CONV_SM90_KERNELS(name, T, O)                                                                               \
+    extern const rn_conv_sm90_kernels name = {T::N,                                                                    \
+                                              rn_conv_sm90_instance<T, O>::built,                                      \
+                                              rn_conv_sm90_instance<T, O>::open,                                       \
+                                              rn_conv_sm90_instance<T, O>::gemm,                                       \
+                                              rn_conv_sm90_instance<T, O>::gemm_other,                                 \
+                                              rn_conv_sm90_instance<T, O>::weights,                                    \
+                                              rn_conv_sm90_instance<T, O>::weights_other}
 
 #endif

@@ -18,9 +18,9 @@ enum {
 
 /* fwd and bwd_d. Maps: of what is gathered, one for each phase, 128 pixels of 64 channels; of the weights as (columns, taps, channels). */
 struct rn_conv_sm90_args {
-    CUtensorMap in[RN_SM90_PHASES], wei;
+    CUtensorMap in[RN_SM90_PHASES], other[RN_SM90_PHASES], wei; /* other: read.other, where there is one */
     rn_conv_desc d;
-    struct rn_conv_read read; /* fwd */
+    struct rn_conv_read read;
     struct rn_conv_write write;
     bool back;
     int tiles_m, tiles_n;
@@ -29,9 +29,9 @@ struct rn_conv_sm90_args {
 
 /* bwd_w. Maps: of dst as (pixels, oc), 64 of each; of src, 64 pixels of 64 channels. */
 struct rn_conv_sm90_weights_args {
-    CUtensorMap dst, src;
+    CUtensorMap dst, src, other; /* other: read.other, where there is one, as dst */
     rn_conv_desc d;
-    struct rn_conv_read read;
+    struct rn_conv_read read;   /* of src, or with `other` of dst */
     struct rn_conv_write write; /* to: [splits][oc][kh kw ic] */
     int tiles_m, tiles_n, splits;
     int64_t pixels; /* of dst */
@@ -44,7 +44,9 @@ struct rn_conv_sm90_kernels {
     bool (*built)(void);
     int (*open)(void);
     int (*gemm)(const rn_conv_sm90_args *p, unsigned blocks, void *stream);
+    int (*gemm_other)(const rn_conv_sm90_args *p, unsigned blocks, void *stream); /* a prologue with a second tensor */
     int (*weights)(const rn_conv_sm90_weights_args *p, unsigned blocks, void *stream);
+    int (*weights_other)(const rn_conv_sm90_weights_args *p, unsigned blocks, void *stream);
 };
 
 extern const rn_conv_sm90_kernels rn_conv_sm90_bf16_64, rn_conv_sm90_bf16_128, rn_conv_sm90_bf16_256;

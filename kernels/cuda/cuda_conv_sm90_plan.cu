@@ -23,10 +23,23 @@ static const rn_conv_sm90_kernels *kernels_of(rn_dtype type, int n)
     return n == 64 ? &rn_conv_sm90_f16_64 : n == 128 ? &rn_conv_sm90_f16_128 : &rn_conv_sm90_f16_256;
 }
 
-/* bwd_w through a prologue is turned: rows and columns of the product's tiles change places. */
+/* The fused work that there is in a direction. */
+static unsigned fuse_of(rn_conv_dir dir)
+{
+    return dir == RN_FWD     ? RN_PRO_BN | RN_PRO_RELU | RN_PRO_ADD | RN_EPI_STATS
+           : dir == RN_BWD_D ? RN_PRO_DBN | RN_EPI_DBN
+                             : RN_PRO_BN | RN_PRO_RELU | RN_PRO_DBN;
+}
+
+/* bwd_w with src through a prologue, which wants the product turned. */
+static bool turned(const rn_conv_desc *d, rn_conv_dir dir)
+{
+    return dir == RN_BWD_W && (d->fuse & RN_PRO_BN);
+}
+
 static rn_conv_product product_of(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, int n)
 {
-    if (dir == RN_BWD_W && (d->fuse & RN_PRO_BN))
+    if (turned(d, dir))
         return rn_conv_product_of(be, d, dir, rn_conv_tile_size{n, RN_SM90_M, RN_SM90_K});
     return rn_conv_product_of(be, d, dir, rn_conv_tile_size{RN_SM90_M, n, RN_SM90_K});
 }
@@ -43,12 +56,6 @@ static int phases_of(const rn_conv_desc *d, bool back)
     const int64_t n = (int64_t)rn_conv_phases_y(d, back) * rn_conv_phases_x(d, back);
 
     return n <= RN_SM90_PHASES ? (int)n : 0;
-}
-
-/* The fused work that there is in a direction. */
-static unsigned fuse_of(rn_conv_dir dir)
-{
-    return dir == RN_BWD_D ? RN_EPI_DBN : RN_PRO_BN | RN_PRO_RELU | (dir == RN_FWD ? RN_EPI_STATS : 0);
 }
 
 /* What tensor maps cannot hold of it; NULL: they hold all. */
@@ -90,8 +97,12 @@ static bool supports(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir d
     *why = rn_conv_fuse_refusal(d, dir, fuse_of(dir));
     if (*why)
         return false;
+    *why = "src and dst through a prologue at once";
+    if (turned(d, dir) && (d->fuse & RN_PRO_DBN))
+        return false;
     *why = "a prologue of more than 1,664 channels";
-    if (dir == RN_FWD && (d->fuse & RN_PRO_BN) && d->ic > RN_SM90_READ_CHANNELS)
+    if ((d->fuse & (RN_PRO_BN | RN_PRO_DBN)) && dir != RN_BWD_W &&
+        (dir == RN_FWD ? d->ic : d->oc) > RN_SM90_READ_CHANNELS)
         return false;
     *why = map_refusal(d, dir);
     if (*why)
@@ -120,7 +131,9 @@ static int run_gemm(rn_conv_plan *plan, const rn_conv_product *p, int n, const r
     const int64_t dims[] = {channels, (int64_t)d->kh * d->kw, p->columns};
     rn_conv_sm90_args g = {};
 
+    g.read = back ? rn_conv_read_dst(d, a) : rn_conv_read_src(d, a);
     RN_TRY(aligned(back ? "dst" : "src", in));
+    RN_TRY(aligned(back ? "x" : "residual", g.read.other));
     RN_TRY(aligned("wei", wei));
     RN_TRY(rn_tensor_map_tile(&g.wei, d->dtype, wei, 3, dims, box));
     for (int i = 0; i < phases_of(d, back); i++) {
@@ -129,15 +142,17 @@ static int run_gemm(rn_conv_plan *plan, const rn_conv_product *p, int n, const r
         sides_of(d, back, &phase, &y, &x);
         if (phase.taps_y && phase.taps_x)
             RN_TRY(rn_tensor_map_pixels(&g.in[i], d->dtype, in, d->mb, &y, &x, channels, RN_SM90_M));
+        if (phase.taps_y && phase.taps_x && g.read.other)
+            RN_TRY(rn_tensor_map_pixels(&g.other[i], d->dtype, g.read.other, d->mb, &y, &x, channels, RN_SM90_M));
     }
     g.d = *d;
     g.back = back;
-    g.read = rn_conv_read_src(d, a);
     g.write = rn_conv_write_of(d, a, p, back ? a->src : a->dst, rn_dtype_size(d->dtype), beta, workspace);
     g.tiles_m = (int)p->tiles_m;
     g.tiles_n = (int)p->tiles_n;
     g.stages = (channels + RN_SM90_K - 1) / RN_SM90_K;
-    RN_TRY(kernels_of(d->dtype, n)->gemm(&g, (unsigned)(p->blocks_m * p->tiles_n), stream));
+    const rn_conv_sm90_kernels *k = kernels_of(d->dtype, n);
+    RN_TRY((g.read.other ? k->gemm_other : k->gemm)(&g, (unsigned)(p->blocks_m * p->tiles_n), stream));
     if (!g.write.epilogue)
         return RN_OK;
     return rn_conv_add_sums(a->sum, a->sumsq, (const double *)workspace, p->columns, (int)p->blocks_m, stream);
@@ -165,10 +180,14 @@ static int run_weights(rn_conv_plan *plan, const rn_conv_product *p, int n, cons
     g.tiles_m = (int)p->tiles_m;
     g.tiles_n = (int)p->tiles_n;
     g.splits = p->splits;
-    g.read = rn_conv_read_src(d, a);
+    g.read = turned(d, RN_BWD_W) ? rn_conv_read_src(d, a) : rn_conv_read_dst(d, a);
+    RN_TRY(aligned("x", g.read.other));
+    if (g.read.other)
+        RN_TRY(rn_tensor_map_tile(&g.other, d->dtype, g.read.other, 2, dims, box));
     g.on_x = RN_SM90_K % d->ow;
     g.on_y = RN_SM90_K / d->ow % d->oh;
-    RN_TRY(kernels_of(d->dtype, n)->weights(&g, (unsigned)(p->blocks_m * p->tiles_n), stream));
+    const rn_conv_sm90_kernels *k = kernels_of(d->dtype, n);
+    RN_TRY((g.read.other ? k->weights_other : k->weights)(&g, (unsigned)(p->blocks_m * p->tiles_n), stream));
     if (!parts)
         return RN_OK;
     return rn_conv_add_parts((float *)a->wei, (const float *)workspace, (int64_t)d->oc * p->columns, p->splits, beta,
@@ -201,8 +220,7 @@ template <int n> struct row {
     /* Not where half of a tile's columns, or some of a stage's channels, would be empty. */
     static bool suits(struct rn_backend *, const rn_conv_desc *d, rn_conv_dir dir)
     {
-        const bool turned = dir == RN_BWD_W && (d->fuse & RN_PRO_BN);
-        const int columns = dir == RN_FWD || turned ? d->oc : dir == RN_BWD_D ? d->ic : d->kh * d->kw * d->ic;
+        const int columns = dir == RN_FWD || turned(d, dir) ? d->oc : dir == RN_BWD_D ? d->ic : d->kh * d->kw * d->ic;
 
         return (dir == RN_BWD_D ? d->oc : d->ic) % RN_SM90_K == 0 &&
                (n == 64 || columns % n == 0 || columns % n > n / 2);

@@ -8,7 +8,7 @@
 #include "kernels/cuda/cuda_sm90_mma.h"
 
 /* For cuda_conv_tile.h and cuda_conv_finish.h: a warp of those that multiply has 16 rows and all columns. */
-template <class By_, int N_, int STAGES_, int BLOCKS_> struct rn_sm90_tile {
+template <class By_, int N_, int STAGES_, int BLOCKS_, bool OTHER_ = false> struct rn_sm90_tile {
     typedef By_ By;
     typedef typename By::type type;
     typedef typename type::store store;
@@ -28,7 +28,9 @@ template <class By_, int N_, int STAGES_, int BLOCKS_> struct rn_sm90_tile {
         ROW = RN_SWIZZLE_ROW,
         CHUNK = K * ROW, /* bwd_w: 64 k of 64 rows of A or columns of B */
         A_BYTES = M * ROW,
-        STAGE_BYTES = (M + N) * ROW,
+        OTHER = OTHER_, /* A's prologue has a second tensor, whose tile lies behind A's */
+        B = OTHER ? 2 * A_BYTES : A_BYTES,
+        STAGE_BYTES = B + N * ROW,
         STAGES = STAGES_,
         OUT_STRIDE = N + 8,
         OUT_BYTES = M * OUT_STRIDE * 4,
@@ -40,7 +42,7 @@ template <class By_, int N_, int STAGES_, int BLOCKS_> struct rn_sm90_tile {
         /* For a prologue, behind the barriers: the rows' pixels, and the channels' factors. */
         PIXELS = BARRIERS + STAGES * 16,
         FACTORS = PIXELS + M * 8,
-        READ_MOST = (M + RN_SM90_READ_CHANNELS) * 8,
+        READ_MOST = M * 8 + RN_SM90_READ_CHANNELS * (OTHER ? 12 : 8),
         /* Registers of a thread where there is one block: as launched, and as its three groups of four warps share them out. Two
          * blocks of 9 warps, or 5 to a quarter of the multiprocessor, have 96 for each thread. */
         LAUNCHED = 65536 / (3 * RN_WARPGROUP) / 8 * 8,
@@ -86,7 +88,7 @@ template <class T> struct rn_sm90_ring {
     }
     __device__ __forceinline__ char *b(int stage) const
     {
-        return a(stage) + T::A_BYTES;
+        return a(stage) + T::B;
     }
     /* One thread, before the block's first barrier. */
     __device__ __forceinline__ void init() const

@@ -127,7 +127,7 @@ template <class T> struct rn_sm90_read_channels {
     const char *seen; /* of this thread's first pixels, in the first stage */
     float mul[2], add[2];
     uint32_t floor;
-    int at; /* of the tile, for ldmatrix: this lane's row of the first 16 k, and its piece */
+    int at;
 
     __device__ __forceinline__ rn_sm90_read_channels(const rn_conv_sm90_weights_args &p, const char *shared, int n0)
     {
@@ -142,7 +142,7 @@ template <class T> struct rn_sm90_read_channels {
             add[i] = p.read.add[c];
         }
         floor = rn_floor_of<T::KIND>(p.read.relu);
-        at = group * T::CHUNK + (lane % 8 + lane / 16 * 8) * T::ROW + (((2 * warp + lane / 8 % 2) ^ (lane & 7)) << 4);
+        at = rn_sm90_across_at<T>();
     }
     __device__ __forceinline__ void advance() {}
     /* 16 k of A, the k-th of the stage's, as they are multiplied. */

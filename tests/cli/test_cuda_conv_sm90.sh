@@ -30,7 +30,7 @@ exits "convolutions by tensor maps and wgmma" 0 "$kernels" --device cuda --group
 grep '^not ok' out.txt >&2
 for columns in '' -64 -256; do
     check "cuda:implicit-gemm-sm90$columns ran: bf16, f16, prologues and epilogues" \
-        grep -qE "^# cuda:implicit-gemm-sm90$columns +[./]+ +7/6/3 +7/6/3 +[./]+ +16/4/3 +8/2/2" out.txt
+        grep -qE "^# cuda:implicit-gemm-sm90$columns +[./]+ +7/6/3 +7/6/3 +[./]+ +20/12/6 +10/6/4" out.txt
 done
 exits "... in another order" 0 env RNKIT_EMULATE_SEED=2 "$kernels" --device cuda --group conv_bf16 --algo 'cuda:*-sm90*' \
     --case "${sm90/mb1ic8ih19oc64kh7sh2ph3,/}"
