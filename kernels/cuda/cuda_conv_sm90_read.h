@@ -27,7 +27,7 @@ static __device__ __forceinline__ uint32_t rn_read_two(uint32_t v, float mul0, f
                                   fmaf(type::widen((uint16_t)(v >> 16)), mul1, add1), floor);
 }
 
-/* v, as above, and those of a second tensor, their factors by0 and by1. */
+/* The same and two of a second tensor. f: mul, add, mul, add; by: the second tensor's factors. */
 template <class T>
 static __device__ __forceinline__ uint32_t rn_read_two(uint32_t v, uint32_t other, const float4 &f, const float2 &by,
                                                        uint32_t floor)
@@ -61,8 +61,9 @@ static __device__ __forceinline__ void rn_sm90_read_begin(const rn_conv_sm90_arg
     }
 }
 
-/* fwd, and bwd_d with a second tensor: rows are pixels, k are channels of a tap. A thread has the rows g and g + 8 of its warp's 16, and of each 16 k the channels 2t, 2t + 1,
- * 2t + 8 and 2t + 9 (cuda_mma.h). There are hardly registers beside the sums: what a tap needs once is in shared memory, or computed anew. */
+/* fwd, and bwd_d with a second tensor: rows are pixels, k are channels of a tap. A thread has the rows g and g + 8 of its warp's 16, and of
+ * each 16 k the channels 2t, 2t + 1, 2t + 8 and 2t + 9 (cuda_mma.h). There are hardly registers beside the sums: what a tap needs once is in
+ * shared memory, or computed anew. */
 template <class T> struct rn_sm90_read_pixels {
     enum { ACROSS = 0 };
 
@@ -140,7 +141,7 @@ template <class T> static __device__ __forceinline__ int rn_sm90_across_at()
            (((2 * warp + lane / 8 % 2) ^ (lane & 7)) << 4);
 }
 
-/* bwd_w, dst with a second tensor: rows are channels, k are pixels, of which none is padding. */
+/* bwd_w, dst with a second tensor: rows are channels, k are pixels, of which none is padding; behind the last one src is 0. */
 template <class T> struct rn_sm90_read_rows {
     enum { ACROSS = 1 };
 
