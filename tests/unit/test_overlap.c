@@ -198,6 +198,11 @@ static void set_biases(rn_net *net, float size)
     done(rn_net_params_changed(net));
 }
 
+static bool differ(const void *a, const void *b, size_t bytes)
+{
+    return memcmp(a, b, bytes) != 0;
+}
+
 /* Of a step's two batches the first one's losses are not finite, and nobody looks before the second is given, with the update. */
 static void no_loss_of_a_step_is_forgotten(void **state)
 {
@@ -221,7 +226,7 @@ static void no_loss_of_a_step_is_forgotten(void **state)
             assert_true(isfinite(r.loss_sum) == !(odd < 2 && i == 2 + odd) && isfinite(rn_optim_sums(o).grads));
             hand_back(be, net, is);
             const bool taken = i == 1 || (i == 3 && odd == 2);
-            assert_true((memcmp(was, is, sizeof was) != 0) == taken);
+            assert_true(differ(was, is, sizeof was) == taken);
             memcpy(was, is, sizeof was);
         }
     }
