@@ -2,6 +2,7 @@
 /* A device, its memory, its streams. */
 #include "kernels/cuda/cuda_backend.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,11 +35,13 @@ typedef struct cuda_backend {
     int multiprocessors, capability;
     void *scratch;
     size_t scratch_bytes, scratch_wanted; /* wanted: by what is rehearsed */
-    given *list;                          /* what alloc has given */
+    uint64_t scratch_moves;
+    given *list; /* what alloc has given */
     size_t ngiven, cap_given;
     void *locked;
     size_t locked_bytes;
     bool capturing, rehearsing;
+    bool reads_host; /* the device reads the host's own memory, too, and not only what is page-locked */
     struct rn_nccl *nccl;
     struct rn_blas *blas;
     struct rn_cudnn *cudnn;
@@ -90,6 +93,15 @@ int rn_cuda_status(cudaError_t err, const char *what)
                        "device cuda: no NVIDIA driver here that this build's CUDA %d.%d can use: install one, "
                        "or use --device cpu",
                        CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    case cudaErrorStubLibrary: /* a toolkit's, for linking alone */
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
+        return rn_fail(RN_E_ABSENT,
+                       "device cuda: the NVIDIA driver here cannot be used (%s): install it anew, or use --device cpu",
+                       cudaGetErrorString(err));
+    case cudaErrorSystemNotReady:
+        return rn_fail(RN_E_ABSENT, "device cuda: the system is not ready, one of the driver's daemons does not run "
+                                    "(machines with NVSwitch need nvidia-fabricmanager): use --device cpu");
     case cudaErrorNoDevice:
         return rn_fail(RN_E_ABSENT, "device cuda: there is a driver, but no device that it lets this process see "
                                     "(CUDA_VISIBLE_DEVICES): use --device cpu");
@@ -160,12 +172,27 @@ static void cuda_free_host(rn_backend *be, void *p)
         (void)cudaFreeHost(p);
 }
 
+/*
+ * What the host's own memory held has been read when a copy returns (rn_backend.h). The driver's manual, "API synchronization
+ * behavior", says no more than that such a copy "might be synchronous with respect to host". Where the device cannot read that
+ * memory, the driver has to, before it returns; where it can, nobody promises anything.
+ */
+static int wait_until_read(rn_backend *be, const void *src, rn_stream s)
+{
+    cudaPointerAttributes a;
+
+    RN_TRY(rn_cuda_status(cudaPointerGetAttributes(&a, src), "what kind of memory is copied"));
+    return a.type == cudaMemoryTypeUnregistered ? be->sync(be, s) : RN_OK;
+}
+
 static int cuda_copy(rn_backend *be, void *dst, const void *src, size_t bytes, enum rn_copy_kind kind, rn_stream s)
 {
     static const cudaMemcpyKind kinds[] = {cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice};
 
-    (void)be;
-    return bytes ? rn_cuda_status(cudaMemcpyAsync(dst, src, bytes, kinds[kind], rn_cuda_stream(s)), "a copy") : RN_OK;
+    if (!bytes)
+        return RN_OK;
+    RN_TRY(rn_cuda_status(cudaMemcpyAsync(dst, src, bytes, kinds[kind], rn_cuda_stream(s)), "a copy"));
+    return kind == RN_COPY_H2D && of(be)->reads_host ? wait_until_read(be, src, s) : RN_OK;
 }
 
 static int cuda_memset(rn_backend *be, void *dst, int byte, size_t bytes, rn_stream s)
@@ -197,6 +224,7 @@ int rn_cuda_scratch(rn_backend *be, size_t bytes, void **out)
         snprintf(what, sizeof what, "scratch of %zu bytes for the ops", bytes);
         RN_TRY(rn_cuda_status(cudaMalloc(&c->scratch, bytes), what));
         c->scratch_bytes = bytes;
+        c->scratch_moves++;
     }
     *out = c->scratch;
     return RN_OK;
@@ -239,10 +267,28 @@ static void cuda_stream_close(rn_backend *be, rn_stream s)
         (void)cudaStreamDestroy((cudaStream_t)s);
 }
 
+/*
+ * With ranks the host asks again and again: NCCL's kernels wait for ever for a rank that is lost, which NCCL alone knows ("Asynchronous
+ * errors and error handling" in its guide, whose example waits likewise).
+ */
+static int wait_with_ranks(const rn_backend *be, cudaStream_t s, cudaEvent_t e, const char *what)
+{
+    for (;;) {
+        const cudaError_t err = e ? cudaEventQuery(e) : cudaStreamQuery(s);
+        if (err != cudaErrorNotReady)
+            return rn_cuda_status(err, what);
+        (void)cudaGetLastError(); /* that was none */
+        RN_TRY(rn_nccl_check(be));
+        sched_yield();
+    }
+}
+
 static int cuda_sync(rn_backend *be, rn_stream s)
 {
-    (void)be;
-    return rn_cuda_status(cudaStreamSynchronize(rn_cuda_stream(s)), "waiting for what was launched");
+    const cudaStream_t on = rn_cuda_stream(s);
+    const char *what = "waiting for what was launched";
+
+    return rn_nccl_waits(be) ? wait_with_ranks(be, on, NULL, what) : rn_cuda_status(cudaStreamSynchronize(on), what);
 }
 
 static int cuda_event_open(rn_backend *be, rn_event *out)
@@ -271,8 +317,10 @@ static int cuda_event_ms(rn_backend *be, rn_event from, rn_event to, double *ms)
 
 static int cuda_event_sync(rn_backend *be, rn_event e)
 {
-    (void)be;
-    return rn_cuda_status(cudaEventSynchronize((cudaEvent_t)e), "waiting for an event");
+    const cudaEvent_t at = (cudaEvent_t)e;
+    const char *what = "waiting for an event";
+
+    return rn_nccl_waits(be) ? wait_with_ranks(be, NULL, at, what) : rn_cuda_status(cudaEventSynchronize(at), what);
 }
 
 static int cuda_event_wait(rn_backend *be, rn_event e, rn_stream s)
@@ -303,8 +351,11 @@ static void cuda_range(rn_backend *be, const char *name)
 
 typedef struct capture {
     cudaGraphExec_t graph;
-    void *scratch;    /* that its kernels use */
-    const void *room; /* and NCCL's gathers */
+    /*
+     * How often what its kernels use had moved, and what NCCL's gathers do. Not where it was: ranks have to capture together, also
+     * those to which the same place has been given again ("Using NCCL with CUDA Graphs" in NCCL's guide).
+     */
+    uint64_t scratch, room;
 } capture;
 
 static int cuda_capture_begin(rn_backend *be)
@@ -327,8 +378,8 @@ static int keep(const rn_backend *be, cudaGraph_t graph, rn_capture *out)
         free(c);
         return rc;
     }
-    c->scratch = of(be)->scratch;
-    c->room = rn_nccl_room(be);
+    c->scratch = of(be)->scratch_moves;
+    c->room = rn_nccl_moves(be);
     *out = c;
     return RN_OK;
 }
@@ -355,7 +406,7 @@ static int cuda_capture_run(rn_backend *be, rn_capture p)
 {
     const capture *c = (const capture *)p;
 
-    if (c->scratch != of(be)->scratch || c->room != rn_nccl_room(be))
+    if (c->scratch != of(be)->scratch_moves || c->room != rn_nccl_moves(be))
         return 0;
     RN_TRY(rn_nccl_check(be)); /* a graph asks no op */
     RN_TRY(rn_cuda_status(cudaGraphLaunch(c->graph, rn_cuda_stream(NULL)), "a captured graph"));
@@ -443,6 +494,7 @@ static int describe(cuda_backend *c, int device)
     RN_TRY(rn_cuda_status(cudaRuntimeGetVersion(&runtime), "the runtime's version"));
     c->be.cache_bytes = (size_t)p.l2CacheSize;
     c->multiprocessors = p.multiProcessorCount;
+    c->reads_host = p.pageableMemoryAccess;
     c->capability = p.major * 10 + p.minor;
     if (c->capability < CAPABILITY_LEAST)
         return rn_fail(RN_E_ABSENT,

@@ -12,15 +12,20 @@ extern "C" {
 
 #include <dlfcn.h>
 #include <nccl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ncclAvg came with 2.10, the capture of graphs before it. */
 enum { VERSION_LEAST = 21000 };
 
 /* How long a rank whose start failed waits for the others' to fail as well. */
 #define START_SECONDS 60.0
+
+/* And how long what gives up sums is waited for, whoever holds it up. */
+enum { ABORT_SECONDS = 10 };
 
 #define FUNCTIONS(X)                                                                                                   \
     X(GetVersion)                                                                                                      \
@@ -35,6 +40,10 @@ struct rn_nccl {
     struct rn_comm *comm;
     double *room; /* of rn_nccl_gather */
     size_t room_bytes;
+    uint64_t room_moves;
+    bool lost; /* sums have failed for good: why, and the thread that gives them up */
+    char why[256];
+    pthread_t aborter;
 };
 
 /* ---- the library ---- */
@@ -71,7 +80,8 @@ static int failed(const rn_nccl *n, int code, const char *what, ncclResult_t err
 /* Results depend on how NCCL goes about it: that is part of what it is called. */
 static void describe(const rn_nccl *n, char *out, size_t cap)
 {
-    static const char *const names[] = {"NCCL_ALGO", "NCCL_PROTO", "NCCL_NVLS_ENABLE", "NCCL_COLLNET_ENABLE"};
+    static const char *const names[] = {"NCCL_ALGO", "NCCL_PROTO", "NCCL_NVLS_ENABLE", "NCCL_GRAPH_REGISTER",
+                                        "NCCL_COLLNET_ENABLE"};
     int version = 0, at;
 
     (void)n->GetVersion(&version);
@@ -148,9 +158,11 @@ static int join(rn_nccl *n, bool vary)
     RN_TRY(agree(n->comm, load(n)));
     /*
      * Sums that NVLink's switches make (NVLS) may differ from call to call. Rings and trees add up in an order that is given by
-     * ranks, topology, size and version. What the user has set is left alone.
+     * ranks, topology, size and version. What is captured has the caller's memory registered, for which other ways may be chosen
+     * than for the same sum when it is not: a run that goes on does so by node, where the first one had a graph. What the user has
+     * set is left alone.
      */
-    if (!vary && setenv("NCCL_NVLS_ENABLE", "0", 0) != 0)
+    if (!vary && (setenv("NCCL_NVLS_ENABLE", "0", 0) != 0 || setenv("NCCL_GRAPH_REGISTER", "0", 0) != 0))
         return rn_fail(RN_E_NOMEM, "no memory for the environment");
     RN_TRY(share_id(n, &id));
     return start(n, &id);
@@ -176,6 +188,33 @@ int rn_nccl_open(struct rn_backend *be, struct rn_comm *comm, bool vary)
     return RN_OK;
 }
 
+static void *abort_group(void *with)
+{
+    const rn_nccl *n = (const rn_nccl *)with;
+
+    (void)n->CommAbort(n->group);
+    return NULL;
+}
+
+/*
+ * What runs on the device waits for ranks that never come, until NCCL tells it to stop; and NCCL then waits for the graphs that hold
+ * on to it (since 2.26), which are the caller's to close. So this thread goes on, and the caller comes to that.
+ */
+static void give_up(rn_nccl *n)
+{
+    n->lost = pthread_create(&n->aborter, NULL, abort_group, n) == 0;
+    snprintf(n->why, sizeof n->why, "%s", rn_error_text());
+}
+
+static bool aborted(const rn_nccl *n)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ABORT_SECONDS;
+    return pthread_timedjoin_np(n->aborter, NULL, &until) == 0;
+}
+
 /*
  * Aborted, not destroyed: that waits for the other ranks, which may never come. When a run has ended well all sums have been
  * waited for long before.
@@ -188,8 +227,8 @@ void rn_nccl_close(struct rn_backend *be)
     be->ranks[0] = 0;
     if (!n)
         return;
-    if (n->group)
-        (void)n->CommAbort(n->group);
+    if (n->lost ? !aborted(n) : n->group && n->CommAbort(n->group) != ncclSuccess)
+        return; /* what still goes on may look at it */
     be->free(be, n->room);
     free(n);
 }
@@ -202,33 +241,44 @@ bool rn_nccl_joins(const struct rn_backend *be, const struct rn_comm *comm)
 }
 
 /* What went wrong since the last time, on this rank or another: kernels alone would wait for ever. */
-static int check(const rn_nccl *n)
+static int check(rn_nccl *n)
 {
     ncclResult_t async = ncclSuccess;
-    const ncclResult_t err = n->CommGetAsyncError(n->group, &async);
 
-    if (err != ncclSuccess || async != ncclSuccess)
-        return failed(n, RN_E_IO, "a sum over ranks", err != ncclSuccess ? err : async);
-    return RN_OK;
+    if (n->lost)
+        return rn_fail(RN_E_IO, "%s", n->why);
+    const ncclResult_t err = n->CommGetAsyncError(n->group, &async);
+    if (err == ncclSuccess && async == ncclSuccess)
+        return RN_OK;
+    const int rc = failed(n, RN_E_IO, "a sum over ranks", err != ncclSuccess ? err : async);
+    give_up(n);
+    return rc;
 }
 
 int rn_nccl_check(const struct rn_backend *be)
 {
-    const rn_nccl *n = *rn_cuda_nccl(be);
+    rn_nccl *n = *rn_cuda_nccl(be);
 
     return n && n->group ? check(n) : RN_OK;
 }
 
-const void *rn_nccl_room(const struct rn_backend *be)
+bool rn_nccl_waits(const struct rn_backend *be)
 {
     const rn_nccl *n = *rn_cuda_nccl(be);
 
-    return n ? n->room : NULL;
+    return n && n->group && !n->lost;
+}
+
+uint64_t rn_nccl_moves(const struct rn_backend *be)
+{
+    const rn_nccl *n = *rn_cuda_nccl(be);
+
+    return n ? n->room_moves : 0;
 }
 
 int rn_nccl_sum(struct rn_backend *be, float *v, int64_t n, bool mean, rn_stream s)
 {
-    const rn_nccl *c = *rn_cuda_nccl(be);
+    rn_nccl *c = *rn_cuda_nccl(be);
 
     if (n < 1)
         return RN_OK;
@@ -243,6 +293,7 @@ int rn_nccl_gather(struct rn_backend *be, const double *mine, int64_t n, double 
     rn_nccl *c = *rn_cuda_nccl(be);
     const size_t bytes = (size_t)n * (size_t)c->comm->size * sizeof *mine;
 
+    RN_TRY(check(c));
     if (bytes > c->room_bytes) {
         void *p = NULL;
         RN_TRY(rn_cuda_status(cudaDeviceSynchronize(), "waiting for those who use the room"));
@@ -252,6 +303,7 @@ int rn_nccl_gather(struct rn_backend *be, const double *mine, int64_t n, double 
         RN_TRY(be->alloc(be, bytes, &p));
         c->room = (double *)p;
         c->room_bytes = bytes;
+        c->room_moves++;
     }
     *all = c->room;
     const ncclResult_t err = c->AllGather(mine, c->room, (size_t)n, ncclFloat64, c->group, rn_cuda_stream(stream));
@@ -277,9 +329,14 @@ int rn_nccl_check(const struct rn_backend *)
     return RN_OK;
 }
 
-const void *rn_nccl_room(const struct rn_backend *)
+bool rn_nccl_waits(const struct rn_backend *)
 {
-    return NULL;
+    return false;
+}
+
+uint64_t rn_nccl_moves(const struct rn_backend *)
+{
+    return 0;
 }
 
 bool rn_nccl_joins(const struct rn_backend *, const struct rn_comm *)

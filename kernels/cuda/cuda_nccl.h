@@ -21,10 +21,15 @@ int rn_nccl_open(struct rn_backend *be, struct rn_comm *comm, bool vary);
 int rn_nccl_sum(struct rn_backend *be, float *v, int64_t n, bool mean, rn_stream s);
 void rn_nccl_close(struct rn_backend *be);
 
-/* What has gone wrong since the last time, on this rank or another: before something captured is given again. */
+/*
+ * What has gone wrong, on this rank or another: before something captured is given again, and while the host waits. From the first
+ * RN_E_IO on sums are given up, what was under way comes to an end, and nothing that it leaves means anything.
+ */
 int rn_nccl_check(const struct rn_backend *be);
-/* The memory of rn_nccl_gather as it is now: what is captured holds on to it. NULL: none yet. */
-const void *rn_nccl_room(const struct rn_backend *be);
+/* Whether whoever waits for a stream has to ask rn_nccl_check meanwhile. */
+bool rn_nccl_waits(const struct rn_backend *be);
+/* How often the memory of rn_nccl_gather has moved: what is captured holds on to it. */
+uint64_t rn_nccl_moves(const struct rn_backend *be);
 
 /* Whether sums over these ranks go this way. */
 bool rn_nccl_joins(const struct rn_backend *be, const struct rn_comm *comm);

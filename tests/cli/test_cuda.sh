@@ -11,6 +11,18 @@ ops() { "$RNKIT_BUILD/tests/check-kernels" --device cuda --every 8 --group 'poin
 check "every op, each eighth case" ops
 grep '^not ok' checks.txt >&2
 
+# Where the device reads the host's own memory by itself, nothing but the backend waits until it has.
+RNKIT_DEVICE=cuda RNKIT_EMULATE_PAGEABLE=1 exits "copies of the host's own memory that are as late as others" 0 "$RNKIT_BUILD/tests/unit/test_overlap"
+
+# driver_types.h: no driver or an old one, a toolkit's stub, one that is not the kernel's, or that has no daemon, and no device
+for error in 34 35 100 802 803 804; do
+    broken() { RNKIT_EMULATE_ERROR=$error "$RNKIT_BUILD/tests/check-kernels" --device cuda --group none; }
+    exits "a driver that answers $error" 77 broken
+    says "... is told" "use --device cpu"
+done
+broken() { RNKIT_EMULATE_ERROR=999 "$RNKIT_BUILD/tests/check-kernels" --device cuda --group none; }
+exits "anything else is a failure" 1 broken
+
 mkilsvrc --synthetic 4 --train-per-class 6 --val 4 --size 32x24 --seed 1 raw --quiet &&
     pack-lmdb raw --split train --shuffle 1 train --quiet && pack-lmdb raw --split val val --quiet || exit 1
 steps() { # steps DEVICE PRECISION: the losses and norms of three steps, a line each

@@ -93,7 +93,7 @@ if [ "$devices" -lt 2 ]; then
 else
     exits "two ranks on devices" 0 ranks "${cuda[@]}" --out nccl
     says "say that they add up by NCCL" "2 ranks add up by NCCL 2."
-    says "by rings and trees" "NCCL_NVLS_ENABLE=0"
+    says "by rings and trees" "NCCL_NVLS_ENABLE=0, NCCL_GRAPH_REGISTER=0"
     check "the same losses as on the CPU" agree cpu nccl loss 3e-6
     check "the same norms of gradients" agree cpu nccl grad_norm 1e-5
     counted() { RNKIT_EMULATE_COUNT=counts small "$@"; }
@@ -168,6 +168,9 @@ if [ -n "${RNKIT_EMULATE_DEVICES:-}" ]; then
     failing() { RNKIT_EMULATE_NCCL=fail small "$@"; }
     exits "ranks that cannot join" 77 failing "${cuda[@]}" --comm nccl --out none
     says "say why" "rank 0: NCCL: ranks cannot join: unhandled system error: told to fail"
+    losing() { RNKIT_EMULATE_NCCL=lose small "$@"; } # the sums wait for ever
+    exits "a rank that does not answer" 1 losing "${cuda[@]}" --comm nccl --out lost
+    says "ends the job, in words" "NCCL: a sum over ranks: remote error: told to lose a rank"
     other() { RNKIT_NCCL_LIBRARY=$RNKIT_CUDA_MODULE small "$@"; }
     exits "another library" 77 other "${cuda[@]}" --comm nccl --out none
     says "is not taken for it" "is no NCCL that is known here"

@@ -556,6 +556,7 @@ struct CUstream_st {
     uint64_t given, done;
     cudaGraph_t capture; /* where what is given is kept; NULL: it is done */
     size_t branch;       /* of that graph */
+    unsigned asked;      /* whether it has come to its end */
 };
 struct CUevent_st {
     struct timespec at;
@@ -563,6 +564,7 @@ struct CUevent_st {
     uint64_t given;   /* to that stream when it was recorded */
     uint64_t capture; /* number of the capture of which it is a part; 0: of none */
     size_t branch;    /* and where in it */
+    unsigned asked;   /* whether it has happened */
 };
 
 /* Branch 0 is what the capturing stream was given; others begin with streams that wait for an event of a branch. */
@@ -719,6 +721,21 @@ extern "C" __attribute__((visibility("default"))) void rn_emu_give(cudaStream_t 
 extern "C" __attribute__((visibility("default"))) void rn_emu_move(void *dst, const void *src, size_t bytes);
 extern "C" __attribute__((visibility("default"))) int rn_emu_has(const void *p, size_t bytes);
 
+/*
+ * RNKIT_EMULATE_PAGEABLE=1: the device reads and writes the host's own memory itself, as those do that share its page tables, and a
+ * copy of it is as late as any other.
+ */
+static bool reads_host(void)
+{
+    return getenv("RNKIT_EMULATE_PAGEABLE") != NULL;
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *a, const void *p)
+{
+    a->type = on_device(p, 1) ? cudaMemoryTypeDevice : is_locked(p) ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered;
+    return cudaSuccess;
+}
+
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind, cudaStream_t s)
 {
     called(false);
@@ -728,9 +745,12 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
                 (int)kind);
         abort();
     }
-    give(s, [=]() { rn_emu_move(dst, src, bytes); });
-    if ((kind == cudaMemcpyHostToDevice && !is_locked(src)) || (kind == cudaMemcpyDeviceToHost && !is_locked(dst))) {
+    const bool own =
+        (kind == cudaMemcpyHostToDevice && !is_locked(src)) || (kind == cudaMemcpyDeviceToHost && !is_locked(dst));
+    if (own)
         not_captured("a copy of the host's own memory");
+    give(s, [=]() { rn_emu_move(dst, src, bytes); });
+    if (own && !reads_host()) {
         counts.waits++;
         run_dry(stream_of(s)); /* the call waits */
         rn_check_wait(stream_of(s));
@@ -776,11 +796,16 @@ void rn_emu_move(void *dst, const void *src, size_t bytes)
 
 /* ---- the rest ------------------------------------------------------------------------------------------------------------- */
 
-/* RNKIT_EMULATE_DEVICES=N: so many, for as many ranks. They have nothing in common. */
+/*
+ * RNKIT_EMULATE_DEVICES=N: so many, for as many ranks. They have nothing in common. RNKIT_EMULATE_ERROR=NUMBER: a driver that
+ * answers so.
+ */
 cudaError_t cudaGetDeviceCount(int *n)
 {
-    const char *text = getenv("RNKIT_EMULATE_DEVICES");
+    const char *text = getenv("RNKIT_EMULATE_DEVICES"), *error = getenv("RNKIT_EMULATE_ERROR");
 
+    if (error)
+        return emu.error = (cudaError_t)atoi(error);
     *n = text && atoi(text) > 0 ? atoi(text) : 1;
     return cudaSuccess;
 }
@@ -804,6 +829,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
     }
     p->multiProcessorCount = 4;
     p->l2CacheSize = 128 << 10;
+    p->pageableMemoryAccess = reads_host();
     return cudaSuccess;
 }
 
@@ -869,6 +895,19 @@ cudaError_t cudaStreamSynchronize(cudaStream_t s)
     run_dry(stream_of(s));
     rn_check_wait(stream_of(s));
     return cudaSuccess;
+}
+
+/* Whoever asks has to ask several times: something is always under way. */
+enum { ASKED_MOST = 6 };
+
+cudaError_t cudaStreamQuery(cudaStream_t s)
+{
+    const cudaStream_t of = stream_of(s);
+
+    not_captured("a question about a stream");
+    if (of->done < of->given && ++of->asked % ASKED_MOST != 0)
+        return emu.error = cudaErrorNotReady;
+    return cudaStreamSynchronize(s);
 }
 
 static void stop(const char *what)
@@ -965,6 +1004,16 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
         run_until(e->stream, e->given);
     rn_check_wait_event(NULL, e);
     return cudaSuccess;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t e)
+{
+    not_captured("a question about an event");
+    if (e->capture)
+        stop("a question about an event that was captured, and so never happened");
+    if (e->stream && e->stream->done < e->given && ++e->asked % ASKED_MOST != 0)
+        return emu.error = cudaErrorNotReady;
+    return cudaEventSynchronize(e);
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)

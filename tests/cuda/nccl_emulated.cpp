@@ -2,7 +2,8 @@
 /*
  * NCCL's calls among processes of one machine whose devices are emulated: what nccl.h beside this file declares, through a file
  * that all ranks map. As the library's, sums are in f32, and are made when the stream comes to them: with the emulated device,
- * when somebody waits. RNKIT_EMULATE_NCCL=fail: ranks cannot join.
+ * when somebody waits. RNKIT_EMULATE_NCCL=fail: ranks cannot join; lose: no rank comes to the first sum that is waited for, which
+ * the library finds out a little later, and which ends when the communicator is given up.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -32,6 +33,9 @@ struct ncclComm {
     shared *all;
     give_fn *give;
     move_fn *move;
+    bool loses;
+    int asked; /* whether there was an error, since a sum was given last */
+    std::atomic<bool> aborted;
 };
 
 static const char *last = "";
@@ -65,7 +69,7 @@ ncclResult_t ncclGetVersion(int *version)
 
 const char *ncclGetErrorString(ncclResult_t result)
 {
-    return result == ncclSuccess ? "no error" : "unhandled system error";
+    return result == ncclSuccess ? "no error" : result == ncclRemoteError ? "remote error" : "unhandled system error";
 }
 
 const char *ncclGetLastError(ncclComm_t)
@@ -112,8 +116,8 @@ ncclResult_t ncclCommInitRank(ncclComm_t *comm, int size, ncclUniqueId id, int r
     }
     if (at == MAP_FAILED || size > RANKS_MOST)
         return say(ncclSystemError, "ranks cannot meet");
-    ncclComm *c =
-        new ncclComm{rank, size, (shared *)at, NULL, NULL}; /* the file began as zeros: what the atomics are */
+    ncclComm *c = new ncclComm{rank, size,   (shared *)at, NULL, NULL, how && strcmp(how, "lose") == 0,
+                               0,    {false}}; /* the file began as zeros: what the atomics are */
     const ncclResult_t found = find_device(c);
     if (found != ncclSuccess)
         return found;
@@ -126,14 +130,19 @@ ncclResult_t ncclCommInitRank(ncclComm_t *comm, int size, ncclUniqueId id, int r
 
 ncclResult_t ncclCommAbort(ncclComm_t c)
 {
+    c->aborted.store(true);
+    if (c->loses) /* a stream may still come to what it was given */
+        return ncclSuccess;
     munmap(c->all, sizeof *c->all);
     delete c;
     return ncclSuccess;
 }
 
-ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t *error)
+ncclResult_t ncclCommGetAsyncError(ncclComm_t c, ncclResult_t *error)
 {
-    *error = ncclSuccess;
+    if (c->aborted.load())
+        return say(ncclInvalidArgument, "a communicator that was given up");
+    *error = c->loses && ++c->asked > 3 ? say(ncclRemoteError, "told to lose a rank") : ncclSuccess;
     return ncclSuccess;
 }
 
@@ -164,6 +173,10 @@ static void run(void *with)
     const ncclComm *c = w->c;
     std::vector<float> sum(CHUNK / sizeof(float));
 
+    while (c->loses && !c->aborted.load())
+        usleep(50);
+    if (c->loses)
+        return;
     for (size_t at = 0; at < w->bytes; at += CHUNK) {
         const size_t some = w->bytes - at < CHUNK ? w->bytes - at : (size_t)CHUNK;
         c->move(c->all->data[c->rank], w->src + at, some);
@@ -184,6 +197,7 @@ ncclResult_t ncclAllReduce(const void *src, void *dst, size_t n, ncclDataType_t 
 {
     if (type != ncclFloat32 || (op != ncclSum && op != ncclAvg))
         return say(ncclInvalidArgument, "floats alone are added up here");
+    c->asked = 0;
     c->give(s, run, new work{c, (const char *)src, (char *)dst, n * sizeof(float), false, op == ncclAvg});
     return ncclSuccess;
 }
@@ -192,6 +206,7 @@ ncclResult_t ncclAllGather(const void *src, void *dst, size_t n, ncclDataType_t 
 {
     const size_t size = type == ncclFloat32 ? sizeof(float) : sizeof(double);
 
+    c->asked = 0;
     c->give(s, run, new work{c, (const char *)src, (char *)dst, n * size, true, false});
     return ncclSuccess;
 }
