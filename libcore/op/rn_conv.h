@@ -51,7 +51,7 @@ const char *rn_conv_dir_name(rn_conv_dir d); /* "fwd", "bwd_d", "bwd_w" */
  *   RN_EPI_DBN   bwd_d: of the BN and ReLU that the forward pass read through RN_PRO_BN | RN_PRO_RELU, raw being the tensor it
  *                read: g = raw * scale[ic] + shift[ic] > 0 ? d loss / d src : 0 is stored in src, and of g as stored
  *                sum[ic] = sum g, sumsq[ic] = sum g * (raw - mean[ic]) over mb, ih, iw.
- * Sums are double and overwritten: in f32 over some tens of terms, which RN_EPI_STATS takes about one of their own values, then
+ * Sums are double and overwritten: in f32 over some tens of terms, which RN_EPI_STATS takes about a value near them, then
  * in double; the same bits for the same thread count.
  * An epilogue's destination is overwritten: beta is 0. A prologue goes with either beta.
  */
