@@ -3,9 +3,9 @@
 # rn-bench --device cuda on the emulated device: everything runs, and no figure of it is given for one of a device. Clocks and power are
 # those that a library of the tests answers.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 PATH=$RNKIT_BIN:$PATH
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
-[ -r "$RNKIT_CUDA_MODULE" ] || { skip "the emulated device" "a build with sanitizers has none"; finish; }
+emulated_device
 
 for seed in 0 5; do
     RNKIT_EMULATE_SEED=$seed exits "ceilings, threads ordered by $seed" 0 rn-bench peak --device cuda

@@ -3,9 +3,9 @@
 # --device cuda on the emulated device: its ops against the reference, and steps of training beside the CPU's. What no GPU has
 # run, this cannot vouch for: it finds wrong kernels, not slow ones, nor what only hardware does.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
-[ -r "$RNKIT_CUDA_MODULE" ] || { skip "the emulated device" "a build with sanitizers has none"; finish; }
+emulated_device
 
 ops() { "$RNKIT_BUILD/tests/check-kernels" --device cuda --every 8 --group 'point,bn,pool,dense,join,channel,half' >checks.txt; }
 check "every op, each eighth case" ops

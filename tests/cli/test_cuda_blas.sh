@@ -4,14 +4,11 @@
 # taken; without one, with one that does not start, and with one that has nothing to offer, by the project's product. The real
 # library, where it is and no device is, says that it cannot. No GPU has run it.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 . "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
 unset RNKIT_CUBLASLT_LIBRARY
-if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-    skip "the emulated device" "not built with sanitizers, which do not follow its fibers"
-    finish
-fi
+emulated_device
 lt=$RNKIT_BUILD/tests/cuda/cublaslt_emulated.so
 layers() { "$RNKIT_BUILD/tests/check-kernels" --device cuda --group 'dense,half' --dir 'linear,linear-exact,dense'; }
 described() { check "... which the device's description says" grep -q "^# cuda: .*, $1\$" out.txt; }
@@ -39,8 +36,7 @@ else
     skip "NVIDIA's own, without a device" "needs the library, and no device"
 fi
 
-mkilsvrc --synthetic 3 --train-per-class 8 --val 2 --size 40x30 --seed 4 raw --quiet &&
-    pack-lmdb raw --split train --shuffle 1 train.lmdb --quiet && pack-lmdb raw --split val val.lmdb --quiet || exit 1
+small_sets 8 2 40x30
 cat >small.prototxt <<'NET'
 layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 8 scale: 0.017 } data_param { source: "train.lmdb" batch_size: 4 backend: LMDB } }
 layer { name: "fc1" type: "InnerProduct" bottom: "data" top: "fc1" inner_product_param { num_output: 24 weight_filler { type: "xavier" } } }

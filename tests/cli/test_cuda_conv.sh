@@ -3,12 +3,9 @@
 # The CUDA backend's convolutions on the emulated device: few cases, of whole pieces of 16 bytes and of none, with a stride, fused
 # work and sums in parts. All of them: check-kernels --device cuda.
 . "$RNKIT_TESTS/tap.sh"
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
+. "$RNKIT_TESTS/emulated.sh"
+emulated_device
 
-if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-    skip "convolutions on the emulated device" "not built with sanitizers, which do not follow its fibers"
-    finish
-fi
 exits "convolutions on the emulated device" 0 "$RNKIT_BUILD/tests/check-kernels" --device cuda --group 'conv*' --algo 'cuda:*,!cuda:*-sm90*' \
     --case 'mb2ic8ih9oc24kh2sh2ph1,mb1ic17ih4oc33kh1*,mb24ic16ih6iw5oc31kh3sh2ph1 *'
 grep '^not ok' out.txt >&2

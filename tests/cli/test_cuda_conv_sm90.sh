@@ -3,12 +3,9 @@
 # Convolutions by tensor maps and wgmma on the emulated device: strides, phases that no tap meets, tails of pixels, channels and columns,
 # an image that no tile ends with, prologues, epilogues; copies as late as they may be, or in another order.
 . "$RNKIT_TESTS/tap.sh"
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
+. "$RNKIT_TESTS/emulated.sh"
+emulated_device
 
-if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-    skip "convolutions by tensor maps" "not built with sanitizers, which do not follow its fibers"
-    finish
-fi
 kernels=$RNKIT_BUILD/tests/check-kernels
 ulimit -c 0
 

@@ -4,23 +4,13 @@
 # on, to the bits that they have without, whatever changes from step to step; inside of a step nobody waits; what overflows is
 # left out by the device's own decision, and a run goes on to the same bits. No GPU has run it.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 . "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
-if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-    skip "the emulated device" "not built with sanitizers, which do not follow its fibers"
-    finish
-fi
+emulated_device
 
-mkilsvrc --synthetic 3 --train-per-class 8 --val 2 --size 80x60 --seed 4 raw --quiet &&
-    pack-lmdb raw --split train --shuffle 1 train.lmdb --quiet && pack-lmdb raw --split val val.lmdb --quiet || exit 1
-cat >small.prototxt <<'NET'
-layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 8 scale: 0.017 } data_param { source: "train.lmdb" batch_size: 4 backend: LMDB } }
-layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" convolution_param { num_output: 8 kernel_size: 3 stride: 2 weight_filler { type: "msra" } } }
-layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
-layer { name: "fc1" type: "InnerProduct" bottom: "conv1" top: "fc1" inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc1" bottom: "label" top: "loss" }
-NET
+small_sets 8 2
+small_net
 cat >caffe.prototxt <<'NET'
 layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 8 scale: 0.017 } data_param { source: "train.lmdb" batch_size: 4 backend: LMDB } }
 layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" convolution_param { num_output: 8 kernel_size: 3 stride: 2 bias_term: false weight_filler { type: "msra" } } }

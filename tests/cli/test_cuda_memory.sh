@@ -3,15 +3,11 @@
 # A device's memory, on the emulated one (tests/cuda): all of it is taken before the first step, told, and refused in words that say
 # what would fit. No GPU has run it.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
-if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-    skip "the emulated device" "not built with sanitizers, which do not follow its fibers"
-    finish
-fi
+emulated_device
 
-mkilsvrc --synthetic 3 --train-per-class 4 --val 2 --size 80x60 --seed 4 raw --quiet &&
-    pack-lmdb raw --split train --shuffle 1 train.lmdb --quiet && pack-lmdb raw --split val val.lmdb --quiet || exit 1
+small_sets 4 2
 width=0.25 # wide enough for batch norm to take more scratch than the sums of squares
 resnet() {
     rn-train --arch resnet18 --stem cifar --width "$width" --image-size 8 --val-resize 8 --batch 4 --crop pad --pad 0 --threads 1 --workers 1 --lr 0.001 \

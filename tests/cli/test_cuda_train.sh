@@ -3,6 +3,7 @@
 # --device cuda: what it says when it cannot, and kernels, whole nets and training beside the CPU's: on the emulated device of
 # tests/cuda, which touches no GPU, or, with RNKIT_DEVICE=cuda (make check-cuda), on the machine's.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
 
 bench=(rn-bench conv --case mb2ic8ih6oc16kh3ph1 --device cuda --rounds 1)
@@ -14,11 +15,7 @@ says "... says so" "cannot load ./broken.so"
 check "--version tells whether CUDA was built" sh -c 'rn-train --version | grep -qi "cuda"'
 
 if [ "${RNKIT_DEVICE:-}" != cuda ]; then
-    export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
-    if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-        skip "the emulated device" "not built with sanitizers, which do not follow its fibers"
-        finish
-    fi
+    emulated_device
     export RNKIT_DEVICE=cuda
     # The whole of it takes minutes: check-kernels --device cuda.
     for seed in 0 7; do
@@ -32,8 +29,7 @@ fi
 exits "rn-bench conv" 0 "${bench[@]}" --csv
 check "... has all three directions" sh -c '[ "$(grep -cE ",(fwd|bwd_d|bwd_w),.*cuda:implicit-gemm," out.txt)" = 3 ]'
 
-mkilsvrc --synthetic 3 --train-per-class 8 --val 6 --size 80x60 --seed 4 raw --quiet &&
-    pack-lmdb raw --split train --shuffle 1 train.lmdb --quiet && pack-lmdb raw --split val val.lmdb --quiet || exit 1
+small_sets 8 6
 train() {
     rn-train --arch resnet18 --stem cifar --width 0.0625 --image-size 16 --val-resize 16 --threads 1 --workers 1 --batch 8 --lr 0.001 \
         --no-flip --crop pad --pad 0 --log-steps 1 --epochs 1 --train-db train.lmdb --val-db val.lmdb --quiet "$@"

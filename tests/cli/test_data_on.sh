@@ -3,6 +3,7 @@
 # --data-on: batches cut out of a decoded set on the device are those of the loader, whatever is asked of them: the same run, to the bit,
 # on the CPU and on the emulated device, in one piece or gone on with in the other way, in one process or ranks. What is chosen is told.
 . "$RNKIT_TESTS/tap.sh"
+. "$RNKIT_TESTS/emulated.sh"
 . "$RNKIT_TESTS/training.sh"
 export PATH=$RNKIT_BIN:$PATH LC_ALL=C
 
@@ -75,18 +76,8 @@ else
     skip "ranks" "no MPI here"
 fi
 
-export RNKIT_CUDA_MODULE=$RNKIT_BUILD/tests/cuda/rnkit_cuda_emulated.so
-if [ ! -e "$RNKIT_CUDA_MODULE" ]; then
-    skip "the emulated device" "not built, or with sanitizers, which do not follow its fibers"
-    finish
-fi
-cat >small.prototxt <<'NET'
-layer { name: "data" type: "Data" top: "data" top: "label" transform_param { crop_size: 8 scale: 0.017 } data_param { source: "train.lmdb" batch_size: 4 backend: LMDB } }
-layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" convolution_param { num_output: 8 kernel_size: 3 stride: 2 weight_filler { type: "msra" } } }
-layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
-layer { name: "fc1" type: "InnerProduct" bottom: "conv1" top: "fc1" inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc1" bottom: "label" top: "loss" }
-NET
+emulated_device
+small_net
 small() { rn-train --net small.prototxt --threads 1 --workers 1 --lr 0.001 --log-steps 1 --epochs 2 --device cuda "${sets[@]}" "$@"; }
 for way in host device; do
     exits "$way, on the emulated device" 0 small --out "cuda.$way" --data-on $way --mixup 0.4
