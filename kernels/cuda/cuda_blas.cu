@@ -333,14 +333,18 @@ int rn_blas_multiply(struct rn_backend *be, const rn_blas_product *p, void *work
 
     while (how && memcmp(&how->of, &k, sizeof k) != 0)
         how = how->next;
+    /*
+     * In a rehearsal, which is a capture, the library is not called at all: of CUDA 13.3 it finds no algorithm then ("Could not obtain
+     * green context information"), and it may look at the workspace, which may not be there yet. The first run asks.
+     */
+    if (rn_cuda_rehearsing(be))
+        return !how || how->there;
     if (!how)
         how = plan(l, &k, p->bias);
     if (!how)
         return rn_fail(RN_E_NOMEM, "cuda: out of memory");
     if (!how->there)
         return 0;
-    if (rn_cuda_rehearsing(be)) /* the library may look at the workspace, which may not be there yet */
-        return 1;
     cublasStatus_t s = CUBLAS_STATUS_SUCCESS;
     if (p->bias)
         s = l->MatmulDescSetAttribute(how->product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias);

@@ -19,6 +19,8 @@ static void *driver_function(const char *name)
 #else
     const cudaError_t err = cudaGetDriverEntryPoint(name, &fn, cudaEnableDefault, &found);
 #endif
+    if (err != cudaSuccess)
+        (void)cudaGetLastError(); /* an old driver has none: no launch is to find that */
     return err == cudaSuccess && found == cudaDriverEntryPointSuccess ? fn : NULL;
 }
 

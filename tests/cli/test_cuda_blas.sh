@@ -55,7 +55,11 @@ for precision in f32 bf16; do
     export RNKIT_CUBLASLT_LIBRARY=$lt
     RNKIT_CUDA_GRAPH=0 exits "... by cuBLASLt, by node" 0 train "node.$precision" $precision
     RNKIT_EMULATE_COUNT=$precision.count exits "... as a graph" 0 train "lt.$precision" $precision
+    check "... and without a warning" sh -c '! grep -q warning err.txt'
+    RNKIT_EMULATE_CUBLASLT=uncaptured exits "... by one that cannot be captured" 0 train "not.$precision" $precision
+    says "... which is warned of" "a step is given to the device op by op, as it cannot be captured: forward of fc1: cuBLASLt: a product: an internal operation failed"
     unset RNKIT_CUBLASLT_LIBRARY
+    check "... to the same bits" cmp <(tensors "$(last "node.$precision")") <(tensors "$(last "not.$precision")")
     check "... one for each batch but the first" grep -q ' [5-9] graphs' $precision.count
     check "... to the same bits" cmp <(tensors "$(last "node.$precision")") <(tensors "$(last "lt.$precision")")
     check "... and losses within 1e-5 of those without, bf16's within 1 %" sh -c '

@@ -44,6 +44,9 @@ exits "f32 on the device" 0 train --out f32 --device cuda
 check "... has the same losses" agree cpu f32 loss 3e-6
 check "... and the same norms of gradients" agree cpu f32 grad_norm 1e-5
 check "... and another log of what ran it" sh -c 'grep -q "\"device\":\"cuda\"" f32/log.jsonl'
+RNKIT_CUDA_GRAPH=0 exits "launched op by op" 0 train --out byop --device cuda
+tensors_of() { tensors "$(find "$1/checkpoints" -name weights.safetensors | sort | tail -1)"; }
+check "... to the same bits" cmp <(tensors_of f32) <(tensors_of byop)
 exits "its weights, evaluated on the CPU" 0 rn-train --eval-only --weights f32/weights.safetensors --val-db val.lmdb --threads 1 --device cpu
 exits "bf16 on the CPU" 0 train --out cpu16 --precision bf16
 exits "bf16 on the device" 0 train --out bf16 --precision bf16 --device cuda

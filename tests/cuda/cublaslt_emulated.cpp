@@ -5,7 +5,8 @@
  * product it first offers what may not be taken: TF32 for f32, sums in f16 for 16-bit values, and, unless the preference
  * forbids it, a reduction in no certain order, which ends the program when it is run. Then, of long sums, one in two parts through the
  * workspace, in reverse order of memory; then plain sums.
- * RNKIT_EMULATE_CUBLASLT=fail: no handle; none: no algorithm that may be taken.
+ * While a stream is capturing it looks for no algorithm, as CUDA 13.3's does.
+ * RNKIT_EMULATE_CUBLASLT=fail: no handle; none: no algorithm that may be taken; uncaptured: no product is captured, either.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -19,11 +20,13 @@
 typedef void give_fn(cudaStream_t s, void (*fn)(void *with), void *with);
 typedef void move_fn(void *dst, const void *src, size_t bytes);
 typedef int has_fn(const void *p, size_t bytes);
+typedef int capturing_fn(void);
 
 struct cublasLtContext {
     give_fn *give;
     move_fn *move;
     has_fn *has;
+    capturing_fn *capturing;
 };
 struct cublasLtMatmulDesc {
     cublasOperation_t turn_a, turn_b;
@@ -73,7 +76,9 @@ size_t cublasLtGetVersion(void)
 
 const char *cublasLtGetStatusString(cublasStatus_t status)
 {
-    return status == CUBLAS_STATUS_NOT_INITIALIZED ? "the library was not initialized" : "an unsupported value";
+    return status == CUBLAS_STATUS_NOT_INITIALIZED  ? "the library was not initialized"
+           : status == CUBLAS_STATUS_INTERNAL_ERROR ? "an internal operation failed"
+                                                    : "an unsupported value";
 }
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
@@ -84,7 +89,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
     if (!so || told("fail"))
         return CUBLAS_STATUS_NOT_INITIALIZED;
     *handle = new cublasLtContext{(give_fn *)dlsym(so, "rn_emu_give"), (move_fn *)dlsym(so, "rn_emu_move"),
-                                  (has_fn *)dlsym(so, "rn_emu_has")};
+                                  (has_fn *)dlsym(so, "rn_emu_has"), (capturing_fn *)dlsym(so, "rn_emu_capturing")};
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -205,15 +210,18 @@ static shape shape_of(const cublasLtMatmulDesc *p, const cublasLtMatrixLayout *a
     return s;
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t product, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
-                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t wanted, int most,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t product,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t wanted, int most,
                                               cublasLtMatmulHeuristicResult_t *out, int *count)
 {
     const shape s = shape_of(product, a, b, c, d);
     const uint64_t parts = 2 * s.m * s.n * sizeof(float);
     std::vector<how> offers(1, ROUNDED);
 
+    if (handle->capturing())
+        return CUBLAS_STATUS_INTERNAL_ERROR;
     if (wanted->schemes & CUBLASLT_REDUCTION_SCHEME_INPLACE)
         offers.push_back(IN_PLACE);
     if (wanted->schemes & CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE && parts <= wanted->workspace && s.k >= 32)
@@ -430,6 +438,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
     work *w = new work{handle,     *product,           *a_layout, *b_layout, *d_layout,    a,  b,
                        (float *)d, (float *)workspace, bytes,     s,         how_of(algo), add};
     check_places(handle, w, made);
+    if (told("uncaptured") && handle->capturing())
+        return CUBLAS_STATUS_INTERNAL_ERROR;
     handle->give(stream, run, w);
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -720,6 +720,8 @@ cudaError_t cudaFreeHost(void *p)
 extern "C" __attribute__((visibility("default"))) void rn_emu_give(cudaStream_t s, void (*fn)(void *with), void *with);
 extern "C" __attribute__((visibility("default"))) void rn_emu_move(void *dst, const void *src, size_t bytes);
 extern "C" __attribute__((visibility("default"))) int rn_emu_has(const void *p, size_t bytes);
+/* Whether any stream is. */
+extern "C" __attribute__((visibility("default"))) int rn_emu_capturing(void);
 
 /*
  * RNKIT_EMULATE_PAGEABLE=1: the device reads and writes the host's own memory itself, as those do that share its page tables, and a
@@ -772,6 +774,14 @@ cudaError_t cudaMemsetAsync(void *dst, int byte, size_t bytes, cudaStream_t s)
         rn_check_copied(dst, bytes, true);
     });
     return cudaSuccess;
+}
+
+int rn_emu_capturing(void)
+{
+    for (cudaStream_t s : streams)
+        if (s->capture)
+            return 1;
+    return 0;
 }
 
 int rn_emu_has(const void *p, size_t bytes)

@@ -52,6 +52,7 @@ typedef struct rn_net_pass {
     bool warm[RN_TAILS], warm_alone[RN_TAILS]; /* it has run with the layout as it is */
     rn_capture captured[RN_TAILS][2][2];       /* with pixels or f32 as input, with one label or mixed; NULL: not yet */
     rn_capture alone[RN_TAILS];                /* a tail without a pass */
+    bool refused;                              /* it cannot be captured */
 } rn_net_pass;
 
 typedef struct rn_input rn_input;

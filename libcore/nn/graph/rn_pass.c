@@ -4,6 +4,7 @@
  * every batch: a device that can capture what it is given (rn_backend.h) is given all of it as one from the second time on.
  */
 #include "base/rn_error.h"
+#include "base/rn_log.h"
 #include "nn/graph/rn_net_impl.h"
 
 typedef struct piece {
@@ -20,10 +21,10 @@ static int by_node(rn_net *net, const piece *p)
     return p->tail.kind ? p->tail.give(p->tail.with, p->tail.kind) : RN_OK;
 }
 
-/* What has to be the same. A watched net looks at each node; between ranks the host may have its part in the pass. */
+/* What can be captured has to be the same. A watched net looks at each node; between ranks the host may have its part in the pass. */
 static bool same_each_time(const rn_net *net, const piece *p)
 {
-    return p->first < 0 || (!net->watched && !rn_net_host_ranks(net));
+    return !net->pass.refused && (p->first < 0 || (!net->watched && !rn_net_host_ranks(net)));
 }
 
 void rn_net_forget_pass(rn_net *net)
@@ -52,6 +53,19 @@ static int capture(rn_net *net, const piece *p, rn_capture *out)
     return be->capture_end(be, out);
 }
 
+/*
+ * What cannot be captured, as a library's call may be, is given op by op. Between ranks that is a failure: they have to do alike,
+ * and others may have captured it.
+ */
+static int without(rn_net *net, const piece *p, int rc)
+{
+    if (net->opts.comm)
+        return rc;
+    rn_warn("a step is given to the device op by op, as it cannot be captured: %s", rn_error_text());
+    net->pass.refused = true;
+    return by_node(net, p);
+}
+
 static int as_one(rn_net *net, const piece *p, bool *warm, rn_capture *captured)
 {
     rn_backend *be = net->be;
@@ -65,7 +79,9 @@ static int as_one(rn_net *net, const piece *p, bool *warm, rn_capture *captured)
         rc = be->capture_run(be, *captured);
     if (rc != 0)
         return rc < 0 ? rc : RN_OK;
-    RN_TRY(capture(net, p, captured));
+    rc = capture(net, p, captured);
+    if (rc < 0)
+        return without(net, p, rc);
     rc = be->capture_run(be, *captured);
     return rc < 0 ? rc : RN_OK;
 }
