@@ -89,6 +89,9 @@ rm bad/$TRAIN
 gzip -c good/$VAL >bad/$VAL && rm -rf out out.lmdb
 exits "a gzipped val archive is extracted" 0 ilsvrc-extract bad out --splits val
 check "all of it" [ "$(find out/val -name '*.JPEG' | wc -l)" = 6 ]
+gzip -c good/$TRAIN >bad/$TRAIN && rm -rf out
+refused "a gzipped train archive is not extracted: its classes are read by offset" "compressed; .*decompress it first" ilsvrc-extract bad out
+rm -rf bad/$TRAIN out
 refused "it is not packed by offset" "compressed by gzip.*decompress it first" pack-lmdb bad --split val out.lmdb
 for tool in xz bzip2 zstd; do
     command -v $tool >/dev/null || { skip "a val archive compressed by $tool" "no $tool here"; continue; }
