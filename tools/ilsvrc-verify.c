@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
@@ -129,6 +130,17 @@ static int add_folder(archives *s, const char *dir, const settings *set)
     return RN_OK;
 }
 
+static int must_be_file(const char *path)
+{
+    if (rn_is_file(path))
+        return RN_OK;
+    if (rn_is_dir(path))
+        return rn_fail(RN_E_USAGE, "%s: a folder; give it alone, or archives by name", path);
+    if (access(path, F_OK) == 0) /* a pipe has no size and no offsets */
+        return rn_fail(RN_E_UNSUPPORTED, "%s: not a regular file: save the archive to a disk first", path);
+    return rn_fail(RN_E_NOENT, "%s: no such file", path);
+}
+
 static int gather(archives *s, const settings *set, const rn_opt_result *args)
 {
     bool folder = args->noperands == 1 && rn_is_dir(args->operands[0]);
@@ -141,8 +153,7 @@ static int gather(archives *s, const settings *set, const rn_opt_result *args)
     if (folder)
         return add_folder(s, args->operands[0], set);
     for (int i = 0; i < args->noperands; i++) {
-        if (!rn_is_file(args->operands[i]))
-            return rn_fail(RN_E_NOENT, "%s: no such file", args->operands[i]);
+        RN_TRY(must_be_file(args->operands[i]));
         RN_TRY(add_archive(s, args->operands[i], set));
     }
     return RN_OK;

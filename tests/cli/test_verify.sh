@@ -64,6 +64,12 @@ exits "upper case, binary marks and CRLF in MD5SUMS" 0 "$verify" bad
 mkdir empty
 exits "a folder without archives" 3 "$verify" empty
 exits "no such folder" 1 "$verify" nowhere
+says "says so" "nowhere: no such file"
+mkfifo pipe
+exits "a pipe" 1 "$verify" pipe
+says "is there, but of no use" "pipe: not a regular file: save the archive"
+exits "a folder among archives" 2 "$verify" raw/$VAL raw
+says "is not called absent" "raw: a folder; give it alone"
 
 # ---- structure --------------------------------------------------------------------------------------------------
 exits "--structure" 0 "$verify" raw --structure
