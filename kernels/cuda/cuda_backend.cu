@@ -513,6 +513,20 @@ static int describe(cuda_backend *c, int device)
     return RN_OK;
 }
 
+cudaStream_t rn_cuda_default;
+
+/* Once: other backends of this device may still use it. */
+static int open_default(int device)
+{
+    static int of = -1;
+
+    if (of == device)
+        return RN_OK;
+    RN_TRY(rn_cuda_status(cudaStreamCreateWithFlags(&rn_cuda_default, cudaStreamNonBlocking), "a stream"));
+    of = device;
+    return RN_OK;
+}
+
 static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
 {
     int n = 0, rc;
@@ -523,6 +537,7 @@ static int cuda_open(const rn_backend_opts *opts, rn_backend **out)
         return rn_cuda_status(cudaErrorNoDevice, "counting devices");
     const int device = opts->place % n;
     RN_TRY(rn_cuda_status(cudaSetDevice(device), "taking a device"));
+    RN_TRY(open_default(device));
     cuda_backend *c = (cuda_backend *)calloc(1, sizeof *c);
     if (!c)
         return rn_fail(RN_E_NOMEM, "cuda: out of memory");

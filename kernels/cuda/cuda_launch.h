@@ -22,10 +22,15 @@ extern "C" {
 /* RN_OK, or the failure of `what` ("cudaMalloc of 12 bytes") in words. */
 extern "C" int rn_cuda_status(cudaError_t err, const char *what);
 
-/* An rn_stream's. The default one is the thread's: CUDA's old default stream cannot be captured. */
+/*
+ * An rn_stream's. The default one is the backend's own, of the device opened last, and waits for none of CUDA's default streams: the
+ * old one cannot be captured, and who uses it, a library perhaps, while a stream that waits for it is captured, such as
+ * cudaStreamPerThread, breaks the capture off (cudaErrorStreamCaptureImplicit).
+ */
+extern cudaStream_t rn_cuda_default;
 static inline cudaStream_t rn_cuda_stream(void *s)
 {
-    return s ? (cudaStream_t)s : cudaStreamPerThread;
+    return s ? (cudaStream_t)s : rn_cuda_default;
 }
 
 /*

@@ -11,6 +11,8 @@
 
 enum { THREADS = 64 };
 
+cudaStream_t rn_cuda_default = cudaStreamPerThread;
+
 extern "C" int rn_cuda_status(cudaError_t err, const char *)
 {
     return err == cudaSuccess ? 0 : -1;

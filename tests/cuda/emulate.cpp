@@ -549,7 +549,8 @@ static bool on_device(const void *p, size_t bytes)
  * comes after copied. With RNKIT_EMULATE_STREAMS=early they are as early as they may be: whoever gives them too early what others
  * still make, has what was there before. With RNKIT_EMULATE_STREAMS=own-late the thread's own stream is late and all others are
  * early: one that fills what the thread's own still reads, without a wait, spoils it. CUDA's old default stream is not there: it
- * cannot be captured. A stream is never freed: events may still name it.
+ * cannot be captured; cudaStreamPerThread may not be, as the former's use would break that off. The thread's own is the latter, and
+ * the first that it opens. A stream is never freed: events may still name it.
  */
 struct CUstream_st {
     std::deque<std::function<void()>> todo;
@@ -617,8 +618,7 @@ static void called(bool kernel)
 static cudaStream_t stream_of(cudaStream_t s)
 {
     if (!s) {
-        fprintf(stderr,
-                "emulated device: something is given to the old default stream: cudaStreamPerThread is meant\n");
+        fprintf(stderr, "emulated device: something is given to the old default stream\n");
         abort();
     }
     return s == cudaStreamPerThread ? &of_thread : s;
@@ -651,6 +651,11 @@ static void run_dry(cudaStream_t s)
     run_until(s, s->given);
 }
 
+static bool is_own(cudaStream_t s)
+{
+    return s == &of_thread || (streams.size() > 1 && s == streams[1]);
+}
+
 static void give(cudaStream_t s, const std::function<void()> &f)
 {
     static const char *const when = getenv("RNKIT_EMULATE_STREAMS");
@@ -667,7 +672,7 @@ static void give(cudaStream_t s, const std::function<void()> &f)
         f();
         rn_check_end(before);
     };
-    if (when && (strcmp(when, "early") == 0 || (strcmp(when, "own-late") == 0 && s != &of_thread)))
+    if (when && (strcmp(when, "early") == 0 || (strcmp(when, "own-late") == 0 && !is_own(s))))
         return checked();
     s->todo.push_back(checked);
     s->given++;
@@ -1044,6 +1049,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
 
     not_captured("another capture");
     s = stream_of(s);
+    if (s == &of_thread)
+        stop("a capture of a stream that waits for the old default one, whose use would break it off");
     s->capture = new CUgraph_st{++number, {s}, {0}, {0}, {}};
     s->branch = 0;
     return cudaSuccess;
