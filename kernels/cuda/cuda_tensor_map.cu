@@ -95,7 +95,8 @@ int rn_tensor_map_pixels(CUtensorMap *map, rn_dtype type, const void *tensor, in
     const cuuint64_t dim[] = {(cuuint64_t)channels, (cuuint64_t)x->size, (cuuint64_t)y->size, (cuuint64_t)images};
     const cuuint64_t stride[] = {2 * dim[0], 2 * dim[0] * dim[1], 2 * dim[0] * dim[1] * dim[2]};
     const cuuint32_t step[] = {1, (cuuint32_t)x->step, (cuuint32_t)y->step, 1};
-    /* In the order of the dimensions, as CUTLASS gives them and as the instruction has its offsets: x before y. */
+    /* In the order of the dimensions, as CUTLASS and Triton give them and as the instruction has its offsets: x before y, although cuda.h
+     * says {D, H, W}. */
     const int low[] = {x->first, y->first}, high[] = {(int)upper(x), (int)upper(y)};
 
     return status(pixels_encoder()(map, type_of(type), 4, (void *)tensor, dim, stride, low, high, RN_MAP_VALUES,
