@@ -51,6 +51,9 @@ check "the tree has the archive's content" [ "$(content tree.lmdb)" = "$(content
 (cd tree/train && n=0 && for d in *; do for f in "$d"/*; do echo "$f $n"; done; n=$((n + 1)); done) >train.txt
 exits "packs a list" 0 pack-lmdb --list train.txt --root tree/train list.lmdb --shuffle 3
 check "the list has the archive's content" [ "$(content list.lmdb)" = "$(content j1.lmdb)" ]
+: >none.txt
+exits "an empty list" 3 pack-lmdb --list none.txt --root tree/train none.lmdb
+says "the list is named, not the folder" "none.txt: no line in it"
 head -n 3 train.txt >short.txt
 printf 'n00000000/missing.JPEG 0\n' >>short.txt
 exits "a list with a missing file" 1 pack-lmdb --list short.txt --root tree/train missing.lmdb

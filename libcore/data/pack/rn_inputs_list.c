@@ -82,6 +82,10 @@ int rn_inputs_open_list(const char *file, const char *root, rn_inputs **out)
     RN_GO(rn_inputs_new("list", root, &s));
     RN_GO(rn_read_text(file, 0, &text, &n));
     RN_GO(rn_inputs_parse_list(s, file, text, &highest));
+    if (s->n == 0) {
+        rc = rn_fail(RN_E_NOTHING, "%s: no line in it; each is \"path label\"", file);
+        goto out;
+    }
     RN_GO(name_classes(s, file, root, highest));
     RN_GO(rn_inputs_finish(s));
     *out = s;
