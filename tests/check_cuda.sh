@@ -45,7 +45,9 @@ export CMOCKA_MESSAGE_OUTPUT=TAP RNKIT_TESTS=$here RNKIT_BIN=$build/bin RNKIT_BU
 for t in test_ops test_caffe test_model; do one "$t" "$build/tests/golden/$t"; done
 one "ceilings, each seen to do its work" "$build/bin/rn-bench" peak --device cuda --seconds 0.1
 one "convolutions of rn-bench, cold" "$build/bin/rn-bench" conv --device cuda --net resnet18 --mb 4 --rounds 2 --dtype f32,bf16 --cache cold
+one "... with batch norms, fused and apart" "$build/bin/rn-bench" conv --device cuda --net resnet18 --mb 4 --rounds 2 --dtype f32,bf16 --bn
 one "batches and steps under way" "$build/tests/unit/test_overlap"
+one "batches cut on the device" "$here/cli/test_data_on.sh"
 one "training" "$here/cli/test_cuda_train.sh"
 one "ranks" "$here/cli/test_cuda_ranks.sh"
 exit $bad

@@ -76,14 +76,15 @@ else
     skip "ranks" "no MPI here"
 fi
 
-emulated_device
+# On the emulated device, or, with RNKIT_DEVICE=cuda (make check-cuda), on the machine's.
+[ "${RNKIT_DEVICE:-}" = cuda ] || emulated_device
 small_net
 small() { rn-train --net small.prototxt --threads 1 --workers 1 --lr 0.001 --log-steps 1 --epochs 2 --device cuda "${sets[@]}" "$@"; }
 for way in host device; do
-    exits "$way, on the emulated device" 0 small --out "cuda.$way" --data-on $way --mixup 0.4
+    exits "$way, on a device" 0 small --out "cuda.$way" --data-on $way --mixup 0.4
 done
 check "... is one run" same_run cuda.host cuda.device
-for when in early own-late; do
+for when in early own-late; do # which a real one does not hear
     RNKIT_EMULATE_STREAMS=$when exits "... with streams that are $when" 0 small --out "cuda.$when" --data-on device --mixup 0.4
     check "... too" same_run cuda.device "cuda.$when"
 done
