@@ -36,14 +36,15 @@ static int fails(rn_conv_plan *p, const rn_conv_args *a, int beta, void *workspa
 /* The last of 24 channels of the weights is not read. */
 static int skips_a_channel(rn_conv_plan *p, const rn_conv_args *a, int beta, void *workspace, void *stream)
 {
-    float *const out = p->dir == RN_FWD ? a->dst : p->dir == RN_BWD_D ? a->src : a->wei;
+    uint8_t *const out = p->dir == RN_FWD ? a->dst : p->dir == RN_BWD_D ? a->src : a->wei;
+    const size_t size = rn_dtype_size(p->dir == RN_BWD_W ? RN_F32 : p->desc.dtype);
     const size_t n = p->dir == RN_FWD     ? (size_t)p->desc.mb * p->desc.oh * p->desc.ow * p->desc.oc
                      : p->dir == RN_BWD_D ? (size_t)p->desc.mb * p->desc.ih * p->desc.iw * p->desc.ic
                                           : (size_t)p->desc.oc * p->desc.kh * p->desc.kw * p->desc.ic;
 
     RN_TRY(rn_ref_conv.run(p, a, beta, workspace, stream));
     for (size_t i = 23; i < n; i += 24)
-        out[i] = 0;
+        memset(out + i * size, 0, size);
     return RN_OK;
 }
 
