@@ -85,8 +85,6 @@ double bench_density(const rn_conv_desc *d, const bench_tensors *t);
 void bench_draw(struct rn_rng *rng, enum bench_values values, double share, float *v, size_t n);
 /* n values to the device; v becomes what it has of them. room: on the host, for n of the type. */
 int bench_put(rn_backend *be, rn_dtype type, float *v, size_t n, void *room, void *to);
-/* n values of a type on the host. */
-void bench_widen(rn_dtype type, float *to, const void *from, size_t n);
 /* What was given to the device is done. */
 int bench_finish(rn_backend *be);
 

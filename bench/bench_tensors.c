@@ -4,9 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rn_cpu.h"
 #include "base/rn_error.h"
-#include "base/rn_half.h"
 #include "base/rn_rng.h"
 #include "bench_norm.h"
 
@@ -26,26 +24,6 @@ rn_conv_args bench_tensors_args(const bench_tensors *t)
 }
 
 /* ---- types ---------------------------------------------------------------------------------------------------------- */
-
-static void narrow(rn_dtype type, void *to, const float *from, size_t n)
-{
-    const rn_half_kern *k = rn_half_kern_of(rn_isa_best());
-
-    if (type == RN_F32)
-        memcpy(to, from, n * sizeof *from);
-    else
-        (type == RN_BF16 ? k->bf16_of_f32 : k->f16_of_f32)(to, from, n);
-}
-
-void bench_widen(rn_dtype type, float *to, const void *from, size_t n)
-{
-    const rn_half_kern *k = rn_half_kern_of(rn_isa_best());
-
-    if (type == RN_F32)
-        memcpy(to, from, n * sizeof *to);
-    else
-        (type == RN_BF16 ? k->f32_of_bf16 : k->f32_of_f16)(to, from, n);
-}
 
 /* Integers up to here are values of the type. */
 static double exact_limit(rn_dtype type)
@@ -182,8 +160,8 @@ static int work_out_sums(const rn_conv_desc *d, bench_tensors *t)
 
 int bench_put(rn_backend *be, rn_dtype type, float *v, size_t n, void *room, void *to)
 {
-    narrow(type, room, v, n);
-    bench_widen(type, v, room, n);
+    rn_dtype_narrow(type, room, v, n);
+    rn_dtype_widen(type, v, room, n);
     RN_TRY(be->copy(be, to, room, n * rn_dtype_size(type), RN_COPY_H2D, NULL));
     return bench_finish(be);
 }

@@ -164,7 +164,7 @@ int bench_verify(rn_backend *be, rn_conv_plan *plan, void *workspace, enum bench
     RN_TRY(bench_finish(be));
     RN_TRY(be->copy(be, t->raw, t->dev[t->dir], bytes, RN_COPY_D2H, NULL));
     RN_TRY(bench_finish(be));
-    bench_widen(t->type[t->dir], t->got, t->raw, t->n[t->dir]);
+    rn_dtype_widen(t->type[t->dir], t->got, t->raw, t->n[t->dir]);
     RN_TRY(check_values(plan, t, values, seed));
     return fused ? bench_norm_verify(t->norm, t->got, plan->algo->flags & RN_ALGO_LOWPREC) : 0;
 }

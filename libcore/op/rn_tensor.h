@@ -14,6 +14,9 @@ static inline size_t rn_dtype_size(rn_dtype t)
     return t == RN_F32 || t == RN_I32 ? 4 : t == RN_U8 ? 1 : 2;
 }
 const char *rn_dtype_name(rn_dtype t); /* "f32" ... */
+/* n numbers of f32, bf16 or f16 as f32, and back with one rounding (rn_half.h). No two overlap. */
+void rn_dtype_widen(rn_dtype from_type, float *to, const void *from, size_t n);
+void rn_dtype_narrow(rn_dtype to_type, void *to, const float *from, size_t n);
 
 typedef struct rn_tensor {
     rn_dtype dtype;
