@@ -14,7 +14,7 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "base/rn_log.h"
-#include "base/rn_rng.h"
+#include "op/rn_measure_data.h"
 #include "op/rn_tuning.h"
 
 #define LEAST_ROUNDS 5
@@ -24,98 +24,6 @@
 #define UNSURE       0.01 /* within this of the tie's border another round may turn the choice */
 #define PATIENCE     6    /* budgets that may go into a case whose choice is not clear */
 #define KEPT         4    /* least samples that are kept: how far apart they lie tells how loud the machine is */
-
-/* ---- data ---- */
-
-/* What a plan may read and write, one block each. */
-enum { SRC, WEI, DST, SCALE, SHIFT, RESIDUAL, SUM, SUMSQ, PIVOT, X, KA, KB, KC, RAW, MEAN, NBLOCKS };
-
-typedef struct block {
-    size_t count; /* 0: not there */
-    rn_dtype dtype;
-} block;
-
-static void blocks_of(const rn_conv_desc *d, rn_conv_dir dir, block b[NBLOCKS])
-{
-    const size_t ic = (size_t)d->ic, oc = (size_t)d->oc, channels = dir == RN_FWD ? oc : ic;
-    const block src = {(size_t)d->mb * d->ih * d->iw * ic, d->dtype},
-                dst = {(size_t)d->mb * d->oh * d->ow * oc, d->dtype};
-    const block none = {0, RN_F32}, per_ic = {ic, RN_F32}, per_oc = {oc, RN_F32},
-                sums = {2 * channels, RN_F32}; /* doubles */
-    const bool bn = d->fuse & (RN_PRO_BN | RN_EPI_DBN), epi = d->fuse & (RN_EPI_STATS | RN_EPI_DBN);
-    const bool dbn = d->fuse & RN_PRO_DBN;
-
-    b[SRC] = src;
-    b[WEI] = (block){oc * d->kh * d->kw * ic, dir == RN_BWD_W ? RN_F32 : d->dtype};
-    b[DST] = dst;
-    b[SCALE] = b[SHIFT] = bn ? per_ic : none;
-    b[RESIDUAL] = d->fuse & RN_PRO_ADD ? src : none;
-    b[SUM] = b[SUMSQ] = epi ? sums : none;
-    b[PIVOT] = d->fuse & RN_EPI_STATS ? per_oc : none;
-    b[X] = dbn ? dst : none;
-    b[KA] = b[KB] = b[KC] = dbn ? per_oc : none;
-    b[RAW] = d->fuse & RN_EPI_DBN ? src : none;
-    b[MEAN] = d->fuse & RN_EPI_DBN ? per_ic : none;
-}
-
-int rn_measure_alloc(rn_backend *be, size_t count, rn_dtype dtype, uint32_t tag, void **out)
-{
-    const size_t bytes = count * rn_dtype_size(dtype);
-    rn_rng rng;
-
-    RN_TRY(be->alloc(be, bytes, out));
-    uint8_t *host = malloc(bytes);
-    if (!host)
-        return rn_fail(RN_E_NOMEM, "selector: %zu bytes: out of memory", bytes);
-    rn_rng_seed(&rng, 1, RN_STREAM_TEST, tag, 0);
-    for (size_t i = 0; i < count; i++) {
-        if (dtype == RN_F32) {
-            float v = (float)rn_rng_u32(&rng) * 0x1p-31f - 1.0f;
-            memcpy(host + i * 4, &v, 4);
-        } else { /* a 16-bit float of either kind near +-1: sign at random, the rest from 1.0 */
-            uint16_t v = (uint16_t)((dtype == RN_BF16 ? 0x3f00 : 0x3800) | (rn_rng_u32(&rng) & 0x80ff));
-            memcpy(host + i * 2, &v, 2);
-        }
-    }
-    int rc = be->copy(be, *out, host, bytes, RN_COPY_H2D, NULL);
-    if (rc == 0 && be->sync)
-        rc = be->sync(be, NULL);
-    free(host);
-    return rc;
-}
-
-static int alloc_all(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, void *mem[NBLOCKS])
-{
-    block b[NBLOCKS];
-
-    blocks_of(d, dir, b);
-    for (int i = 0; i < NBLOCKS; i++) {
-        if (b[i].count)
-            RN_TRY(rn_measure_alloc(be, b[i].count, b[i].dtype, (uint32_t)i + 1, &mem[i]));
-    }
-    return 0;
-}
-
-static rn_conv_args args_of(void *const m[NBLOCKS])
-{
-    return (rn_conv_args){.src = m[SRC],
-                          .wei = m[WEI],
-                          .dst = m[DST],
-                          .scale = m[SCALE],
-                          .shift = m[SHIFT],
-                          .residual = m[RESIDUAL],
-                          .sum = m[SUM],
-                          .sumsq = m[SUMSQ],
-                          .pivot = m[PIVOT],
-                          .x = m[X],
-                          .ka = m[KA],
-                          .kb = m[KB],
-                          .kc = m[KC],
-                          .raw = m[RAW],
-                          .mean = m[MEAN]};
-}
-
-/* ---- samples ---- */
 
 typedef struct entrant {
     rn_conv_plan *plan;
@@ -278,25 +186,24 @@ static int measure_rounds(rn_backend *be, const rn_measure_opts *o, const rn_con
 int rn_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const rn_measure_opts *opts, rn_candidate *c,
                int n)
 {
-    void *mem[NBLOCKS] = {0};
+    rn_measure_data m = {0};
     int rc = RN_OK;
     entrant *e = calloc((size_t)n, sizeof *e);
     if (!e)
         return rn_fail(RN_E_NOMEM, "selector: out of memory");
-    RN_GO(alloc_all(be, d, dir, mem));
+    RN_GO(rn_measure_data_open(be, d, dir, &m));
     for (int i = 0; i < n; i++) {
         if (open_entrant(be, &c[i], d, dir, &e[i]) < 0)
             leave_out(&e[i], &c[i]);
     }
-    const rn_conv_args args = args_of(mem);
+    const rn_conv_args args = rn_measure_args(&m);
     RN_GO(measure_rounds(be, opts, &args, e, c, n));
 out:
     for (int i = 0; i < n; i++) {
         be->free(be, e[i].workspace);
         rn_conv_plan_close(e[i].plan);
     }
-    for (int i = 0; i < NBLOCKS; i++)
-        be->free(be, mem[i]);
+    rn_measure_data_close(be, &m);
     free(e);
     return rc;
 }

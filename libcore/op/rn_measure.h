@@ -24,8 +24,9 @@ typedef struct rn_measure_opts {
 int rn_measure(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, const rn_measure_opts *opts, rn_candidate *c,
                int n);
 /*
- * Leaves of n candidates those whose results are those of the backend's last row, its plain sums, on one or two images and without fused work: to 3 %
- * of them by the root mean square, and a warning names each that is left out. Rows of other families (a library's) stay. For devices.
+ * Leaves of n candidates those whose results are those of the backend's last row, its plain sums, with fused work done apart by the host: on one or two
+ * images, to 3 % of them by the root mean square; of an epilogue's sums likewise. A warning names each that is left out. Rows of other families (a
+ * library's) stay. For devices.
  */
 int rn_measure_agreeing(rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir, rn_candidate *c, int *n);
 /* Index of the one to take: the first that is within RN_MEASURE_TIE of the fastest; -1: all failed. *second: the fastest of
@@ -48,7 +49,5 @@ int rn_measure_bn(rn_backend *be, const rn_bn_case *c, double budget_s, double *
 
 /* For both: what tuning files keep of a cost, so that whoever reads one finds the costs that were compared. */
 double rn_measure_rounded(double ms);
-/* Device memory of `count` numbers in [-1, 1), drawn by `tag`: zeros run faster than data on some devices. */
-int rn_measure_alloc(rn_backend *be, size_t count, rn_dtype dtype, uint32_t tag, void **out);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/rn_error.h"
 #include "base/rn_io.h"
 #include "op/rn_measure.h"
+#include "op/rn_measure_data.h"
 
 enum { X, Y, RES, DY, DRES, NTENSORS, NVECTORS = 8, LEAST_ROUNDS = 4, MOST_ROUNDS = 100 };
 

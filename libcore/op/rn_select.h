@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Turns (descriptor, direction, policy) into a plan. What was chosen, out of what, and what each
- * candidate cost or why it refused is always available to the caller: nothing is chosen silently.
+ * candidate cost or why it refused is always available to the caller: nothing is chosen silently. On a device (a backend with
+ * `sync`) nothing but a tuning's choice is taken, in any mode, that has not come to the plain row's results (rn_measure_agreeing).
  */
 #ifndef RN_SELECT_H
 #define RN_SELECT_H
