@@ -10,16 +10,9 @@
 #include "base/rn_io.h"
 #include "base/rn_opt.h"
 #include "op/rn_measure.h"
+#include "op/rn_verdicts.h"
 
 #define MAX_CANDIDATES 32 /* algorithms measured for one case */
-
-/* What an algorithm came to on a device, beside plain sums (rn_measure_agreeing). */
-typedef struct verdict {
-    const rn_conv_algo *algo;
-    rn_conv_desc d;
-    rn_conv_dir dir;
-    bool agrees;
-} verdict;
 
 struct rn_selector {
     rn_backend *be;
@@ -28,8 +21,7 @@ struct rn_selector {
     rn_tuning *tuning, *own; /* own: closed with the selector, or NULL */
     char **measured;         /* keys that this selector put there */
     int nmeasured;
-    verdict *verdicts;
-    int nverdicts;
+    rn_verdicts verdicts;
 };
 
 bool rn_select_match(const char *pattern, const char *name)
@@ -108,22 +100,12 @@ void rn_selector_close(rn_selector *s)
     for (int i = 0; i < s->nmeasured; i++)
         free(s->measured[i]);
     free(s->measured);
-    free(s->verdicts);
+    rn_verdicts_free(&s->verdicts);
     free(s->pattern);
     free(s);
 }
 
 /* ---- candidates ------------------------------------------------------------------------------------------------- */
-
-static const verdict *verdict_of(const rn_selector *s, const rn_conv_algo *algo, const rn_conv_desc *d, rn_conv_dir dir)
-{
-    for (int i = 0; i < s->nverdicts; i++) {
-        const verdict *v = &s->verdicts[i];
-        if (v->algo == algo && v->dir == dir && memcmp(&v->d, d, sizeof *d) == 0)
-            return v;
-    }
-    return NULL;
-}
 
 /* NULL when `algo` may be used for the case, otherwise why not. */
 static const char *refusal(const rn_selector *s, const rn_conv_algo *algo, const rn_conv_desc *d, rn_conv_dir dir)
@@ -140,8 +122,8 @@ static const char *refusal(const rn_selector *s, const rn_conv_algo *algo, const
         return why;
     if (s->be->workspace_limit && algo->workspace && algo->workspace(s->be, d, dir) > s->be->workspace_limit)
         return "needs more workspace than the limit";
-    const verdict *v = verdict_of(s, algo, d, dir);
-    return v && !v->agrees ? "its results are wrong on this device" : NULL;
+    return rn_verdicts_against(&s->verdicts, algo, d, dir) ? "it fails, or its results are wrong, on this device"
+                                                           : NULL;
 }
 
 static int fail_with_reasons(const rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir)
@@ -185,48 +167,6 @@ static const rn_conv_algo *first_in_order(const rn_selector *s, const rn_conv_de
             passed_over = algo;
     }
     return passed_over;
-}
-
-/* ---- devices: whoever is taken must be right ----------------------------------------------------------------------- */
-
-static int note_verdict(rn_selector *s, const verdict *v)
-{
-    verdict *more = realloc(s->verdicts, ((size_t)s->nverdicts + 1) * sizeof *more);
-
-    if (!more)
-        return rn_fail(RN_E_NOMEM, "selector: out of memory");
-    s->verdicts = more;
-    more[s->nverdicts++] = *v;
-    return RN_OK;
-}
-
-/* Leaves those that are right; each is tried once. */
-static int leave_right(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_candidate *c, int *n)
-{
-    rn_candidate right[MAX_CANDIDATES], tried[MAX_CANDIDATES];
-    int ntried = 0;
-
-    if (!s->be->sync)
-        return RN_OK; /* not a device */
-    for (int i = 0; i < *n; i++) {
-        if (!verdict_of(s, c[i].algo, d, dir))
-            tried[ntried++] = c[i];
-    }
-    memcpy(right, tried, (size_t)ntried * sizeof *right);
-    int nright = ntried;
-    RN_TRY(rn_measure_agreeing(s->be, d, dir, right, &nright));
-    for (int i = 0, at = 0; i < ntried; i++) {
-        const bool agrees = at < nright && right[at].algo == tried[i].algo;
-        at += agrees;
-        RN_TRY(note_verdict(s, &(verdict){.algo = tried[i].algo, .d = *d, .dir = dir, .agrees = agrees}));
-    }
-    int kept = 0;
-    for (int i = 0; i < *n; i++) {
-        if (verdict_of(s, c[i].algo, d, dir)->agrees)
-            c[kept++] = c[i];
-    }
-    *n = kept;
-    return RN_OK;
 }
 
 /* ---- the choice --------------------------------------------------------------------------------------------------- */
@@ -298,7 +238,7 @@ static int measure(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_se
         if (!((*a)->flags & RN_ALGO_REFERENCE) && !refusal(s, *a, d, dir) && wanted)
             c[n++].algo = *a;
     }
-    RN_TRY(leave_right(s, d, dir, c, &n));
+    RN_TRY(rn_verdicts_leave_right(&s->verdicts, s->be, d, dir, c, &n));
     const bool timed = n > 1 || (n == 1 && s->policy.times_lone);
     if (timed) {
         RN_TRY(rn_measure(s->be, d, dir, &opts, c, n));
@@ -335,7 +275,7 @@ int rn_selector_pick(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_
         if (!c.algo)
             return fail_with_reasons(s, d, dir);
         right = 1;
-        RN_TRY(leave_right(s, d, dir, &c, &right));
+        RN_TRY(rn_verdicts_leave_right(&s->verdicts, s->be, d, dir, &c, &right));
         out->algo = c.algo;
     }
     return RN_OK;
