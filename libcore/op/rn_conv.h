@@ -130,10 +130,10 @@ typedef struct rn_conv_algo {
     int (*prepare)(rn_conv_plan *plan, const void *wei, void *stream);
     /* workspace: at least workspace() bytes, 64-byte aligned, contents undefined before and after. */
     int (*run)(rn_conv_plan *plan, const rn_conv_args *a, int beta, void *workspace, void *stream);
-    /* For cases that supports() says yes to, when nothing is measured: is it worth taking before the rows that follow? A
-     * row whose slot says no is passed over unless nothing after it fits, so that a special algorithm can stand first and be taken
-     * only where it is clearly faster. Depends on its arguments alone: selection by order is the same in each run. NULL
-     * slot: always. */
+    /* When nothing is measured: is it worth taking before the rows that follow? A row whose slot says no is passed over
+     * unless nothing after it fits, so that a special algorithm can stand first and be taken only where it is clearly faster. Depends on
+     * its arguments alone: selection by order is the same in each run. Cheap, and asked of cases that are not supported as well,
+     * as supports() may take long (a library that plans): then its answer does not matter. NULL slot: always. */
     bool (*suits)(struct rn_backend *be, const rn_conv_desc *d, rn_conv_dir dir);
 } rn_conv_algo;
 

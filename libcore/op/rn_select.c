@@ -235,7 +235,7 @@ static int measure(rn_selector *s, const rn_conv_desc *d, rn_conv_dir dir, rn_se
 
     for (const rn_conv_algo *const *a = s->be->conv_algos; *a && n < MAX_CANDIDATES; a++) {
         const bool wanted = full || !(*a)->suits || (*a)->suits(s->be, d, dir);
-        if (!((*a)->flags & RN_ALGO_REFERENCE) && !refusal(s, *a, d, dir) && wanted)
+        if (wanted && !((*a)->flags & RN_ALGO_REFERENCE) && !refusal(s, *a, d, dir))
             c[n++].algo = *a;
     }
     RN_TRY(rn_verdicts_leave_right(&s->verdicts, s->be, d, dir, c, &n));
