@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernels/cudnn/cudnn_conv.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,14 @@
 
 extern "C" {
 #include "base/rn_error.h"
+#include "base/rn_log.h"
 #include "op/rn_backend.h"
 }
 
 #if __has_include(<cudnn.h>)
 
 #include "kernels/cudnn/cudnn_execute.h"
+#include "kernels/cudnn/cudnn_kept.h"
 
 /* A case's plans. A network's equal layers share them, and asking for a plan's size does not make it twice. */
 typedef struct planned {
@@ -26,6 +29,7 @@ struct rn_cudnn {
     rn_cudnn_library library;
     bool loaded, started;
     cudnnHandle_t handle; /* NULL: not started, or not to be had */
+    char plans[PATH_MAX]; /* the folder of compiled plans */
     planned *first;
 };
 
@@ -40,6 +44,8 @@ static struct rn_cudnn *library_of(struct rn_backend *be)
         *s = (struct rn_cudnn *)calloc(1, sizeof **s);
         if (*s)
             (*s)->loaded = rn_cudnn_load(&(*s)->library) == RN_OK;
+        if (*s && rn_cudnn_kept_folder((*s)->plans, sizeof(*s)->plans) < 0)
+            rn_warn("%s", rn_error_text());
     }
     return *s && (*s)->loaded ? *s : NULL;
 }
@@ -87,9 +93,14 @@ void rn_cudnn_close(struct rn_backend *be)
     *rn_cuda_cudnn(be) = NULL;
 }
 
-static rn_cudnn_plans *plans_of(struct rn_cudnn *s, const rn_cudnn_work *w)
+static rn_cudnn_target target_of(const struct rn_backend *be, const struct rn_cudnn *s)
 {
-    const rn_cudnn_target t = {&s->library, s->handle, NULL};
+    return {&s->library, s->handle, NULL, be->describe, s->plans};
+}
+
+static rn_cudnn_plans *plans_of(const struct rn_backend *be, struct rn_cudnn *s, const rn_cudnn_work *w)
+{
+    const rn_cudnn_target t = target_of(be, s);
 
     for (planned *p = s->first; p; p = p->next) {
         if (memcmp(&p->plans.work, w, sizeof *w) == 0)
@@ -126,11 +137,11 @@ static const rn_cudnn_plan *plan_of(struct rn_backend *be, const rn_conv_desc *d
 {
     const rn_cudnn_work w = work_of(d, dir, loose, add);
     struct rn_cudnn *s = state_of(be);
-    rn_cudnn_plans *p = s ? plans_of(s, &w) : NULL;
+    rn_cudnn_plans *p = s ? plans_of(be, s, &w) : NULL;
 
     if (!p)
         return NULL;
-    const rn_cudnn_target t = {&s->library, s->handle, NULL};
+    const rn_cudnn_target t = target_of(be, s);
     const rn_cudnn_plan *plan = rn_cudnn_plan_at(&t, p, nth);
     *whose = p;
     return plan || !w.add || p->count == 0 ? plan : &p->v[p->count - 1];

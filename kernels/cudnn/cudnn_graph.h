@@ -14,6 +14,8 @@ struct rn_cudnn_target {
     const rn_cudnn_library *library;
     cudnnHandle_t handle; /* NULL: by properties */
     cudnnBackendDescriptor_t properties;
+    const char *device; /* what tells it from others */
+    const char *plans;  /* the folder of compiled plans; "": none are kept (cudnn_kept.h) */
 };
 
 /* What a row does less exactly than rn_conv.h asks for. */

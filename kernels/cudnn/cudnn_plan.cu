@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Engines for a graph, as the heuristics order them, and plans of those that keep the contract. */
 #if __has_include(<cudnn.h>)
-#include "kernels/cudnn/cudnn_plan.h"
+#include "kernels/cudnn/cudnn_kept.h"
 
 extern "C" {
 #include "base/rn_error.h"
@@ -80,21 +80,37 @@ static int fits(const maker *m, cudnnBackendDescriptor_t config, const rn_cudnn_
     return RN_OK;
 }
 
-static int plan_of(const maker *m, cudnnBackendDescriptor_t config, rn_cudnn_plan *out)
+int rn_cudnn_plan_descriptor(const rn_cudnn_maker *m, cudnnBackendDescriptor_t *out)
+{
+    RN_TRY(rn_cudnn_make(m, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, out));
+    if (m->t->handle)
+        return rn_cudnn_set(m, *out, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &m->t->handle);
+    return rn_cudnn_set_one(m, *out, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, m->t->properties);
+}
+
+static int new_plan(const maker *m, cudnnBackendDescriptor_t config, rn_cudnn_plan *out)
+{
+    RN_TRY(rn_cudnn_plan_descriptor(m, &out->plan));
+    RN_TRY(rn_cudnn_set_one(m, out->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config));
+    return rn_cudnn_finalize(m, out->plan, "a plan");
+}
+
+/* The n-th configuration's. */
+static int plan_of(const maker *m, const rn_cudnn_plans *p, int n, rn_cudnn_plan *out)
 {
     const rn_cudnn_library *l = m->t->library;
-    int64_t n = 0;
+    rn_cudnn_kept_key key;
+    int64_t got = 0;
 
-    RN_TRY(rn_cudnn_make(m, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &out->plan));
-    RN_TRY(rn_cudnn_set_one(m, out->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config));
-    if (m->t->handle)
-        RN_TRY(rn_cudnn_set(m, out->plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &m->t->handle));
-    else
-        RN_TRY(rn_cudnn_set_one(m, out->plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, m->t->properties));
-    RN_TRY(rn_cudnn_finalize(m, out->plan, "a plan"));
+    rn_cudnn_kept_name(m->t, p, n, out->engine, &key);
+    out->kept = out->compiled && rn_cudnn_kept_get(m, &key, &out->plan) == RN_OK;
+    if (!out->kept)
+        RN_TRY(new_plan(m, p->configs[n], out));
+    if (out->compiled && !out->kept)
+        rn_cudnn_kept_put(m, &key, out->plan);
     return rn_cudnn_status(l,
                            l->BackendGetAttribute(out->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64,
-                                                  1, &n, &out->workspace),
+                                                  1, &got, &out->workspace),
                            "a plan's workspace");
 }
 
@@ -102,11 +118,11 @@ static int plan_of(const maker *m, cudnnBackendDescriptor_t config, rn_cudnn_pla
 static bool make_next(const maker *m, rn_cudnn_plans *p)
 {
     while (p->next < p->nconfigs) {
-        const cudnnBackendDescriptor_t config = p->configs[p->next++];
+        const int n = p->next++;
         bool yes;
-        if (fits(m, config, &p->work, &p->v[p->count], &yes) < 0)
+        if (fits(m, p->configs[n], &p->work, &p->v[p->count], &yes) < 0)
             return false;
-        if (yes && plan_of(m, config, &p->v[p->count]) == RN_OK) {
+        if (yes && plan_of(m, p, n, &p->v[p->count]) == RN_OK) {
             p->count++;
             return true;
         }

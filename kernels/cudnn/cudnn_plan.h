@@ -11,7 +11,8 @@ enum { RN_CUDNN_PLANS = 3, RN_CUDNN_CONFIGS = 64 };
 struct rn_cudnn_plan {
     cudnnBackendDescriptor_t plan;
     int64_t engine, workspace;
-    bool compiled; /* its kernel was made for it, which takes a second or so */
+    bool compiled; /* its kernel was made for it, which takes seconds */
+    bool kept;     /* ... by an earlier run: it comes from a file */
 };
 
 /* Those made so far, and what others would be made of, best first by the heuristics. */
@@ -34,5 +35,7 @@ int rn_cudnn_plans_open(const rn_cudnn_target *t, const rn_cudnn_work *work, rn_
  */
 const rn_cudnn_plan *rn_cudnn_plan_at(const rn_cudnn_target *t, rn_cudnn_plans *p, int n);
 void rn_cudnn_plans_close(const rn_cudnn_library *l, rn_cudnn_plans *p);
+/* For cudnn_kept.cu: an execution plan's descriptor that knows its device and nothing else. */
+int rn_cudnn_plan_descriptor(const rn_cudnn_maker *m, cudnnBackendDescriptor_t *out);
 
 #endif

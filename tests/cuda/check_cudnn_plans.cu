@@ -9,10 +9,11 @@
 
 #if __has_include(<cudnn.h>)
 #include <dlfcn.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 
-#include "kernels/cudnn/cudnn_plan.h"
+#include "kernels/cudnn/cudnn_kept.h"
 
 extern "C" {
 #include "base/rn_error.h"
@@ -123,7 +124,9 @@ static int count_plans(const rn_cudnn_target *t, const char *device, const rn_cu
             w->add ? " add" : "");
     for (int k = 0; k < p.count; k++)
         fprintf(stderr, " engine %lld (%lld bytes%s)", (long long)p.v[k].engine, (long long)p.v[k].workspace,
-                p.v[k].compiled ? ", compiled" : "");
+                p.v[k].kept       ? ", compiled before"
+                : p.v[k].compiled ? ", compiled"
+                                  : "");
     fprintf(stderr, "%s, %.0f ms\n", rc < 0 ? rn_error_text() : p.count ? "" : " none", (now() - start) * 1e3);
     const int count = p.count;
     rn_cudnn_plans_close(t->library, &p);
@@ -174,14 +177,17 @@ int main(int argc, char **argv)
 {
     const bool all = argc > 1 && argv[1];
     rn_cudnn_library l;
+    char plans[PATH_MAX];
 
     if (rn_cudnn_load(&l) < 0) {
         printf("ok 1 - plans by cuDNN # SKIP %s\n1..1\n", rn_error_text());
         return 0;
     }
+    if (rn_cudnn_kept_folder(plans, sizeof plans) < 0)
+        fprintf(stderr, "# %s\n", rn_error_text());
     const bool driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     for (int i = 0; i < (int)NDEVICES; i++) {
-        rn_cudnn_target t = {&l, NULL, NULL};
+        rn_cudnn_target t = {&l, NULL, NULL, devices[i].name, plans};
         if (properties(&l, devices[i].properties, &t.properties) < 0) {
             printf("not ok %d - a device by its properties: %s\n", ++tests, rn_error_text());
             bad++;
