@@ -125,7 +125,7 @@ KERNEL_SRC += $(sort $(wildcard kernels/onednn/*.c))
 endif
 CUDA_SRC := $(sort $(wildcard kernels/cuda/*.cu))
 CUDNN_SRC := $(sort $(wildcard kernels/cudnn/*.cu))
-CUDNN_PLAN_OBJ = $(patsubst %,$(B)/kernels/cudnn/cudnn_%.o,graph kept plan library)
+CUDNN_PLAN_OBJ = $(patsubst %,$(B)/kernels/cudnn/cudnn_%.o,graph kept library plan work)
 MPI_SRC := $(if $(filter 1,$(USE_MPI)),$(sort $(wildcard kernels/mpi/*.c)))
 TOOL_SRC := $(sort $(wildcard tools/*.c))
 BENCH_SRC := $(sort $(wildcard bench/*.c))
