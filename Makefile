@@ -162,7 +162,7 @@ FAULT_SO := $(if $(SAN),,$(B)/tests/fault/fault.so)
 SAY = @printf '  %-6s %s\n' $(1) $(2)
 
 # ---- build ------------------------------------------------------------------------------------------------
-.PHONY: all deps deps-lint demo reproduce study check check-run check-long check-cuda bench bench-data bench-accuracy bench-step bench-cuda install man help clean format lint lint-run coverage tests demo-run reproduce-run
+.PHONY: all deps deps-lint demo reproduce study check check-run check-long check-modules check-cuda bench bench-data bench-accuracy bench-step bench-cuda install man help clean format lint lint-run coverage tests demo-run reproduce-run
 
 all: $(TOOL_BIN) $(BENCH_BIN) $(MPI_SO) $(CUDA_SO) bin ## build the tools into bin/
 
@@ -449,6 +449,10 @@ check-long: deps ## what make check does, with more seeds for the kernels and mo
 	@$(MAKE) -j$(JOBS) tests checked
 	@RNKIT_LONG=1 $(MAKE) check-run
 	@for seed in 11 12 13 14 15; do $(B)/tests/check-kernels --seed $$seed | grep -v '^ok' || exit 1; done
+
+# Without a GPU: what a module with CUDA calls is there, and cuDNN makes the plans that it will be asked for.
+check-modules: all $(CHECK_BIN) $(CUDNN_BIN) ## check what CUDA=1 has built as far as that goes without a GPU
+	@tests/run.sh $(B) test_modules test_cudnn
 
 check-cuda: tests ## the same checks on a GPU: make CUDA=1 check-cuda (exit 77 without one)
 	@tests/check_cuda.sh $(B)

@@ -10,7 +10,7 @@ bench=(rn-bench conv --case mb2ic8ih6oc16kh3ph1 --device cuda --rounds 1)
 RNKIT_CUDA_MODULE=nowhere.so exits "no module" 77 "${bench[@]}"
 says "... says so" "nowhere.so is not there"
 echo "no object" >broken.so
-RNKIT_CUDA_MODULE=./broken.so exits "a module that cannot be loaded" 77 "${bench[@]}"
+RNKIT_CUDA_MODULE=./broken.so exits "a module that is there and cannot be loaded is no lack of a device" 1 "${bench[@]}"
 says "... says so" "cannot load ./broken.so"
 check "--version tells whether CUDA was built" sh -c 'rn-train --version | grep -qi "cuda"'
 
