@@ -73,10 +73,16 @@ int rn_cuda_axpby(struct rn_backend *be, const rn_op_axpby *a, void *stream)
 /* ---- the sum of squares ---- */
 
 /*
- * 4 bytes a value. A fixed number of blocks, each thread's values in a fixed order, and the blocks' sums joined by one: the
- * same bits on every device. Squares are exact in double.
+ * 4 bytes a value. As many blocks as the number of values asks for, each thread's values in a fixed order, and the blocks' sums
+ * joined by one: the same bits on every device. Squares are exact in double.
  */
-enum { SUMSQ_BLOCKS = 256, SUMSQ_THREADS = 256 };
+enum { SUMSQ_BLOCKS = 256 /* at most */, SUMSQ_THREADS = 256, SUMSQ_EACH = 16 /* values of a thread, at least */ };
+
+static unsigned sumsq_blocks(int64_t n)
+{
+    const int64_t blocks = (n + SUMSQ_THREADS * SUMSQ_EACH - 1) / (SUMSQ_THREADS * SUMSQ_EACH);
+    return (unsigned)(blocks < 1 ? 1 : blocks < SUMSQ_BLOCKS ? blocks : (int64_t)SUMSQ_BLOCKS);
+}
 
 static __device__ inline double sum_of_block(double mine)
 {
@@ -109,16 +115,16 @@ template <int V> static __global__ void sumsq_kernel(int64_t n, const float *x, 
         parts[blockIdx.x] = sum;
 }
 
-static __global__ void sumsq_join_kernel(const double *parts, double *sum)
+static __global__ void sumsq_join_kernel(const double *parts, unsigned count, double *sum)
 {
-    const double all = sum_of_block((int)threadIdx.x < SUMSQ_BLOCKS ? parts[threadIdx.x] : 0);
+    const double all = sum_of_block(threadIdx.x < count ? parts[threadIdx.x] : 0);
     if (threadIdx.x == 0)
         *sum = all;
 }
 
 template <int V> static int sumsq(const rn_op_sumsq *a, double *parts, void *stream)
 {
-    return RN_CUDA_LAUNCH((sumsq_kernel<V>), SUMSQ_BLOCKS, SUMSQ_THREADS, 0, stream, a->n, a->x, parts);
+    return RN_CUDA_LAUNCH((sumsq_kernel<V>), sumsq_blocks(a->n), SUMSQ_THREADS, 0, stream, a->n, a->x, parts);
 }
 
 int rn_cuda_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
@@ -127,7 +133,8 @@ int rn_cuda_sumsq(struct rn_backend *be, const rn_op_sumsq *a, void *stream)
     RN_TRY(rn_op_check_sumsq(a));
     RN_TRY(rn_cuda_scratch(be, SUMSQ_BLOCKS * sizeof(double), &room));
     RN_TRY((rn_aligned(16, a->x) ? sumsq<FLOATS>(a, (double *)room, stream) : sumsq<1>(a, (double *)room, stream)));
-    return RN_CUDA_LAUNCH(sumsq_join_kernel, 1, SUMSQ_THREADS, 0, stream, (const double *)room, a->sum);
+    return RN_CUDA_LAUNCH(sumsq_join_kernel, 1, SUMSQ_THREADS, 0, stream, (const double *)room, sumsq_blocks(a->n),
+                          a->sum);
 }
 
 /* ---- what the gradients are multiplied by ---- */
