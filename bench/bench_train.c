@@ -17,7 +17,8 @@
 
 enum { MIN_STEPS = 3, MAX_STEPS = 100000 };
 
-#define CEILING_S 0.5 /* for each of the machine's ceilings */
+#define CEILING_S       0.5 /* for each of the machine's ceilings; but no longer than the training is measured */
+#define CEILING_LEAST_S 0.05
 
 typedef struct train_opts {
     rn_recipe recipe;
@@ -224,9 +225,10 @@ static int run(train_opts *o, const rn_opt_result *args)
     step.dtype = dtypes[o->recipe.precision];
     step.image_size = o->recipe.image_size;
     step.batch = o->recipe.batch;
+    const double ceiling_s = fmax(CEILING_LEAST_S, fmin(CEILING_S, o->seconds));
     for (rn_dtype t = RN_F32; t <= RN_F16; t++)
-        RN_GO(bench_peak_gflops(s.be, t, CEILING_S, &step.gflops[t]));
-    RN_GO(bench_level_gb_s(s.be, BENCH_LEVELS - 1, false, s.be->threads, CEILING_S, &step.gbytes));
+        RN_GO(bench_peak_gflops(s.be, t, ceiling_s, &step.gflops[t]));
+    RN_GO(bench_level_gb_s(s.be, BENCH_LEVELS - 1, false, s.be->threads, ceiling_s, &step.gbytes));
     rc = print(o, &step, args->common.json);
 out:
     bench_nvml_close(nvml);
