@@ -34,7 +34,7 @@ __asm__(".text\n"
         "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
         "  movq %rsp, (%rdi)\n  movq %rsi, %rsp\n"
         "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
-        "  ret\n"
+        "  popq %rcx\n  jmp *%rcx\n"
         ".size rn_emu_switch, . - rn_emu_switch\n");
 enum { SAVED = 6 };
 #elif defined(__aarch64__)
