@@ -25,7 +25,8 @@ static void die(const char *what, const char *name)
 
 /* ---- fibers --------------------------------------------------------------------------------------------------------- */
 
-/* Saves what a call must keep and the stack's top in *from, and goes on where `to` was left. */
+/* Saves what a call must keep and the stack's top in *from, and goes on where `to` was left: by a jump, as a return without its
+ * call is guessed wrong each time. */
 extern "C" void rn_emu_switch(void **from, void *to);
 #if defined(__x86_64__)
 __asm__(".text\n"
