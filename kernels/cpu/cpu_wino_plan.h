@@ -156,6 +156,17 @@ static inline size_t rn_wino_freqs(const rn_wino_plan *p)
     return (size_t)p->isa->n * (size_t)p->isa->n;
 }
 
+/* fwd, bwd_d: panels of the weights' columns, and blocks of tiles. */
+static inline size_t rn_wino_panels(const rn_wino_plan *p)
+{
+    return rn_wino_up((size_t)p->out.c, (size_t)p->isa->nr) / (size_t)p->isa->nr;
+}
+
+static inline size_t rn_wino_blocks(const rn_wino_plan *p)
+{
+    return (p->tiles + p->block - 1) / p->block;
+}
+
 /* Floats of one tile of c channels on its way into cells; none where cells are floats. */
 static inline size_t rn_wino_scratch(const rn_wino_plan *p, int c)
 {
@@ -208,7 +219,12 @@ static inline const rn_wino_read *rn_wino_read_of(const rn_wino_plan *p, int ten
     return p->read[tensor].mul ? &p->read[tensor] : NULL;
 }
 
-/* cpu_wino_gradient.c */
+/* cpu_wino_product.c: fwd, bwd_d. Bytes of the workspace. */
+void rn_wino_split_product(rn_wino_plan *p, const rn_backend *be);
+size_t rn_wino_product_workspace(const rn_wino_plan *p, const rn_backend *be);
+void rn_wino_run_product(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws);
+
+/* cpu_wino_gradient.c: the same of bwd_w. */
 void rn_wino_split_gradient(rn_wino_plan *p, const rn_backend *be, const rn_conv_desc *d);
 size_t rn_wino_gradient_workspace(const rn_wino_plan *p, const rn_backend *be);
 void rn_wino_run_gradient(const rn_conv_plan *plan, const rn_conv_args *args, int beta, float *ws);
