@@ -129,6 +129,8 @@ int main(int argc, char **argv)
         .nopts = sizeof opts / sizeof *opts,
     };
     rn_opt_result res = {0};
+
+    rn_kernels_start(argv);
     int rc = rn_opt_parse(&spec, argc, argv, &res);
 
     if (rc == 0)
