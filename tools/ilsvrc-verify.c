@@ -25,6 +25,9 @@ typedef struct archives {
     rn_manifest *manifest; /* given */
     bool nothing_built_in; /* --manifest none */
     rn_raw_set raw;        /* of the folder, if one was given */
+    const char *dir;       /* that folder */
+    bool class_tars;       /* in the place of the train archive */
+    const char *listed;    /* who lists what no digest is known of; NULL: the manifest */
 } archives;
 
 /* ---- manifest -------------------------------------------------------------------------------------------- */
@@ -73,7 +76,9 @@ static int add_archive(archives *s, const char *path, const settings *set)
     if (!rn_is_file(path)) {
         v->verdict = RN_MISSING;
         rn_findings_add(&v->found, RN_BAD, RN_K_MISSING, path, "%s: listed in %s but not there", path,
-                        v->expected.from ? v->expected.from : "the manifest");
+                        v->expected.from ? v->expected.from
+                        : s->listed      ? s->listed
+                                         : "the manifest");
     }
     return RN_OK;
 }
@@ -110,6 +115,32 @@ static int add_all(archives *s, const char *dir, const settings *set)
     return rc;
 }
 
+/* Where the outer tar was taken apart, its classes' tars are what can be looked at. */
+static int add_class_tars(archives *s, const char *dir, const settings *set)
+{
+    struct dirent **names;
+    int n, rc = RN_OK;
+    RN_TRY(rn_list_folder(AT_FDCWD, dir, &names, &n));
+    for (int i = 0; i < n && rc == RN_OK; i++)
+        if (rn_is_class_tar(names[i]->d_name)) {
+            rc = add_once(s, dir, names[i]->d_name, false, set);
+            s->class_tars = true;
+        }
+    rn_free_names(names, n);
+    return rc;
+}
+
+static int add_missing_class_tars(archives *s, const rn_devkit *kit, const settings *set)
+{
+    s->listed = s->raw.devkit;
+    for (int i = 0; i < kit->nclasses; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%s.tar", kit->synsets[i].wnid);
+        RN_TRY(add_once(s, s->dir, name, true, set));
+    }
+    return RN_OK;
+}
+
 /* Everything that what was given lists (else MD5SUMS), then the published names that are there. */
 static int add_folder(archives *s, const char *dir, const settings *set)
 {
@@ -125,8 +156,16 @@ static int add_folder(archives *s, const char *dir, const settings *set)
         RN_TRY(add_once(s, dir, published->archive[i].file, false, set));
     if (set->write)
         RN_TRY(add_all(s, dir, set));
+    char advice[256] = "";
+    if (!s->raw.train[0] && set->structure)
+        RN_TRY(add_class_tars(s, dir, set));
+    else if (!s->raw.train[0])
+        rn_raw_class_tars(dir, advice);
     if (s->n == 0)
-        return rn_fail(RN_E_NOTHING, "%s: holds no archive of ILSVRC2012 and no MD5SUMS", dir);
+        return rn_fail(RN_E_NOTHING, "%s: holds no archive of ILSVRC2012 and no MD5SUMS%s%s", dir, advice,
+                       advice[0] ? "; --structure looks into them as they are" : "");
+    if (advice[0] && !set->write)
+        rn_warn("%s: holds no ILSVRC2012_img_train.tar%s; --structure looks into them as they are", dir, advice);
     return RN_OK;
 }
 
@@ -150,6 +189,7 @@ static int gather(archives *s, const settings *set, const rn_opt_result *args)
         RN_TRY(rn_sums_read(set->md5sums, &s->sums));
     if (s->raw.md5sums[0])
         RN_TRY(rn_sums_read(s->raw.md5sums, &s->beside));
+    s->dir = folder ? args->operands[0] : NULL;
     if (folder)
         return add_folder(s, args->operands[0], set);
     for (int i = 0; i < args->noperands; i++) {
@@ -163,7 +203,7 @@ static int gather(archives *s, const settings *set, const rn_opt_result *args)
 
 /* A devkit that cannot be read is a finding about it; what was found in hours of reading the others is told all the
  * same. */
-static int compare_with_devkit(archives *s, rn_devkit **kit)
+static int compare_with_devkit(archives *s, const settings *set, rn_devkit **kit)
 {
     int rc = rn_devkit_open(s->raw.devkit, kit);
     for (int i = 0; rc < 0 && i < s->n; i++)
@@ -174,12 +214,12 @@ static int compare_with_devkit(archives *s, rn_devkit **kit)
         }
     RN_TRY(rc);
     rn_verify_against_devkit(s->row, s->n, *kit, s->raw.devkit);
-    return RN_OK;
+    return s->class_tars ? add_missing_class_tars(s, *kit, set) : RN_OK;
 }
 
 static int report(archives *s, const settings *set, bool json, int *status)
 {
-    int bad = 0, checked = 0, rc = RN_OK;
+    int bad = 0, checked = 0, tars = 0, rc = RN_OK;
     for (int i = 0; i < s->n; i++) {
         rn_verify_archive *v = &s->row[i];
         rn_findings_sort(&v->found);
@@ -193,8 +233,12 @@ static int report(archives *s, const settings *set, bool json, int *status)
     fflush(stdout); /* main looks whether it arrived */
     for (int i = 0; i < s->n; i++) {
         rn_verify_say(&s->row[i].found, RN_K_SIZE);
-        if (s->row[i].verdict == RN_UNKNOWN && !set->write)
-            rn_warn("%s: no MD5 is known for it; give one with --md5sums FILE or --manifest FILE", s->row[i].path);
+        if (s->row[i].verdict != RN_UNKNOWN || set->write)
+            continue;
+        bool tar = rn_is_class_tar(rn_base_name(s->path[i]));
+        tars += tar;
+        if (!tar || tars == 1) /* of a thousand tars of classes, once */
+            rn_warn("%s: no MD5 is known for it; give one with --md5sums FILE or --manifest FILE", s->path[i]);
     }
     *status = bad > 0 ? RN_EXIT_FAILED : checked > 0 ? RN_EXIT_DONE : RN_EXIT_NOTHING;
     return rc;
@@ -234,7 +278,7 @@ static int verify_archives(const settings *set, const rn_opt_result *args, int *
                 rn_error("%s", s.row[i].found.row[k].text);
     RN_GO(rn_verify_archives(s.row, s.n, rn_jobs(args->common.jobs)));
     if ((set->structure || set->write) && s.raw.devkit[0])
-        RN_GO(compare_with_devkit(&s, &kit));
+        RN_GO(compare_with_devkit(&s, set, &kit));
     RN_GO(report(&s, set, args->common.json, status));
     if (set->write)
         rc = write_manifest(&s, set, args->operands[0], kit, *status);

@@ -144,6 +144,7 @@ fresh; cp "$RNKIT_TESTS/tap.sh" bad/$KIT; damaged "a text instead of the devkit"
 fresh; head -c 300 raw/$KIT >bad/$KIT; damaged "a devkit cut short" "$KIT"
 fresh; rm bad/$KIT; damaged "no devkit" "has no ILSVRC2012_devkit_t12.tar.gz"
 fresh; rm bad/$TRAIN; damaged "no train archive" "has no archive of the train set"
+fresh; (cd bad && tar xf $TRAIN && rm $TRAIN); damaged "only classes' tars" "6 tars of single classes (n90000000.tar ...)"
 # cut right between two classes, which is a clean end to most tar readers
 second=$(tar tvRf raw/$TRAIN | awk 'NR == 2 {sub(":", "", $2); print $2 * 512}')
 fresh; head -c "$second" raw/$TRAIN >bad/$TRAIN; damaged "a tar cut between two classes" "no end-of-archive mark"

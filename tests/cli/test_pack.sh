@@ -67,6 +67,24 @@ says "is named" "nul.txt: not a text file"
 printf 'a.JPEG 1 \n' >blank.txt
 exits "a blank at a line's end" 1 pack-lmdb --list blank.txt --root tree/train blank.lmdb
 says "is named with its line" "blank.txt:1"
+printf '\357\273\277%s\n' "$(sed -n 1p train.txt)" >bom.txt
+exits "a byte-order mark is no image left out" 1 pack-lmdb --list bom.txt --root tree/train bom.lmdb --on-bad skip
+says "is told" "bom.txt:1: a byte-order mark at its start; take it away with tail -c +4"
+exits "what it advises" 0 pack-lmdb --list <(tail -c +4 bom.txt) --root tree/train bom.lmdb
+sed 's/ /  /' train.txt >two.txt
+exits "two blanks are no images left out" 1 pack-lmdb --list two.txt --root tree/train two.lmdb --on-bad skip
+says "are told" 'two.txt:1: not "path label" with one blank between'
+sed 's,^,./,' train.txt >dots.txt
+exits "paths as find writes them" 1 pack-lmdb --list dots.txt --root tree/train dots.lmdb
+says "are told what is wrong" "is no relative path without '.', '..' or '//'"
+mkdir apart && tar xf raw/ILSVRC2012_img_train.tar -C apart
+exits "a tar that is not of class folders" 3 pack-lmdb apart/n90000000.tar apart.lmdb
+says "is told what to give" "give the folder that holds them, with --split train or --split val"
+exits "classes' tars without the outer one" 1 pack-lmdb apart --split train apart.lmdb
+says "are told what to do" "(cd DIR && tar cf ILSVRC2012_img_train.tar n????????.tar)"
+(cd apart && tar cf ILSVRC2012_img_train.tar n????????.tar && cp ../raw/*devkit* .)
+exits "which makes an archive that packs" 0 pack-lmdb apart --split train apart.lmdb --shuffle 3
+check "to the archive's content" [ "$(content apart.lmdb)" = "$(content j1.lmdb)" ]
 
 # ---- labels of val ----------------------------------------------------------------------------------------------
 mkilsvrc --synthetic 5 --train-per-class 2 --val 60 --size 40x32 --seed 7 --truth truth.txt raw2 --quiet >&2

@@ -104,6 +104,28 @@ fresh; ln -s /etc/passwd ILSVRC2012_val_00000099.JPEG; tar rf bad/$VAL ILSVRC201
 fresh; echo x >x; tar rPf bad/$VAL --transform 's,^x$,../x,' x 2>/dev/null; structure "a name with .." "could leave the folder"
 fresh; : >ILSVRC2012_val_00000098.JPEG.; tar rf bad/$VAL --transform 's,JPEG\.,JPEG,' ILSVRC2012_val_00000098.JPEG.; structure "an empty image" "is empty"
 
+# ---- classes' tars without the outer one ------------------------------------------------------------------------------
+rm -rf apart && mkdir apart && tar xf raw/$TRAIN -C apart
+exits "a folder of classes' tars alone" 3 "$verify" apart
+says "is told how to look at them" "4 tars of single classes (n90000000.tar ...)"
+says "and how to join them" "tar cf $TRAIN n????????.tar"
+exits "--structure looks into them" 0 "$verify" apart --structure
+check "each" test "$(grep -c 'n9000000..tar  (1 classes, 12 images' out.txt)" = 4
+check "one line of unknown digests for all" test "$(grep -c 'no MD5 is known' err.txt)" = 1
+cp raw/$KIT apart
+exits "beside the devkit" 0 "$verify" apart --structure --manifest none
+mkdir less && tar xf apart/n90000001.tar -C less && rm "less/$(ls less | head -n 1)" && (cd less && tar cf ../apart/n90000001.tar -- *)
+mv apart/n90000003.tar apart/n90000009.tar
+exits "classes' tars that are not the devkit's" 1 "$verify" apart --structure --manifest none
+says "an image less" "n90000001.tar: has 11 images, $KIT says 12"
+says "one too many" "class n90000009 is unknown to $KIT"
+says "one that is not there" "apart/n90000003.tar: listed in apart/$KIT but not there"
+has "is no damage of another" "MISSING     -                                               0  apart/n90000003.tar"
+has "what is whole is not called damaged" "unknown     $(md5sum <apart/n90000000.tar | cut -d' ' -f1)"
+tar xf apart/n90000001.tar -C less && tar xf apart/n90000002.tar -C less && (cd less && tar cf ../apart/n90000001.tar -- *)
+"$verify" apart/n90000001.tar --structure >out.txt 2>err.txt
+says "a class's tar holds its own class" "n90000001.tar: 'n90000002_"
+
 # ---- trees --------------------------------------------------------------------------------------------------------
 "$RNKIT_BIN/ilsvrc-extract" raw tree >/dev/null
 exits "a tree" 0 "$verify" --tree tree

@@ -154,9 +154,13 @@ static int check_inputs(context *c, const rn_job *j)
     const char *name = archive_names[j->split];
     if (!j->archive[0] && name)
         return rn_fail(RN_E_NOENT, "%s: has no %s", c->raw_dir, name);
-    if (!j->archive[0])
-        return rn_fail(RN_E_NOENT, "%s: has no archive of the %s set (ILSVRC2012_img_%s.tar)", c->raw_dir,
-                       rn_split_names[j->split], rn_split_names[j->split]);
+    if (!j->archive[0]) {
+        char advice[256] = "";
+        if (j->split == RN_SPLIT_TRAIN)
+            rn_raw_class_tars(c->raw_dir, advice);
+        return rn_fail(RN_E_NOENT, "%s: has no archive of the %s set (ILSVRC2012_img_%s.tar)%s", c->raw_dir,
+                       rn_split_names[j->split], rn_split_names[j->split], advice);
+    }
     if (c->opts->verify && !rn_expected_md5(&c->sums, j->archive, NULL))
         return rn_fail(RN_E_USAGE, "%s: no MD5 is known for it; put an MD5SUMS beside it or leave out --verify",
                        j->archive);

@@ -43,4 +43,8 @@ typedef struct rn_raw_set {
 } rn_raw_set;
 int rn_raw_find(const char *dir, rn_raw_set *out);
 
+/* Tars of single classes (n01440764.tar ...) lying in `dir`: how many, 0 if it cannot be listed. If there are any, `advice`
+ * says in one clause, beginning with ", but", how to make a train archive of them; else it is "". */
+int rn_raw_class_tars(const char *dir, char advice[256]);
+
 #endif

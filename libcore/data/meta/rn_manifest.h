@@ -102,6 +102,7 @@ int rn_check_md5(const char *path, const char *got, const char *expected, const 
 /* ---- names ----------------------------------------------------------------------------------------------- */
 
 bool rn_is_wnid(const char *s);                         /* n and eight digits */
+bool rn_is_class_tar(const char *s);                    /* a WNID and .tar */
 bool rn_is_train_name(const char *s, const char *wnid); /* <wnid>_<digits>.JPEG; any WNID for NULL */
 bool rn_is_image_name(const char *s); /* letters, digits, _ - . and the end .JPEG: safe as a file's name */
 /* Number of "ILSVRC2012_<split>_<eight digits>.JPEG", -1 for any other name. */

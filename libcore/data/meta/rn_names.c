@@ -15,6 +15,11 @@ bool rn_is_wnid(const char *s)
     return s[0] == 'n' && digits(s + 1) == 8 && s[9] == 0;
 }
 
+bool rn_is_class_tar(const char *s)
+{
+    return s[0] == 'n' && digits(s + 1) == 8 && strcmp(s + 9, ".tar") == 0;
+}
+
 bool rn_is_train_name(const char *s, const char *wnid)
 {
     if (wnid ? strncmp(s, wnid, 9) != 0 : (s[0] != 'n' || digits(s + 1) != 8))

@@ -88,9 +88,12 @@ int rn_inputs_add(rn_inputs *s, const char *path, uint64_t offset, uint64_t size
     if (strlen(path) > RN_INPUT_PATH_MAX)
         return rn_fail(RN_E_RANGE, "%s: path of %zu bytes; an LMDB key has room for %d: shorten it", path, strlen(path),
                        RN_INPUT_PATH_MAX);
-    if (has_control(path) || !rn_archive_name_ok(path))
+    if (has_control(path))
         return rn_fail(RN_E_FORMAT, "%s: '%s' is no relative path without control characters; rename it", s->root,
                        path);
+    if (!rn_archive_name_ok(path))
+        return rn_fail(RN_E_FORMAT, "%s: '%s' is no relative path without '.', '..' or '//'; give it as it is below %s",
+                       s->root, path, s->root);
     if (s->n >= 100000000)
         return rn_fail(RN_E_RANGE, "%s: over 100,000,000 images; the keys' eight digits end there", s->root);
     RN_TRY(grow((void **)&s->input, s->n, &s->cap, sizeof *s->input));

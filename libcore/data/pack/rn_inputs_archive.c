@@ -158,6 +158,11 @@ static int check_split(const walk *w, const char *path)
     if (w->split && !w->used[0])
         return rn_fail(RN_E_NOTHING, "%s: no image in a folder %s/<class>/; without --split all of it is packed", path,
                        w->split);
+    if (w->s->n == 0)
+        return rn_fail(RN_E_NOTHING,
+                       "%s: no image found in a class folder (<class>/<image>); of ILSVRC2012's own archives give the "
+                       "folder that holds them, with --split train or --split val",
+                       path);
     if (!w->split && w->seen_train && w->seen_val)
         return rn_fail(RN_E_USAGE, "%s: holds folders of both train and val: add --split train or --split val", path);
     return RN_OK;

@@ -24,7 +24,7 @@ static int add_line(rn_inputs *s, const char *file, int number, char *line, int6
             RN_E_FORMAT,
             "%s:%d: a blank at its end, with which Caffe takes the label for a part of the path; take it away", file,
             number);
-    if (!blank || blank == line)
+    if (!blank || blank == line || blank[-1] == ' ')
         return rn_fail(RN_E_FORMAT, "%s:%d: not \"path label\" with one blank between", file, number);
     if (rn_parse_i64(blank + 1, 0, LABEL_MAX, &label) < 0)
         return rn_fail(RN_E_FORMAT, "%s:%d: label '%s' is not a number from 0 to %d", file, number, blank + 1,
@@ -39,6 +39,8 @@ static int add_line(rn_inputs *s, const char *file, int number, char *line, int6
 int rn_inputs_parse_list(rn_inputs *s, const char *file, char *text, int64_t *highest)
 {
     int number = 0;
+    if (strncmp(text, "\xef\xbb\xbf", 3) == 0) /* not seen in a message that names the path */
+        return rn_fail(RN_E_FORMAT, "%s:1: a byte-order mark at its start; take it away with tail -c +4", file);
     for (char *line = text, *next; line && *line; line = next) {
         char *nl = strchr(line, '\n');
         next = nl ? nl + 1 : NULL;

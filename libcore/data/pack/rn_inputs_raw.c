@@ -165,8 +165,11 @@ static int scan_val(scan *c, uint64_t bytes)
 static int open_archive(const rn_raw_set *raw, const char *dir, bool train, bool verify, rn_inputs **out)
 {
     const char *path = train ? raw->train : raw->val;
+    char advice[256] = "";
+    if (!path[0] && train)
+        rn_raw_class_tars(dir, advice);
     if (!path[0])
-        return rn_fail(RN_E_NOENT, "%s: no ILSVRC2012_img_%s.tar in it", dir, train ? "train" : "val");
+        return rn_fail(RN_E_NOENT, "%s: no ILSVRC2012_img_%s.tar in it%s", dir, train ? "train" : "val", advice);
     if (!train && !raw->devkit[0])
         return rn_fail(RN_E_NOENT, "%s: the labels of val need ILSVRC2012_devkit_t12.tar.gz, which is not there", dir);
     RN_TRY(rn_inputs_new(train ? "raw-train" : "raw-val", path, out));

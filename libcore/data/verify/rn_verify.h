@@ -69,7 +69,7 @@ void rn_verify_sizes(rn_verify_archive *a, int n);
  * are passed over, and those of more than a gigabyte whose size is wrong already, unless their structure is asked for.
  */
 int rn_verify_archives(rn_verify_archive *a, int n, int jobs);
-/* After that: counts of train and val against the devkit. Adds to the archives' findings. */
+/* After that: counts of train (or of tars of single classes) and val against the devkit. Adds to the archives' findings. */
 void rn_verify_against_devkit(rn_verify_archive *a, int n, const rn_devkit *d, const char *devkit_path);
 void rn_verify_archive_free(rn_verify_archive *a);
 

@@ -236,6 +236,21 @@ static void compare_train(rn_verify_archive *v, const rn_devkit *d, const char *
     }
 }
 
+/* One class's tar, given by itself. */
+static void compare_class_tar(rn_verify_archive *v, const rn_devkit *d, const char *kit)
+{
+    const char *base = rn_base_name(v->path);
+    char wnid[16];
+    snprintf(wnid, sizeof wnid, "%.9s", base);
+    int label = rn_devkit_label(d, wnid);
+    int want = label < 0 ? -1 : d->synsets[label].num_train;
+    if (label < 0)
+        rn_findings_add(&v->found, RN_BAD, RN_K_EXTRA, wnid, "%s: class %s is unknown to %s", base, wnid, kit);
+    if (want >= 0 && (uint64_t)want != v->images)
+        rn_findings_add(&v->found, RN_BAD, RN_K_COUNT, wnid, "%s: has %llu images, %s says %d", base,
+                        (unsigned long long)v->images, kit, want);
+}
+
 void rn_verify_against_devkit(rn_verify_archive *a, int n, const rn_devkit *d, const char *devkit_path)
 {
     const char *kit = rn_base_name(devkit_path);
@@ -245,6 +260,8 @@ void rn_verify_against_devkit(rn_verify_archive *a, int n, const rn_devkit *d, c
             continue;
         if (strcmp(base, "ILSVRC2012_img_train.tar") == 0)
             compare_train(&a[i], d, kit);
+        if (rn_is_class_tar(base))
+            compare_class_tar(&a[i], d, kit);
         if (strcmp(base, "ILSVRC2012_img_val.tar") == 0 && a[i].images != (uint64_t)d->nval)
             rn_findings_add(&a[i].found, RN_BAD, RN_K_COUNT, a[i].path, "%s: has %llu images, %s has %d labels", base,
                             (unsigned long long)a[i].images, kit, d->nval);

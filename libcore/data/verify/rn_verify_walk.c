@@ -360,8 +360,13 @@ out:
 int rn_walk_archive(rn_verify_archive *v, rn_walk_progress_fn progress, void *arg)
 {
     rn_buf file = {0};
-    level l = {.v = v, .where = rn_base_name(v->path), .wnid = "", .file = &file};
-    int rc = walk(&l, progress, arg);
+    char wnid[16] = "";
+    if (rn_is_class_tar(rn_base_name(v->path))) /* given by itself */
+        snprintf(wnid, sizeof wnid, "%.9s", rn_base_name(v->path));
+    level l = {.v = v, .where = rn_base_name(v->path), .wnid = wnid, .file = &file};
+    int rc = wnid[0] ? count_class(v, wnid, 0) : RN_OK;
+    if (rc == RN_OK)
+        rc = walk(&l, progress, arg);
     look_at_names(&l);
     take_extremes(v);
     free_names(&l.names);
