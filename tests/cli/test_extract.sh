@@ -104,6 +104,28 @@ says "and says so" "was extracted from another archive or devkit than many/"
 mkdir -p theirs/train/n00000000 && echo x >theirs/train/n00000000/x
 exits "refuses a train folder that it did not make" 1 "$extract" raw theirs
 says "and says what to do" "give another OUT_DIR"
+mkdir theirs2 && : >theirs2/val
+exits "something in val's place, before train is read" 1 "$extract" raw theirs2
+says "is named" "theirs2/val: there already, but not made by ilsvrc-extract"
+check "nothing was read for it" test ! -e theirs2/.rnkit/train.json
+cp -r out waits && mkdir waits/.rnkit/train && mv waits/train waits/.rnkit/train/tree && mkdir waits/train && : >waits/train/mine
+exits "something in the place of a finished tree" 1 "$extract" raw waits
+says "is named, and where the tree is" "the finished tree waits in waits/.rnkit/train/tree"
+rm -r waits/train
+exits "it goes to its place when that is free" 0 "$extract" raw waits
+check "and is whole" diff -r out waits
+
+# ---- a list that was removed ----------------------------------------------------------------------------------------
+cp -r out lists && rm lists/train.txt lists/val.txt lists/synsets.txt && echo mine >lists/synset_words.txt
+exits "removed lists are written again" 0 "$extract" raw lists
+check "as they were" diff <(cd out && cat train.txt val.txt synsets.txt) <(cd lists && cat train.txt val.txt synsets.txt)
+check "and no other is touched" test "$(cat lists/synset_words.txt)" = mine
+rm lists/val.txt
+exits "without the devkit they are not" 0 "$extract" want lists
+says "which is told" "lists/val: a list of it is not there"
+rm lists/train.txt "lists/train/$(head -n 1 out/train.txt | cut -d' ' -f1)"
+exits "a tree that lacks images is not listed" 1 "$extract" raw lists
+says "but named with what to do" "39 images instead of 40; remove lists/train and run again"
 
 # ---- verification ---------------------------------------------------------------------------------------------------
 mkdir wrong && cp raw/* wrong/

@@ -167,6 +167,28 @@ static int check_inputs(context *c, const rn_job *j)
     return needs_devkit((int)j->split) ? need_devkit(c) : RN_OK;
 }
 
+/* The tree is whole, but someone removed a list. */
+static int restore_lists(context *c, rn_job *j)
+{
+    bool kit = needs_devkit((int)j->split);
+    if (rn_extract_has_lists(j))
+        return RN_OK;
+    if (kit && !c->raw.devkit[0]) {
+        rn_warn("%s: a list of it is not there, and cannot be written again without the devkit", j->target);
+        return RN_OK;
+    }
+    if (kit)
+        RN_TRY(need_devkit(c));
+    j->devkit = kit ? c->devkit : NULL;
+    j->tree = open(j->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (j->tree < 0)
+        return rn_fail_errno(errno, "%s: opening it", j->target);
+    int rc = rn_extract_lists(j, true);
+    close(j->tree);
+    j->tree = -1;
+    return rc;
+}
+
 static int prepare(context *c, int split)
 {
     rn_job *j = &c->job[split];
@@ -180,8 +202,12 @@ static int prepare(context *c, int split)
     int whole = rn_extract_is_whole(j);
     RN_TRY(whole);
     c->whole[split] = whole;
-    if (whole)
+    if (whole) {
         RN_TRY(check_source(j));
+        RN_TRY(restore_lists(c, j));
+    } else { /* now, not when those before it are done, hours later */
+        RN_TRY(rn_extract_check_place(j));
+    }
     if (!whole || (c->opts->verify && !j->state.md5[0]))
         RN_TRY(check_inputs(c, j));
     j->devkit = needs_devkit(split) ? c->devkit : NULL;

@@ -58,6 +58,8 @@ void rn_extract_close(rn_job *j); /* accepts one that was never filled */
 
 /* Is it whole, from an earlier call? 1 yes (and in place), 0 no, RN_E_*. */
 int rn_extract_is_whole(rn_job *j);
+/* Fails where something that is not from here has the place of the finished tree. */
+int rn_extract_check_place(const rn_job *j);
 
 /* Fill <work>/tree and the counts of j->state (by class: as pieces reach the disk); the archive has been read to its end and
  * fits the devkit. */
@@ -82,8 +84,11 @@ typedef struct rn_keys {
 int rn_keys_add(rn_keys *s, uint64_t key); /* 1: new, 0: was there, RN_E_NOMEM */
 void rn_keys_free(rn_keys *s);
 
-/* OUT_DIR/{train,val,test}.txt, synsets.txt, synset_words.txt from the finished tree; for train and t3 also its counts. */
-int rn_extract_lists(rn_job *j);
+/* OUT_DIR/{train,val,test}.txt, synsets.txt, synset_words.txt from the finished tree (j->tree); for train also its counts.
+ * `missing`: only those that are not there. */
+int rn_extract_lists(rn_job *j, bool missing);
+/* Whether all lists that go with a split are there. */
+bool rn_extract_has_lists(const rn_job *j);
 
 /* RN_E_NOSPACE when what n jobs will write plainly does not fit where OUT_DIR is: bytes, or number of files. */
 int rn_extract_check_space(const char *out_dir, rn_job *const *jobs, int n);

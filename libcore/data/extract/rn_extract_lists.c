@@ -40,18 +40,30 @@ static int close_list(list *l, int rc)
     return rc;
 }
 
+/* Where j->tree is: in place already when only a list is written again. */
+static int tree_of(const rn_job *j, char tree[1200])
+{
+    if (j->state.whole) {
+        snprintf(tree, 1200, "%s", j->target);
+        return RN_OK;
+    }
+    return rn_path_join(tree, 1200, j->work, "tree");
+}
+
 /* One class of the finished train tree: its files by name, counted and listed. */
 static int list_class(const rn_job *j, int label, FILE *f, uint64_t *images)
 {
     const char *wnid = j->devkit->synsets[label].wnid;
     int want = j->devkit->synsets[label].num_train, n, rc = RN_OK;
     struct dirent **names;
+    char tree[1200];
+    RN_TRY(tree_of(j, tree));
     rc = rn_list_folder(j->tree, wnid, &names, &n);
     if (rc < 0)
-        return rn_fail_prefix(rc, "%s/tree", j->work);
+        return rn_fail_prefix(rc, "%s", tree);
     if (want >= 0 && n != want)
-        rc = rn_fail(RN_E_MISMATCH, "%s/tree/%s: %d images instead of %d; remove the folder and run again", j->work,
-                     wnid, n, want);
+        rc = rn_fail(RN_E_MISMATCH, "%s/%s: %d images instead of %d; remove %s and run again", tree, wnid, n, want,
+                     j->state.whole ? j->target : "the folder");
     for (int i = 0; i < n && rc == RN_OK; i++)
         fprintf(f, "%s/%s %d\n", wnid, names[i]->d_name, label);
     rn_free_names(names, n);
@@ -65,8 +77,9 @@ static int train_list(const rn_job *j, FILE *f)
     for (int c = 0; c < j->devkit->nclasses; c++)
         RN_TRY(list_class(j, c, f, &images));
     if (images != j->state.images)
-        return rn_fail(RN_E_MISMATCH, "%s/tree: holds %llu images, %llu were extracted; remove %s and run again",
-                       j->work, (unsigned long long)images, (unsigned long long)j->state.images, j->work);
+        return rn_fail(RN_E_MISMATCH, "%s: holds %llu images, %llu were extracted; remove %s and run again",
+                       j->state.whole ? j->target : j->work, (unsigned long long)images,
+                       (unsigned long long)j->state.images, j->state.whole ? j->target : j->work);
     return RN_OK;
 }
 
@@ -112,16 +125,40 @@ static int write_list(const rn_job *j, const char *name, int (*print)(const rn_j
     return close_list(&l, print(j, l.f));
 }
 
-int rn_extract_lists(rn_job *j)
+static const struct {
+    const char *name;
+    int split; /* -1: of train and val */
+    int (*print)(const rn_job *j, FILE *f);
+} lists[] = {{"train.txt", RN_SPLIT_TRAIN, train_list},
+             {"val.txt", RN_SPLIT_VAL, val_list},
+             {"test.txt", RN_SPLIT_TEST, test_list},
+             {"synsets.txt", -1, class_ids},
+             {"synset_words.txt", -1, class_words}};
+
+static bool wanted(const rn_job *j, size_t i)
 {
-    if (j->split == RN_SPLIT_TRAIN)
-        RN_TRY(write_list(j, "train.txt", train_list));
-    if (j->split == RN_SPLIT_VAL)
-        RN_TRY(write_list(j, "val.txt", val_list));
-    if (j->split == RN_SPLIT_TEST)
-        RN_TRY(write_list(j, "test.txt", test_list));
-    if (!j->devkit)
-        return RN_OK;
-    RN_TRY(write_list(j, "synsets.txt", class_ids));
-    return write_list(j, "synset_words.txt", class_words);
+    return lists[i].split == (int)j->split ||
+           (lists[i].split < 0 && (j->split == RN_SPLIT_TRAIN || j->split == RN_SPLIT_VAL));
+}
+
+static bool is_there(const rn_job *j, size_t i)
+{
+    char path[1200];
+    return rn_path_join(path, sizeof path, j->out_dir, lists[i].name) == RN_OK && rn_is_file(path);
+}
+
+bool rn_extract_has_lists(const rn_job *j)
+{
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (wanted(j, i) && !is_there(j, i))
+            return false;
+    return true;
+}
+
+int rn_extract_lists(rn_job *j, bool missing)
+{
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (wanted(j, i) && !(missing && is_there(j, i)))
+            RN_TRY(write_list(j, lists[i].name, lists[i].print));
+    return RN_OK;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/rn_error.h"
@@ -79,10 +80,27 @@ static int publish(rn_job *j)
         char parent[1024];
         snprintf(parent, sizeof parent, "%.*s", (int)(rn_base_name(j->target) - j->target), j->target);
         RN_TRY(rn_mkdir_p(parent));
-        if (rename(tree, j->target) < 0)
-            return rn_fail_errno(errno, "%s: moving the finished tree there", j->target);
+        int e = rename(tree, j->target) < 0 ? errno : 0;
+        if (e == ENOTEMPTY || e == EEXIST || e == ENOTDIR)
+            return rn_fail(
+                RN_E_MISMATCH,
+                "%s: there already, but not made by ilsvrc-extract; move it away and run again: the finished "
+                "tree waits in %s",
+                j->target, tree);
+        if (e)
+            return rn_fail_errno(e, "%s: moving the finished tree there", j->target);
     }
     return remove_tree(j->work);
+}
+
+int rn_extract_check_place(const rn_job *j)
+{
+    struct stat st;
+    if (lstat(j->target, &st) < 0 || (S_ISDIR(st.st_mode) && is_empty(j->target)))
+        return RN_OK;
+    return rn_fail(RN_E_MISMATCH,
+                   "%s: there already, but not made by ilsvrc-extract; move it away or give another OUT_DIR",
+                   j->target);
 }
 
 /* A state whose tree someone removed counts for nothing. */
@@ -124,10 +142,7 @@ static int begin(rn_job *j)
     bool begun = rc == RN_OK && !j->state.whole;
     if (rc < 0 && rc != RN_E_NOENT)
         return rc;
-    if (rn_is_dir(j->target) && !is_empty(j->target))
-        return rn_fail(RN_E_MISMATCH,
-                       "%s: there already, but not made by ilsvrc-extract; move it away or give another OUT_DIR",
-                       j->target);
+    RN_TRY(rn_extract_check_place(j));
     RN_TRY(rn_archive_fingerprint(j->archive, j->devkit ? j->devkit_path : "", source));
     RN_TRY(rn_archive_modified(j->archive, modified));
     if (begun && (strcmp(source, j->state.source) != 0 || is_changed(j, modified)))
@@ -240,7 +255,7 @@ int rn_extract_fill(rn_job *j)
 int rn_extract_finish(rn_job *j)
 {
     RN_TRY(rn_commit_wait(j->commit));
-    RN_TRY(rn_extract_lists(j));
+    RN_TRY(rn_extract_lists(j, false));
     /* Each piece was on disk before it counted; that it was moved into place must be, too, before all counts. */
     if (syncfs(j->tree) < 0)
         return rn_fail_errno(errno, "%s: writing it to disk", j->work);
