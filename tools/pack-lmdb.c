@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/rn_error.h"
 #include "base/rn_io.h"
@@ -73,6 +74,8 @@ static int check_source(settings *s, const rn_opt_result *args)
 {
     s->out = args->operands[args->noperands - 1];
     s->src = args->noperands == 2 ? args->operands[0] : NULL;
+    if (access(s->out, F_OK) == 0 && !rn_is_dir(s->out))
+        return rn_fail(RN_E_USAGE, "%s: a file, where the set's folder is to be; name another", s->out);
     if (!s->list != !s->root)
         return rn_fail(RN_E_USAGE, "--list FILE and --root DIR go together");
     if (s->list && s->src)

@@ -128,6 +128,7 @@ check "and only one" [ "$(wc -l <err.txt)" = 1 ]
 check "it has a journal" [ -e full.lmdb/pack.state ]
 exits "other options for an unfinished set" 2 pack-lmdb raw --split train --shuffle 4 full.lmdb
 says "names the remedy" "delete the folder"
+says "and the options that differ" "changed since (shuffle=3, now shuffle=4);"
 : >full.lmdb/seal.json.tmp.7 # killed while it was sealed
 exits "goes on after the disk was full" 0 pack-lmdb raw --split train --shuffle 3 full.lmdb
 says "from the last batch" "going on after"
@@ -165,6 +166,8 @@ check "to the same files" same_set j1.lmdb term.lmdb
 mkdir -p other && echo keep >other/file
 exits "a folder that is not ours" 2 pack-lmdb tree/train other
 check "is left alone" [ "$(ls other)" = file ]
+exits "a file in the set's place" 2 pack-lmdb tree/train other/file
+says "is told" "other/file: a file, where the set's folder is to be"
 exits "no class folder" 3 pack-lmdb other x.lmdb
 exits "archives without --split" 2 pack-lmdb raw x.lmdb
 says "are pointed out" "--split train or --split val"

@@ -165,6 +165,24 @@ static int add_at(ats *a, const rn_packdb_state *s, size_t end)
     return RN_OK;
 }
 
+/* Names the words that differ: "resize=short:50, now resize=short:51". */
+static int begun_otherwise(const char *dir, const char *was, const char *now)
+{
+    char text[600] = "";
+    for (size_t at = 0; (*was || *now) && at < sizeof text;) {
+        int a = (int)strcspn(was, " "), b = (int)strcspn(now, " ");
+        if (a != b || strncmp(was, now, (size_t)a) != 0)
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s%.*s, now %.*s", at ? "; " : "", a < 40 ? a : 40,
+                                   was, b < 40 ? b : 40, now);
+        was += a + (was[a] == ' ');
+        now += b + (now[b] == ' ');
+    }
+    return rn_fail(RN_E_USAGE,
+                   "%s: begun with other options or another source, or the archive was changed since (%s); give the "
+                   "same, or delete the folder",
+                   dir, text);
+}
+
 /* Takes the whole lines up to `records`; what follows was announced but never committed. */
 static int scan_journal(char *text, const char *what, uint64_t records, const char *dir, ats *a)
 {
@@ -173,11 +191,7 @@ static int scan_journal(char *text, const char *what, uint64_t records, const ch
         rn_packdb_state at;
         *nl = '\0';
         if (first && strcmp(line, what) != 0)
-            return rn_fail(RN_E_USAGE,
-                           "%s: begun with other options or another source, or the archive was changed since; give the "
-                           "same, or delete the folder\n"
-                           "  begun: %s\n  now:   %s",
-                           dir, line, what);
+            return begun_otherwise(dir, line, what);
         if (!first && parse_at(line, &at) && at.records <= records)
             RN_TRY(add_at(a, &at, (size_t)(nl + 1 - text)));
         first = false;
