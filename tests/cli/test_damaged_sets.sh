@@ -62,6 +62,11 @@ echo "begun" >open.lmdb/pack.state
 exits "a pack that was left" 1 ilsvrc-verify --lmdb open.lmdb
 says "is told by its journal" "packing is not finished"
 says "with the remedy" "run the same pack-lmdb command again"
+echo 'n90000000/none.JPEG 0' >none.txt && mkdir root
+exits "a pack that ends at its first image" 1 pack-lmdb --list none.txt --root root none.lmdb
+exits "has no record, and is told as unfinished, not as nothing to check" 1 ilsvrc-verify --lmdb none.lmdb --json
+says "by its journal" "packing is not finished"
+check "in JSON" grep -q '"ok": false' out.txt
 if command -v flock >/dev/null; then
     exits "a pack under way" 1 flock -n open.lmdb/pack.state ilsvrc-verify --lmdb open.lmdb
     says "is told by its lock" "is being packed at this moment"

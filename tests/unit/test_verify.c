@@ -17,6 +17,7 @@
 #include "data/verify/rn_verify.h"
 #include "data/verify/rn_verify_exif.h"
 #include "data/verify/rn_verify_labels.h"
+#include "data/verify/rn_verify_records.h"
 
 /* ---- findings -------------------------------------------------------------------------------------------- */
 
@@ -258,11 +259,26 @@ static void published_shape(void **state)
     rn_verify_set_free(&set);
 }
 
+/* Keys that other programs wrote: two that differ only behind a NUL are two, and no control byte reaches a terminal. */
+static void key_text(void **state)
+{
+    (void)state;
+    char text[RN_KEY_TEXT_MAX], longest[511];
+    rn_key_text("00000001_a\0b", 12, text);
+    assert_string_equal(text, "00000001_a\\x00b");
+    rn_key_text("\x1b[2J\x7f", 5, text);
+    assert_string_equal(text, "\\x1b[2J\\x7f");
+    memset(longest, 0, sizeof longest);
+    rn_key_text(longest, sizeof longest, text);
+    assert_int_equal(strlen(text), 4 * sizeof longest);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_first), cmocka_unit_test(label_order),  cmocka_unit_test(exif),
         cmocka_unit_test(precedence),      cmocka_unit_test(both_digests), cmocka_unit_test(published_shape),
+        cmocka_unit_test(key_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

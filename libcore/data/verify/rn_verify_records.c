@@ -30,7 +30,15 @@ typedef struct records {
 
 void rn_key_text(const char *key, size_t n, char out[RN_KEY_TEXT_MAX])
 {
-    snprintf(out, RN_KEY_TEXT_MAX, "%.*s", (int)(n < RN_KEY_TEXT_MAX ? n : RN_KEY_TEXT_MAX - 1), key);
+    size_t at = 0;
+    for (size_t i = 0; i < n && at + 5 < RN_KEY_TEXT_MAX; i++) {
+        unsigned char c = (unsigned char)key[i];
+        if (c >= 0x20 && c != 0x7f)
+            out[at++] = key[i];
+        else
+            at += (size_t)snprintf(out + at, 5, "\\x%02x", c);
+    }
+    out[at] = 0;
 }
 
 /* ---- paths ----------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include "data/store/rn_seal.h"
 #include "data/verify/rn_verify.h"
 
-enum { RN_KEY_TEXT_MAX = 520 }; /* LMDB's keys are at most 511 bytes */
+enum { RN_KEY_TEXT_MAX = 2048 }; /* LMDB's keys are at most 511 bytes, each up to four characters */
 
 typedef struct rn_seen_record {
     const char *key; /* key_n bytes, not terminated; as long-lived as the store */
@@ -15,6 +15,7 @@ typedef struct rn_seen_record {
     int32_t label;
 } rn_seen_record;
 
+/* A key as text; control bytes, NUL among them, as \xNN. */
 void rn_key_text(const char *key, size_t n, char out[RN_KEY_TEXT_MAX]);
 
 /*
