@@ -51,6 +51,14 @@ check "makes them again" bash -c '! grep -q already out.txt'
 exits "a result into a full disk fails" 1 sh -c '"$@" >/dev/full' - "$mk" --synthetic 12 --train-per-class 29 --val 48 --size 40x32 --seed 9 again
 says "and says so" "stdout"
 
+mkdir theirs && echo 'days of downloading' >theirs/$TRAIN
+exits "archives that it did not make" 2 "$mk" --synthetic 2 --train-per-class 2 --val 2 theirs --force
+says "are named" "theirs/$TRAIN: there already, and not made by mkilsvrc"
+check "and left as they are, with nothing beside" test "$(cat theirs/$TRAIN) $(ls -A theirs)" = "days of downloading $TRAIN"
+rm theirs/$TRAIN && echo '0123456789abcdef0123456789abcdef  x' >theirs/MD5SUMS
+exits "nor is another's MD5SUMS replaced" 2 "$mk" --synthetic 2 --train-per-class 2 --val 2 theirs
+check "a finished set has nothing else beside" test "$(find again -name '.*' -type f)" = ""
+
 # ---- limits, sizes -----------------------------------------------------------------------------------------------------
 exits "limits a class" 0 "$mk" --synthetic 12 --train-per-class 30 --val 48 --limit-train 3 --limit-val 2 small --json
 check "keep so many" grep -q '"classes":12,"train":36,"val":24,' out.txt

@@ -327,6 +327,37 @@ static bool is_made(const maker *m, const char *sums)
     return same;
 }
 
+/* Beside the archives while they are made: what a run that was killed left is ours. */
+#define MAKING ".mkilsvrc"
+
+static bool is_ours(const maker *m, const char *sums)
+{
+    static const char mark[] = "# mkilsvrc ";
+    char path[2048], begin[sizeof mark] = "";
+    if (rn_path_join(path, sizeof path, m->dir, MAKING) == RN_OK && rn_is_file(path))
+        return true;
+    FILE *f = fopen(sums, "re");
+    if (!f)
+        return false;
+    size_t n = fread(begin, 1, sizeof mark - 1, f);
+    fclose(f);
+    return n == sizeof mark - 1 && strcmp(begin, mark) == 0;
+}
+
+/* Real archives bear the same names, and take days to download. */
+static int spare_others(const maker *m, const char *sums)
+{
+    static const char *const names[] = {TRAIN_TAR, VAL_TAR, DEVKIT, "MD5SUMS"};
+    char path[2048];
+    for (size_t i = 0; i < sizeof names / sizeof *names && !is_ours(m, sums); i++) {
+        RN_TRY(rn_path_join(path, sizeof path, m->dir, names[i]));
+        if (access(path, F_OK) == 0)
+            return rn_fail(RN_E_USAGE, "%s: there already, and not made by mkilsvrc; name another folder", path);
+    }
+    RN_TRY(rn_path_join(path, sizeof path, m->dir, MAKING));
+    return rn_write_file_atomic(path, "", 0);
+}
+
 static int make(maker *m)
 {
     uint32_t *number = NULL;
@@ -367,8 +398,12 @@ int rn_mk_write(const rn_mk_source *s, const rn_mk_opts *opts, const char *out_d
     RN_GO(heading(m));
     result->already = !opts->force && !opts->truth && is_made(m, sums);
     if (!result->already) {
+        RN_GO(spare_others(m, sums));
         RN_GO(make(m));
         RN_GO(rn_write_file_atomic(sums, m->sums.data, m->sums.n));
+        RN_GO(rn_path_join(sums, sizeof sums, out_dir, MAKING));
+        if (unlink(sums) < 0)
+            RN_GO(rn_fail_errno(errno, "%s: removing it", sums));
     }
     result->train = m->n[RN_MK_TRAIN];
     result->val = m->n[RN_MK_VAL];
