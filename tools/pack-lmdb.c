@@ -186,7 +186,8 @@ static int pack_one(const settings *s, const rn_pack_opts *o, const char *dir, c
     if (!*in) {
         RN_TRY(open_inputs(s, in));
         if ((*in)->passed_over)
-            rn_warn("%s: passed over %" PRIu32 " entries that are no .jpeg, .jpg or .png", s->src, (*in)->passed_over);
+            rn_warn("%s: passed over %" PRIu32 " entries that are no files named .jpeg, .jpg or .png", s->src,
+                    (*in)->passed_over);
     }
     catch_signals(true);
     int rc = rn_pack_run(*in, o, dir, r);

@@ -169,6 +169,16 @@ check "is left alone" [ "$(ls other)" = file ]
 exits "a file in the set's place" 2 pack-lmdb tree/train other/file
 says "is told" "other/file: a file, where the set's folder is to be"
 exits "no class folder" 3 pack-lmdb other x.lmdb
+mkdir -p kaggle/val kaggle/test && cp -r tree/train kaggle && find tree/train -name '*1.JPEG' -exec cp {} kaggle/val ';'
+exits "splits are no classes" 2 pack-lmdb kaggle x.lmdb
+says "and it is said what to pack" "kaggle: holds splits (train, val), not classes: pack kaggle/train and so on"
+exits "flat images" 3 pack-lmdb kaggle/val x.lmdb
+says "need a list" "flat images need --list FILE --root DIR"
+mkdir -p deep/a/images && find tree/train -name '*1.JPEG' -exec cp {} deep/a/images ';'
+exits "images below the class folders" 3 pack-lmdb deep x.lmdb
+says "are told where they should be" "no image found right in a class folder (deep/a/<image>)"
+mv deep/a/images deep/b && exits "an empty class" 0 pack-lmdb deep empty.lmdb
+says "is told" "deep: 1 of 2 classes without an image (a)"
 exits "archives without --split" 2 pack-lmdb raw x.lmdb
 says "are pointed out" "--split train or --split val"
 exits "no such folder" 1 pack-lmdb nowhere x.lmdb

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/rn_error.h"
+#include "base/rn_log.h"
 #include "data/pack/rn_inputs.h"
 
 typedef int (*entry_fn)(void *arg, const char *name, const struct stat *st, const char *full);
@@ -86,6 +88,24 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static bool has(const names *list, const char *name)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (strcasecmp(list->v[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* Packed as they are, "train" and "val" would be classes, and flat images in val all of one label. */
+static int refuse_splits(const char *dir, const names *list)
+{
+    const char *other = has(list, "val") ? "val" : has(list, "test") ? "test" : NULL;
+    if (!has(list, "train") || !other)
+        return RN_OK;
+    return rn_fail(RN_E_USAGE, "%s: holds splits (train, %s), not classes: pack %s/train and so on, each by itself",
+                   dir, other, dir);
+}
+
 /* Every folder is a class, also an empty one; where a class list lies beside the tree it decides, so that a split that
  * lacks a class is numbered like the others. */
 static int name_classes(rn_inputs *s, const char *dir, const names *list)
@@ -105,6 +125,20 @@ static int name_classes(rn_inputs *s, const char *dir, const names *list)
     return RN_OK;
 }
 
+/* A class that lost its images shifts no label, but is seldom meant. */
+static void tell_empty(const rn_inputs *s, const char *dir)
+{
+    int empty = 0, first = 0;
+    for (int i = s->nclasses - 1; i >= 0; i--)
+        if (s->classes[i].records == 0) {
+            first = i;
+            empty++;
+        }
+    if (empty)
+        rn_warn("%s: %d of %d classes without an image (%s%s)", dir, empty, s->nclasses, s->classes[first].wnid,
+                empty > 1 ? " ..." : "");
+}
+
 int rn_inputs_open_tree(const char *dir, rn_inputs **out)
 {
     rn_inputs *s = NULL;
@@ -116,9 +150,10 @@ int rn_inputs_open_tree(const char *dir, rn_inputs **out)
     if (list.n == 0)
         RN_GO(rn_fail(RN_E_NOTHING,
                       "%s: no class folder in it; give a tree of <class>/<image>, or a folder of archives "
-                      "with --split train|val",
+                      "with --split train|val; flat images need --list FILE --root DIR",
                       dir));
     qsort(list.v, list.n, sizeof *list.v, by_text);
+    RN_GO(refuse_splits(dir, &list));
     RN_GO(name_classes(s, dir, &list));
     for (size_t i = 0; i < list.n; i++) {
         char sub[4096];
@@ -127,7 +162,12 @@ int rn_inputs_open_tree(const char *dir, rn_inputs **out)
         RN_GO(each_entry(sub, on_file, &f));
     }
     rn_inputs_sort(s);
+    if (s->n == 0)
+        RN_GO(rn_fail(RN_E_NOTHING,
+                      "%s: no image found right in a class folder (%s/%s/<image>); further down none is looked for",
+                      dir, dir, list.v[0]));
     RN_GO(rn_inputs_finish(s));
+    tell_empty(s, dir);
     *out = s;
     s = NULL;
 out:
