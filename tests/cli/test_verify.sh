@@ -104,6 +104,18 @@ fresh; ln -s /etc/passwd ILSVRC2012_val_00000099.JPEG; tar rf bad/$VAL ILSVRC201
 fresh; echo x >x; tar rPf bad/$VAL --transform 's,^x$,../x,' x 2>/dev/null; structure "a name with .." "could leave the folder"
 fresh; : >ILSVRC2012_val_00000098.JPEG.; tar rf bad/$VAL --transform 's,JPEG\.,JPEG,' ILSVRC2012_val_00000098.JPEG.; structure "an empty image" "is empty"
 
+fresh; echo hi >readme.txt; tar rf bad/$VAL readme.txt; (cd bad && md5sum ILS* >MD5SUMS)
+exits "a file among val's images" 0 "$verify" bad --structure
+says "is told, since the other tools refuse it" "'readme.txt' is no name of ILSVRC2012"
+mkdir train && tar xf raw/$TRAIN -C train && tar cf bad/$TRAIN train && (cd bad && md5sum ILS* >MD5SUMS)
+exits "classes' tars in a folder" 0 "$verify" bad --structure
+says "are told, too" "'train/n90000000.tar' is no name of ILSVRC2012"
+(cd train && tar cf ../bad/$TRAIN ./n9*.tar); (cd bad && tar --delete -f $VAL readme.txt && md5sum ILS* >MD5SUMS)
+exits "but not the folder itself" 0 "$verify" bad --structure
+check "of which nothing is told" test ! -s err.txt
+exits "nothing is told of the devkit's other files" 0 "$verify" raw --structure
+check "and of what is as it should be" test ! -s err.txt
+
 # ---- classes' tars without the outer one ------------------------------------------------------------------------------
 rm -rf apart && mkdir apart && tar xf raw/$TRAIN -C apart
 exits "a folder of classes' tars alone" 3 "$verify" apart

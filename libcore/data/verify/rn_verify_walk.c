@@ -203,6 +203,15 @@ static int on_annotation(level *l, const char *name)
     return RN_OK;
 }
 
+/* By its name nothing but a split's images, or tars of them. Of t3's layout too little is known. */
+static bool holds_only(const level *l, const char *split)
+{
+    char begin[64];
+    int n = snprintf(begin, sizeof begin, "ILSVRC2012_img_%s", split);
+    const char *base = rn_base_name(l->v->path);
+    return strncmp(base, begin, (size_t)n) == 0 && (base[n] == '.' || strncmp(base + n, "_v", 2) == 0);
+}
+
 /* What any entry is told by its name and size. 1: an image, whose bytes may be looked at. */
 static int on_entry(level *l, const char *name, uint64_t size, const char *why)
 {
@@ -217,8 +226,12 @@ static int on_entry(level *l, const char *name, uint64_t size, const char *why)
         BAD(l, RN_K_EMPTY, name, "%s: '%s' is empty", l->where, name);
     if (xml)
         return on_annotation(l, name);
-    if (!image && !l->wnid[0])
+    if (!image && !l->wnid[0]) {
+        if (holds_only(l, "train") || holds_only(l, "val") ||
+            holds_only(l, "test")) /* ilsvrc-extract and pack-lmdb refuse it */
+            NOTE(l, RN_K_NAME, name, "%s: '%s' is no name of ILSVRC2012", l->where, name);
         return 0;
+    }
     RN_TRY(on_image(l, name));
     return size > 0;
 }
@@ -283,10 +296,12 @@ static int on_inner(level *top, rn_archive *a, const rn_archive_entry *e, int fd
     RN_TRY(add_name(&top->names, e->name));
     snprintf(where, sizeof where, "%s: %s", top->where, e->name);
     snprintf(wnid, sizeof wnid, "%.9s", base);
-    if (!rn_is_wnid(wnid) || base[9] != '.') {
+    bool named = rn_is_wnid(wnid) && base[9] == '.';
+    const char *bare = strncmp(e->name, "./", 2) == 0 ? e->name + 2 : e->name;
+    if (!named || (holds_only(top, "train") && !rn_is_class_tar(bare)))
         NOTE(top, RN_K_NAME, e->name, "%s: '%s' is no name of ILSVRC2012", top->where, e->name);
+    if (!named)
         wnid[0] = 0;
-    }
     if (wnid[0])
         RN_TRY(count_class(top->v, wnid, 0));
     level l = {.v = top->v, .where = where, .wnid = wnid, .file = top->file};
