@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* ilsvrc-verify: archives by digest and structure, extracted trees, packed sets. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,12 +261,27 @@ static int write_manifest(const archives *s, const settings *set, const char *di
     return rc;
 }
 
+/* Told now, not when all has been read. */
+static int can_write(const char *path)
+{
+    const char *base = rn_base_name(path);
+    char dir[1400];
+    snprintf(dir, sizeof dir, "%.*s", base > path ? (int)(base - path) : 1, base > path ? path : ".");
+    if (rn_is_dir(path))
+        return rn_fail(RN_E_USAGE, "%s: a folder; --write-manifest wants a file's name", path);
+    if (access(dir, W_OK) < 0)
+        return rn_fail_errno(errno, "%s: the manifest cannot be written there", dir);
+    return RN_OK;
+}
+
 static int verify_archives(const settings *set, const rn_opt_result *args, int *status)
 {
     int rc;
     const rn_manifest *use;
     rn_devkit *kit = NULL;
     archives s = {0};
+    if (set->write)
+        RN_GO(can_write(set->write));
     RN_GO(open_manifest(set->manifest, &s.manifest, &use));
     s.nothing_built_in = use && use->narchives == 0;
     RN_GO(gather(&s, set, args));

@@ -76,6 +76,8 @@ static int check_source(settings *s, const rn_opt_result *args)
     s->src = args->noperands == 2 ? args->operands[0] : NULL;
     if (access(s->out, F_OK) == 0 && !rn_is_dir(s->out))
         return rn_fail(RN_E_USAGE, "%s: a file, where the set's folder is to be; name another", s->out);
+    if (s->src && access(s->src, F_OK) == 0 && !rn_is_dir(s->src) && !is_archive(s))
+        return rn_fail(RN_E_UNSUPPORTED, "%s: not a regular file: save the archive to a disk first", s->src);
     if (!s->list != !s->root)
         return rn_fail(RN_E_USAGE, "--list FILE and --root DIR go together");
     if (s->list && s->src)

@@ -170,6 +170,8 @@ exits "a file in the set's place" 2 pack-lmdb tree/train other/file
 says "is told" "other/file: a file, where the set's folder is to be"
 exits "no class folder" 3 pack-lmdb other x.lmdb
 mkdir -p kaggle/val kaggle/test && cp -r tree/train kaggle && find tree/train -name '*1.JPEG' -exec cp {} kaggle/val ';'
+mkfifo pipe && exits "a pipe" 1 pack-lmdb pipe x.lmdb
+says "is told what to do" "pipe: not a regular file: save the archive to a disk first"
 exits "splits are no classes" 2 pack-lmdb kaggle x.lmdb
 says "and it is said what to pack" "kaggle: holds splits (train, val), not classes: pack kaggle/train and so on"
 exits "flat images" 3 pack-lmdb kaggle/val x.lmdb

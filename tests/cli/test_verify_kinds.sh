@@ -84,6 +84,10 @@ exits "the others are verified all the same" 1 "$verify" copy --manifest m.json 
 check "two of them" test "$(grep -c '"ok": true' out.txt)" = 2
 has "and the missing one has its status" '"status": "missing"'
 cp raw/$KIT copy/
+exits "a manifest that cannot be written" 1 "$verify" raw --write-manifest nowhere/m.json
+says "is told" "nowhere/: the manifest cannot be written there"
+check "before anything is read" test ! -s out.txt
+exits "a folder for one" 2 "$verify" raw --write-manifest raw
 # A size that is wrong is told before anything is read: this hole of 140 GB would take minutes.
 truncate -s 147897477119 hole && mkdir -p big && mv hole big/$TRAIN
 exits "a size that is wrong, of a large file, is enough" 1 timeout 20 "$verify" big
