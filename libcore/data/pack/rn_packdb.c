@@ -165,22 +165,20 @@ static int add_at(ats *a, const rn_packdb_state *s, size_t end)
     return RN_OK;
 }
 
-/* Names the words that differ: "resize=short:50, now resize=short:51". */
-static int begun_otherwise(const char *dir, const char *was, const char *now)
+enum { DIFFERENCES_MAX = 600 };
+
+/* Names the words that differ: "shuffle=3, now shuffle=4". */
+static void differences(const char *was, const char *now, char text[DIFFERENCES_MAX])
 {
-    char text[600] = "";
-    for (size_t at = 0; (*was || *now) && at < sizeof text;) {
+    text[0] = 0;
+    for (size_t at = 0; (*was || *now) && at < DIFFERENCES_MAX;) {
         int a = (int)strcspn(was, " "), b = (int)strcspn(now, " ");
         if (a != b || strncmp(was, now, (size_t)a) != 0)
-            at += (size_t)snprintf(text + at, sizeof text - at, "%s%.*s, now %.*s", at ? "; " : "", a < 40 ? a : 40,
+            at += (size_t)snprintf(text + at, DIFFERENCES_MAX - at, "%s%.*s, now %.*s", at ? "; " : "", a < 40 ? a : 40,
                                    was, b < 40 ? b : 40, now);
         was += a + (was[a] == ' ');
         now += b + (now[b] == ' ');
     }
-    return rn_fail(RN_E_USAGE,
-                   "%s: begun with other options or another source, or the archive was changed since (%s); give the "
-                   "same, or delete the folder",
-                   dir, text);
 }
 
 /* Takes the whole lines up to `records`; what follows was announced but never committed. */
@@ -190,8 +188,15 @@ static int scan_journal(char *text, const char *what, uint64_t records, const ch
     for (char *line = text, *nl; (nl = strchr(line, '\n')) != NULL; line = nl + 1) {
         rn_packdb_state at;
         *nl = '\0';
-        if (first && strcmp(line, what) != 0)
-            return begun_otherwise(dir, line, what);
+        if (first && strcmp(line, what) != 0) {
+            char text[DIFFERENCES_MAX];
+            differences(line, what, text);
+            return rn_fail(
+                RN_E_USAGE,
+                "%s: begun with other options or another source, or the archive was changed since (%s); give the "
+                "same, or delete the folder",
+                dir, text);
+        }
         if (!first && parse_at(line, &at) && at.records <= records)
             RN_TRY(add_at(a, &at, (size_t)(nl + 1 - text)));
         first = false;
