@@ -230,7 +230,11 @@ placed 2 "init " "init = square"
 placed 3 "warmup-epochs 5 leaves none of --epochs 4" "lr = 1\nwarmup-epochs = 5" --epochs 4
 placed 2 "--lr-min 1 is above lr 0.5" "lr = 0.5" --lr-min 1
 placed 3 "batch 64 is more than the 44 images" "lr = 1\nbatch = 64"
-check "misuse made no folder" [ ! -e x/log.jsonl ]
+exits "a set that is not there" 1 train --out x --train-db none
+check "what never began leaves no folder" [ ! -e x ]
+mkdir kept
+exits "... in a folder that is there" 1 train --out kept --train-db none
+check "... which stays" [ -d kept ]
 
 # ---- report ----------------------------------------------------------------------------------------------------
 ilsvrc-verify a.raw --json >verify.json

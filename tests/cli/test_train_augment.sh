@@ -45,5 +45,7 @@ says "... and the difference is named" "mixup 0.2 -> 0.3"
 exits "a jitter of three is misuse" 2 train --out no --color-jitter 0.4,0.4,0.4
 exits "a hue over a half is misuse" 2 train --out no --color-jitter 0,0,0,0.7
 exits "lighting of gray is misuse" 2 train --out no --lighting 0.1 --channels 1
+exits "a cutout of all that there is is misuse" 2 train --out no --cutout 32
+says "... and says so" "--cutout 32 hides all of every image of 16 pixels"
 exits "an unknown order is misuse" 2 train --out no --order keys
 finish

@@ -124,6 +124,9 @@ static int check_augmentation(const rn_recipe *r)
     RN_TRY(rn_recipe_jitter(r, &jitter));
     if (r->lighting > 0 && r->channels == 1)
         return rn_fail(RN_E_USAGE, "--lighting shifts red, green and blue: --channels 1 has none; leave it out");
+    if (r->cutout / 2 >= r->image_size)
+        return rn_fail(RN_E_USAGE, "--cutout %lld hides all of every image of %lld pixels: half of them are usual",
+                       (long long)r->cutout, (long long)r->image_size);
     if (r->mixup > 0 && r->batch < 2)
         return rn_fail(RN_E_USAGE, "--mixup mixes images of one batch: give --batch 2 or more");
     return RN_OK;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/rn_error.h"
@@ -25,21 +26,46 @@ static const char *const run_files[] = {
     "recipe",      "tune.json",   "sessions.jsonl",    "net.prototxt", "weights.safetensors", "best.safetensors",
     "result.json", "report.html", RN_PREDICTIONS_NAME, RN_EVENTS_NAME, "log.jsonl",           NULL};
 
+/* Whether the file that is locked is the one of that name: whoever failed before a run began takes both away. */
+static bool is_lock(int fd, const char *path)
+{
+    struct stat mine, there;
+    return fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_dev == there.st_dev &&
+           mine.st_ino == there.st_ino;
+}
+
 /* The lock goes with the process, however it dies; what that was writing stays, and goes now. */
 int rn_rundir_lock(rn_trainer *t)
 {
     char path[PATH_MAX];
+    t->made = access(t->job->out, F_OK) != 0;
     RN_TRY(rn_mkdir_p(t->job->out));
     RN_TRY(rn_rundir_path(t, "lock", path));
     t->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (t->lock < 0)
         return rn_fail_errno(errno, "cannot open %s", path);
-    if (flock(t->lock, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK
+    const int err = flock(t->lock, LOCK_EX | LOCK_NB) != 0 ? errno : is_lock(t->lock, path) ? 0 : EWOULDBLOCK;
+    if (err) {
+        t->made = false;
+        return err == EWOULDBLOCK
                    ? rn_fail(RN_E_USAGE, "%s: another rn-train is at work there; give another --out", t->job->out)
-                   : rn_fail_errno(errno, "cannot lock %s", path);
+                   : rn_fail_errno(err, "cannot lock %s", path);
+    }
     rn_remove_leftovers(t->job->out, run_files);
     return RN_OK;
+}
+
+void rn_rundir_unlock(rn_trainer *t, bool began)
+{
+    char path[PATH_MAX];
+    if (t->lock < 0)
+        return;
+    if (t->made && !began && rn_rundir_path(t, "lock", path) == RN_OK) {
+        (void)unlink(path);
+        (void)rmdir(t->job->out); /* stays where there is more in it */
+    }
+    close(t->lock);
+    t->lock = -1;
 }
 
 /* ---- checkpoints ---- */

@@ -495,7 +495,6 @@ int rn_train(const rn_train_job *job, rn_train_result *out)
     rn_step_close(t.one);
     rn_session_close(&t.s);
     rn_buf_free(&t.compute);
-    if (t.lock >= 0)
-        close(t.lock);
+    rn_rundir_unlock(&t, rc == RN_OK || out->began);
     return rc;
 }

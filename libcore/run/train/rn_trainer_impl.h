@@ -33,6 +33,7 @@ typedef struct rn_trainer {
     rn_progress *bar;
     char bar_name[48];
     int lock;                                                        /* fd of RUN_DIR/lock, -1: none */
+    bool made;                                                       /* RUN_DIR was not there before */
     rn_buf compute;                                                  /* rn_run_texts.compute */
     int64_t batches_per_epoch, steps_per_epoch, total_steps, epochs; /* the last epoch may end in the middle */
     bool dynamic_scale;                                              /* --loss-scale */
@@ -45,6 +46,8 @@ typedef struct rn_trainer {
 /* rn_rundir.c */
 int rn_rundir_path(const rn_trainer *t, const char *name, char out[PATH_MAX]);
 int rn_rundir_lock(rn_trainer *t);
+/* Takes a folder that this made away again where no run began. */
+void rn_rundir_unlock(rn_trainer *t, bool began);
 /* Fills t->compute from the open session. */
 int rn_rundir_compute(rn_trainer *t);
 /* Decides where to start: clears the folder, or loads a checkpoint into state and nets. */
